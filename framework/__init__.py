@@ -1,0 +1,1 @@
+"""bfmkit: online task inference for behaviour foundation models."""

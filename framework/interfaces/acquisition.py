@@ -1,0 +1,84 @@
+"""Acquisition rules and the candidates they choose from: which w to act for next."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModuleBase
+from torch import Tensor
+
+from bfmkit.interfaces.bfm import BFM
+from bfmkit.interfaces.posterior import Posterior
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that a rule may look at when it chooses w for B runs."""
+
+    posterior: Posterior
+    belief: TensorDictBase  # batch (B,)
+    bfm: BFM
+    observation: Tensor  # (B, o)
+    weights: Tensor  # (B, d), the previous choice; zero before the first
+    noise: Tensor  # (B, *noise_shape), standard normal
+
+
+class CandidateSampler(ABC):
+    """Draws the weights that an acquisition rule compares."""
+
+    kind: ClassVar[str] = "candidate_sampler"
+    folder: ClassVar[str] = "candidates"
+
+    @abstractmethod
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        """Shape of the standard-normal noise that one run's draw takes."""
+
+    @abstractmethod
+    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
+        """k candidates for each run; a deterministic function of the situation."""
+
+
+class Acquisition(TensorDictModuleBase, ABC):
+    """Chooses the weights w whose policy acts next.
+
+    As a TensorDict module (after :meth:`attach`): ``belief``, ``observation``, ``weights`` and ``noise`` in,
+    ``weights`` out.
+    """
+
+    kind: ClassVar[str] = "acquisition"
+    folder: ClassVar[str] = "acquisitions"
+
+    in_keys = ["belief", "observation", "weights", "noise"]
+    out_keys = ["weights"]
+
+    _attached: tuple[Posterior, BFM] | None = None
+
+    @abstractmethod
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        """Shape of the standard-normal noise that one run's choice takes."""
+
+    @abstractmethod
+    def propose(self, situation: Situation) -> Tensor:  # (B, d) float64
+        """The chosen weights; a deterministic function of the situation."""
+
+    def attach(self, posterior: Posterior, bfm: BFM) -> Acquisition:
+        """Remember what :meth:`forward` cannot read from a TensorDict; returns self."""
+        # A tuple keeps nn.Module from taking the model's parameters for its own.
+        self._attached = (posterior, bfm)
+        return self
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Write the chosen ``weights`` into ``tensordict``.
+
+        Raises:
+            RuntimeError: before :meth:`attach`.
+        """
+        if self._attached is None:
+            raise RuntimeError("call attach(posterior, bfm) before using an acquisition as a TensorDict module")
+        posterior, bfm = self._attached
+        belief, observation, weights, noise = (tensordict.get(key) for key in self.in_keys)
+        situation = Situation(posterior, belief, bfm, observation, weights, noise)
+        return tensordict.set("weights", self.propose(situation))

@@ -1,0 +1,89 @@
+"""Agents: what acts, and learns, under a reward nobody has told it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+
+from bfmkit.interfaces.bfm import BFM
+
+
+class RunStopped(RuntimeError):
+    """Raised when every run of an agent has been stopped by a reward or observation that is not finite."""
+
+
+class Agent(ABC):
+    """B independent runs of one way to act with a BFM.
+
+    The life of an agent: :meth:`start`, then for each episode :meth:`begin_episode` and, for each step,
+    :meth:`act` and :meth:`observe`. No environment object is needed. All it learns is in :attr:`state`.
+
+    A run whose observation or reward is not finite is stopped: its belief stays as it was, it takes the zero action
+    from then on, and :attr:`failures` says at which step and why. The other runs go on.
+    """
+
+    kind: ClassVar[str] = "agent"
+    folder: ClassVar[str] = "agents"
+
+    labelled_transitions: int = 0
+    """How many labelled transitions :meth:`start` wants; 0 for an agent that starts knowing nothing."""
+
+    state: TensorDict
+    """Batch (B,): ``weights``, ``z``, ``step``, ``labels``, ``stopped`` and whatever the agent adds."""
+
+    failures: dict[int, str]
+    """Stopped runs: index -> one line naming run, step and reason."""
+
+    @abstractmethod
+    def start(
+        self,
+        bfm: BFM,
+        seeds: Sequence[int] = (0,),  # B of them, one a run
+        labelled: TensorDictBase | None = None,
+    ) -> None:
+        """Forget everything and get ready for B = len(seeds) runs.
+
+        Args:
+            bfm: the model whose policies to act with.
+            seeds: all of a run's randomness is a function of its seed and its step.
+            labelled: batch (n,) transitions with ``("next", "reward")`` of shape (n, B), for agents that ask for them.
+
+        Raises:
+            ValueError: if labelled transitions are wanted and missing.
+        """
+
+    @abstractmethod
+    def begin_episode(self) -> None:
+        """Say that the next observation opens an episode: every run chooses anew."""
+
+    @abstractmethod
+    def choose(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, d)
+        """The z to act with in ``observation``; chosen anew where it is due, the last one elsewhere."""
+
+    @abstractmethod
+    def act(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, a), or (o,) -> (a,) when B = 1
+        """The action to take; chooses z first where that is due.
+
+        Raises:
+            RunStopped: when no run is left.
+        """
+
+    @abstractmethod
+    def observe(
+        self,
+        observation: Tensor,  # (B, o)
+        action: Tensor,  # (B, a)
+        next_observation: Tensor,  # (B, o)
+        reward: Tensor | float,  # (B,)
+        observed: Tensor | None = None,  # (B,) bool; None: every reward has arrived
+    ) -> None:
+        """Learn from one step. Without the batch dimension when B = 1.
+
+        Raises:
+            RunStopped: when no run is left.
+            ValueError: if shapes do not fit; nothing has been learnt then.
+        """

@@ -1,0 +1,78 @@
+"""Behaviour foundation models: features, successor features and the policies that go with them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModuleBase
+from torch import Tensor
+
+from bfmkit.interfaces.spec import EnvironmentSpec
+
+
+class BFM(TensorDictModuleBase, ABC):
+    """A pretrained model that holds a near-optimal policy π_z for every reward r ≈ φᵀw.
+
+    As a TensorDict module it is its policy: ``observation`` and ``z`` in, ``action`` out. Inputs of any batch shape
+    are taken, and batch dimensions broadcast against each other, so an observation (B, 1, o) meets candidates (B, k, d).
+    """
+
+    kind: ClassVar[str] = "bfm"
+    folder: ClassVar[str] = "bfms"
+
+    in_keys = ["observation", "z"]
+    out_keys = ["action"]
+
+    spec: EnvironmentSpec
+    """The environment that the model was made for."""
+    dim: int
+    """d, the length of φ, ψ, w and z."""
+    discount: float
+    """γ of the successor features."""
+
+    @abstractmethod
+    def features(
+        self,
+        observation: Tensor,  # (*b, o)
+        action: Tensor,  # (*b, a)
+        next_observation: Tensor,  # (*b, o)
+    ) -> Tensor:  # (*b, d)
+        """φ of each transition."""
+
+    @abstractmethod
+    def successor_features(
+        self,
+        observation: Tensor,  # (*b, o)
+        z: Tensor,  # (*b, d)
+        action: Tensor | None = None,  # (*b, a); None: the action that π_z takes
+    ) -> Tensor:  # (*b, E, d)
+        """ψ(s, a, z): the expected discounted sum of φ from (s, a) on under π_z, by each critic of the ensemble."""
+
+    @abstractmethod
+    def act(
+        self,
+        observation: Tensor,  # (*b, o)
+        z: Tensor,  # (*b, d)
+    ) -> Tensor:  # (*b, a)
+        """The mean action of π_z, in [-1, 1]."""
+
+    @abstractmethod
+    def policy_latent(
+        self,
+        weights: Tensor,  # (*b, d)
+    ) -> Tensor:  # (*b, d)
+        """The z whose policy is (near) optimal for the reward φᵀw. Never NaN, also not for w = 0."""
+
+    def candidate_successor_features(
+        self,
+        observation: Tensor,  # (B, o)
+        z: Tensor,  # (B, k, d)
+    ) -> Tensor:  # (B, k, E, d)
+        """ψ(s, π_z(s), z) for k candidates in each observation; override to share what does not depend on z."""
+        return self.successor_features(observation.unsqueeze(-2), z)
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Write ``action`` into ``tensordict``."""
+        return tensordict.set("action", self.act(tensordict.get("observation"), tensordict.get("z")))

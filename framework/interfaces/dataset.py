@@ -1,0 +1,34 @@
+"""Datasets: reward-free transitions on disk."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from tensordict import TensorDict
+
+from bfmkit.interfaces.spec import EnvironmentSpec
+
+
+class Dataset(ABC):
+    """Transitions of one domain: ``observation``, ``action``, ``physics`` and, under ``next``, ``observation``,
+    ``physics``, ``terminated``, ``truncated``. ``("next", "physics")`` is what rewards are computed from.
+    """
+
+    kind: ClassVar[str] = "dataset"
+    folder: ClassVar[str] = "datasets"
+
+    spec: EnvironmentSpec
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of transitions."""
+
+    @abstractmethod
+    def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
+        """Some transitions, all keys."""
+
+    @abstractmethod
+    def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
+        """The named keys of all transitions, ready to be sampled on ``device``."""

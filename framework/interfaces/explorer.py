@@ -1,0 +1,37 @@
+"""Explorers: what gathers data before any reward exists."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from bfmkit.interfaces.environment import Advance
+
+
+class Explorer(ABC):
+    """Acts in a batch of environments without a reward, and learns where to go next."""
+
+    kind: ClassVar[str] = "explorer"
+    folder: ClassVar[str] = "explorers"
+
+    @abstractmethod
+    def act(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, a) in [-1, 1]
+        """Actions to take."""
+
+    @abstractmethod
+    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
+        """Take in one step of the batch, and learn from it."""
+
+    @abstractmethod
+    def metrics(self) -> dict[str, float]:
+        """A few numbers for the log, averaged since the last call."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on, loadable with ``weights_only``."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""

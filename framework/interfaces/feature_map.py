@@ -1,0 +1,40 @@
+"""Feature maps: what a reward is linear in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModuleBase
+from torch import Tensor
+
+
+class FeatureMap(TensorDictModuleBase, ABC):
+    """φ: the reward of a transition is modelled as r ≈ φᵀw.
+
+    As a TensorDict module it reads the transition and writes ``features``. Most maps look at the next observation
+    alone and ignore the other two arguments.
+    """
+
+    kind: ClassVar[str] = "feature_map"
+    folder: ClassVar[str] = "features"
+
+    in_keys = ["observation", "action", ("next", "observation")]
+    out_keys = ["features"]
+
+    dim: int
+    """d, the number of features."""
+
+    @abstractmethod
+    def features(
+        self,
+        observation: Tensor,  # (*b, o)
+        action: Tensor,  # (*b, a)
+        next_observation: Tensor,  # (*b, o)
+    ) -> Tensor:  # (*b, d)
+        """φ of each transition."""
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Write ``features`` into ``tensordict``."""
+        return tensordict.set("features", self.features(*(tensordict.get(key) for key in self.in_keys)))

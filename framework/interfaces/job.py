@@ -1,0 +1,34 @@
+"""Jobs: the roots of recipes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+
+class Job(ABC):
+    """Something that ``bfmkit run`` runs; its constructor takes what a recipe says."""
+
+    kind: ClassVar[str] = "job"
+    folder: ClassVar[str] = "jobs"
+
+    @abstractmethod
+    def run(
+        self,
+        out: Path,  # the run directory, which exists and holds recipe.yaml and provenance.json
+        device: torch.device,
+    ) -> dict:
+        """Do the work and return the summary, which the caller writes to ``summary.json``.
+
+        Called again on the same directory, it resumes.
+
+        Raises:
+            JobFailed: when it ends without having done all of its work; the message is for the user.
+        """
+
+
+class JobFailed(RuntimeError):
+    """A job ended without having done all of its work."""

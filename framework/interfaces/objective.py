@@ -1,0 +1,46 @@
+"""Objectives: the losses that pretrain one family of BFMs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from tensordict import TensorDictBase
+from torch import nn
+from torchrl.objectives import LossModule
+
+from bfmkit.interfaces.bfm import BFM
+
+
+class Objective(LossModule):
+    """The losses of one family, as a TorchRL loss module.
+
+    ``forward`` takes a batch of transitions and gives a TensorDict with one ``loss_*`` entry a loss (they are summed
+    and stepped together) and detached numbers for the log under other names. It changes no state.
+    """
+
+    kind: ClassVar[str] = "objective"
+    folder: ClassVar[str] = "objectives"
+
+    bfm: BFM
+
+    @abstractmethod
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Losses and metrics of a batch (N,) of transitions."""
+
+    @abstractmethod
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The trained parameters by name of their optimiser's learning rate."""
+
+    @abstractmethod
+    def update_targets(self) -> None:
+        """Move target networks after an optimiser step."""
+
+    @abstractmethod
+    def prepare(self, observations: torch.Tensor) -> None:  # (n, o)
+        """Look at a sample of the data once before training, e.g. to fix the scaling of observations."""
+
+    @abstractmethod
+    def finish(self, transitions: TensorDictBase) -> None:  # batch (n,)
+        """Fit what a finished BFM needs from data, e.g. the second moment of its features."""

@@ -1,0 +1,102 @@
+"""Posteriors: what the rewards seen so far say about w."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from tensordict.nn import TensorDictModuleBase
+from torch import Tensor
+
+
+class Posterior(TensorDictModuleBase, ABC):
+    """A belief about the weights w of r ≈ φᵀw, for B independent runs at once.
+
+    The object holds hyperparameters only. What has been learnt is the *belief*, a TensorDict of batch (B,), float64,
+    that every method takes and none changes in place; so it checkpoints, resumes and moves between devices.
+
+    As a TensorDict module it is its update: ``belief``, ``features``, ``("next", "reward")`` and ``observed`` in,
+    ``belief`` out.
+    """
+
+    kind: ClassVar[str] = "posterior"
+    folder: ClassVar[str] = "posteriors"
+
+    in_keys = ["belief", "features", ("next", "reward"), "observed"]
+    out_keys = ["belief"]
+
+    @abstractmethod
+    def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:  # batch (B,)
+        """The belief before any reward."""
+
+    @abstractmethod
+    def update(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, d)
+        reward: Tensor,  # (B,)
+        observed: Tensor,  # (B,) bool
+    ) -> TensorDict:  # batch (B,); the argument is left as it was
+        """The belief one step later: all runs forget, those observed also learn.
+
+        Where ``observed`` is false, features and reward may hold anything, NaN included.
+
+        Raises:
+            ValueError: if shapes do not fit the belief.
+        """
+
+    @abstractmethod
+    def condition(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, n, d)
+        reward: Tensor,  # (B, n)
+    ) -> TensorDict:  # batch (B,)
+        """Learn n labelled transitions at once, without forgetting; as good as n updates without discount."""
+
+    @abstractmethod
+    def mean(self, belief: TensorDictBase) -> Tensor:  # (B, d)
+        """ŵ, the centre of the belief."""
+
+    @abstractmethod
+    def sample(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        noise: Tensor,  # (B, d) or (B, k, d), standard normal for draws from the posterior
+    ) -> Tensor:  # as noise
+        """ŵ + S·noise with S Sᵀ the covariance of the belief: an affine map, so a ball becomes an ellipsoid."""
+
+    @abstractmethod
+    def width(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        x: Tensor,  # (B, *k, d)
+    ) -> Tensor:  # (B, *k)
+        """The belief's standard deviation of xᵀw."""
+
+    @abstractmethod
+    def information_gain(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, *k, d)
+    ) -> Tensor:  # (B, *k)
+        """How much one reward at ``features`` would raise the log determinant of the precision; nats, times two."""
+
+    def ucb(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        x: Tensor,  # (B, *k, d)
+        radius: float | Tensor,
+    ) -> Tensor:  # (B, *k)
+        """The largest xᵀw within ``radius`` standard deviations: xᵀŵ + radius · width(x)."""
+        mean = self.mean(belief)
+        value = (x.flatten(1, -2) @ mean.unsqueeze(-1)).reshape(x.shape[:-1])
+        return value + radius * self.width(belief, x)
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Write the updated ``belief`` into ``tensordict``; a reward of shape (B, 1) is taken as (B,)."""
+        belief, features, reward, observed = (tensordict.get(key) for key in self.in_keys)
+        reward = reward.reshape(features.shape[:-1])
+        return tensordict.set("belief", self.update(belief, features, reward, observed.reshape(reward.shape)))

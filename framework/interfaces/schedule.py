@@ -1,0 +1,52 @@
+"""Schedules and gates: when to choose again, and which rewards to learn from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.interfaces.posterior import Posterior
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where B runs stand since each last chose its weights."""
+
+    step: Tensor  # (B,) int64, environment steps so far
+    steps_since_choice: Tensor  # (B,) int64
+    information_since_choice: Tensor  # (B,) float64, growth of log det of the precision; NaN unless asked for
+
+
+class Schedule(ABC):
+    """Says which runs choose new weights now. Every run chooses at the start of an episode whatever this says."""
+
+    kind: ClassVar[str] = "schedule"
+    folder: ClassVar[str] = "schedules"
+
+    needs_information: bool = False
+    """Whether :attr:`Progress.information_since_choice` must be computed, which costs a solve a step."""
+
+    @abstractmethod
+    def due(self, progress: Progress) -> Tensor:  # (B,) bool
+        """Which runs choose again before their next action."""
+
+
+class Gate(ABC):
+    """Says which rewards are worth asking for."""
+
+    kind: ClassVar[str] = "gate"
+    folder: ClassVar[str] = "gates"
+
+    @abstractmethod
+    def open(
+        self,
+        posterior: Posterior,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, d), of the transition whose reward is on offer
+        labels: Tensor,  # (B,) int64, rewards taken in so far
+    ) -> Tensor:  # (B,) bool
+        """Which runs take in the reward that is on offer."""

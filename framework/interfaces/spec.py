@@ -1,0 +1,56 @@
+"""What the rest of the house needs to know of an environment."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """Sizes and names of one environment; the only runtime object a constructor may ask for.
+
+    Two environments with equal specs can share data and models. It is stored with every dataset and model, and
+    compared when they meet an environment.
+
+    Args:
+        domain: what moves, e.g. ``"walker"``. Data of different domains never mix.
+        observation_size: length o of the flat observation.
+        action_size: length a of the action; every entry lies in [-1, 1].
+        physics_size: length p of the recorded physics state, enough to compute any task's reward again.
+        episode_steps: control steps in an episode.
+        control_timestep: seconds between two actions.
+        tasks: the names of the rewards that the environment can give.
+        quantities: the names of the physics quantities that rewards are functions of.
+    """
+
+    domain: str
+    observation_size: int
+    action_size: int
+    physics_size: int
+    episode_steps: int
+    control_timestep: float
+    tasks: tuple[str, ...]
+    quantities: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists, numbers and strings, for YAML and JSON."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> EnvironmentSpec:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+
+    def require_compatible(self, other: EnvironmentSpec, what: str) -> None:
+        """Refuse ``what`` (a model, a dataset) that was made for another body.
+
+        Raises:
+            ValueError: if domain or sizes differ; the message names both.
+        """
+        names = ("domain", "observation_size", "action_size", "physics_size")
+        unlike = [name for name in names if getattr(self, name) != getattr(other, name)]
+        if unlike:
+            theirs = ", ".join(f"{name} {getattr(other, name)}" for name in unlike)
+            ours = ", ".join(f"{name} {getattr(self, name)}" for name in unlike)
+            raise ValueError(f"{what} was made for {theirs}; this environment has {ours}")
