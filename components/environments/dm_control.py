@@ -1,0 +1,216 @@
+"""dm_control bodies as a lean, batched TorchRL environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torchrl.data import Binary, Bounded, Composite, Unbounded
+
+from bfmkit.components.environments.domains import make_domain
+from bfmkit.interfaces import Advance, Environment, EnvironmentSpec
+from bfmkit.registry import register
+
+
+@register(Environment, "dm_control")
+class DMControlEnvironment(Environment):
+    """B bodies of one dm_control domain in a batch, each with its own task.
+
+    The physics engine is stepped directly, without ``dm_control.rl.control.Environment``: its bookkeeping costs more
+    than reading the state. An episode ends by truncation after ``episode_steps``.
+
+    Args:
+        domain: ``walker``, ``cheetah``, ``quadruped`` or ``point_mass_maze``.
+        task: the name of a reward of that domain; several names, joined by ``+``, make one row each.
+        episode_steps: control steps in an episode; the domain's own number (1000) if not given.
+
+    Raises:
+        ValueError: for a domain or task that does not exist, or a number of steps that is not positive.
+    """
+
+    def __init__(self, domain: str, task: str, episode_steps: int | None = None) -> None:
+        body = make_domain(domain)
+        if episode_steps is not None and episode_steps < 1:
+            raise ValueError(f"episode_steps must be positive, got {episode_steps}")
+        rows = tuple(task.split("+"))
+        for name in rows:
+            _require_task(name, body.name, tuple(body.tasks))
+        super().__init__(batch_size=(len(rows),))
+        self.tasks = rows
+        self._domain = body
+        first = body.load()
+        # Every row shares one compiled model; only the simulation data are its own.
+        self._physics = [first] + [first.copy(share_model=True) for _ in rows[1:]]
+        self._substeps = round(body.control_timestep / first.timestep())
+        with first.reset_context():
+            body.initialize(first, np.random.RandomState(0))
+        self.spec = EnvironmentSpec(
+            domain=body.name,
+            observation_size=body.observe(first).size,
+            action_size=first.model.nu,
+            physics_size=first.get_state().size,
+            episode_steps=episode_steps or body.episode_steps,
+            control_timestep=body.control_timestep,
+            tasks=tuple(body.tasks),
+            quantities=body.quantity_names,
+        )
+        limits = first.model.actuator_ctrlrange
+        self._action_centre = limits.mean(axis=1)
+        self._action_scale = (limits[:, 1] - limits[:, 0]) / 2
+        self._row_rewards = [(name, [row for row, task in enumerate(rows) if task == name]) for name in dict.fromkeys(rows)]
+        self._seeds = list(range(len(rows)))
+        self._episode = 0
+        self._steps = 0
+        self._make_specs()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it was made from: another process compiles its own model."""
+        return (type(self), (self.spec.domain, "+".join(self.tasks), self.spec.episode_steps))
+
+    def with_rows(self, tasks: Sequence[str]) -> DMControlEnvironment:
+        """The same body with one row for each task."""
+        return type(self)(self.spec.domain, "+".join(tasks), self.spec.episode_steps)
+
+    def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
+        """Give each row its seed; the next :meth:`begin` starts episode ``episode``.
+
+        Raises:
+            ValueError: if there is not one seed a row.
+        """
+        if len(seeds) != len(self.tasks):
+            raise ValueError(f"{len(self.tasks)} rows need as many seeds, got {len(seeds)}")
+        self._seeds, self._episode = [int(seed) for seed in seeds], episode
+
+    def begin(self) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
+        """Start the next episode in every row."""
+        for seed, physics in zip(self._seeds, self._physics, strict=True):
+            words = np.random.SeedSequence((seed & (2**64 - 1), self._episode)).generate_state(4)
+            with physics.reset_context():
+                self._domain.initialize(physics, np.random.RandomState(words))
+        self._episode += 1
+        self._steps = 0
+        return self._observations(), self._states()
+
+    def advance(self, action: Tensor) -> Advance:  # action (B, a)
+        """Step every row.
+
+        Raises:
+            ValueError: if the action's shape is not (B, a), or an entry is not finite.
+        """
+        controls = self._controls(action, len(self._physics))
+        for physics, control in zip(self._physics, controls, strict=True):
+            physics.set_control(control)
+            physics.step(self._substeps)
+        self._steps += 1
+        rows = len(self._physics)
+        return Advance(
+            observation=self._observations(),
+            reward=torch.from_numpy(self._rewards()),
+            terminated=torch.zeros(rows, dtype=torch.bool),
+            truncated=torch.full((rows,), self._steps >= self.spec.episode_steps),
+            physics=self._states(),
+        )
+
+    def relabel(self, physics: Tensor, action: Tensor, task: str) -> Tensor:  # (n, p), (n, a) -> (n,)
+        """The reward of recorded steps: set the state after the step and the control that led to it, and ask again."""
+        _require_task(task, self.spec.domain, self.spec.tasks)
+        named = {name: column.numpy() for name, column in self.quantities(physics, action).items()}
+        return torch.from_numpy(self._domain.tasks[task](named).astype(np.float32))
+
+    def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:  # (n, p), (n, a) -> name -> (n,)
+        """The domain's named quantities of recorded steps.
+
+        Raises:
+            ValueError: if sizes do not fit.
+        """
+        if physics.ndim != 2 or physics.shape[1] != self.spec.physics_size:
+            raise ValueError(f"physics must be (n, {self.spec.physics_size}), got {tuple(physics.shape)}")
+        controls = self._controls(action, len(physics))
+        # A body of its own: relabelling in the middle of an episode must not disturb it.
+        body = self._physics[0].copy(share_model=True)
+        table = np.empty((len(physics), len(self.spec.quantities)))
+        for row, (state, control) in enumerate(zip(physics.double().cpu().numpy(), controls, strict=True)):
+            body.set_state(state)
+            body.set_control(control)
+            body.forward()
+            table[row] = self._domain.quantities(body)
+        return {name: torch.from_numpy(table[:, column]) for column, name in enumerate(self.spec.quantities)}
+
+    # TorchRL's side.
+
+    def _make_specs(self) -> None:
+        batch, spec = self.batch_size, self.spec
+        self.observation_spec = Composite(
+            observation=Unbounded((*batch, spec.observation_size), dtype=torch.float32),
+            physics=Unbounded((*batch, spec.physics_size), dtype=torch.float64),
+            shape=batch,
+        )
+        self.action_spec = Bounded(-1.0, 1.0, (*batch, spec.action_size), dtype=torch.float32)
+        self.reward_spec = Unbounded((*batch, 1), dtype=torch.float32)
+        flag = Binary(1, (*batch, 1), dtype=torch.bool)
+        self.full_done_spec = Composite(done=flag, terminated=flag.clone(), truncated=flag.clone(), shape=batch)
+
+    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
+        observation, physics = self.begin()
+        flags = torch.zeros(len(self.tasks), 1, dtype=torch.bool)
+        return TensorDict(
+            {"observation": observation, "physics": physics}
+            | {name: flags.clone() for name in ("done", "terminated", "truncated")},
+            self.batch_size,
+        )
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDict:
+        outcome = self.advance(tensordict.get("action"))
+        return TensorDict(
+            {
+                "observation": outcome.observation,
+                "physics": outcome.physics,
+                "reward": outcome.reward.unsqueeze(-1),
+                "done": outcome.truncated.unsqueeze(-1),
+                "terminated": outcome.terminated.unsqueeze(-1),
+                "truncated": outcome.truncated.unsqueeze(-1).clone(),
+            },
+            self.batch_size,
+        )
+
+    def _set_seed(self, seed: int | None) -> None:
+        base = 0 if seed is None else seed
+        self.seed_rows([base + row for row in range(len(self.tasks))])
+
+    # Between tensors and MuJoCo.
+
+    def _controls(self, action: Tensor, rows: int) -> np.ndarray:  # (rows, a) float64, in the actuators' ranges
+        if tuple(action.shape) != (rows, self.spec.action_size):
+            raise ValueError(f"actions must be ({rows}, {self.spec.action_size}), got {tuple(action.shape)}")
+        array = action.detach().cpu().numpy().astype(np.float64)
+        if not np.isfinite(array).all():
+            row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+            raise ValueError(f"the action of row {row} is not finite")
+        return self._action_centre + self._action_scale * np.clip(array, -1.0, 1.0)
+
+    def _observations(self) -> Tensor:  # (B, o) float32
+        rows = np.stack([self._domain.observe(physics) for physics in self._physics])
+        return torch.from_numpy(rows.astype(np.float32))
+
+    def _states(self) -> Tensor:  # (B, p) float64
+        return torch.from_numpy(np.stack([physics.get_state() for physics in self._physics]))
+
+    def _rewards(self) -> np.ndarray:  # (B,) float32
+        table = np.array([self._domain.quantities(physics) for physics in self._physics])
+        rewards = np.empty(len(table), dtype=np.float32)
+        for task, rows in self._row_rewards:
+            columns = table[rows].T
+            rewards[rows] = self._domain.tasks[task](dict(zip(self.spec.quantities, columns, strict=True)))
+        return rewards
+
+
+def _require_task(task: str, domain: str, tasks: tuple[str, ...]) -> None:
+    if task not in tasks:
+        near = get_close_matches(task, tasks, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{domain} has no task {task!r}{hint} ({', '.join(tasks)})")

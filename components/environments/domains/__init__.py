@@ -1,0 +1,20 @@
+"""Bodies of the dm_control environments: one file a domain."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from bfmkit.components.environments.domains.domain import Domain
+
+NAMES = ("walker", "cheetah", "quadruped", "point_mass_maze")
+
+
+def make_domain(name: str) -> Domain:
+    """The domain called ``name``, e.g. ``"walker"``; its module is imported now.
+
+    Raises:
+        ValueError: if there is none; the message lists those there are.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no domain {name!r}; there are {', '.join(NAMES)}")
+    return import_module(f"{__name__}.{name}").DOMAIN()

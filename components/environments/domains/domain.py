@@ -1,0 +1,45 @@
+"""What a body brings to the dm_control environment."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import numpy as np
+from dm_control.mujoco import Physics
+
+Quantities = Mapping[str, np.ndarray]
+Reward = Callable[[Quantities], np.ndarray]
+
+
+class Domain(ABC):
+    """A MuJoCo model with its start states, observation, named physics quantities, and rewards as functions of them.
+
+    Rewards see quantities alone. So the reward of a recorded physics state is the one that the environment gave, and
+    a new task is one function.
+    """
+
+    name: ClassVar[str]
+    control_timestep: ClassVar[float]
+    """Seconds between two actions."""
+    episode_steps: ClassVar[int] = 1000
+    tasks: ClassVar[Mapping[str, Reward]]
+    """Task name -> function of the quantities, each of shape (n,), to rewards (n,) in [0, 1]."""
+    quantity_names: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def load(self) -> Physics:
+        """Compile the model."""
+
+    @abstractmethod
+    def initialize(self, physics: Physics, random: np.random.RandomState) -> None:
+        """Put the body where an episode starts; runs within ``physics.reset_context()``."""
+
+    @abstractmethod
+    def observe(self, physics: Physics) -> np.ndarray:  # (o,) float64
+        """The flat observation, in the order of dm_control's suite."""
+
+    @abstractmethod
+    def quantities(self, physics: Physics) -> tuple[float, ...]:
+        """The quantities of the present state and control, in the order of :attr:`quantity_names`."""
