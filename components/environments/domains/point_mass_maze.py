@@ -1,0 +1,66 @@
+"""A point mass in four rooms, as in the unsupervised RL benchmark."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import resources
+from typing import ClassVar
+
+import numpy as np
+from dm_control.mujoco import Physics
+from dm_control.utils.rewards import tolerance
+
+from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
+
+GOAL_RADIUS = 0.015  # metres
+GOALS = {
+    "top_left": (-0.15, 0.15),
+    "top_right": (0.15, 0.15),
+    "bottom_left": (-0.15, -0.15),
+    "bottom_right": (0.15, -0.15),
+}
+
+
+def reach(quantities: Quantities, goal: tuple[float, float]) -> np.ndarray:
+    """Close to the goal, with small forces.
+
+    r = near · (4 + mean_i small(u_i)) / 5, where near falls off at a distance of one goal radius from the goal
+    """
+    distance = np.hypot(quantities["position_x"] - goal[0], quantities["position_y"] - goal[1])
+    near = tolerance(distance, bounds=(0, GOAL_RADIUS), margin=GOAL_RADIUS)
+    control = np.stack((quantities["control_x"], quantities["control_y"]))
+    small = tolerance(control, margin=1, value_at_margin=0, sigmoid="quadratic").mean(axis=0)
+    return near * (4 + small) / 5
+
+
+class PointMassMaze(Domain):
+    """Two forces move a ball among walls; episodes start in the corner room at the top left.
+
+    Observation: position (2), velocity (2).
+    """
+
+    name: ClassVar[str] = "point_mass_maze"
+    control_timestep: ClassVar[float] = 0.02
+    quantity_names: ClassVar[tuple[str, ...]] = ("position_x", "position_y", "control_x", "control_y")
+    tasks: ClassVar[dict[str, Reward]] = {f"reach_{name}": partial(reach, goal=goal) for name, goal in GOALS.items()}
+
+    def load(self) -> Physics:
+        """Our own model, in assets/point_mass_maze.xml."""
+        asset = resources.files("bfmkit.components.environments") / "assets" / "point_mass_maze.xml"
+        return Physics.from_xml_string(asset.read_text(encoding="utf-8"))
+
+    def initialize(self, physics: Physics, random: np.random.RandomState) -> None:
+        """At rest, uniformly in the outer part of the top left room."""
+        physics.data.qpos[0] = random.uniform(-0.29, -0.15)
+        physics.data.qpos[1] = random.uniform(0.15, 0.29)
+
+    def observe(self, physics: Physics) -> np.ndarray:  # (4,)
+        """Position and velocity."""
+        return np.concatenate((physics.data.qpos, physics.data.qvel))
+
+    def quantities(self, physics: Physics) -> tuple[float, ...]:
+        """Position, and the forces asked for, before the actuators' gear."""
+        return (*physics.data.qpos, *physics.data.ctrl)
+
+
+DOMAIN = PointMassMaze
