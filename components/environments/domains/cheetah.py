@@ -1,0 +1,69 @@
+"""The planar cheetah of dm_control's suite, walking and running both ways."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+from dm_control.mujoco import Physics
+from dm_control.suite import cheetah
+from dm_control.utils.rewards import tolerance
+
+from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
+
+WALK_SPEED = 2.0  # metres a second
+RUN_SPEED = 10.0
+SETTLING_STEPS = 200  # physics steps before an episode starts
+
+
+def move(quantities: Quantities, velocity: float) -> np.ndarray:
+    """In proportion to the speed in the direction of ``velocity``, up to its size."""
+    speed = abs(velocity)
+    return tolerance(
+        np.sign(velocity) * quantities["horizontal_velocity"],
+        bounds=(speed, np.inf),
+        margin=speed,
+        value_at_margin=0,
+        sigmoid="linear",
+    )
+
+
+class Cheetah(Domain):
+    """Seven bodies in a plane, six joints. Observation: positions but the horizontal one (8), velocities (9)."""
+
+    name: ClassVar[str] = "cheetah"
+    control_timestep: ClassVar[float] = 0.01
+    quantity_names: ClassVar[tuple[str, ...]] = ("horizontal_velocity",)
+    tasks: ClassVar[dict[str, Reward]] = {
+        "walk": partial(move, velocity=WALK_SPEED),
+        "run": partial(move, velocity=RUN_SPEED),
+        "walk_backward": partial(move, velocity=-WALK_SPEED),
+        "run_backward": partial(move, velocity=-RUN_SPEED),
+    }
+
+    def load(self) -> Physics:
+        """The suite's own model."""
+        physics = cheetah.Physics.from_xml_string(*cheetah.get_model_and_assets())
+        self._torso = physics.model.name2id("torso", "body")
+        return physics
+
+    def initialize(self, physics: Physics, random: np.random.RandomState) -> None:
+        """Random joint angles, then time to settle on the ground."""
+        limited = physics.model.jnt_limited == 1
+        lower, upper = physics.model.jnt_range[limited].T
+        physics.data.qpos[limited] = random.uniform(lower, upper)
+        physics.step(SETTLING_STEPS)
+        physics.data.time = 0
+
+    def observe(self, physics: Physics) -> np.ndarray:  # (17,)
+        """Joint positions without the horizontal one, joint velocities."""
+        return np.concatenate((physics.data.qpos[1:], physics.data.qvel))
+
+    def quantities(self, physics: Physics) -> tuple[float, ...]:
+        """Velocity of the centre of mass."""
+        # The model's subtree velocity sensor makes MuJoCo fill this array.
+        return (physics.data.subtree_linvel[self._torso, 0],)
+
+
+DOMAIN = Cheetah

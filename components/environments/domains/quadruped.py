@@ -1,0 +1,123 @@
+"""The quadruped of dm_control's suite, with the stand and jump tasks of the unsupervised RL benchmark."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from dm_control.mujoco import Physics
+from dm_control.mujoco.wrapper.mjbindings import enums
+from dm_control.rl.control import PhysicsError
+from dm_control.suite import common, quadruped
+from dm_control.utils.rewards import tolerance
+
+from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
+
+WALK_SPEED = 0.5  # metres a second
+RUN_SPEED = 5.0
+JUMP_HEIGHT = 1.0  # metres, of the centre of mass
+FLOOR_SIZE = 100.0  # metres; only drawn, for the plane has no end
+HEIGHT_STEP = 0.01  # metres
+HIGHEST_START = 100.0
+
+
+def stand(quantities: Quantities) -> np.ndarray:
+    """From 0 upside down to 1 upright, linear in the torso's z-axis."""
+    return tolerance(
+        quantities["torso_upright"], bounds=(1, np.inf), margin=2, value_at_margin=0, sigmoid="linear"
+    )
+
+
+def _beyond(quantity: np.ndarray, bound: float) -> np.ndarray:
+    return tolerance(quantity, bounds=(bound, np.inf), margin=bound, value_at_margin=0.5, sigmoid="linear")
+
+
+def walk(quantities: Quantities) -> np.ndarray:
+    """Forward at 0.5 m/s in the torso's own frame, upright."""
+    return stand(quantities) * _beyond(quantities["forward_velocity"], WALK_SPEED)
+
+
+def run(quantities: Quantities) -> np.ndarray:
+    """Forward at 5 m/s in the torso's own frame, upright."""
+    return stand(quantities) * _beyond(quantities["forward_velocity"], RUN_SPEED)
+
+
+def jump(quantities: Quantities) -> np.ndarray:
+    """The centre of mass at a height of 1 m, upright."""
+    return stand(quantities) * _beyond(quantities["centre_of_mass_height"], JUMP_HEIGHT)
+
+
+class Quadruped(Domain):
+    """Four legs, twelve actuators with states of their own.
+
+    Observation: joint angles, their velocities and the actuators' states (44), velocity of the torso in its own frame
+    (3), its uprightness (1), accelerometer and gyroscope (6), forces and torques at the toes (24).
+    """
+
+    name: ClassVar[str] = "quadruped"
+    control_timestep: ClassVar[float] = 0.02
+    quantity_names: ClassVar[tuple[str, ...]] = ("torso_upright", "forward_velocity", "centre_of_mass_height")
+    tasks: ClassVar[dict[str, Reward]] = {"stand": stand, "walk": walk, "run": run, "jump": jump}
+
+    def load(self) -> Physics:
+        """The suite's own model, without ball, walls and terrain."""
+        physics = quadruped.Physics.from_xml_string(quadruped.make_model(floor_size=FLOOR_SIZE), common.ASSETS)
+        model, sensor = physics.model, enums.mjtSensor
+        hinges = model.jnt_type == enums.mjtJoint.mjJNT_HINGE
+        self._torso = model.name2id("torso", "body")
+        self._hinge_positions = model.jnt_qposadr[hinges]
+        self._hinge_velocities = model.jnt_dofadr[hinges]
+        self._velocimeter = _readings(model, sensor.mjSENS_VELOCIMETER)
+        self._inertial = _readings(model, sensor.mjSENS_ACCELEROMETER, sensor.mjSENS_GYRO)
+        self._toes = _readings(model, sensor.mjSENS_FORCE, sensor.mjSENS_TORQUE)
+        return physics
+
+    def initialize(self, physics: Physics, random: np.random.RandomState) -> None:
+        """A random orientation, at the least height where nothing touches the ground.
+
+        Raises:
+            RuntimeError: if no such height is found.
+        """
+        orientation = random.randn(4)
+        orientation /= np.linalg.norm(orientation)
+        height = 0.0
+        while height < HIGHEST_START:
+            try:
+                with physics.reset_context():
+                    physics.data.qpos[:7] = (0.0, 0.0, height, *orientation)
+            except PhysicsError:
+                pass  # Deep in the floor the contacts overflow their buffer; higher up they do not.
+            if physics.data.ncon == 0:
+                return
+            height += HEIGHT_STEP
+        raise RuntimeError(f"the quadruped touches the ground at any height up to {HIGHEST_START} m")
+
+    def observe(self, physics: Physics) -> np.ndarray:  # (78,)
+        """Joints and actuators, torso velocity and uprightness, inertial sensors, toes."""
+        data = physics.data
+        sensors = data.sensordata
+        return np.concatenate(
+            (
+                data.qpos[self._hinge_positions],
+                data.qvel[self._hinge_velocities],
+                data.act,
+                sensors[self._velocimeter],
+                data.xmat[self._torso, 8:],
+                sensors[self._inertial],
+                np.arcsinh(sensors[self._toes]),
+            )
+        )
+
+    def quantities(self, physics: Physics) -> tuple[float, ...]:
+        """Uprightness of the torso, its forward velocity in its own frame, height of the centre of mass."""
+        data, torso = physics.data, self._torso
+        return (data.xmat[torso, 8], data.sensordata[self._velocimeter[0]], data.subtree_com[torso, 2])
+
+
+def _readings(model: Any, *kinds: int) -> np.ndarray:
+    """Where the sensors of these kinds write, in the model's order."""
+    sensors = np.flatnonzero(np.isin(model.sensor_type, kinds))
+    return np.concatenate([np.arange(model.sensor_dim[i]) + model.sensor_adr[i] for i in sensors])
+
+
+DOMAIN = Quadruped
