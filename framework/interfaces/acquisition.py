@@ -24,6 +24,7 @@ class Situation:
     observation: Tensor  # (B, o)
     weights: Tensor  # (B, d), the previous choice; zero before the first
     noise: Tensor  # (B, *noise_shape), standard normal
+    radius: float | Tensor | None = None  # the confidence radius of the rule that asks; None where it has none
 
 
 class CandidateSampler(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
@@ -24,6 +24,9 @@ class Agent(ABC):
 
     A run whose observation or reward is not finite is stopped: its belief stays as it was, it takes the zero action
     from then on, and :attr:`failures` says at which step and why. The other runs go on.
+
+    Where a method takes ``runs``, a (B,) mask, the runs left out stand still: nothing of them changes. That is how
+    episodes of different lengths share a batch.
     """
 
     kind: ClassVar[str] = "agent"
@@ -57,19 +60,33 @@ class Agent(ABC):
         """
 
     @abstractmethod
-    def begin_episode(self) -> None:
-        """Say that the next observation opens an episode: every run chooses anew."""
+    def begin_episode(self, runs: Tensor | None = None) -> None:
+        """Say that the next observation opens an episode: every run (of ``runs``) chooses anew."""
 
     @abstractmethod
-    def choose(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, d)
-        """The z to act with in ``observation``; chosen anew where it is due, the last one elsewhere."""
-
-    @abstractmethod
-    def act(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, a), or (o,) -> (a,) when B = 1
-        """The action to take; chooses z first where that is due.
+    def choose(
+        self,
+        observation: Tensor,  # (B, o)
+        runs: Tensor | None = None,  # (B,) bool
+    ) -> Tensor:  # (B, d)
+        """The z to act with in ``observation``; chosen anew where it is due, the last one elsewhere.
 
         Raises:
             RunStopped: when no run is left.
+            ValueError: if shapes do not fit.
+        """
+
+    @abstractmethod
+    def act(
+        self,
+        observation: Tensor,  # (B, o), or (o,) when B = 1
+        runs: Tensor | None = None,  # (B,) bool
+    ) -> Tensor:  # (B, a), or (a,)
+        """The action to take; chooses z first where that is due. Zero for a run that stands still.
+
+        Raises:
+            RunStopped: when no run is left.
+            ValueError: if shapes do not fit.
         """
 
     @abstractmethod
@@ -80,6 +97,7 @@ class Agent(ABC):
         next_observation: Tensor,  # (B, o)
         reward: Tensor | float,  # (B,)
         observed: Tensor | None = None,  # (B,) bool; None: every reward has arrived
+        runs: Tensor | None = None,  # (B,) bool; which runs took this step; None: all of them
     ) -> None:
         """Learn from one step. Without the batch dimension when B = 1.
 
@@ -87,3 +105,25 @@ class Agent(ABC):
             RunStopped: when no run is left.
             ValueError: if shapes do not fit; nothing has been learnt then.
         """
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a started agent needs to go on, in plain containers that ``torch.load`` reads weights-only."""
+        return {"state": self.state.to_dict(), "failures": dict(self.failures)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`; call :meth:`start` with the same model and seeds first.
+
+        Raises:
+            ValueError: if the saved state is that of other runs or of another kind of agent.
+        """
+        loaded = TensorDict.from_dict(state["state"], batch_size=[])
+        if set(loaded.keys(True, True)) != set(self.state.keys(True, True)):
+            raise ValueError("the saved state is that of another kind of agent")
+        restored = self.state.clone()
+        for key, value in restored.items(True, True):
+            saved = loaded.get(key)
+            if saved.shape != value.shape:
+                raise ValueError(f"the saved {key} has shape {tuple(saved.shape)}, this agent's has {tuple(value.shape)}")
+            value.copy_(saved)
+        self.state = restored
+        self.failures = {int(run): str(reason) for run, reason in state["failures"].items()}

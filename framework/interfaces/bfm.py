@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModuleBase
 from torch import Tensor
 
@@ -72,6 +72,14 @@ class BFM(TensorDictModuleBase, ABC):
     ) -> Tensor:  # (B, k, E, d)
         """ψ(s, π_z(s), z) for k candidates in each observation; override to share what does not depend on z."""
         return self.successor_features(observation.unsqueeze(-2), z)
+
+    def inference_set(self) -> TensorDict | None:  # batch (n,)
+        """Reward-free transitions that travel with the model, so that any reward can be regressed on its features.
+
+        Keys: ``observation``, ``action``, ``("next", "observation")`` and ``("next", "physics")``, from which an
+        environment computes the rewards of any of its tasks. None for a model that brings none.
+        """
+        return None
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Write ``action`` into ``tensordict``."""

@@ -92,7 +92,8 @@ class Posterior(TensorDictModuleBase, ABC):
     ) -> Tensor:  # (B, *k)
         """The largest xᵀw within ``radius`` standard deviations: xᵀŵ + radius · width(x)."""
         mean = self.mean(belief)
-        value = (x.flatten(1, -2) @ mean.unsqueeze(-1)).reshape(x.shape[:-1])
+        points = x.to(mean.dtype).reshape(len(mean), -1, mean.shape[-1])
+        value = (points @ mean.unsqueeze(-1)).reshape(x.shape[:-1])
         return value + radius * self.width(belief, x)
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:

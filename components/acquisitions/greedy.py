@@ -1,0 +1,23 @@
+"""Act for the best guess."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import Acquisition, Situation
+from bfmkit.registry import register
+
+
+@register(Acquisition, "greedy")
+class GreedyAcquisition(Acquisition):
+    """The posterior's mean; a uniform direction as long as that is exactly zero, for then it favours no policy."""
+
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        return (dim,)
+
+    def propose(self, situation: Situation) -> Tensor:  # (B, d)
+        mean = situation.posterior.mean(situation.belief)
+        direction = situation.noise / torch.linalg.vector_norm(situation.noise, dim=-1, keepdim=True)
+        undecided = (mean == 0).all(dim=-1, keepdim=True)
+        return torch.where(undecided, direction.to(mean.dtype), mean)

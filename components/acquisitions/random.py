@@ -1,0 +1,21 @@
+"""Act for nothing in particular."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import Acquisition, Situation
+from bfmkit.registry import register
+
+
+@register(Acquisition, "random")
+class RandomAcquisition(Acquisition):
+    """A direction drawn uniformly, whatever the rewards have said; still learns, so it is the floor for a rule."""
+
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        return (dim,)
+
+    def propose(self, situation: Situation) -> Tensor:  # (B, d)
+        noise = situation.noise
+        return noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)

@@ -1,0 +1,26 @@
+"""Acts for nothing, learns nothing: the floor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bfmkit.agent import BatchedAgent
+from bfmkit.interfaces import Agent, Schedule
+from bfmkit.registry import register
+
+
+@register(Agent, "random")
+class RandomAgent(BatchedAgent):
+    """Acts for a direction drawn uniformly whenever it is due.
+
+    Args:
+        schedule: when to draw again within an episode; none given: at every step.
+    """
+
+    def __init__(self, schedule: Schedule | None = None) -> None:
+        super().__init__(schedule)
+
+    def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
+        noise = self.noise("direction", (self.bfm.dim,), runs)
+        return noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)

@@ -1,0 +1,24 @@
+"""Take in every reward."""
+
+from __future__ import annotations
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.interfaces import Gate, Posterior
+from bfmkit.registry import register
+
+
+@register(Gate, "always")
+class AlwaysGate(Gate):
+    """Open for every reward that is on offer."""
+
+    def open(
+        self,
+        posterior: Posterior,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, d)
+        labels: Tensor,  # (B,) int64
+    ) -> Tensor:  # (B,) bool
+        return torch.ones(features.shape[:1], dtype=torch.bool, device=features.device)

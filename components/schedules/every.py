@@ -1,0 +1,28 @@
+"""Choose again after a fixed number of steps."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bfmkit.interfaces import Progress, Schedule
+from bfmkit.registry import register
+
+
+@register(Schedule, "every")
+class EverySchedule(Schedule):
+    """Choose new weights every so many environment steps, counted from the last choice.
+
+    Args:
+        steps: how many.
+
+    Raises:
+        ValueError: if ``steps`` is less than 1.
+    """
+
+    def __init__(self, steps: int = 1) -> None:
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
+        self.steps = steps
+
+    def due(self, progress: Progress) -> Tensor:  # (B,) bool
+        return progress.steps_since_choice >= self.steps

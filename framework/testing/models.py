@@ -1,0 +1,183 @@
+"""A world that is solved exactly, to test on: a point that goes wherever it is told, within the unit ball."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+from torchrl.data import Binary, Bounded, Composite, Unbounded
+
+from bfmkit.interfaces import BFM, Advance, Environment, EnvironmentSpec
+from bfmkit.noise import normal_noise
+
+
+def ball_spec(dim: int = 4, episode_steps: int = 20) -> EnvironmentSpec:
+    """The spec of :class:`BallEnvironment`: as many tasks as dimensions, ``task_i`` rewarding coordinate i."""
+    return EnvironmentSpec(
+        domain="ball",
+        observation_size=dim,
+        action_size=dim,
+        physics_size=dim,
+        episode_steps=episode_steps,
+        control_timestep=1.0,
+        tasks=tuple(f"task_{index}" for index in range(dim)),
+        quantities=tuple(f"x_{index}" for index in range(dim)),
+    )
+
+
+class LinearBFM(BFM):
+    r"""The exact behaviour foundation model of :class:`BallEnvironment`.
+
+    φ(s, a, s') = s',  π_z(s) = z/‖z‖,  ψ(s, a, z) = P(a) + γ/(1−γ) · z/‖z‖,  policy_latent(w) = √d · w/‖w‖
+
+    with P the projection onto the unit ball: where the point goes depends on the action alone, so a policy's features
+    are those of the action it always takes. The best return of a reward w is ‖w‖ a step.
+
+    Args:
+        dim: d, the size of observation, action and features.
+        discount: γ.
+        critics: E; all members are equal, for all are exact.
+        labelled: how many transitions :meth:`inference_set` holds; 0: none.
+        episode_steps: of the spec.
+    """
+
+    def __init__(
+        self, dim: int = 4, discount: float = 0.9, critics: int = 2, labelled: int = 64, episode_steps: int = 20
+    ) -> None:
+        super().__init__()
+        self.spec = ball_spec(dim, episode_steps)
+        self.dim = dim
+        self.discount = discount
+        self.critics = critics
+        self.labelled = labelled
+
+    def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
+        return next_observation
+
+    def successor_features(self, observation: Tensor, z: Tensor, action: Tensor | None = None) -> Tensor:
+        forever = torch.nn.functional.normalize(z, dim=-1)
+        first = forever if action is None else into_ball(action)
+        value = first + self.discount / (1.0 - self.discount) * forever
+        batch = torch.broadcast_shapes(observation.shape[:-1], value.shape[:-1])
+        return value.expand(*batch, self.dim).unsqueeze(-2).expand(*batch, self.critics, self.dim)
+
+    def act(self, observation: Tensor, z: Tensor) -> Tensor:
+        batch = torch.broadcast_shapes(observation.shape[:-1], z.shape[:-1])
+        return torch.nn.functional.normalize(z, dim=-1).expand(*batch, self.dim)
+
+    def policy_latent(self, weights: Tensor) -> Tensor:
+        return self.dim**0.5 * torch.nn.functional.normalize(weights, dim=-1)
+
+    def inference_set(self) -> TensorDict | None:
+        if self.labelled == 0:
+            return None
+        noise = normal_noise([0], "inference set", [0], (2, self.labelled, self.dim))[0]
+        after = into_ball(noise[1])
+        following = TensorDict({"observation": after.float(), "physics": after}, [self.labelled])
+        return TensorDict(
+            {"observation": into_ball(noise[0]).float(), "action": after.float(), "next": following}, [self.labelled]
+        )
+
+
+class BallEnvironment(Environment):
+    """A point in the unit ball, which goes where the action says; task i rewards coordinate i.
+
+    Args:
+        dim: of the ball.
+        episode_steps: until truncation.
+        tasks: of the rows.
+        lengths: where given, row i terminates after ``lengths[i]`` steps.
+    """
+
+    def __init__(
+        self,
+        dim: int = 4,
+        episode_steps: int = 20,
+        tasks: Sequence[str] = ("task_0",),
+        lengths: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(batch_size=(len(tasks),))
+        self.spec = ball_spec(dim, episode_steps)
+        self.tasks = tuple(tasks)
+        unknown = [task for task in self.tasks if task not in self.spec.tasks]
+        if unknown:
+            raise ValueError(f"ball has no task {unknown[0]!r}")
+        self._lengths = torch.tensor(lengths if lengths is not None else [episode_steps + 1] * len(self.tasks))
+        self._seeds = list(range(len(self.tasks)))
+        self._episode = self._steps = 0
+        batch = self.batch_size
+        self.observation_spec = Composite(
+            observation=Unbounded((*batch, dim), dtype=torch.float32),
+            physics=Unbounded((*batch, dim), dtype=torch.float64),
+            shape=batch,
+        )
+        self.action_spec = Bounded(-1.0, 1.0, (*batch, dim), dtype=torch.float32)
+        self.reward_spec = Unbounded((*batch, 1), dtype=torch.float32)
+        flag = Binary(1, (*batch, 1), dtype=torch.bool)
+        self.full_done_spec = Composite(done=flag, terminated=flag.clone(), truncated=flag.clone(), shape=batch)
+
+    def with_rows(self, tasks: Sequence[str]) -> BallEnvironment:
+        return BallEnvironment(self.spec.observation_size, self.spec.episode_steps, tasks)
+
+    def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
+        if len(seeds) != len(self.tasks):
+            raise ValueError(f"{len(self.tasks)} rows need as many seeds, got {len(seeds)}")
+        self._seeds, self._episode = list(seeds), episode
+
+    def begin(self) -> tuple[Tensor, Tensor]:
+        noise = normal_noise(self._seeds, "ball", [self._episode] * len(self.tasks), (self.spec.observation_size,))
+        self._position = into_ball(noise)
+        self._episode += 1
+        self._steps = 0
+        return self._position.float(), self._position.clone()
+
+    def advance(self, action: Tensor) -> Advance:
+        self._position = into_ball(action.double())
+        self._steps += 1
+        rows = torch.arange(len(self.tasks))
+        reward = self._position[rows, [self.spec.tasks.index(task) for task in self.tasks]]
+        terminated = self._steps >= self._lengths
+        truncated = torch.full_like(terminated, self._steps >= self.spec.episode_steps) & ~terminated
+        return Advance(self._position.float(), reward.float(), terminated, truncated, self._position.clone())
+
+    def relabel(self, physics: Tensor, action: Tensor, task: str) -> Tensor:
+        if task not in self.spec.tasks:
+            raise ValueError(f"ball has no task {task!r}")
+        if physics.ndim != 2 or physics.shape[1] != self.spec.physics_size:
+            raise ValueError(f"physics must be (n, {self.spec.physics_size}), got {tuple(physics.shape)}")
+        return physics[:, self.spec.tasks.index(task)].float()
+
+    def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:
+        return {name: physics[:, index].double() for index, name in enumerate(self.spec.quantities)}
+
+    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
+        observation, physics = self.begin()
+        flags = torch.zeros(len(self.tasks), 1, dtype=torch.bool)
+        entries = {"observation": observation, "physics": physics}
+        return TensorDict(entries | {name: flags.clone() for name in ("done", "terminated", "truncated")}, self.batch_size)
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDict:
+        outcome = self.advance(tensordict.get("action"))
+        return TensorDict(
+            {
+                "observation": outcome.observation,
+                "physics": outcome.physics,
+                "reward": outcome.reward.unsqueeze(-1),
+                "done": (outcome.terminated | outcome.truncated).unsqueeze(-1),
+                "terminated": outcome.terminated.unsqueeze(-1),
+                "truncated": outcome.truncated.unsqueeze(-1),
+            },
+            self.batch_size,
+        )
+
+    def _set_seed(self, seed: int | None) -> None:
+        base = 0 if seed is None else seed
+        self.seed_rows([base + row for row in range(len(self.tasks))])
+
+
+def into_ball(point: Tensor) -> Tensor:  # (*b, d) -> (*b, d)
+    """The nearest point of the unit ball."""
+    return point / torch.linalg.vector_norm(point, dim=-1, keepdim=True).clamp(min=1.0)
