@@ -1,0 +1,53 @@
+"""Components that are built later, elsewhere, or with an environment's spec that is not known yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+if TYPE_CHECKING:
+    from bfmkit.interfaces import EnvironmentSpec
+    from bfmkit.recipe.node import Node
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Deferred(Generic[T]):
+    """A checked node of a recipe that its owner builds when it knows what it needs.
+
+    Annotate a constructor's argument ``explorer: Deferred[Explorer]`` and call ``explorer.build(spec)``, as often as
+    wanted: each call builds anew. It pickles, so a process that was spawned can build its own.
+    """
+
+    node: Node
+
+    @classmethod
+    def of(cls, interface: type[T], tree: dict[str, Any]) -> Deferred[T]:
+        """Check a node written in Python, e.g. ``Deferred.of(Posterior, {"type": "ridge"})``.
+
+        Raises:
+            RecipeError: with all that is wrong with it.
+        """
+        from bfmkit.recipe import check_node
+
+        return cls(check_node(interface, tree))
+
+    @property
+    def type(self) -> str:
+        """The name of the component."""
+        return self.node.tree["type"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The node as the recipe has it: plain mappings, lists, numbers and texts."""
+        from bfmkit.recipe.merging import plain_copy
+
+        return plain_copy(self.node.tree)
+
+    def build(self, spec: EnvironmentSpec | None = None) -> T:
+        """Build it; ``spec`` goes to every constructor below that asks for an ``EnvironmentSpec``.
+
+        Raises:
+            RecipeError: with every value that a constructor refuses.
+        """
+        return cast(T, self.node.build(spec))

@@ -1,0 +1,90 @@
+"""One recipe on top of another: inheritance and overrides are the same operation."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+Path = tuple[str, ...]
+
+
+class Layers:
+    """A tree put together from several sources, which remembers who said what.
+
+    A mapping merges into the mapping below it, except that a node with another ``type`` replaces it. Everything else
+    replaces what was there.
+    """
+
+    def __init__(self) -> None:
+        self.tree: dict[str, Any] = {}
+        self._origins: dict[Path, str] = {}
+
+    def lay(self, over: dict[str, Any], source: str) -> None:
+        """Put a whole recipe on top."""
+        self._origins[()] = source
+        self._merge(self.tree, over, source, ())
+
+    def set(self, path: Path, value: Any, source: str) -> None:
+        """Put one value on top, making the mappings on the way to it.
+
+        Raises:
+            LookupError: if a value on the way is neither a mapping nor a list with such an index.
+        """
+        inside: Any = self.tree
+        for depth, key in enumerate(path[:-1]):
+            inside = self._step(inside, key, path[: depth + 1], source)
+        if isinstance(inside, list):
+            inside[_index(inside, path)] = value
+            self._say(path, source)
+        elif isinstance(inside, dict):
+            self._merge(inside, {path[-1]: value}, source, path[:-1])
+        else:
+            raise LookupError(f'"{".".join(path[:-1])}" is {inside}, and has nothing inside')
+
+    def _step(self, inside: Any, key: str, path: Path, source: str) -> Any:
+        if isinstance(inside, list):
+            return inside[_index(inside, path)]
+        if not isinstance(inside, dict):
+            raise LookupError(f'"{".".join(path[:-1])}" is {inside}, and has nothing inside')
+        if inside.get(key) is None:
+            inside[key] = {}
+            self._say(path, source)
+        return inside[key]
+
+    def source_of(self, path: Path) -> str:
+        """Who said what stands at ``path``, or else what stands around it."""
+        while path and path not in self._origins:
+            path = path[:-1]
+        return self._origins.get(path, "")
+
+    def _merge(self, below: dict[str, Any], over: dict[str, Any], source: str, path: Path) -> None:
+        if "type" in over and "type" in below and over["type"] != below["type"]:
+            below.clear()
+            self._say(path, source)
+        for key, value in over.items():
+            here = (*path, key)
+            if isinstance(value, dict) and isinstance(below.get(key), dict):
+                self._merge(below[key], value, source, here)
+            else:
+                below[key] = plain_copy(value)
+                self._say(here, source)
+
+    def _say(self, path: Path, source: str) -> None:
+        for known in [each for each in self._origins if len(each) > len(path) and each[: len(path)] == path]:
+            del self._origins[known]
+        self._origins[path] = source
+
+
+def plain_copy(value: Any) -> Any:
+    """Mappings and lists copied all the way down; paths as text."""
+    if isinstance(value, dict):
+        return {key: plain_copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_copy(item) for item in value]
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def _index(inside: list, path: Path) -> int:
+    if not path[-1].isdigit() or int(path[-1]) >= len(inside):
+        raise LookupError(f'"{".".join(path[:-1])}" is a list of {len(inside)}; expected a number below that')
+    return int(path[-1])

@@ -1,0 +1,36 @@
+"""What is wrong with a recipe: one line a problem, all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing to put right: the file it is in, where in the tree, and what to do about it."""
+
+    file: str
+    path: str  # "agent.posterior.type"; empty for the file as a whole
+    message: str
+    missing_file: bool = False
+    """Whether it may go away by itself once another job has written the file."""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.path, self.message) if part)
+
+
+class RecipeError(ValueError):
+    """A recipe is refused; ``problems`` has every reason, and the text has one line for each."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+def refuse(file: str, path: str, message: str) -> RecipeError:
+    """The error for a single problem."""
+    return RecipeError([Problem(file, path, message)])

@@ -1,0 +1,96 @@
+"""Recipes from name or file to a built job; nodes from Python or a checkpoint to a built component."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bfmkit.interfaces import EnvironmentSpec, Job
+from bfmkit.recipe.checking import INVALID, Checker
+from bfmkit.recipe.inheriting import SCHEMA_VERSION, gather
+from bfmkit.recipe.interpolating import interpolate
+from bfmkit.recipe.merging import plain_copy
+from bfmkit.recipe.node import Node
+from bfmkit.recipe.overriding import Overrides, override
+from bfmkit.recipe.problems import RecipeError
+from bfmkit.recipe.sources import label, locate
+from bfmkit.recipe.text import write
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe that has been read and checked, and that has built nothing yet."""
+
+    name: str
+    source: str  # the file, as messages call it
+    tree: dict[str, Any]  # resolved: no extends, no interpolation; defaults are not filled in
+    root: Node
+
+    @property
+    def job_class(self) -> type[Job]:
+        """What :meth:`build` builds."""
+        return self.root.cls
+
+    def build(self) -> Job:
+        """Build the job and every component that it is made of.
+
+        Raises:
+            RecipeError: with every value that a constructor refuses.
+        """
+        return self.root.build()
+
+    def to_yaml(self) -> str:
+        """The resolved recipe as text; reading it gives this recipe again."""
+        return write({"schema_version": SCHEMA_VERSION, **self.tree})
+
+
+def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
+    """Read, resolve and check a recipe.
+
+    Args:
+        name_or_path: a file, or the name of a shipped recipe.
+        overrides: ``["path.to.key=value", ...]`` or ``{"path.to.key": value}``.
+
+    Raises:
+        RecipeError: with every problem that can be seen before anything is built.
+    """
+    path = locate(name_or_path)
+    layers = gather(path)
+    unusable = override(layers, overrides)
+    tree, unresolved = interpolate(layers)
+    checker = Checker(layers.source_of, {tuple(problem.path.split(".")) for problem in unresolved})
+    checker.problems += [*unusable, *unresolved]
+    root = checker.node(Job, tree, root=True)
+    if root is INVALID or checker.problems:
+        raise RecipeError(checker.problems)
+    return Recipe(path.stem, label(path), tree, root)
+
+
+def check_node(interface: type, tree: dict[str, Any], source: str = "", has_spec: bool = True) -> Node:
+    """Check one node that is no recipe of its own.
+
+    Args:
+        interface: the abstract class of its kind.
+        source: what messages call the place it comes from.
+        has_spec: whether an environment's spec will be at hand when it is built.
+
+    Raises:
+        RecipeError: with all that is wrong with it.
+    """
+    checker = Checker(lambda path: source)
+    node = checker.node(interface, plain_copy(tree), has_spec=has_spec)
+    if node is INVALID:
+        raise RecipeError(checker.problems)
+    return node
+
+
+def build_node(interface: type[T], tree: dict[str, Any], spec: EnvironmentSpec | None = None, source: str = "") -> T:
+    """Check one node and build it.
+
+    Raises:
+        RecipeError: with all that is wrong with it, or with what a constructor refuses.
+    """
+    return check_node(interface, tree, source, has_spec=spec is not None).build(spec)

@@ -1,0 +1,122 @@
+"""What a constructor may be told: the schema of a recipe's node, read off its signature."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass, is_dataclass
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from bfmkit.deferred import Deferred
+from bfmkit.interfaces.spec import EnvironmentSpec
+from bfmkit.registry import constructor_parameters
+
+REQUIRED = inspect.Parameter.empty
+
+
+class BadSignature(TypeError):
+    """A constructor has annotations that recipes cannot be checked against."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a constructor."""
+
+    name: str
+    annotation: Any
+    default: Any  # REQUIRED where there is none
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The arguments that a recipe gives, by name, and the one that it does not."""
+
+    arguments: dict[str, Argument]
+    spec_argument: str | None
+
+
+@lru_cache(maxsize=None)
+def signature_of(cls: type) -> Signature:
+    """Read a constructor.
+
+    Raises:
+        BadSignature: if its annotations cannot be resolved.
+    """
+    try:
+        hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
+    except (NameError, TypeError, AttributeError) as error:
+        raise BadSignature(f"{cls.__module__}.{cls.__qualname__} has annotations that do not resolve: {error}") from error
+    arguments = {}
+    spec_argument = None
+    for parameter in constructor_parameters(cls):
+        annotation = hints.get(parameter.name, Any)
+        if EnvironmentSpec in (annotation, *members(annotation)):
+            spec_argument = parameter.name
+        else:
+            arguments[parameter.name] = Argument(parameter.name, annotation, parameter.default)
+    return Signature(arguments, spec_argument)
+
+
+def is_interface(annotation: Any) -> bool:
+    """Whether a value of this type is a node of its own."""
+    return (
+        isinstance(annotation, type)
+        and isinstance(getattr(annotation, "kind", None), str)
+        and isinstance(getattr(annotation, "folder", None), str)
+    )
+
+
+def is_settings(annotation: Any) -> bool:
+    """Whether this is a dataclass: a mapping with known keys and no ``type``."""
+    return isinstance(annotation, type) and is_dataclass(annotation)
+
+
+def deferred_type(annotation: Any) -> Any:
+    """T of ``Deferred[T]``, or None."""
+    return get_args(annotation)[0] if get_origin(annotation) is Deferred else None
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; the annotation itself where it is none."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(inner for each in get_args(annotation) for inner in members(each))
+    return (annotation,)
+
+
+def is_plain(annotation: Any) -> bool:
+    """Whether no part of this type is a node, so that pydantic can check it as a whole."""
+    if is_interface(annotation) or is_settings(annotation) or deferred_type(annotation) is not None:
+        return False
+    if get_origin(annotation) is Literal:
+        return True
+    if get_origin(annotation) is Annotated:
+        return is_plain(get_args(annotation)[0])
+    return all(is_plain(each) for each in get_args(annotation) if each is not Ellipsis)
+
+
+def item_types(annotation: Any) -> tuple[type, Any] | None:
+    """For lists, tuples and dicts: the container and what is in it, else None.
+
+    A tuple of fixed length gives its types in a tuple; every other container gives one type.
+    """
+    origin = get_origin(annotation) or annotation
+    arguments = get_args(annotation)
+    if origin in (list, Sequence):
+        return list, arguments[0] if arguments else Any
+    if origin is tuple:
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple, arguments[0]
+        return tuple, arguments if arguments else Any
+    if isinstance(origin, type) and issubclass(origin, dict | types.MappingProxyType) or _is_mapping(origin):
+        return dict, arguments[1] if len(arguments) == 2 else Any
+    return None
+
+
+def _is_mapping(origin: Any) -> bool:
+    return getattr(origin, "__name__", "") in ("Mapping", "MutableMapping")

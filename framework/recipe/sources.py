@@ -1,0 +1,66 @@
+"""Where recipes lie: a file, or one that is shipped, by name."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from bfmkit.recipe.problems import refuse
+from bfmkit.wording import one_of, suggestion
+
+
+@cache
+def shipped() -> dict[str, Path]:
+    """Name -> file of each recipe that comes with bfmkit; a name is the file's, without folder and ending."""
+    return {path.stem: path for path in sorted(recipes_folder().glob("*/*.yaml"))}
+
+
+def recipes_folder() -> Path:
+    """The folder of the package ``bfmkit.recipes``."""
+    spec = find_spec("bfmkit.recipes")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("the package bfmkit.recipes is missing from this installation")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def label(path: Path) -> str:
+    """How messages call a file: as seen from here, or ``recipes/...`` for a shipped one."""
+    path = path.absolute()
+    for start, prefix in ((Path.cwd(), Path()), (recipes_folder().absolute(), Path("recipes"))):
+        try:
+            return str(prefix / path.relative_to(start))
+        except ValueError:
+            continue
+    return str(path)
+
+
+def locate(reference: str | Path, beside: Path | None = None, told_by: tuple[str, str] = ("", "")) -> Path:
+    """The file that ``reference`` means: a path (from ``beside``, or from here), else a shipped recipe.
+
+    Args:
+        reference: ``my/recipe.yaml``, ``opti_bfm``, or ``infer/opti_bfm``.
+        beside: the folder that relative paths start from.
+        told_by: file and path of whoever asks, for the message.
+
+    Raises:
+        RecipeError: if there is no such file and no such shipped recipe.
+    """
+    reference = str(reference)
+    path = (beside or Path()) / Path(reference).expanduser()
+    for candidate in (path, path.with_name(path.name + ".yaml")) if path.name else ():
+        if candidate.is_file():
+            return candidate
+    name = reference.removesuffix(".yaml")
+    for known, file in shipped().items():
+        if name in (known, f"{file.parent.name}/{known}"):
+            return file
+    file_word, where = told_by
+    if path.is_dir():
+        raise refuse(file_word or reference, where, "expected a recipe, and this is a folder")
+    looks_like_file = reference != name or "/" in reference
+    message = "there is no such file" if looks_like_file else "there is neither such a file nor such a shipped recipe"
+    if where:
+        message = f'"{reference}": {message}'
+    near = suggestion(Path(name).name, shipped())
+    raise refuse(file_word or reference, where, f"{message}{near} {one_of(shipped())}")

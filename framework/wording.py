@@ -1,0 +1,44 @@
+"""The small words of error messages: nearest names, lists of choices, values as the user wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+def nearest(word: Any, choices: Iterable[str]) -> str | None:
+    """The choice that ``word`` is most likely a misspelling of, if any."""
+    near = get_close_matches(str(word), list(choices), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def did_you_mean(word: str | None) -> str:
+    """``; did you mean "x"?``, or nothing."""
+    return f'; did you mean "{word}"?' if word else ""
+
+
+def suggestion(word: Any, choices: Iterable[str]) -> str:
+    """``; did you mean "x"?`` for the nearest choice, or nothing."""
+    return did_you_mean(nearest(word, choices))
+
+
+def one_of(choices: Iterable[str]) -> str:
+    """``(a, b, c)``."""
+    listed = list(choices)
+    return f"({', '.join(listed)})" if listed else "(there are none)"
+
+
+def quoted(value: Any) -> str:
+    """A value as a reader of YAML knows it: text in quotes, ``true``, ``null``, "a list", "a mapping"."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return str(value)
