@@ -12,8 +12,9 @@ from bfmkit.interfaces.spec import EnvironmentSpec
 
 
 class Dataset(ABC):
-    """Transitions of one domain: ``observation``, ``action``, ``physics`` and, under ``next``, ``observation``,
-    ``physics``, ``terminated``, ``truncated``. ``("next", "physics")`` is what rewards are computed from.
+    """Transitions of one domain: ``observation``, ``action`` and, under ``next``, ``observation``, ``physics``,
+    ``terminated``, ``truncated``. Episodes follow one another in order; ``("next", "physics")`` and the action are
+    what rewards are computed from.
     """
 
     kind: ClassVar[str] = "dataset"

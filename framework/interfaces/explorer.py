@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces.environment import Advance
@@ -23,6 +24,10 @@ class Explorer(ABC):
     @abstractmethod
     def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
         """Take in one step of the batch, and learn from it."""
+
+    @abstractmethod
+    def remember(self, transitions: TensorDictBase) -> None:  # batch (n,)
+        """Take back transitions of an earlier session, without learning from them now."""
 
     @abstractmethod
     def metrics(self) -> dict[str, float]:

@@ -1,0 +1,98 @@
+"""Forward-backward representations."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
+from bfmkit.registry import register
+from bfmkit.second_moment import ridged_inverse, second_moment
+
+RELATIVE_RIDGE = 1e-6
+SMALLEST_DEVIATION = 1e-3
+
+
+@register(BFM, "forward_backward")
+class ForwardBackward(BFM):
+    """F(s, a, z)ᵀB(s⁺) models the discounted visits to s⁺ under π_z, relative to the data's distribution ρ.
+
+    ψ(s, a, z) = F(s, a, z),   φ(s⁺) = C⁻¹B(s⁺),   C = E_ρ[B Bᵀ],   z = √d · w / ‖w‖
+
+    With this φ, least squares on the data gives w = E_ρ[B r], so Q(s, a) = ψᵀw is the papers' F ᵀE_ρ[B r].
+    Observations are standardised with the data's mean and deviation, which are stored with the weights.
+
+    Args:
+        spec: sizes of the environment.
+        networks: the architecture of F, B and π.
+        dim: d.
+        discount: γ.
+
+    Raises:
+        ValueError: if ``dim`` is not positive or ``discount`` lies outside (0, 1).
+
+    Reference:
+        Touati and Ollivier, Learning one representation to optimize all rewards, 2021.
+    """
+
+    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int = 50, discount: float = 0.98) -> None:
+        super().__init__()
+        if dim < 1:
+            raise ValueError(f"dim must be positive, got {dim}")
+        if not 0 < discount < 1:
+            raise ValueError(f"discount must lie between 0 and 1, got {discount}")
+        self.spec, self.dim, self.discount = spec, dim, discount
+        o, a = spec.observation_size, spec.action_size
+        self.forward_network = networks.critic(o, a, dim)
+        self.backward_network = networks.encoder(o, dim)
+        self.actor_network = networks.actor(o, a, dim)
+        self.register_buffer("observation_mean", torch.zeros(o))
+        self.register_buffer("observation_deviation", torch.ones(o))
+        self.register_buffer("second_moment", torch.eye(dim, dtype=torch.float64))
+        self.register_buffer("inverse_second_moment", torch.eye(dim))
+
+    def scaled(self, observation: Tensor) -> Tensor:  # (*b, o)
+        """Observations as the networks see them."""
+        return (observation - self.observation_mean) / self.observation_deviation
+
+    def backward_map(self, scaled: Tensor) -> Tensor:  # (*b, o) -> (*b, d)
+        """B of scaled observations, of length √d."""
+        return project(self.backward_network(scaled))
+
+    def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)
+        """φ = C⁻¹B(s'); the other two arguments are not looked at."""
+        return self.backward_map(self.scaled(next_observation)) @ self.inverse_second_moment
+
+    def successor_features(self, observation: Tensor, z: Tensor, action: Tensor | None = None) -> Tensor:
+        """F(s, a, z), or F(s, π_z(s), z): (*b, E, d)."""
+        s, z = self.scaled(observation), z.to(observation.dtype)
+        return self.forward_network(s, z, self.actor_network(s, z) if action is None else action)
+
+    def act(self, observation: Tensor, z: Tensor) -> Tensor:  # (*b, a)
+        """π_z(s)."""
+        return self.actor_network(self.scaled(observation), z.to(observation.dtype))
+
+    def policy_latent(self, weights: Tensor) -> Tensor:  # (*b, d)
+        """z on the sphere of radius √d; zero for w = 0."""
+        return project(weights)
+
+    @torch.no_grad()
+    def fit_observation_scale(self, observations: Tensor) -> None:  # (n, o)
+        """Take mean and deviation from data."""
+        self.observation_mean.copy_(observations.mean(0))
+        self.observation_deviation.copy_(observations.std(0).clamp(min=SMALLEST_DEVIATION))
+
+    @torch.no_grad()
+    def fit_second_moment(self, next_observations: Tensor) -> None:  # (n, o)
+        """Take C from data; float64, with a ridge relative to its mean diagonal."""
+        moment = second_moment(self.backward_map(self.scaled(next_observations)))
+        self.second_moment.copy_(moment)
+        self.inverse_second_moment.copy_(ridged_inverse(moment, RELATIVE_RIDGE))
+
+
+def project(x: Tensor) -> Tensor:  # (*b, d)
+    """√d · x / ‖x‖, and zero for x = 0."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x * (math.sqrt(x.shape[-1]) / norm.clamp(min=torch.finfo(x.dtype).tiny))

@@ -1,0 +1,143 @@
+"""The networks of the forward-backward papers: two embeddings and a trunk."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bfmkit.interfaces import Networks
+from bfmkit.registry import register
+
+
+@register(Networks, "simple")
+class SimpleNetworks(Networks):
+    """Embed (s, a) and (s, z), or s and (s, z), side by side; a trunk reads both.
+
+    An embedding is linear, LayerNorm, tanh, linear to half the width, ReLU; the trunk linear, ReLU, linear. Weights
+    are orthogonal, biases zero.
+
+    Args:
+        width: hidden units of critic and actor; even.
+        encoder_width: hidden units of the encoder.
+        members: E, critics in the ensemble; they share nothing.
+
+    Raises:
+        ValueError: if ``width`` is odd or a number is not positive.
+
+    Reference:
+        Touati et al., Does zero-shot reinforcement learning exist?, 2023, appendix on architectures.
+    """
+
+    def __init__(self, width: int = 1024, encoder_width: int = 256, members: int = 2) -> None:
+        for name, value in (("width", width), ("encoder_width", encoder_width), ("members", members)):
+            if value < 1:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if width % 2:
+            raise ValueError(f"width must be even, got {width}")
+        self.width, self.encoder_width, self.members = width, encoder_width, members
+
+    def critic(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
+        """F: (observation, z, action) -> (*b, E, d)."""
+        members = [
+            TwoEmbeddings((observation_size, action_size), (observation_size, dim), self.width, dim)
+            for _ in range(self.members)
+        ]
+        return CriticEnsemble(members)
+
+    def actor(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
+        """π: (observation, z) -> (*b, a)."""
+        return Actor(TwoEmbeddings((observation_size,), (observation_size, dim), self.width, action_size))
+
+    def encoder(self, observation_size: int, dim: int) -> nn.Module:
+        """B before its normalisation: observation -> (*b, d)."""
+        h = self.encoder_width
+        layers = nn.Sequential(
+            nn.Linear(observation_size, h), nn.LayerNorm(h), nn.Tanh(), nn.Linear(h, h), nn.ReLU(), nn.Linear(h, dim)
+        )
+        layers.apply(_initialise)
+        return layers
+
+
+class JoinedLinear(nn.Linear):
+    """A linear layer on the concatenation of inputs whose batch dimensions broadcast.
+
+    An input that is the same for many rows (one observation, k candidates) is multiplied once, not k times.
+    """
+
+    def __init__(self, sizes: tuple[int, ...], outputs: int) -> None:
+        super().__init__(sum(sizes), outputs)
+        self.sizes = sizes
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Each of ``inputs`` (*b_i, size_i); gives (*b, outputs) with *b the broadcast of all *b_i."""
+        if len(inputs) == 1:
+            return functional.linear(inputs[0], self.weight, self.bias)
+        if all(x.shape[:-1] == inputs[0].shape[:-1] for x in inputs):
+            return functional.linear(torch.cat(inputs, -1), self.weight, self.bias)
+        first, *others = self.weight.split(self.sizes, dim=1)
+        total = functional.linear(inputs[0], first, self.bias)
+        for x, weight in zip(inputs[1:], others, strict=True):
+            total = total + functional.linear(x, weight)
+        return total
+
+
+class Embedding(nn.Module):
+    """Linear, LayerNorm, tanh, linear to half the width, ReLU."""
+
+    def __init__(self, sizes: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.joined = JoinedLinear(sizes, width)
+        self.normalise = nn.LayerNorm(width)
+        self.halve = nn.Linear(width, width // 2)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Inputs that broadcast, to (*b, width / 2)."""
+        return functional.relu(self.halve(torch.tanh(self.normalise(self.joined(*inputs)))))
+
+
+class TwoEmbeddings(nn.Module):
+    """Two embeddings of (parts of) the input, and a trunk on both."""
+
+    def __init__(self, left: tuple[int, ...], right: tuple[int, ...], width: int, outputs: int) -> None:
+        super().__init__()
+        self.left, self.right = Embedding(left, width), Embedding(right, width)
+        self.trunk = JoinedLinear((width // 2, width // 2), width)
+        self.out = nn.Linear(width, outputs)
+        self.apply(_initialise)
+
+    def forward(self, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
+        """Inputs of the left and of the right embedding, to (*b, outputs)."""
+        return self.out(functional.relu(self.trunk(self.left(*left), self.right(*right))))
+
+
+class CriticEnsemble(nn.Module):
+    """E independent critics of the same input."""
+
+    def __init__(self, members: list[TwoEmbeddings]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, observation: Tensor, z: Tensor, action: Tensor) -> Tensor:  # (*b, E, d)
+        """F(s, a, z) by each member."""
+        # One product a member: on a CPU two plain products are faster than one batched product of two.
+        values = [member((observation, action), (observation, z)) for member in self.members]
+        return torch.stack(values, dim=-2)
+
+
+class Actor(nn.Module):
+    """A deterministic policy in [-1, 1]."""
+
+    def __init__(self, body: TwoEmbeddings) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, observation: Tensor, z: Tensor) -> Tensor:  # (*b, a)
+        """The mean action."""
+        return torch.tanh(self.body((observation,), (observation, z)))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.orthogonal_(module.weight)
+        nn.init.zeros_(module.bias)

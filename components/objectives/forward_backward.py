@@ -1,0 +1,220 @@
+"""The losses of forward-backward representations."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bfmkit.interfaces import BFM, Objective
+from bfmkit.registry import register
+from bfmkit.weights_average import frozen_copy, move_towards
+
+
+class ForwardBackwardModel(Protocol):
+    """What this objective needs of its BFM, beside the interface."""
+
+    discount: float
+    dim: int
+    forward_network: nn.Module
+    backward_network: nn.Module
+    actor_network: nn.Module
+
+    def scaled(self, observation: Tensor) -> Tensor: ...
+    def backward_map(self, scaled: Tensor) -> Tensor: ...
+    def policy_latent(self, weights: Tensor) -> Tensor: ...
+    def fit_observation_scale(self, observations: Tensor) -> None: ...
+    def fit_second_moment(self, next_observations: Tensor) -> None: ...
+
+
+@register(Objective, "forward_backward")
+class ForwardBackwardObjective(Objective):
+    r"""Trains F, B and π together.
+
+    With M_e = F_e(s, a, z)ᵀB(s'_j), target M̄ from target networks at a' ∼ π_z(s'), goals the next states of the batch:
+
+        loss_measure = mean_e [ mean_{i≠j} (M_e − γ(1−t)M̄)²_{ij} − 2 mean_i (M_e − γ(1−t)M̄)_{ii} ]
+        loss_orthonormality = λ [ mean_{i≠j} (B_iᵀB_j)² − 2 mean_i B_iᵀB_i ]
+        loss_actor = −mean_i pessimistic_e F_e(s_i, ã_i, z_i)ᵀz_i,   ã ∼ π_z(s), F frozen
+
+    t marks termination. z is uniform on the sphere of radius √d, or, with probability ``goal_share``, B of a next
+    state of the batch. Actions are π's mean plus clipped Gaussian noise. Pessimism subtracts that many times the mean
+    |x_e − x_e'| over ordered pairs from the mean over the ensemble; 0.5 is the minimum when E = 2.
+
+    Args:
+        bfm: the model to train; it must have the networks of ``forward_backward``.
+        orthonormality: λ.
+        target_rate: how far target networks move an update.
+        goal_share: share of z that are B of a state.
+        action_noise: standard deviation of the noise on π's actions.
+        noise_clip: largest absolute noise.
+        measure_pessimism: for M̄.
+        actor_pessimism: for the actor's value.
+
+    Raises:
+        TypeError: if ``bfm`` has no forward and backward networks.
+
+    Reference:
+        Touati and Ollivier 2021, equation 8; Touati et al. 2023, appendix B.
+    """
+
+    def __init__(
+        self,
+        bfm: BFM,
+        orthonormality: float = 1.0,
+        target_rate: float = 0.01,
+        goal_share: float = 0.5,
+        action_noise: float = 0.2,
+        noise_clip: float = 0.3,
+        measure_pessimism: float = 0.0,
+        actor_pessimism: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if not hasattr(bfm, "forward_network") or not hasattr(bfm, "backward_network"):
+            raise TypeError(f"the forward_backward objective cannot train a {type(bfm).__name__}: no forward network")
+        self.bfm = bfm
+        self._target_forward = frozen_copy(self._model.forward_network)
+        self._target_backward = frozen_copy(self._model.backward_network)
+        self._orthonormality, self._target_rate, self._goal_share = orthonormality, target_rate, goal_share
+        self._action_noise, self._noise_clip = action_noise, noise_clip
+        self._measure_pessimism, self._actor_pessimism = measure_pessimism, actor_pessimism
+
+    @property
+    def _model(self) -> ForwardBackwardModel:
+        return cast(ForwardBackwardModel, self.bfm)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """``forward``, ``backward`` and ``actor``."""
+        model = self._model
+        return {
+            "forward": list(model.forward_network.parameters()),
+            "backward": list(model.backward_network.parameters()),
+            "actor": list(model.actor_network.parameters()),
+        }
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDict:
+        """The three losses, and a few numbers for the log."""
+        model = self._model
+        s, following = model.scaled(tensordict["observation"]), model.scaled(tensordict["next", "observation"])
+        discount = model.discount * (~tensordict["next", "terminated"]).to(s.dtype).unsqueeze(-1)
+        backward = model.backward_map(following)
+        z = self._sample_z(backward.detach())
+
+        with torch.no_grad():
+            target_forward = self._target_forward(following, z, self._noisy(model.actor_network(following, z)))
+            target_forward = discount * target_forward.movedim(-2, 0)
+            target_backward = model.policy_latent(self._target_backward(following))
+        forward = model.forward_network(s, z, tensordict["action"]).movedim(-2, 0)
+        if self._measure_pessimism == 0:
+            off_diagonal, diagonal = factored_measure_loss(forward, backward, target_forward.mean(0), target_backward)
+        else:
+            target = target_measure(target_forward, target_backward, self._measure_pessimism)
+            off_diagonal, diagonal = measure_loss(forward, backward, target)
+        ortho_off_diagonal, ortho_diagonal = orthonormality_loss(backward)
+
+        action = self._noisy(model.actor_network(s, z))
+        # Through detached weights: the actor's loss must not spend time on the critic's gradients.
+        frozen = {name: weight.detach() for name, weight in model.forward_network.named_parameters()}
+        successor = functional_call(model.forward_network, frozen, (s, z, action))
+        value = pessimistic((successor @ z.unsqueeze(-1)).squeeze(-1).movedim(-1, 0), self._actor_pessimism)
+
+        return TensorDict(
+            {
+                "loss_measure": off_diagonal + diagonal,
+                "loss_orthonormality": self._orthonormality * (ortho_off_diagonal + ortho_diagonal),
+                "loss_actor": -value.mean(),
+                "measure_diagonal": diagonal.detach(),
+                "orthonormality_off_diagonal": ortho_off_diagonal.detach(),
+                "value": value.detach().mean(),
+                "forward_norm": forward.detach().norm(dim=-1).mean(),
+            }
+        )
+
+    def _sample_z(self, backward: Tensor) -> Tensor:  # (N, d)
+        model, rows = self._model, len(backward)
+        sphere = model.policy_latent(torch.randn_like(backward))
+        goals = backward[torch.randperm(rows, device=backward.device)]
+        is_goal = torch.rand(rows, 1, device=backward.device) < self._goal_share
+        return torch.where(is_goal, goals, sphere)
+
+    def _noisy(self, action: Tensor) -> Tensor:
+        noise = (self._action_noise * torch.randn_like(action)).clamp_(-self._noise_clip, self._noise_clip)
+        noisy = action + noise
+        # Clamped in value, not in gradient, so that an actor at its limits still learns.
+        return noisy + (noisy.clamp(-1, 1) - noisy).detach()
+
+    def update_targets(self) -> None:
+        """Move both target networks."""
+        move_towards(self._target_forward, self._model.forward_network, self._target_rate)
+        move_towards(self._target_backward, self._model.backward_network, self._target_rate)
+
+    def prepare(self, observations: Tensor) -> None:  # (n, o)
+        """Fix the scaling of observations."""
+        self._model.fit_observation_scale(observations)
+
+    def finish(self, transitions: TensorDictBase) -> None:  # batch (n,)
+        """Fit the second moment of B."""
+        self._model.fit_second_moment(transitions["next", "observation"])
+
+
+def pessimistic(values: Tensor, coefficient: float) -> Tensor:  # (E, *b) -> (*b)
+    """mean_e x_e − coefficient · mean over ordered pairs e ≠ e' of |x_e − x_e'|."""
+    members = len(values)
+    if members == 1 or coefficient == 0:
+        return values.mean(0)
+    pairs = torch.combinations(torch.arange(members, device=values.device))
+    spread = (values[pairs[:, 0]] - values[pairs[:, 1]]).abs().mean(0)
+    return values.mean(0) - coefficient * spread
+
+
+def target_measure(
+    forward: Tensor,  # (E, N, d)
+    backward: Tensor,  # (N, d)
+    pessimism: float = 0.0,
+) -> Tensor:  # (N, N)
+    """M̄ = pessimistic_e F̄_e B̄ᵀ."""
+    return pessimistic(forward @ backward.mT, pessimism)
+
+
+def measure_loss(
+    forward: Tensor,  # (E, N, d)
+    backward: Tensor,  # (N, d)
+    target: Tensor,  # (N, N), the discounted target measure
+) -> tuple[Tensor, Tensor]:
+    """The off-diagonal and the diagonal part of the loss; gradients of the second flow through M alone."""
+    members, rows, _ = forward.shape
+    error = forward @ backward.mT - target
+    diagonal = error.diagonal(dim1=-2, dim2=-1)
+    squares = error.square().sum() - diagonal.square().sum()
+    return squares / (members * rows * (rows - 1)), -2 * diagonal.mean()
+
+
+def factored_measure_loss(
+    forward: Tensor,  # (E, N, d)
+    backward: Tensor,  # (N, d)
+    target_forward: Tensor,  # (N, d), discounted
+    target_backward: Tensor,  # (N, d)
+) -> tuple[Tensor, Tensor]:
+    """:func:`measure_loss` for a target that is itself a product, without any N×N matrix.
+
+    With G = [F, −F̄] and H = [B, B̄], the error is G Hᵀ and its squared norm ⟨GᵀG, HᵀH⟩, which costs N·d² rather than
+    N²·d.
+    """
+    members, rows, _ = forward.shape
+    left = torch.cat([forward, -target_forward.expand_as(forward)], dim=-1)
+    right = torch.cat([backward, target_backward], dim=-1)
+    diagonal = (left * right).sum(-1)
+    squares = ((left.mT @ left).sum(0) * (right.mT @ right)).sum() - diagonal.square().sum()
+    return squares / (members * rows * (rows - 1)), -2 * diagonal.mean()
+
+
+def orthonormality_loss(backward: Tensor) -> tuple[Tensor, Tensor]:  # (N, d)
+    """mean_{i≠j} (B_iᵀB_j)² and −2 mean_i B_iᵀB_i; their sum is ‖E[BBᵀ] − I‖² up to a constant."""
+    rows = len(backward)
+    lengths = backward.square().sum(-1)
+    # ‖BBᵀ‖² = ‖BᵀB‖², and the second matrix is d×d.
+    squares = (backward.mT @ backward).square().sum() - lengths.square().sum()
+    return squares / (rows * (rows - 1)), -2 * lengths.mean()

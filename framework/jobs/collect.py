@@ -1,0 +1,104 @@
+"""Job ``collect``: gather reward-free transitions."""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import multiprocessing
+
+from bfmkit.deferred import Deferred
+from bfmkit.interfaces import Environment, Explorer, Job, JobFailed
+from bfmkit.progress import Progress
+from bfmkit.registry import register
+from bfmkit.run_directory import append_metrics
+from bfmkit.shard_worker import ShardPlan, collect_shard
+from bfmkit.shards import claim, read_shard, shard_names
+
+POLL_SECONDS = 0.5
+
+
+@register(Job, "collect")
+class CollectJob(Job):
+    """Explores with several processes, each with its own explorer and its own batch of environments.
+
+    Every process writes whole episodes to a shard of its own, so nothing is shared and a killed run goes on with
+    everything that was written.
+
+    Args:
+        environment: where to explore; its rewards are not looked at.
+        explorer: how.
+        transitions: how many to gather in all; rounded up to whole episodes of every environment.
+        workers: processes.
+        environments: environments a process steps together.
+        seed: of the first process; the others count on from it.
+
+    Raises:
+        ValueError: if a number is not positive.
+    """
+
+    def __init__(
+        self,
+        environment: Deferred[Environment],
+        explorer: Deferred[Explorer],
+        transitions: int,
+        workers: int = 2,
+        environments: int = 8,
+        seed: int = 0,
+    ) -> None:
+        for name, value in (("transitions", transitions), ("workers", workers), ("environments", environments)):
+            if value < 1:
+                raise ValueError(f"{name} must be positive, got {value}")
+        self.environment, self.explorer, self.seed = environment, explorer, seed
+        self.transitions, self.workers, self.environments = transitions, workers, environments
+
+    def run(self, out: Path, device: torch.device) -> dict[str, Any]:
+        """Gather until every shard is full; ``out/dataset`` is the result."""
+        spec = self.environment.build().spec
+        folder = out / "dataset"
+        claim(folder, spec)
+        block = self.environments * spec.episode_steps
+        blocks = -(-self.transitions // (self.workers * block))
+        context = multiprocessing.get_context("spawn")
+        messages = context.Queue()
+        plans = [
+            ShardPlan(folder, f"shard-{number:03d}", self.environment, self.explorer, self.environments,
+                      blocks * block, self.seed + number)
+            for number in range(self.workers)
+        ]  # fmt: skip
+        processes = [context.Process(target=collect_shard, args=(plan, messages), daemon=True) for plan in plans]
+        for process in processes:
+            process.start()
+        try:
+            self._watch(processes, messages, out, blocks * block * self.workers)
+        finally:
+            for process in processes:
+                process.terminate()
+                process.join()
+        sizes = {name: len(read_shard(folder, name)) for name in shard_names(folder)}
+        return {"transitions": sum(sizes.values()), "shards": sizes, "spec": spec.to_dict()}
+
+    def _watch(self, processes: list, messages: Any, out: Path, total: int) -> None:
+        done: dict[str, int] = {}
+        with Progress("collect", total, unit="transitions") as bar:
+            while True:
+                alive = any(process.is_alive() for process in processes)
+                try:
+                    message = messages.get(timeout=POLL_SECONDS)
+                except queue.Empty:
+                    failed = [process for process in processes if process.exitcode not in (None, 0)]
+                    if failed:
+                        raise JobFailed(f"{len(failed)} of {len(processes)} collecting processes died") from None
+                    if not alive:
+                        return
+                    continue
+                if "error" in message:
+                    raise JobFailed(f"{message['shard']}: {message['error']}")
+                if "novelty" in message or "episodes" in message:
+                    append_metrics(out, message)
+                gained = message["transitions"] - done.get(message["shard"], 0)
+                done[message["shard"]] = message["transitions"]
+                numbers = {key: value for key, value in message.items() if isinstance(value, float)}
+                bar.advance(gained, **numbers)

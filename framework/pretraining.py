@@ -1,0 +1,117 @@
+"""The one LightningModule: steps whatever objective it is given."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from tensordict import TensorDictBase
+
+from bfmkit.interfaces import BFM, JobFailed, Objective
+from bfmkit.weights_average import frozen_copy, move_towards
+
+LOG_EVERY = 100
+
+
+class Pretraining(lightning.LightningModule):
+    """Steps an objective: one Adam, one group of parameters for each name the objective gives.
+
+    ``update`` is our own counter; the schedule, the log, checkpoints and batches follow it.
+
+    Args:
+        objective: the losses, and the model in them.
+        updates: U, how many there will be.
+        learning_rate: of every group.
+        learning_rate_scale: group name -> factor.
+        decay: ``constant``, or ``cosine`` from the learning rate to a hundredth of it at U.
+        averaging: decay of the averaged weights, e.g. 0.999; None keeps the last ones.
+        folder: where the batch of a non-finite loss is saved.
+
+    Raises:
+        ValueError: if ``learning_rate_scale`` names a group that the objective does not have.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        updates: int,
+        learning_rate: float,
+        learning_rate_scale: dict[str, float],
+        decay: Literal["constant", "cosine"],
+        averaging: float | None,
+        folder: Path,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        groups = objective.parameter_groups()
+        unknown = sorted(set(learning_rate_scale) - set(groups))
+        if unknown:
+            raise ValueError(f"learning_rate_scale names {', '.join(unknown)}; the groups are {', '.join(groups)}")
+        self.objective = objective
+        self.average = frozen_copy(objective.bfm) if averaging is not None else None
+        self.register_buffer("update", torch.zeros((), dtype=torch.int64))
+        self.latest: dict[str, float] = {}
+        self._updates, self._rate, self._scale, self._decay = updates, learning_rate, learning_rate_scale, decay
+        self._averaging, self._folder = averaging, folder
+
+    @property
+    def model(self) -> BFM:
+        """What is evaluated and shipped: the averaged weights if there are any."""
+        return self.objective.bfm if self.average is None else self.average
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One fused Adam."""
+        groups = [
+            {"params": parameters, "lr": self._rate * self._scale.get(name, 1.0), "full_lr": self._rate * self._scale.get(name, 1.0)}
+            for name, parameters in self.objective.parameter_groups().items()
+        ]  # fmt: skip
+        return torch.optim.Adam(groups, fused=True)
+
+    def training_step(self, batch: TensorDictBase, batch_index: int) -> None:
+        """One update.
+
+        Raises:
+            JobFailed: if the loss is not finite; the batch is saved first.
+        """
+        number = int(self.update)
+        optimizer = self.optimizers()
+        for group in optimizer.param_groups:
+            group["lr"] = group["full_lr"] * self._rate_factor(number)
+        losses = self.objective(batch)
+        total = sum(value for name, value in losses.items() if name.startswith("loss_"))
+        if not torch.isfinite(total):
+            self._fail(batch, losses, number)
+        optimizer.zero_grad()
+        self.manual_backward(total)
+        optimizer.step()
+        self.objective.update_targets()
+        if self.average is not None:
+            # A shorter memory at first, so that the average is not still at its random start.
+            rate = max(1 - self._averaging, 1 / (number + 1))
+            move_towards(self.average, self.objective.bfm, rate)
+        self.update += 1
+        if number % LOG_EVERY == 0:
+            self.latest = {name: value.item() for name, value in losses.items()}
+            self.log_dict(self.latest)
+
+    def _rate_factor(self, number: int) -> float:
+        if self._decay == "constant":
+            return 1.0
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(number / self._updates, 1.0)))
+
+    def _fail(self, batch: TensorDictBase, losses: TensorDictBase, number: int) -> None:
+        file = self._folder / f"non_finite_batch_{number}.pt"
+        torch.save(batch.to_dict(), file)
+        bad = [name for name, value in losses.items() if not torch.isfinite(value)]
+        raise JobFailed(f"update {number}: {', '.join(bad)} not finite; the batch is saved as {file}")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's checkpoint has no random-number state of its own."""
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on drawing where the checkpoint stopped."""
+        torch.set_rng_state(checkpoint["random_state"])

@@ -1,0 +1,77 @@
+"""What happens around updates: the bar, the log, checkpoints and evaluations."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch import Trainer
+
+from bfmkit.pretraining import LOG_EVERY, Pretraining
+from bfmkit.progress import Progress
+from bfmkit.run_directory import append_metrics
+
+
+class UpdateBar(lightning.Callback):
+    """Updates, updates a second and time left; a row of losses in ``metrics.jsonl`` now and then."""
+
+    def __init__(self, out: Path, updates: int) -> None:
+        self._out, self._updates = out, updates
+
+    def on_train_start(self, trainer: Trainer, module: Pretraining) -> None:
+        """Open the bar where the training stands."""
+        self._bar = Progress("pretrain", self._updates, unit="updates")
+        self._bar.__enter__()
+        self._bar.advance(int(module.update))
+
+    def on_train_batch_end(self, trainer: Trainer, module: Pretraining, *_: Any) -> None:
+        """One update more."""
+        number = int(module.update)
+        if number % LOG_EVERY == 1:
+            append_metrics(self._out, {"update": number - 1, **module.latest})
+        self._bar.advance(1, value=module.latest.get("value", float("nan")))
+
+    def teardown(self, trainer: Trainer, module: Pretraining, stage: str) -> None:
+        """Close the bar, also after an error."""
+        if hasattr(self, "_bar"):
+            self._bar.__exit__(None, None, None)
+
+
+class TrainingState(lightning.Callback):
+    """Writes ``checkpoints/last.ckpt`` every few minutes and at the end; the old one stays until the new is whole."""
+
+    def __init__(self, file: Path, minutes: float) -> None:
+        self._file, self._seconds, self._last = file, minutes * 60, time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, module: Pretraining, *_: Any) -> None:
+        """Save when it is time."""
+        if time.monotonic() - self._last >= self._seconds:
+            self.save(trainer)
+
+    def on_train_end(self, trainer: Trainer, module: Pretraining) -> None:
+        """Save the end."""
+        self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write to a temporary name, then rename."""
+        temporary = self._file.with_suffix(".tmp")
+        trainer.save_checkpoint(temporary)
+        os.replace(temporary, self._file)
+        self._last = time.monotonic()
+
+
+class PeriodicEvaluation(lightning.Callback):
+    """Calls ``evaluate(update)`` every so many updates and at the end."""
+
+    def __init__(self, every: int, evaluate: Callable[[int], None]) -> None:
+        self._every, self._evaluate = every, evaluate
+
+    def on_train_batch_end(self, trainer: Trainer, module: Pretraining, *_: Any) -> None:
+        """Evaluate when it is time."""
+        number = int(module.update)
+        if number % self._every == 0:
+            self._evaluate(number)

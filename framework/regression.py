@@ -1,0 +1,30 @@
+"""Weights from labelled transitions, all at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bfmkit.second_moment import ridged_inverse, second_moment
+
+RELATIVE_RIDGE = 1e-6
+
+
+def least_squares_weights(
+    features: Tensor,  # (n, d)
+    rewards: Tensor,  # (n, m), one column a task
+) -> Tensor:  # (m, d) float64
+    """argmin_w ‖Φw − r‖² for each column, in float64, with a ridge relative to the features' scale.
+
+    Reference:
+        Touati et al., Does zero-shot reinforcement learning exist?, 2023, section 4.
+    """
+    inverse = ridged_inverse(second_moment(features), RELATIVE_RIDGE)
+    moments = features.double().mT @ rewards.double() / len(features)
+    return (inverse @ moments).mT
+
+
+def relabelled_rewards(environment, transitions, tasks) -> Tensor:  # (n, m)
+    """The reward that each task gives for recorded transitions (``action`` and ``("next", "physics")``)."""
+    columns = [environment.relabel(transitions["next", "physics"], transitions["action"], task) for task in tasks]
+    return torch.stack(columns, dim=-1)

@@ -1,0 +1,141 @@
+"""Transitions on disk: shards of whole episodes in TensorDict memory maps.
+
+    dataset/
+      spec.json            the environment the data came from
+      shard-000/           TensorDict memory map, as long as its capacity
+      shard-000.json       {"transitions": how many of them are written}
+
+The count is replaced only after the transitions are on disk, so a process killed at any moment loses none of what the
+count says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from bfmkit.interfaces import EnvironmentSpec
+
+SPEC_FILE = "spec.json"
+
+
+def empty_transitions(spec: EnvironmentSpec, rows: int) -> TensorDict:  # batch (rows,)
+    """Transitions of zeros, with every key that a dataset has."""
+    o = spec.observation_size
+    following = TensorDict(
+        {
+            "observation": torch.zeros(rows, o),
+            "physics": torch.zeros(rows, spec.physics_size, dtype=torch.float64),
+            "terminated": torch.zeros(rows, dtype=torch.bool),
+            "truncated": torch.zeros(rows, dtype=torch.bool),
+        },
+        [rows],
+    )
+    return TensorDict(
+        {"observation": torch.zeros(rows, o), "action": torch.zeros(rows, spec.action_size), "next": following}, [rows]
+    )
+
+
+def claim(folder: Path, spec: EnvironmentSpec) -> None:
+    """Make ``folder`` a dataset of ``spec``, or check that it is one.
+
+    Raises:
+        ValueError: if it holds data of another domain.
+    """
+    file = folder / SPEC_FILE
+    if file.exists():
+        read_spec(folder).require_compatible(spec, f"the dataset {folder}")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(file, json.dumps(spec.to_dict(), indent=1))
+
+
+def read_spec(folder: Path) -> EnvironmentSpec:
+    """The spec of the dataset in ``folder``.
+
+    Raises:
+        FileNotFoundError: if there is no dataset.
+        ValueError: if its spec cannot be read.
+    """
+    file = folder / SPEC_FILE
+    if not file.exists():
+        raise FileNotFoundError(f"no dataset in {folder} (no {SPEC_FILE}); `bfmkit run collect_walker` makes one")
+    try:
+        return EnvironmentSpec.from_dict(json.loads(file.read_text()))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+
+
+def shard_names(folder: Path) -> list[str]:
+    """Names of the shards in ``folder``, in order."""
+    return sorted(file.stem for file in folder.glob("shard-*.json"))
+
+
+def read_shard(folder: Path, name: str) -> TensorDictBase:  # batch (n,)
+    """The written part of one shard, memory-mapped.
+
+    Raises:
+        ValueError: if the shard is damaged; the message names it.
+    """
+    try:
+        count = json.loads((folder / f"{name}.json").read_text())["transitions"]
+        return TensorDict.load_memmap(folder / name)[:count]
+    except (OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+        raise ValueError(f"shard {folder / name} is damaged: {error}") from error
+
+
+class ShardWriter:
+    """Appends transitions to one shard; goes on where an earlier writer stopped.
+
+    Args:
+        folder: the dataset, claimed for ``spec``.
+        name: of the shard.
+        spec: the environment.
+        capacity: transitions the shard can hold; space is taken as it fills.
+    """
+
+    def __init__(self, folder: Path, name: str, spec: EnvironmentSpec, capacity: int) -> None:
+        self._count_file = folder / f"{name}.json"
+        self.count = 0
+        if self._count_file.exists():
+            self._store = TensorDict.load_memmap(folder / name)
+            self.count = json.loads(self._count_file.read_text())["transitions"]
+            if len(self._store) < capacity:
+                raise ValueError(
+                    f"shard {folder / name} has room for {len(self._store)} transitions, {capacity} are wanted; "
+                    "collect into a new folder"
+                )
+        else:
+            row = empty_transitions(spec, 1)
+            self._store = row.expand(capacity).memmap_like(folder / name)
+            self._commit()
+
+    def append(self, transitions: TensorDictBase) -> None:  # batch (n,)
+        """Write n transitions, all or none.
+
+        Raises:
+            ValueError: if they do not fit.
+        """
+        end = self.count + len(transitions)
+        if end > len(self._store):
+            raise ValueError(f"the shard has room for {len(self._store) - self.count} more, got {len(transitions)}")
+        self._store[self.count : end].update_(transitions)
+        self.count = end
+        self._commit()
+
+    def written(self) -> TensorDictBase:  # batch (count,)
+        """What the shard holds."""
+        return self._store[: self.count]
+
+    def _commit(self) -> None:
+        _replace(self._count_file, json.dumps({"transitions": self.count}))
+
+
+def _replace(file: Path, text: str) -> None:
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, file)

@@ -1,0 +1,22 @@
+"""Exponential moving averages of parameters, for target networks and for the policy that is shipped."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def frozen_copy(module: M) -> M:
+    """A copy whose parameters are not trained."""
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+@torch.no_grad()
+def move_towards(average: nn.Module, module: nn.Module, rate: float) -> None:
+    """average ← (1 − rate)·average + rate·module, for all parameters in one call."""
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), rate)
