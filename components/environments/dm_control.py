@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -62,10 +64,8 @@ class DMControlEnvironment(Environment):
         limits = first.model.actuator_ctrlrange
         self._action_centre = limits.mean(axis=1)
         self._action_scale = (limits[:, 1] - limits[:, 0]) / 2
-        self._row_rewards = [(name, [row for row, task in enumerate(rows) if task == name]) for name in dict.fromkeys(rows)]
-        self._seeds = list(range(len(rows)))
-        self._episode = 0
-        self._steps = 0
+        self._rewards = [body.tasks[name] for name in rows]
+        self._clock = _Clock(seeds=list(range(len(rows))))
         self._make_specs()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -84,16 +84,17 @@ class DMControlEnvironment(Environment):
         """
         if len(seeds) != len(self.tasks):
             raise ValueError(f"{len(self.tasks)} rows need as many seeds, got {len(seeds)}")
-        self._seeds, self._episode = [int(seed) for seed in seeds], episode
+        self._clock = _Clock([int(seed) for seed in seeds], episode)
 
     def begin(self) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
         """Start the next episode in every row."""
-        for seed, physics in zip(self._seeds, self._physics, strict=True):
-            words = np.random.SeedSequence((seed & (2**64 - 1), self._episode)).generate_state(4)
+        clock = self._clock
+        for seed, physics in zip(clock.seeds, self._physics, strict=True):
+            words = np.random.SeedSequence((seed & (2**64 - 1), clock.episode)).generate_state(4)
             with physics.reset_context():
                 self._domain.initialize(physics, np.random.RandomState(words))
-        self._episode += 1
-        self._steps = 0
+        clock.episode += 1
+        clock.step = 0
         return self._observations(), self._states()
 
     def advance(self, action: Tensor) -> Advance:  # action (B, a)
@@ -106,13 +107,13 @@ class DMControlEnvironment(Environment):
         for physics, control in zip(self._physics, controls, strict=True):
             physics.set_control(control)
             physics.step(self._substeps)
-        self._steps += 1
+        self._clock.step += 1
         rows = len(self._physics)
         return Advance(
             observation=self._observations(),
-            reward=torch.from_numpy(self._rewards()),
+            reward=self._reward(),
             terminated=torch.zeros(rows, dtype=torch.bool),
-            truncated=torch.full((rows,), self._steps >= self.spec.episode_steps),
+            truncated=torch.full((rows,), self._clock.step >= self.spec.episode_steps),
             physics=self._states(),
         )
 
@@ -156,6 +157,9 @@ class DMControlEnvironment(Environment):
         self.full_done_spec = Composite(done=flag, terminated=flag.clone(), truncated=flag.clone(), shape=batch)
 
     def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
+        chosen = None if tensordict is None else tensordict.get("_reset", None)
+        if chosen is not None and not chosen.all():
+            raise ValueError("the rows of an environment start their episodes together; reset all of them")
         observation, physics = self.begin()
         flags = torch.zeros(len(self.tasks), 1, dtype=torch.bool)
         return TensorDict(
@@ -178,6 +182,11 @@ class DMControlEnvironment(Environment):
             self.batch_size,
         )
 
+    def _step_proc_data(self, next_tensordict_out: TensorDictBase) -> TensorDictBase:
+        # TorchRL completes missing done keys and mends shapes here; _step leaves neither to do, and at every step
+        # the look takes a third as long as the physics.
+        return next_tensordict_out
+
     def _set_seed(self, seed: int | None) -> None:
         base = 0 if seed is None else seed
         self.seed_rows([base + row for row in range(len(self.tasks))])
@@ -187,26 +196,40 @@ class DMControlEnvironment(Environment):
     def _controls(self, action: Tensor, rows: int) -> np.ndarray:  # (rows, a) float64, in the actuators' ranges
         if tuple(action.shape) != (rows, self.spec.action_size):
             raise ValueError(f"actions must be ({rows}, {self.spec.action_size}), got {tuple(action.shape)}")
-        array = action.detach().cpu().numpy().astype(np.float64)
-        if not np.isfinite(array).all():
+        array = action.numpy(force=True)
+        if not math.isfinite(array.sum()):
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
             raise ValueError(f"the action of row {row} is not finite")
-        return self._action_centre + self._action_scale * np.clip(array, -1.0, 1.0)
+        # np.clip takes several times as long for so few numbers.
+        return self._action_centre + self._action_scale * np.maximum(np.minimum(array, 1.0), -1.0)
 
     def _observations(self) -> Tensor:  # (B, o) float32
-        rows = np.stack([self._domain.observe(physics) for physics in self._physics])
-        return torch.from_numpy(rows.astype(np.float32))
+        table = np.empty((len(self._physics), self.spec.observation_size), dtype=np.float32)
+        for row, physics in enumerate(self._physics):
+            table[row] = self._domain.observe(physics)
+        return torch.from_numpy(table)
 
     def _states(self) -> Tensor:  # (B, p) float64
-        return torch.from_numpy(np.stack([physics.get_state() for physics in self._physics]))
+        table = np.empty((len(self._physics), self.spec.physics_size))
+        for row, physics in enumerate(self._physics):
+            table[row] = physics.get_state()
+        return torch.from_numpy(table)
 
-    def _rewards(self) -> np.ndarray:  # (B,) float32
-        table = np.array([self._domain.quantities(physics) for physics in self._physics])
-        rewards = np.empty(len(table), dtype=np.float32)
-        for task, rows in self._row_rewards:
-            columns = table[rows].T
-            rewards[rows] = self._domain.tasks[task](dict(zip(self.spec.quantities, columns, strict=True)))
-        return rewards
+    def _reward(self) -> Tensor:  # (B,) float32
+        names, observed = self.spec.quantities, self._domain.quantities
+        # Row by row: on single numbers a reward takes half as long as on arrays of a few.
+        rows = zip(self._rewards, self._physics, strict=True)
+        rewards = [float(reward(dict(zip(names, observed(physics))))) for reward, physics in rows]
+        return torch.tensor(rewards, dtype=torch.float32)
+
+
+@dataclass
+class _Clock:
+    """Where the rows stand. On its own because TorchRL's environments are slow to take an attribute."""
+
+    seeds: list[int]
+    episode: int = 0  # the next to begin
+    step: int = 0
 
 
 def _require_task(task: str, domain: str, tasks: tuple[str, ...]) -> None:

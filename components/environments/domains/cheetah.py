@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from dm_control.mujoco import Physics
 from dm_control.suite import cheetah
-from dm_control.utils.rewards import tolerance
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
+from bfmkit.components.environments.domains.tolerance import linear_at_least
 
 WALK_SPEED = 2.0  # metres a second
 RUN_SPEED = 10.0
@@ -20,13 +20,8 @@ SETTLING_STEPS = 200  # physics steps before an episode starts
 def move(quantities: Quantities, velocity: float) -> np.ndarray:
     """In proportion to the speed in the direction of ``velocity``, up to its size."""
     speed = abs(velocity)
-    return tolerance(
-        np.sign(velocity) * quantities["horizontal_velocity"],
-        bounds=(speed, np.inf),
-        margin=speed,
-        value_at_margin=0,
-        sigmoid="linear",
-    )
+    forward = quantities["horizontal_velocity"] * (velocity / speed)
+    return linear_at_least(forward, speed, margin=speed, value_at_margin=0)
 
 
 class Cheetah(Domain):

@@ -10,6 +10,7 @@ import numpy as np
 from dm_control.mujoco import Physics
 
 Quantities = Mapping[str, np.ndarray]
+"""Name -> values; single numbers while an environment runs, arrays (n,) when recorded steps are labelled."""
 Reward = Callable[[Quantities], np.ndarray]
 
 
@@ -25,7 +26,7 @@ class Domain(ABC):
     """Seconds between two actions."""
     episode_steps: ClassVar[int] = 1000
     tasks: ClassVar[Mapping[str, Reward]]
-    """Task name -> function of the quantities, each of shape (n,), to rewards (n,) in [0, 1]."""
+    """Task name -> function of the quantities to rewards in [0, 1], of the quantities' shape."""
     quantity_names: ClassVar[tuple[str, ...]]
 
     @abstractmethod

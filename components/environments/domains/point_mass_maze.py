@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 from dm_control.mujoco import Physics
-from dm_control.utils.rewards import tolerance
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
+from bfmkit.components.environments.domains.tolerance import gaussian_at_most, quadratic_at_zero
 
 GOAL_RADIUS = 0.015  # metres
 GOALS = {
@@ -27,9 +27,8 @@ def reach(quantities: Quantities, goal: tuple[float, float]) -> np.ndarray:
     r = near · (4 + mean_i small(u_i)) / 5, where near falls off at a distance of one goal radius from the goal
     """
     distance = np.hypot(quantities["position_x"] - goal[0], quantities["position_y"] - goal[1])
-    near = tolerance(distance, bounds=(0, GOAL_RADIUS), margin=GOAL_RADIUS)
-    control = np.stack((quantities["control_x"], quantities["control_y"]))
-    small = tolerance(control, margin=1, value_at_margin=0, sigmoid="quadratic").mean(axis=0)
+    near = gaussian_at_most(distance, GOAL_RADIUS, margin=GOAL_RADIUS)
+    small = (quadratic_at_zero(quantities["control_x"], 1.0) + quadratic_at_zero(quantities["control_y"], 1.0)) / 2
     return near * (4 + small) / 5
 
 

@@ -9,9 +9,9 @@ from dm_control.mujoco import Physics
 from dm_control.mujoco.wrapper.mjbindings import enums
 from dm_control.rl.control import PhysicsError
 from dm_control.suite import common, quadruped
-from dm_control.utils.rewards import tolerance
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
+from bfmkit.components.environments.domains.tolerance import linear_at_least
 
 WALK_SPEED = 0.5  # metres a second
 RUN_SPEED = 5.0
@@ -23,13 +23,11 @@ HIGHEST_START = 100.0
 
 def stand(quantities: Quantities) -> np.ndarray:
     """From 0 upside down to 1 upright, linear in the torso's z-axis."""
-    return tolerance(
-        quantities["torso_upright"], bounds=(1, np.inf), margin=2, value_at_margin=0, sigmoid="linear"
-    )
+    return linear_at_least(quantities["torso_upright"], 1.0, margin=2.0, value_at_margin=0)
 
 
 def _beyond(quantity: np.ndarray, bound: float) -> np.ndarray:
-    return tolerance(quantity, bounds=(bound, np.inf), margin=bound, value_at_margin=0.5, sigmoid="linear")
+    return linear_at_least(quantity, bound, margin=bound, value_at_margin=0.5)
 
 
 def walk(quantities: Quantities) -> np.ndarray:

@@ -8,9 +8,9 @@ import numpy as np
 from dm_control.mujoco import Physics
 from dm_control.suite import walker
 from dm_control.suite.utils import randomizers
-from dm_control.utils.rewards import tolerance
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
+from bfmkit.components.environments.domains.tolerance import gaussian_at_least, linear_at_least
 
 STAND_HEIGHT = 1.2  # metres
 WALK_SPEED = 1.0  # metres a second
@@ -20,19 +20,13 @@ FLIP_MOMENTUM = 5.0  # angular momentum of the body about the axis it can turn a
 
 def stand(quantities: Quantities) -> np.ndarray:
     """The torso is high, and upright."""
-    high = tolerance(quantities["torso_height"], bounds=(STAND_HEIGHT, np.inf), margin=STAND_HEIGHT / 2)
+    high = gaussian_at_least(quantities["torso_height"], STAND_HEIGHT, margin=STAND_HEIGHT / 2)
     upright = (1 + quantities["torso_upright"]) / 2
     return (3 * high + upright) / 4
 
 
 def _move(quantities: Quantities, speed: float) -> np.ndarray:
-    moving = tolerance(
-        quantities["horizontal_velocity"],
-        bounds=(speed, np.inf),
-        margin=speed / 2,
-        value_at_margin=0.5,
-        sigmoid="linear",
-    )
+    moving = linear_at_least(quantities["horizontal_velocity"], speed, margin=speed / 2, value_at_margin=0.5)
     return stand(quantities) * (5 * moving + 1) / 6
 
 
@@ -48,13 +42,7 @@ def run(quantities: Quantities) -> np.ndarray:
 
 def flip(quantities: Quantities) -> np.ndarray:
     """Turn somersaults: angular momentum forward of at least 5, times the standing reward."""
-    turning = tolerance(
-        quantities["angular_momentum"],
-        bounds=(FLIP_MOMENTUM, np.inf),
-        margin=FLIP_MOMENTUM,
-        value_at_margin=0,
-        sigmoid="linear",
-    )
+    turning = linear_at_least(quantities["angular_momentum"], FLIP_MOMENTUM, margin=FLIP_MOMENTUM, value_at_margin=0)
     return stand(quantities) * (5 * turning + 1) / 6
 
 
@@ -84,7 +72,7 @@ class Walker(Domain):
     def observe(self, physics: Physics) -> np.ndarray:  # (24,)
         """Orientations xx and xz of each body, torso height, joint velocities."""
         data = physics.data
-        return np.concatenate((data.xmat[1:, [0, 2]].ravel(), data.xpos[self._torso, 2:], data.qvel))
+        return np.concatenate((data.xmat[1:, 0:3:2].ravel(), data.xpos[self._torso, 2:], data.qvel))
 
     def quantities(self, physics: Physics) -> tuple[float, ...]:
         """Height and uprightness of the torso; velocity of the centre of mass and angular momentum of the body."""
