@@ -1,0 +1,67 @@
+"""Where a result comes from: versions, revision, machine, command."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "bfmkit", "torch", "torchrl", "tensordict", "lightning", "numpy", "scipy", "dm_control", "mujoco", "omegaconf",
+    "pydantic", "safetensors",
+)  # fmt: skip
+
+
+def provenance(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """``facts`` (seed, device, command, threads, ...) with all that can be found out here."""
+    return {
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **facts,
+        "git": git_revision(),
+        "platform": platform.platform(),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that results depend on; "missing" for one that is not installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+def git_revision(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:
+    """Commit of the checkout that this code runs from, and whether it has changes; None outside a checkout."""
+    # An installed copy may lie in somebody else's repository, which does not know this file.
+    if _git(folder, "ls-files", "--error-unmatch", "provenance.py") is None:
+        return None
+    revision = _git(folder, "rev-parse", "HEAD")
+    if revision is None:
+        return None
+    return {"revision": revision, "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def command_line() -> str:
+    """The command that started this process, as one would type it."""
+    import shlex
+
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
