@@ -42,6 +42,7 @@ class Progress:
         self._started_with = done
         self._every = every
         self._stream = stream
+        self._said: int | None = None
         self._numbers: dict[str, float | str] = {}
         self._start = self._last_line = time.monotonic()
         self._bar: RichProgress | None = None
@@ -61,7 +62,7 @@ class Progress:
             self._show()
             self._bar.stop()
             self._bar = None
-        elif kind is None:
+        elif kind is None and self._said != self.done:
             self._line()
 
     def advance(self, steps: int = 1, **numbers: float | str) -> None:
@@ -88,6 +89,7 @@ class Progress:
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
+        self._said = self.done
         stream = self._stream or sys.stderr
         stream.write(self.text() + "\n")
         stream.flush()

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bfmkit.provenance import provenance
-from bfmkit.recipe import Recipe
-from bfmkit.recipe.inheriting import SCHEMA_VERSION
 from bfmkit.recipe.text import BadText, read
 from bfmkit.wording import quoted
+
+if TYPE_CHECKING:
+    from bfmkit.recipe import Recipe
 
 RECIPE, PROVENANCE, METRICS, SUMMARY = "recipe.yaml", "provenance.json", "metrics.jsonl", "summary.json"
 
@@ -75,7 +76,7 @@ def _require_same(out: Path, recipe: Recipe) -> None:
         earlier = read((out / RECIPE).read_text(encoding="utf-8"))
     except (BadText, OSError, UnicodeDecodeError) as error:
         raise RunDirectoryRefused(f"{out / RECIPE}: cannot be read: {error}") from error
-    difference = first_difference(earlier, {"schema_version": SCHEMA_VERSION, **read(recipe.to_yaml())})
+    difference = first_difference(earlier, read(recipe.to_yaml()))
     if difference is not None:
         raise RunDirectoryRefused(f"{out}: holds the run of another recipe; {difference}; choose another --out")
 

@@ -1,1 +1,5 @@
-"""The command line."""
+"""The command line, ``bfmkit``."""
+
+from bfmkit.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,137 @@
+"""Reads the command line, runs one command, and turns what it raises into a line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from bfmkit import discovery
+from bfmkit.cli.refused import Refused
+
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+_EPILOG = """\
+RECIPE is a file or the name of a shipped recipe; path.to.key=value after it changes one value.
+Exit codes: 0 done, 1 failed while running, 2 refused before running, 130 interrupted.
+
+  bfmkit run opti_bfm environment.task=walk seed=3
+  bfmkit copy opti_bfm mine.yaml
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    # Without a screen, dm_control's import warns about GLFW unless it is told that nothing will be drawn.
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("MUJOCO_GL", "disabled")
+    parser = build_parser()
+    try:
+        arguments = _parse(parser, sys.argv[1:] if argv is None else argv)
+    except SystemExit as error:  # argparse has said what it had to say
+        return error.code if isinstance(error.code, int) else REFUSED
+    if arguments.command is None:
+        parser.print_help()
+        return DONE
+    discovery.add_project(Path.cwd())
+    return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        command = import_module(f"bfmkit.cli.{arguments.module}")
+        return command.run(arguments)
+    except KeyboardInterrupt:
+        _say("bfmkit: interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has closed it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  stays open: the interpreter flushes it at exit
+        return DONE
+    except Exception as error:  # noqa: BLE001  everything ends as one line and a code
+        code, text = explain(error)
+        _say(text)
+    if arguments.debug:
+        traceback.print_exc()
+    return code
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """Exit code and message for what a command raised."""
+    # By name, for importing these classes would import torch before a mere listing fails.
+    names = {each.__name__ for each in type(error).__mro__ if each.__module__.startswith("bfmkit.")}
+    if names & {"Refused", "RecipeError", "RunDirectoryRefused", "UnknownComponent", "BrokenComponent"}:
+        return REFUSED, str(error)
+    if "JobFailed" in names:
+        return FAILED, f"bfmkit: {error}"
+    reason = " ".join(str(error).split())
+    return FAILED, f"bfmkit: failed: {type(error).__name__}{': ' if reason else ''}{reason} (--debug shows where)"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """As ``parse_args``, but overrides may also stand after options."""
+    arguments, rest = parser.parse_known_args(argv)
+    options = [word for word in rest if word.startswith("-")]
+    if options or (rest and not hasattr(arguments, "overrides")):
+        parser.error(f"unknown: {' '.join(options or rest)} (bfmkit {arguments.command or ''} --help)".replace("  ", " "))
+    if rest:
+        arguments.overrides += rest
+    return arguments
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="bfmkit",
+        description="Online task inference for behaviour foundation models.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(debug=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def add(name: str, module: str, about: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=about, description=about)
+        command.set_defaults(module=module)
+        command.add_argument("--debug", action="store_true", help="show the traceback of a failure")
+        return command
+
+    run = add("run", "running", "run a recipe's job in a run directory; the same directory again resumes it")
+    _recipe_and_overrides(run)
+    run.add_argument("--out", type=Path, help="the run directory (runs/RECIPE-TIME)")
+    run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
+    run.add_argument("--threads", type=int, help="threads for torch (one a physical core)")
+
+    listing = add("list", "listing", "list components by kind, and recipes")
+    listing.add_argument("kind", nargs="?", metavar="KIND", help="a kind of component, or `recipe`")
+
+    _recipe_and_overrides(add("show", "showing", "print a recipe with all that it inherits and all values resolved"))
+
+    copy = add("copy", "copying", "copy a shipped recipe, to change it")
+    copy.add_argument("recipe", metavar="RECIPE")
+    copy.add_argument("destination", metavar="DEST", nargs="?", type=Path, help="a file or a folder (here)")
+
+    check = add("check", "checking", "check recipes without running them")
+    check.add_argument("recipes", metavar="RECIPE", nargs="*", help="all shipped ones if none is given")
+
+    add("schema", "printing_schema", "print the JSON schema of recipes, for editors")
+
+    new = add("new", "new", "write a new component and its test, which passes the contract of its kind")
+    new.add_argument("kind", metavar="KIND")
+    new.add_argument("name", metavar="NAME", help="lower_snake_case")
+    new.add_argument("--package", help="the plugin package to write to (that of ./pyproject.toml, or my_components)")
+
+    add("doctor", "doctor", "say what works on this machine, and what to install")
+    return parser
+
+
+def _recipe_and_overrides(command: argparse.ArgumentParser) -> None:
+    command.add_argument("recipe", metavar="RECIPE", help="a file, or the name of a shipped recipe")
+    command.add_argument("overrides", metavar="key=value", nargs="*", help="path.to.key=value")

@@ -1,0 +1,95 @@
+"""``bfmkit run``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bfmkit.cli.refused import Refused
+
+if TYPE_CHECKING:
+    import torch
+
+    from bfmkit.interfaces import Job
+    from bfmkit.recipe import Recipe
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, build, open the run directory, run; nothing is written before all has been checked and built."""
+    from bfmkit.recipe import load_recipe
+    from bfmkit.run_directory import default_out, open_run, write_summary
+    from bfmkit.threads import pin_threads
+
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
+    device = choose_device(arguments.device)
+    try:
+        threads = pin_threads(arguments.threads)
+    except ValueError as error:
+        raise Refused(f"--threads: {error}") from error
+    job = recipe.build()
+    out: Path = arguments.out or default_out(recipe)
+    with open_run(out, recipe, _facts(recipe, job, device, threads)) as resumes:
+        sys.stderr.write(f"{recipe.name}: {'going on with' if resumes else 'writing to'} {out}\n")
+        summary = _run_job(job, out, device, arguments)
+        write_summary(out, summary)
+    sys.stdout.write(f"{out}\n")
+    return 0
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that ``--device`` names.
+
+    Raises:
+        Refused: if there is no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except Exception as error:  # noqa: BLE001  each backend has its own way to say that it is not there
+        reason = str(error).split("\n")[0].split(", or")[0]
+        raise Refused(f"--device {name}: not available here ({reason})") from error
+    return device
+
+
+def _facts(recipe: Recipe, job: Job, device: torch.device, threads: int) -> dict[str, Any]:
+    import torch
+
+    from bfmkit.provenance import command_line
+
+    facts: dict[str, Any] = {
+        "command": command_line(),
+        "recipe": recipe.source,
+        "seed": recipe.tree.get("seed", getattr(job, "seed", None)),
+        "device": str(device),
+        "threads": threads,
+    }
+    if device.type == "cuda":
+        facts["device_name"] = torch.cuda.get_device_name(device)
+    return facts
+
+
+def _run_job(job: Job, out: Path, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
+    from bfmkit.interfaces import JobFailed
+    from bfmkit.recipe import RecipeError
+    from bfmkit.run_directory import write_atomically
+
+    try:
+        return job.run(out, device)
+    except KeyboardInterrupt:
+        words = ["bfmkit", "run", arguments.recipe, *arguments.overrides, "--out", str(out)]
+        sys.stderr.write(f"\nstopped; to go on: {shlex.join(words)}\n")
+        raise
+    except (JobFailed, RecipeError):
+        raise
+    except Exception:
+        # Hours of work may lie before this; without --debug the place would be lost.
+        write_atomically(out / "traceback.txt", traceback.format_exc())
+        raise
