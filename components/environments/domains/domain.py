@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
-from dm_control.mujoco import Physics
+
+with warnings.catch_warnings():
+    # dm_control looks for a window system as soon as it is imported; nothing here draws, so its absence is no news.
+    warnings.filterwarnings("ignore", message=".*DISPLAY")
+    from dm_control.mujoco import Physics
 
 Quantities = Mapping[str, np.ndarray]
 """Name -> values; single numbers while an environment runs, arrays (n,) when recorded steps are labelled."""

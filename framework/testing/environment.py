@@ -1,0 +1,203 @@
+"""What every environment must do."""
+
+from __future__ import annotations
+
+import pickle
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import pytest
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+from torchrl.envs.utils import check_env_specs
+
+from bfmkit.interfaces import Advance, Environment
+
+
+class EnvironmentContract(ABC):
+    """Inherit, and say how to make one; its episodes should be short, for the tests run some of them."""
+
+    @abstractmethod
+    def make(self) -> Environment:
+        """A new environment, of any task and number of rows."""
+
+    def actions(self, environment: Environment, steps: int, seed: int = 0) -> Tensor:  # (steps, B, a)
+        """Actions to test with; uniform unless a test class knows better ones."""
+        generator = torch.Generator().manual_seed(seed)
+        shape = (steps, len(environment.tasks), environment.spec.action_size)
+        return 2 * torch.rand(shape, generator=generator) - 1
+
+    def test_torchrl_takes_its_specs(self) -> None:
+        check_env_specs(self.make())
+
+    def test_shapes_and_types_are_those_of_the_interface(self) -> None:
+        environment = self.make().with_rows(self.make().spec.tasks[:1] * 3)
+        spec = environment.spec
+        observation, physics = environment.begin()
+        outcome = environment.advance(self.actions(environment, 1)[0])
+        for found in (observation, outcome.observation):
+            assert found.shape == (3, spec.observation_size) and found.dtype == torch.float32
+        for found in (physics, outcome.physics):
+            assert found.shape == (3, spec.physics_size) and found.dtype == torch.float64
+        assert outcome.reward.shape == (3,) and outcome.reward.dtype == torch.float32
+        for flag in (outcome.terminated, outcome.truncated):
+            assert flag.shape == (3,) and flag.dtype == torch.bool
+
+    def test_spec_survives_its_dictionary(self) -> None:
+        spec = self.make().spec
+        assert type(spec).from_dict(spec.to_dict()) == spec
+
+    def test_row_is_the_same_alone_and_in_a_batch(self) -> None:
+        tasks = self.make().spec.tasks
+        batch = self.make().with_rows([tasks[0], tasks[-1], tasks[0]])
+        alone = self.make().with_rows([tasks[-1]])
+        actions = self.actions(batch, 5)
+        together = _run(batch, [7, 3, 3], actions)
+        by_itself = _run(alone, [3], actions[:, 1:2])
+        for many, one in zip(together, by_itself, strict=True):
+            for name in Advance._fields:
+                torch.testing.assert_close(getattr(many, name)[1:2], getattr(one, name), rtol=0, atol=0)
+
+    def test_start_is_a_function_of_seed_and_episode(self) -> None:
+        environment = self.make().with_rows(self.make().spec.tasks[:1])
+        environment.seed_rows([3])
+        starts = [environment.begin()[1] for _ in range(3)]
+        other = self.make().with_rows(self.make().spec.tasks[:1])
+        other.seed_rows([3], episode=2)
+        torch.testing.assert_close(other.begin()[1], starts[2], rtol=0, atol=0)
+
+    def test_seeds_and_episodes_differ(self) -> None:
+        environment = self.make().with_rows(self.make().spec.tasks[:1] * 8)
+        environment.seed_rows(range(8))
+        first, second = environment.begin()[1], environment.begin()[1]
+        assert len(torch.unique(first, dim=0)) > 1, "all seeds start alike"
+        assert not torch.equal(first, second), "all episodes start alike"
+
+    def test_rows_need_a_seed_each(self) -> None:
+        environment = self.make()
+        with pytest.raises(ValueError, match="seed"):
+            environment.seed_rows([0] * (len(environment.tasks) + 1))
+
+    def test_with_rows_keeps_the_spec(self) -> None:
+        environment = self.make()
+        wanted = tuple(reversed(environment.spec.tasks))
+        rows = environment.with_rows(wanted)
+        assert rows.tasks == wanted
+        assert rows.spec == environment.spec
+        assert rows.batch_size == torch.Size([len(wanted)])
+
+    def test_unknown_task_is_refused_and_the_known_are_named(self) -> None:
+        environment = self.make()
+        known = environment.spec.tasks[0]
+        for refused in (
+            lambda: environment.with_rows([known + "x"]),
+            lambda: environment.relabel(environment.begin()[1], self.actions(environment, 1)[0], known + "x"),
+        ):
+            with pytest.raises(ValueError, match=f"did you mean '{known}'"):
+                refused()
+
+    def test_relabelling_gives_the_reward_that_was_given(self) -> None:
+        environment = self.make().with_rows(self.make().spec.tasks)
+        environment.seed_rows(range(len(environment.tasks)))
+        steps = min(environment.spec.episode_steps, 20)
+        actions = self.actions(environment, steps)
+        outcomes = _run(environment, range(len(environment.tasks)), actions)
+        for row, task in enumerate(environment.tasks):
+            physics = torch.stack([outcome.physics[row] for outcome in outcomes])
+            given = torch.stack([outcome.reward[row] for outcome in outcomes])
+            again = environment.relabel(physics, actions[:, row], task)
+            assert again.shape == (steps,) and again.dtype == torch.float32
+            torch.testing.assert_close(again, given, rtol=0, atol=1e-6)
+
+    def test_relabelling_does_not_disturb_the_episode(self) -> None:
+        environment = self.make()
+        actions = self.actions(environment, 4)
+        undisturbed = _run(environment, range(len(environment.tasks)), actions)
+        environment.seed_rows(range(len(environment.tasks)))
+        physics = environment.begin()[1]
+        for action, expected in zip(actions, undisturbed, strict=True):
+            environment.relabel(torch.zeros_like(physics) + physics, action, environment.spec.tasks[0])
+            found = environment.advance(action)
+            torch.testing.assert_close(found.observation, expected.observation, rtol=0, atol=0)
+
+    def test_quantities_are_those_of_the_spec(self) -> None:
+        environment = self.make()
+        physics = environment.begin()[1]
+        found = environment.quantities(physics, self.actions(environment, 1)[0])
+        assert tuple(found) == environment.spec.quantities
+        for values in found.values():
+            assert values.shape == (len(physics),) and values.dtype == torch.float64
+
+    def test_sizes_that_do_not_fit_are_refused(self) -> None:
+        environment = self.make()
+        physics = environment.begin()[1]
+        action = self.actions(environment, 1)[0]
+        task = environment.spec.tasks[0]
+        for refused in (
+            lambda: environment.advance(torch.cat((action, action), dim=1)),
+            lambda: environment.advance(action[0]),
+            lambda: environment.relabel(physics[:, 1:], action, task),
+            lambda: environment.relabel(physics, torch.cat((action, action)), task),
+        ):
+            with pytest.raises(ValueError, match=r"must be"):
+                refused()
+
+    @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+    def test_action_that_is_not_finite_is_refused_and_its_row_named(self, wrong: float) -> None:
+        environment = self.make().with_rows(self.make().spec.tasks[:1] * 3)
+        environment.begin()
+        action = self.actions(environment, 1)[0]
+        action[2, -1] = wrong
+        with pytest.raises(ValueError, match="row 2"):
+            environment.advance(action)
+
+    def test_episode_is_over_at_its_last_step(self) -> None:
+        environment = self.make()
+        steps = environment.spec.episode_steps
+        for _ in range(2):
+            environment.begin()
+            over = [environment.advance(action) for action in self.actions(environment, steps)]
+            for outcome in over[:-1]:
+                assert not outcome.truncated.any()
+            assert (over[-1].truncated | over[-1].terminated).all()
+
+    def test_outcomes_are_not_overwritten(self) -> None:
+        environment = self.make()
+        environment.begin()
+        first, second = self.actions(environment, 2)
+        outcome = environment.advance(first)
+        before = [tensor.clone() for tensor in outcome]
+        environment.advance(second)
+        for tensor, copy in zip(outcome, before, strict=True):
+            assert torch.equal(tensor, copy)
+
+    def test_survives_pickling(self) -> None:
+        environment = self.make()
+        again = pickle.loads(pickle.dumps(environment))
+        assert again.spec == environment.spec and again.tasks == environment.tasks
+        actions = self.actions(environment, 3)
+        seeds = range(len(environment.tasks))
+        for one, other in zip(_run(environment, seeds, actions), _run(again, seeds, actions), strict=True):
+            for name in Advance._fields:
+                assert torch.equal(getattr(one, name), getattr(other, name))
+
+    def test_torchrl_sees_the_same_episode(self) -> None:
+        environment = self.make()
+        rows = len(environment.tasks)
+        actions = self.actions(environment, 3)
+        expected = _run(environment, range(rows), actions)
+        environment.seed_rows(range(rows))
+        current = environment.reset()
+        for action, outcome in zip(actions, expected, strict=True):
+            stepped = environment.step(TensorDict({"action": action}, environment.batch_size)).get("next")
+            assert torch.equal(stepped.get("observation"), outcome.observation)
+            assert torch.equal(stepped.get("reward").squeeze(-1), outcome.reward)
+            assert torch.equal(stepped.get("truncated").squeeze(-1), outcome.truncated)
+            assert set(current.keys()) <= set(stepped.keys())
+
+
+def _run(environment: Environment, seeds: Sequence[int], actions: Tensor) -> list[Advance]:
+    environment.seed_rows(seeds)
+    environment.begin()
+    return [environment.advance(action) for action in actions]

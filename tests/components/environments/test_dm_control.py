@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tensordict import TensorDict
+from torchrl.envs.utils import step_mdp
+
+from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.testing.environment import EnvironmentContract
+
+
+class TestWalker(EnvironmentContract):
+    def make(self) -> DMControlEnvironment:
+        return DMControlEnvironment("walker", "run+flip", episode_steps=7)
+
+
+class TestCheetah(EnvironmentContract):
+    def make(self) -> DMControlEnvironment:
+        return DMControlEnvironment("cheetah", "run_backward", episode_steps=7)
+
+
+class TestQuadruped(EnvironmentContract):
+    def make(self) -> DMControlEnvironment:
+        return DMControlEnvironment("quadruped", "jump", episode_steps=7)
+
+
+class TestPointMassMaze(EnvironmentContract):
+    def make(self) -> DMControlEnvironment:
+        return DMControlEnvironment("point_mass_maze", "reach_top_left", episode_steps=7)
+
+
+@pytest.mark.parametrize(
+    ("domain", "sizes"),
+    [("walker", (24, 6, 18)), ("cheetah", (17, 6, 18)), ("quadruped", (78, 12, 57)), ("point_mass_maze", (4, 2, 4))],
+)
+def test_sizes(domain: str, sizes: tuple[int, int, int]) -> None:
+    task = "reach_top_left" if domain == "point_mass_maze" else "walk"
+    spec = DMControlEnvironment(domain, task).spec
+    assert (spec.observation_size, spec.action_size, spec.physics_size) == sizes
+    assert spec.episode_steps == 1000
+    assert len(spec.tasks) == 4
+
+
+def test_unknown_domain_is_refused_and_the_known_are_named() -> None:
+    with pytest.raises(ValueError, match="'hopper'.*walker, cheetah, quadruped, point_mass_maze"):
+        DMControlEnvironment("hopper", "hop")
+
+
+def test_number_of_steps_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="positive, got 0"):
+        DMControlEnvironment("walker", "run", episode_steps=0)
+
+
+def test_rows_of_a_string_and_rows_of_a_list_are_the_same() -> None:
+    named = DMControlEnvironment("walker", "run+stand+run", episode_steps=9)
+    listed = DMControlEnvironment("walker", "walk", episode_steps=9).with_rows(["run", "stand", "run"])
+    assert named.tasks == listed.tasks
+    assert named.spec == listed.spec
+
+
+def test_each_row_gets_the_reward_of_its_task() -> None:
+    environment = DMControlEnvironment("walker", "stand+run+flip+walk")
+    environment.seed_rows([4] * 4)
+    environment.begin()
+    action = torch.full((4, 6), 0.5)
+    outcome = environment.advance(action)
+    for row, task in enumerate(environment.tasks):
+        label = environment.relabel(outcome.physics[:1], action[:1], task)
+        torch.testing.assert_close(outcome.reward[row : row + 1], label, rtol=0, atol=1e-6)
+    assert len(outcome.reward.unique()) == 4
+
+
+def test_actions_beyond_the_range_are_clipped() -> None:
+    ends = DMControlEnvironment("quadruped", "walk")
+    beyond = ends.with_rows(["walk"])
+    for environment in (ends, beyond):
+        environment.seed_rows([0])
+        environment.begin()
+    action = torch.tensor([[1.0, -1.0] * 6])
+    assert torch.equal(ends.advance(action).physics, beyond.advance(3 * action).physics)
+
+
+def test_actions_reach_the_actuators_own_ranges() -> None:
+    environment = DMControlEnvironment("quadruped", "walk")
+    limits = environment._physics[0].model.actuator_ctrlrange
+    assert len(np.unique(limits, axis=0)) == 3
+    for action, expected in ((-1.0, limits[:, 0]), (1.0, limits[:, 1]), (0.0, limits.mean(axis=1))):
+        environment.begin()
+        environment.advance(torch.full((1, 12), action))
+        np.testing.assert_allclose(environment._physics[0].data.ctrl, expected, atol=1e-12)
+
+
+def test_negative_and_large_seeds_are_seeds_too() -> None:
+    environment = DMControlEnvironment("point_mass_maze", "reach_top_left").with_rows(["reach_top_left"] * 3)
+    environment.seed_rows([-1, 2**63, 0])
+    assert len(environment.begin()[0].unique(dim=0)) == 3
+
+
+def test_rows_can_not_be_reset_one_by_one() -> None:
+    environment = DMControlEnvironment("point_mass_maze", "reach_top_left+reach_top_right")
+    environment.reset()
+    with pytest.raises(ValueError, match="together"):
+        environment.reset(TensorDict({"_reset": torch.tensor([[True], [False]])}, [2]))
+
+
+def test_rollout_goes_on_into_the_next_episode() -> None:
+    environment = DMControlEnvironment("point_mass_maze", "reach_top_left+reach_top_right", episode_steps=4)
+    environment.set_seed(5)
+    record = environment.rollout(10, break_when_any_done=False)
+    done = record.get(("next", "done")).squeeze(-1)
+    assert done[0].nonzero().flatten().tolist() == [3, 7]
+    environment.set_seed(5)
+    starts = [environment.begin()[0] for _ in range(3)]
+    for episode, start in enumerate(starts):
+        assert torch.equal(record.get("observation")[:, 4 * episode], start)
+
+
+def test_torchrl_seed_makes_the_same_run_again() -> None:
+    environment = DMControlEnvironment("walker", "run", episode_steps=5)
+    first, second = (_seeded_walk(environment) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def _seeded_walk(environment: DMControlEnvironment) -> torch.Tensor:
+    torch.manual_seed(0)
+    environment.set_seed(11)
+    current = environment.reset()
+    for _ in range(4):
+        current = step_mdp(environment.step(environment.rand_action(current)))
+    return current.get("observation")
