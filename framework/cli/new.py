@@ -1,0 +1,133 @@
+"""``bfmkit new``: a component that works, and a test that it passes, to be changed from there."""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+import re
+import sys
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from bfmkit import discovery, registry
+from bfmkit.cli.refused import Refused
+from bfmkit.kinds import KINDS, Kind
+from bfmkit.wording import one_of, suggestion
+
+_CLASS_ENDINGS = {
+    "posterior": "Posterior",
+    "acquisition": "Acquisition",
+    "candidate_sampler": "Candidates",
+    "schedule": "Schedule",
+    "gate": "Gate",
+    "agent": "Agent",
+    "feature_map": "Features",
+}
+_DEFAULT_PACKAGE = "my_components"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write two files (and what a new plugin package needs besides), then say what to do with them."""
+    kind = _kind(arguments.kind)
+    name = _name(arguments.name, kind)
+    here = Path.cwd()
+    in_bfmkit = (here / "framework" / "registry.py").is_file() and (here / "components").is_dir()
+    package = "bfmkit.components" if in_bfmkit else _package(arguments.package, here)
+    source = Path("components") if in_bfmkit else Path(*package.split("."))
+    tests = Path("tests", "components") if in_bfmkit else Path("tests")
+    words = {
+        "name": name,
+        "Class": "".join(part.capitalize() for part in name.split("_")) + _CLASS_ENDINGS[kind.name],
+        "module": f"{package}.{kind.folder}.{name}",
+        "package": package,
+        "distribution": package.replace("_", "-").replace(".", "-"),
+    }
+    component = source / kind.folder / f"{name}.py"
+    test = tests / kind.folder / f"test_{name}.py"
+    contents = {component: _fill(kind.name, words), test: _fill(f"{kind.name}_test", words)}
+    if not in_bfmkit:
+        if not (here / "pyproject.toml").exists():
+            contents[Path("pyproject.toml")] = _fill("pyproject", words)
+        for folder in (component.parent, *component.parent.parents):
+            if folder != Path() and not (folder / "__init__.py").exists():
+                contents[folder / "__init__.py"] = ""
+    _write(contents)
+    _explain(kind, name, package, component, test, declared=in_bfmkit or package in _declared(here))
+    return 0
+
+
+def _kind(word: str) -> Kind:
+    if word not in KINDS:
+        raise Refused(f'no kind "{word}"{suggestion(word, KINDS)} {one_of(KINDS)}')
+    if word not in _CLASS_ENDINGS:
+        example = next((found.file for found in discovery.find(KINDS[word].folder)), None)
+        start = f"; start from {example}" if example else ""
+        raise Refused(f"{word}: there is no template for this kind{start} (templates: {', '.join(_CLASS_ENDINGS)})")
+    return KINDS[word]
+
+
+def _name(word: str, kind: Kind) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", word) or keyword.iskeyword(word):
+        raise Refused(f'"{word}" is not a component name: use lower_snake_case')
+    if word in registry.names(kind.name):
+        raise Refused(f'there is a {kind.name} "{word}" already')
+    return word
+
+
+def _package(asked: str | None, here: Path) -> str:
+    declared = _declared(here)
+    package = asked or (declared[0] if declared else _DEFAULT_PACKAGE)
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in package.split(".")):
+        raise Refused(f'--package: "{package}" is not the name of a Python package')
+    return package
+
+
+def _declared(here: Path) -> list[str]:
+    """The packages that ./pyproject.toml declares to hold components."""
+    try:
+        project = tomllib.loads((here / "pyproject.toml").read_text(encoding="utf-8"))
+        return list(project["project"]["entry-points"][discovery.ENTRY_POINTS].values())
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError):
+        return []
+
+
+def _fill(template: str, words: dict[str, str]) -> str:
+    text = (files("bfmkit.cli") / "templates" / f"{template}.txt").read_text(encoding="utf-8")
+    return Template(text).substitute(words)
+
+
+def _write(contents: dict[Path, str]) -> None:
+    taken = [path for path in contents if path.exists()]
+    if taken:
+        raise Refused("\n".join(f"{path}: is there already" for path in taken))
+    try:
+        for path, text in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Refused(f"{error.filename}: cannot be written: {error.strerror}") from error
+
+
+def _explain(kind: Kind, name: str, package: str, component: Path, test: Path, declared: bool) -> None:
+    lines = [
+        f"wrote {component}",
+        f"wrote {test}",
+        "",
+        f"It works as it is; change it, and keep the test passing:   pytest {test}",
+        f"Recipes in this folder know it now, as {{type: {name}}}:      bfmkit list {kind.name}",
+    ]
+    if not declared:
+        lines[-1:] = [
+            "So that bfmkit finds it, add this to ./pyproject.toml:",
+            f'  [project.entry-points."{discovery.ENTRY_POINTS}"]',
+            f'  {package.split(".")[-1]} = "{package}"',
+            "and this, so that pytest does:",
+            "  [tool.pytest.ini_options]",
+            '  pythonpath = ["."]',
+            f"Recipes in this folder know it then, as {{type: {name}}}:     bfmkit list {kind.name}",
+        ]
+    if not package.startswith("bfmkit"):
+        lines.append("To use it from anywhere:                                  pip install -e .")
+    sys.stdout.write("\n".join(lines) + "\n")
