@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.agent import BatchedAgent
 from bfmkit.interfaces import Agent
 from bfmkit.registry import register
+from bfmkit.regression import least_squares_weights
 
 
 @register(Agent, "oracle")
@@ -42,14 +42,11 @@ class OracleAgent(BatchedAgent):
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
         keys = ("observation", "action", ("next", "observation"))
         transitions = [labelled.get(key).to(self.device, self.dtype) for key in keys]
-        features = self.bfm.features(*transitions).double()  # (n, d)
-        reward = labelled.get(("next", "reward")).to(self.device, torch.float64)
+        features = self.bfm.features(*transitions)  # (n, d)
+        reward = labelled.get(("next", "reward")).to(self.device)
         if reward.shape != (len(features), len(self.seeds)):
             raise ValueError(f"rewards must be ({len(features)}, {len(self.seeds)}), got {tuple(reward.shape)}")
-        gram = features.mT @ features
-        gram.diagonal().add_(self.regularization * gram.diagonal().mean())
-        weights = torch.cholesky_solve(features.mT @ reward, torch.linalg.cholesky(gram))
-        return {"solution": weights.mT.contiguous()}
+        return {"solution": least_squares_weights(features, reward, self.regularization)}
 
     def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
         solution = self.state.get("solution")

@@ -1,0 +1,301 @@
+"""Job ``infer``: let an agent find out, by acting, what task it has been given."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bfmkit.figures import draw_returns
+from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed, RunStopped
+from bfmkit.labels import labelled_transitions
+from bfmkit.ledger import Ledger
+from bfmkit.loop import Episode, Step, Tally, run_episode
+from bfmkit.progress import Progress
+from bfmkit.registry import lookup, register
+from bfmkit.returns import overall_summary, task_summary
+from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+
+logger = logging.getLogger(__name__)
+
+STEPS_SHOWN_TOGETHER = 50
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Runs that share a batch: either of the agent, or of the oracle that it is measured against."""
+
+    is_oracle: bool
+    runs: tuple[int, ...]  # indices into the job's runs
+    episodes: int
+
+
+@register(Job, "infer")
+class InferJob(Job):
+    """Runs an agent for some episodes of each task and seed, and an oracle beside it as a yardstick.
+
+    One run a task and a seed. Runs share batches, which changes nothing but the speed: all of a run's randomness
+    comes from its own seed. The job goes on at the start of the episode in which it was interrupted.
+
+    Args:
+        bfm: the model whose policies to act with.
+        environment: where; its rewards are what the agent is to find out.
+        agent: how.
+        episodes: of each run, the agent learning on from one to the next.
+        seed: of the first run.
+        seeds: how many seeds, counted on from ``seed``; or the seeds themselves, and then ``seed`` is not looked at.
+        tasks: their names, or ``all``; none given: those of the environment.
+        oracle: the yardstick; none given: the agent ``oracle`` as it is by default.
+        oracle_episodes: of each run; none given: as many as the agent's. 0 goes without the yardstick.
+        batch_size: how many runs to step together at most.
+
+    Raises:
+        ValueError: if a number is not positive, a seed comes twice, a task does not exist, the model was made for
+            another body, or there are no transitions to label for an agent that needs some.
+    """
+
+    def __init__(
+        self,
+        bfm: BFM,
+        environment: Environment,
+        agent: Agent,
+        episodes: int = 10,
+        seed: int = 0,
+        seeds: int | list[int] = 1,
+        tasks: str | list[str] | None = None,
+        oracle: Agent | None = None,
+        oracle_episodes: int | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        if episodes < 1:
+            raise ValueError(f"episodes must be at least 1, got {episodes}")
+        if oracle_episodes is not None and oracle_episodes < 0:
+            raise ValueError(f"oracle_episodes must not be negative, got {oracle_episodes}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        environment.spec.require_compatible(bfm.spec, "the model")
+        self.bfm, self.environment, self.agent = bfm, environment, agent
+        self.episodes, self.batch_size = episodes, batch_size
+        self.seeds = _seeds(seed, seeds)
+        self.tasks = _tasks(environment, tasks)
+        self.runs = [(task, run_seed) for task in self.tasks for run_seed in self.seeds]
+        self.oracle_episodes = episodes if oracle_episodes is None else oracle_episodes
+        self.oracle: Agent | None = None
+        if self.oracle_episodes > 0:
+            self.oracle = oracle if oracle is not None else lookup(Agent, "oracle")()
+        if bfm.inference_set() is None:
+            if agent.labelled_transitions > 0:
+                raise ValueError("the agent needs labelled transitions, and this model brings no inference set to label")
+            if self.oracle is not None and self.oracle.labelled_transitions > 0:
+                logger.warning("this model brings no inference set, so there is no oracle to compare with")
+                self.oracle, self.oracle_episodes = None, 0
+
+    def run(self, out: Path, device: torch.device) -> dict[str, Any]:
+        """Run what is left to run; the numbers are those of a run that was never interrupted."""
+        self.bfm.to(device)
+        checkpoint = out / "checkpoints" / "progress.pt"
+        ledger = Ledger.load(checkpoint) if checkpoint.is_file() else self._empty_ledger()
+        # What was written after the checkpoint is written again.
+        kept = read_metrics(out)[: ledger.rows]
+        write_atomically(out / METRICS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+        with self._log(out, ledger) as log, self._bar(ledger) as bar:
+            for index, stage in enumerate(self._stages()):
+                if index >= ledger.stage:
+                    self._run_stage(stage, ledger, _Outputs(out, checkpoint, log, bar))
+        return self._finish(out, ledger)
+
+    def _stages(self) -> list[Stage]:
+        everyone = range(len(self.runs))
+        groups = [tuple(everyone[first : first + self.batch_size]) for first in everyone[:: self.batch_size]]
+        stages = []
+        for group in groups:
+            if self.oracle is not None:
+                stages.append(Stage(True, group, self.oracle_episodes))
+            stages.append(Stage(False, group, self.episodes))
+        return stages
+
+    def _run_stage(self, stage: Stage, ledger: Ledger, outputs: _Outputs) -> None:
+        tasks = [self.runs[run][0] for run in stage.runs]
+        seeds = [self.runs[run][1] for run in stage.runs]
+        agent = self.oracle if stage.is_oracle and self.oracle is not None else self.agent
+        labelled = None
+        if agent.labelled_transitions > 0:
+            labelled = labelled_transitions(self.bfm, self.environment, tasks, agent.labelled_transitions)
+        agent.start(self.bfm, seeds, labelled)
+        if ledger.agent is not None:
+            agent.load_state_dict(ledger.agent)
+        environment = self.environment.with_rows(tasks)
+        environment.seed_rows(seeds, ledger.episode)
+        for episode in range(ledger.episode, stage.episodes):
+            with outputs.watching(stage, episode) as on_step:
+                try:
+                    result = run_episode(agent, environment, on_step)
+                except RunStopped:
+                    result = None
+            self._record(stage, episode, result, agent, ledger, outputs)
+            if result is None:
+                break
+        ledger.stage, ledger.episode, ledger.agent = ledger.stage + 1, 0, None
+        ledger.save(outputs.checkpoint)
+
+    def _record(
+        self, stage: Stage, episode: int, result: Episode | None, agent: Agent, ledger: Ledger, outputs: _Outputs
+    ) -> None:
+        for row, reason in agent.failures.items():
+            run = stage.runs[row]
+            task, seed = self.runs[run]
+            whose = "the oracle's " if stage.is_oracle else ""
+            ledger.failures.setdefault(run, f"{whose}task {task}, seed {seed}, episode {episode}: {reason}")
+        if result is None:
+            return
+        whole = ledger.oracle_returns if stage.is_oracle else ledger.returns
+        rows: list[dict[str, Any]] = []
+        for row, run in enumerate(stage.runs):
+            if not result.stopped[row]:
+                whole[run, episode] = float(result.returns[row])
+                rows += self._rows(run, episode, row, result)
+        if not stage.is_oracle:
+            append_metrics(outputs.out, rows)
+            ledger.rows += len(rows)
+            outputs.log_returns(episode, [(*self.runs[run], whole[run, episode]) for run in stage.runs])
+        ledger.episode, ledger.agent = episode + 1, agent.state_dict()
+        ledger.save(outputs.checkpoint)
+
+    def _rows(self, run: int, episode: int, row: int, result: Episode) -> Iterator[dict[str, Any]]:
+        task, seed = self.runs[run]
+        head = {"task": task, "seed": seed, "episode": episode}
+        if not result.windows:
+            yield head | _numbers(result, row)
+        for window, tally in enumerate(result.windows):
+            if tally.steps[row] > 0:
+                yield head | _numbers(tally, row) | {"window": window}
+
+    def _finish(self, out: Path, ledger: Ledger) -> dict[str, Any]:
+        runs = {task: self._finished(task, ledger) for task in self.tasks}
+        tasks = {
+            task: (ledger.returns[kept], ledger.oracle_returns[kept] if self.oracle is not None else None)
+            for task, kept in runs.items()
+        }
+        summary: dict[str, Any] = {
+            "tasks": {task: task_summary(*pair) for task, pair in tasks.items()},
+            **overall_summary(tasks),
+            "episodes": self.episodes,
+            "seeds": list(self.seeds),
+            "stopped": [ledger.failures[run] for run in sorted(ledger.failures)],
+        }
+        seeds = {task: [self.runs[run][1] for run in kept] for task, kept in runs.items()}
+        draw_returns(out / "figures" / "return.png", tasks, seeds)
+        write_summary(out, summary)
+        sys.stderr.write("".join(f"{line}\n" for line in _table(summary["tasks"])))
+        if ledger.failures:
+            raise JobFailed(f"{len(ledger.failures)} of {len(self.runs)} runs stopped: " + "; ".join(summary["stopped"]))
+        return summary
+
+    def _finished(self, task: str, ledger: Ledger) -> list[int]:
+        """The runs of one task that came through."""
+        return [run for run, (name, _) in enumerate(self.runs) if name == task and run not in ledger.failures]
+
+    def _empty_ledger(self) -> Ledger:
+        runs = len(self.runs)
+        return Ledger(np.full((runs, self.episodes), np.nan), np.full((runs, self.oracle_episodes), np.nan))
+
+    def _bar(self, ledger: Ledger) -> Progress:
+        steps = self.environment.spec.episode_steps
+        stages = self._stages()
+        done = sum(stage.episodes for stage in stages[: ledger.stage]) + ledger.episode
+        return Progress("infer", sum(stage.episodes for stage in stages) * steps, "steps", done * steps)
+
+    def _log(self, out: Path, ledger: Ledger) -> Any:
+        # Imported here: it takes a second, and nothing but a running job needs it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(out / "tensorboard"), purge_step=ledger.episode or None)
+
+
+class _Outputs:
+    """Where a stage reports to."""
+
+    def __init__(self, out: Path, checkpoint: Path, log: Any, bar: Progress) -> None:
+        self.out, self.checkpoint, self.log, self.bar = out, checkpoint, log, bar
+        self._last: dict[str, float | str] = {}
+
+    def watching(self, stage: Stage, episode: int) -> _Watch:
+        """Count the steps of an episode."""
+        numbers: dict[str, float | str] = {"who": "oracle" if stage.is_oracle else "agent", "episode": episode + 1}
+        return _Watch(self.bar, numbers | self._last)
+
+    def log_returns(self, episode: int, returns: Sequence[tuple[str, int, float]]) -> None:
+        """Log an episode's returns, and remember their mean for the bar."""
+        for task, seed, value in returns:
+            if np.isfinite(value):
+                self.log.add_scalar(f"return/{task}/seed_{seed}", value, episode)
+        finite = [value for _, _, value in returns if np.isfinite(value)]
+        if finite:
+            self._last = {"last_return": float(np.mean(finite))}
+
+
+class _Watch:
+    """Advances a bar by many steps at a time: drawing costs more than a step."""
+
+    def __init__(self, bar: Progress, numbers: dict[str, float | str]) -> None:
+        self._bar, self._numbers, self._pending = bar, numbers, 0
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.advance(self._pending, **self._numbers)
+
+    def __call__(self, step: Step) -> None:
+        self._pending += 1
+        if self._pending == STEPS_SHOWN_TOGETHER:
+            self._bar.advance(self._pending, **self._numbers)
+            self._pending = 0
+
+
+def _seeds(seed: int, seeds: int | list[int]) -> tuple[int, ...]:
+    chosen = list(range(seed, seed + seeds)) if isinstance(seeds, int) else list(seeds)
+    if not chosen:
+        raise ValueError("seeds must be at least one")
+    if len(set(chosen)) != len(chosen):
+        raise ValueError(f"seeds {chosen} has one twice")
+    return tuple(chosen)
+
+
+def _tasks(environment: Environment, tasks: str | list[str] | None) -> tuple[str, ...]:
+    if tasks is None:
+        chosen: list[str] = list(environment.tasks)
+    elif tasks == "all":
+        chosen = list(environment.spec.tasks)
+    else:
+        chosen = [tasks] if isinstance(tasks, str) else list(tasks)
+    unknown = [task for task in chosen if task not in environment.spec.tasks]
+    if unknown or not chosen:
+        known = ", ".join(environment.spec.tasks)
+        raise ValueError(f"{environment.spec.domain} has no task {unknown[0]!r} ({known})" if unknown else "no task given")
+    return tuple(dict.fromkeys(chosen))
+
+
+def _numbers(tally: Tally, row: int) -> dict[str, Any]:
+    return {
+        "return": float(tally.returns[row]),
+        "steps": int(tally.steps[row]),
+        "labels": int(tally.labels[row]),
+    }
+
+
+def _table(tasks: dict[str, Any]) -> Iterator[str]:
+    yield f"{'task':<24}{'oracle':>10}{'first':>10}{'last':>10}{'relative':>10}"
+    for task, numbers in tasks.items():
+        returns = numbers["return_per_episode"]
+        cells = (numbers["oracle_return"], *((returns[0], returns[-1]) if returns else (None, None)))
+        row = "".join(f"{'-' if cell is None else format(cell, '.1f'):>10}" for cell in cells)
+        relative = numbers["relative_return"]
+        yield f"{task:<24}{row}{'-' if relative is None else format(relative, '.3f'):>10}"

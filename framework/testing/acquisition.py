@@ -1,0 +1,96 @@
+"""What every acquisition rule must do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import pytest
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from bfmkit.interfaces import Acquisition, Situation
+from bfmkit.testing.models import LinearBFM
+from bfmkit.testing.posteriors import KnownPosterior
+
+
+def situation(
+    noise_shape: tuple[int, ...],
+    runs: int = 3,
+    dim: int = 4,
+    mean: Tensor | None = None,  # (d,)
+    root: Tensor | None = None,  # (d, d)
+    seed: int = 0,
+) -> Situation:
+    """B runs with equal beliefs in an exactly solvable world, each with its own observation and noise."""
+    generator = torch.Generator().manual_seed(seed)
+    posterior = KnownPosterior(mean, root)
+    return Situation(
+        posterior=posterior,
+        belief=posterior.prior(runs, dim),
+        bfm=LinearBFM(dim),
+        observation=torch.randn(runs, dim, generator=generator) / dim,
+        weights=torch.randn(runs, dim, generator=generator, dtype=torch.float64),
+        noise=torch.randn(runs, *noise_shape, generator=generator, dtype=torch.float64),
+    )
+
+
+def row(whole: Situation, index: int) -> Situation:
+    """One run of a situation, alone."""
+    rows = slice(index, index + 1)
+    return Situation(
+        whole.posterior, whole.belief[rows], whole.bfm, whole.observation[rows], whole.weights[rows], whole.noise[rows],
+        whole.radius,
+    )  # fmt: skip
+
+
+class AcquisitionContract(ABC):
+    """Inherit from it in a test class and say how to build the rule."""
+
+    @abstractmethod
+    def make(self) -> Acquisition:
+        """The rule under test."""
+
+    def situation(self, rule: Acquisition, zero: bool = False) -> Situation:
+        """Three runs; with a mean of zero if asked."""
+        mean = torch.tensor([0.0, 0.0, 0.0, 0.0] if zero else [0.5, -1.0, 0.25, 2.0])
+        return situation(rule.noise_shape(4), mean=mean)
+
+    def test_proposes_a_finite_weight_for_each_run(self) -> None:
+        rule = self.make()
+        for zero in (False, True):
+            weights = rule.propose(self.situation(rule, zero))
+            assert weights.shape == (3, 4)
+            assert weights.dtype == torch.float64
+            assert weights.isfinite().all()
+            assert (weights != 0).any(dim=-1).all()
+
+    def test_the_situation_fixes_the_choice(self) -> None:
+        rule = self.make()
+        given = self.situation(rule)
+        before = given.belief.clone(), given.weights.clone(), given.noise.clone()
+        first = rule.propose(given)
+        torch.testing.assert_close(rule.propose(given), first, rtol=0, atol=0)
+        torch.testing.assert_close(self.make().propose(given), first, rtol=0, atol=0)
+        assert (given.belief == before[0]).all()
+        assert torch.equal(given.weights, before[1])
+        assert torch.equal(given.noise, before[2])
+
+    def test_a_run_alone_chooses_as_in_a_batch(self) -> None:
+        rule = self.make()
+        given = self.situation(rule)
+        together = rule.propose(given)
+        for index in range(3):
+            torch.testing.assert_close(rule.propose(row(given, index)), together[index : index + 1])
+
+    def test_as_a_tensordict_module_it_writes_weights(self) -> None:
+        rule = self.make()
+        given = self.situation(rule)
+        tensordict = TensorDict(
+            {"belief": given.belief, "observation": given.observation, "weights": given.weights, "noise": given.noise}, [3]
+        )
+        with pytest.raises(RuntimeError, match="attach"):
+            rule(tensordict)
+        rule.attach(given.posterior, given.bfm)(tensordict)
+        torch.testing.assert_close(tensordict["weights"], rule.propose(given))
+        assert not list(rule.parameters()), "a rule must not take the model's parameters for its own"

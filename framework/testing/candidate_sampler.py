@@ -1,0 +1,44 @@
+"""What every candidate sampler must do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
+import torch
+
+from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.testing.acquisition import row, situation
+
+
+class CandidateSamplerContract(ABC):
+    """Inherit from it in a test class and say how to build the sampler."""
+
+    @abstractmethod
+    def make(self) -> CandidateSampler:
+        """The sampler under test."""
+
+    def situation(self, sampler: CandidateSampler, runs: int = 3) -> Situation:
+        """What a rule with radius 0.5 would hand to the sampler."""
+        mean = torch.tensor([0.5, -1.0, 0.25, 2.0])
+        return replace(situation(sampler.noise_shape(4), runs=runs, mean=mean), radius=0.5)
+
+    def test_draws_finite_candidates_for_each_run(self) -> None:
+        sampler = self.make()
+        drawn = sampler.draw(self.situation(sampler))
+        assert drawn.ndim == 3
+        assert (drawn.shape[0], drawn.shape[2]) == (3, 4)
+        assert drawn.dtype == torch.float64
+        assert drawn.isfinite().all()
+
+    def test_the_situation_fixes_the_draw(self) -> None:
+        sampler = self.make()
+        given = self.situation(sampler)
+        torch.testing.assert_close(sampler.draw(given), self.make().draw(given), rtol=0, atol=0)
+
+    def test_a_run_alone_draws_as_in_a_batch(self) -> None:
+        sampler = self.make()
+        given = self.situation(sampler)
+        together = sampler.draw(given)
+        for index in range(3):
+            torch.testing.assert_close(sampler.draw(row(given, index)), together[index : index + 1])

@@ -1,0 +1,49 @@
+"""What every gate must do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import Gate
+from bfmkit.testing.posteriors import KnownPosterior
+
+
+class GateContract(ABC):
+    """Inherit from it in a test class and say how to build the gate."""
+
+    @abstractmethod
+    def make(self) -> Gate:
+        """The gate under test."""
+
+    def offered(self) -> tuple[Tensor, Tensor]:
+        """Features (6, 4) from dull to telling, and labels taken in so far (6,)."""
+        features = torch.outer(torch.tensor([0.0, 0.01, 0.1, 1.0, 10.0, 100.0], dtype=torch.float64), torch.ones(4).double())
+        return features, torch.arange(6)
+
+    def test_opens_or_not_for_each_run(self) -> None:
+        features, labels = self.offered()
+        posterior = KnownPosterior()
+        verdict = self.make().open(posterior, posterior.prior(6, 4), features, labels)
+        assert verdict.shape == (6,)
+        assert verdict.dtype == torch.bool
+
+    def test_leaves_the_belief_as_it_was(self) -> None:
+        features, labels = self.offered()
+        posterior = KnownPosterior()
+        belief = posterior.prior(6, 4)
+        before = belief.clone()
+        self.make().open(posterior, belief, features, labels)
+        assert (belief == before).all()
+
+    def test_runs_do_not_touch_each_other(self) -> None:
+        features, labels = self.offered()
+        posterior = KnownPosterior()
+        belief = posterior.prior(6, 4)
+        together = self.make().open(posterior, belief, features, labels)
+        for run in range(6):
+            rows = slice(run, run + 1)
+            alone = self.make().open(posterior, belief[rows], features[rows], labels[rows])
+            assert alone.tolist() == together[rows].tolist()

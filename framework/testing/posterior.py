@@ -1,0 +1,200 @@
+"""What every posterior must do."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import pytest
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from bfmkit.interfaces import Posterior
+
+
+class PosteriorContract(ABC):
+    """Inherit from it in a test class, say how to build the posterior, and give the slow, obvious truth."""
+
+    forgets: ClassVar[bool] = False
+    """Whether old rewards count for less than new ones."""
+    tolerance: ClassVar[float] = 1e-8
+
+    @abstractmethod
+    def make(self) -> Posterior:
+        """The posterior under test."""
+
+    @abstractmethod
+    def exact_mean(
+        self,
+        features: Tensor,  # (n, d) float64, oldest first
+        rewards: Tensor,  # (n,) float64
+    ) -> Tensor:  # (d,)
+        """The mean after n updates, computed from all of the data at once."""
+
+    def data(self, runs: int = 3, count: int = 12, dim: int = 5) -> tuple[Tensor, Tensor]:
+        """(runs, count, dim) features and (runs, count) rewards, always the same."""
+        generator = torch.Generator().manual_seed(7)
+        features = torch.randn(runs, count, dim, generator=generator, dtype=torch.float64)
+        weights = torch.randn(runs, dim, 1, generator=generator, dtype=torch.float64)
+        noise = 0.1 * torch.randn(runs, count, generator=generator, dtype=torch.float64)
+        return features, (features @ weights).squeeze(-1) + noise
+
+    def learnt(self, posterior: Posterior, features: Tensor, rewards: Tensor) -> TensorDict:
+        """The belief after updating on each pair in turn."""
+        belief = posterior.prior(len(features), features.shape[-1])
+        everyone = torch.ones(len(features), dtype=torch.bool)
+        for step in range(features.shape[1]):
+            belief = posterior.update(belief, features[:, step], rewards[:, step], everyone)
+        return belief
+
+    def test_prior_is_a_batch_of_equal_float64_beliefs(self) -> None:
+        belief = self.make().prior(3, 5)
+        assert belief.batch_size == torch.Size([3])
+        for value in belief.values(True, True):
+            assert value.dtype == torch.float64
+            torch.testing.assert_close(value[0], value[2])
+        assert self.make().mean(belief).shape == (3, 5)
+
+    def test_mean_is_that_of_all_data_at_once(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        mean = posterior.mean(self.learnt(posterior, features, rewards))
+        assert mean.dtype == torch.float64
+        for run in range(len(features)):
+            truth = self.exact_mean(features[run], rewards[run])
+            torch.testing.assert_close(mean[run], truth, rtol=self.tolerance, atol=self.tolerance)
+
+    def test_update_leaves_its_argument_as_it_was(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = self.learnt(posterior, features, rewards)
+        before = belief.clone()
+        posterior.update(belief, features[:, 0], rewards[:, 0], torch.ones(3, dtype=torch.bool))
+        posterior.condition(belief, features, rewards)
+        assert (belief == before).all()
+
+    def test_runs_do_not_touch_each_other(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        together = self.learnt(posterior, features, rewards)
+        alone = self.learnt(posterior, features[1:2], rewards[1:2])
+        for key, value in alone.items(True, True):
+            torch.testing.assert_close(together.get(key)[1:2], value, rtol=1e-10, atol=1e-10)
+
+    def test_what_was_not_observed_may_be_nan(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = self.learnt(posterior, features, rewards)
+        observed = torch.tensor([True, False, True])
+        dirty = features[:, 0].clone(), rewards[:, 0].clone()
+        dirty[0][1], dirty[1][1] = float("nan"), float("inf")
+        after = posterior.update(belief, *dirty, observed)
+        clean = posterior.update(belief, features[:, 0], rewards[:, 0], observed)
+        for key, value in after.items(True, True):
+            assert value.isfinite().all(), key
+            torch.testing.assert_close(value, clean.get(key), rtol=0, atol=0)
+
+    def test_not_observing_teaches_nothing(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = self.learnt(posterior, features, rewards)
+        after = posterior.update(belief, features[:, 0], rewards[:, 0], torch.zeros(3, dtype=torch.bool))
+        x = features[:, 1]
+        if self.forgets:
+            assert (posterior.width(after, x) > posterior.width(belief, x)).all()
+        else:
+            torch.testing.assert_close(posterior.mean(after), posterior.mean(belief))
+            torch.testing.assert_close(posterior.width(after, x), posterior.width(belief, x))
+
+    def test_condition_takes_a_batch_in_any_pieces(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        prior = posterior.prior(*features[:, 0].shape)
+        whole = posterior.condition(prior, features, rewards)
+        pieces = posterior.condition(posterior.condition(prior, features[:, :4], rewards[:, :4]), features[:, 4:], rewards[:, 4:])
+        torch.testing.assert_close(posterior.mean(whole), posterior.mean(pieces))
+        torch.testing.assert_close(posterior.width(whole, features), posterior.width(pieces, features))
+        if not self.forgets:
+            stepwise = self.learnt(posterior, features, rewards)
+            torch.testing.assert_close(posterior.mean(whole), posterior.mean(stepwise))
+            torch.testing.assert_close(posterior.width(whole, features), posterior.width(stepwise, features))
+
+    def test_sample_is_affine_in_the_noise(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = self.learnt(posterior, features, rewards)
+        noise = torch.linspace(-2, 2, 30, dtype=torch.float64).reshape(3, 2, 5)
+        torch.testing.assert_close(posterior.sample(belief, torch.zeros(3, 5)), posterior.mean(belief))
+        first, second = posterior.sample(belief, noise).unbind(1)
+        torch.testing.assert_close(first, posterior.sample(belief, noise[:, 0]))
+        middle = posterior.sample(belief, 0.25 * noise[:, 0] + 0.75 * noise[:, 1])
+        torch.testing.assert_close(middle, 0.25 * first + 0.75 * second)
+
+    def test_width_is_that_of_the_samples(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = self.learnt(posterior, features, rewards)
+        axes = torch.eye(5, dtype=torch.float64).expand(3, 5, 5)
+        root = (posterior.sample(belief, axes) - posterior.mean(belief).unsqueeze(1)).mT
+        expected = torch.linalg.vector_norm(root.mT @ features.mT, dim=-2)
+        torch.testing.assert_close(posterior.width(belief, features), expected)
+
+    def test_a_reward_narrows_the_belief(self) -> None:
+        features, rewards = self.data(count=6)
+        posterior = self.make()
+        belief = posterior.prior(3, 5)
+        x = features[:, 0]
+        after = posterior.update(belief, x, rewards[:, 0], torch.ones(3, dtype=torch.bool))
+        assert (posterior.width(after, x) < posterior.width(belief, x)).all()
+        assert (posterior.information_gain(belief, x) > 0).all()
+        assert (posterior.information_gain(after, x) < posterior.information_gain(belief, x)).all()
+
+    def test_bounds_take_any_shape_and_precision(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = self.learnt(posterior, features, rewards)
+        for x in (features[:, 0], features, features.reshape(3, 6, 2, 5)):
+            value = posterior.ucb(belief, x, 0.7)
+            mean = (x * posterior.mean(belief).reshape(3, *[1] * (x.ndim - 2), 5)).sum(-1)
+            torch.testing.assert_close(value, mean + 0.7 * posterior.width(belief, x))
+            assert posterior.information_gain(belief, x).shape == x.shape[:-1]
+            single = posterior.ucb(belief, x.float(), 0.7)
+            assert single.dtype == torch.float64
+            torch.testing.assert_close(single, value, rtol=1e-5, atol=1e-5)
+
+    def test_shapes_that_do_not_fit_are_refused(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = posterior.prior(3, 5)
+        everyone = torch.ones(3, dtype=torch.bool)
+        for arguments in (
+            (features[:, 0, :4], rewards[:, 0], everyone),
+            (features[:2, 0], rewards[:2, 0], everyone[:2]),
+            (features[:, 0], rewards[:, :1], everyone),
+        ):
+            with pytest.raises(ValueError):
+                posterior.update(belief, *arguments)
+
+    def test_belief_survives_a_file(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = self.learnt(posterior, features, rewards)
+        file = io.BytesIO()
+        torch.save(belief.to_dict(), file)
+        file.seek(0)
+        again = TensorDict.from_dict(torch.load(file, weights_only=True), batch_size=[3])
+        torch.testing.assert_close(posterior.mean(again), posterior.mean(belief), rtol=0, atol=0)
+
+    def test_as_a_tensordict_module_it_updates(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = posterior.prior(3, 5)
+        everyone = torch.ones(3, dtype=torch.bool)
+        tensordict = TensorDict(
+            {"belief": belief, "features": features[:, 0], "next": {"reward": rewards[:, :1]}, "observed": everyone}, [3]
+        )
+        posterior(tensordict)
+        expected = posterior.update(belief, features[:, 0], rewards[:, 0], everyone)
+        torch.testing.assert_close(posterior.mean(tensordict["belief"]), posterior.mean(expected))
