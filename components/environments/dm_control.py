@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import torch
-from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
-from torchrl.data import Binary, Bounded, Composite, Unbounded
 
 from bfmkit.components.environments.domains import make_domain
 from bfmkit.interfaces import Advance, Environment, EnvironmentSpec
@@ -39,19 +36,8 @@ class DMControlEnvironment(Environment):
         body = make_domain(domain)
         if episode_steps is not None and episode_steps < 1:
             raise ValueError(f"episode_steps must be positive, got {episode_steps}")
-        rows = tuple(task.split("+"))
-        for name in rows:
-            _require_task(name, body.name, tuple(body.tasks))
-        super().__init__(batch_size=(len(rows),))
-        self.tasks = rows
-        self._domain = body
         first = body.load()
-        # Every row shares one compiled model; only the simulation data are its own.
-        self._physics = [first] + [first.copy(share_model=True) for _ in rows[1:]]
-        self._substeps = round(body.control_timestep / first.timestep())
-        with first.reset_context():
-            body.initialize(first, np.random.RandomState(0))
-        self.spec = EnvironmentSpec(
+        spec = EnvironmentSpec(
             domain=body.name,
             observation_size=body.observe(first).size,
             action_size=first.model.nu,
@@ -61,12 +47,16 @@ class DMControlEnvironment(Environment):
             tasks=tuple(body.tasks),
             quantities=body.quantity_names,
         )
+        super().__init__(spec, task.split("+"))
+        self._domain = body
+        # Every row shares one compiled model; only the simulation data are its own.
+        self._physics = [first] + [first.copy(share_model=True) for _ in self.tasks[1:]]
+        self._substeps = round(body.control_timestep / first.timestep())
         limits = first.model.actuator_ctrlrange
         self._action_centre = limits.mean(axis=1)
         self._action_scale = (limits[:, 1] - limits[:, 0]) / 2
-        self._rewards = [body.tasks[name] for name in rows]
-        self._clock = _Clock(seeds=list(range(len(rows))))
-        self._make_specs()
+        self._rewards = [body.tasks[name] for name in self.tasks]
+        self._clock = _Clock(seeds=list(range(len(self.tasks))))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from: another process compiles its own model."""
@@ -119,7 +109,7 @@ class DMControlEnvironment(Environment):
 
     def relabel(self, physics: Tensor, action: Tensor, task: str) -> Tensor:  # (n, p), (n, a) -> (n,)
         """The reward of recorded steps: set the state after the step and the control that led to it, and ask again."""
-        _require_task(task, self.spec.domain, self.spec.tasks)
+        self.spec.require_task(task)
         named = {name: column.numpy() for name, column in self.quantities(physics, action).items()}
         return torch.from_numpy(self._domain.tasks[task](named).astype(np.float32))
 
@@ -141,55 +131,6 @@ class DMControlEnvironment(Environment):
             body.forward()
             table[row] = self._domain.quantities(body)
         return {name: torch.from_numpy(table[:, column]) for column, name in enumerate(self.spec.quantities)}
-
-    # TorchRL's side.
-
-    def _make_specs(self) -> None:
-        batch, spec = self.batch_size, self.spec
-        self.observation_spec = Composite(
-            observation=Unbounded((*batch, spec.observation_size), dtype=torch.float32),
-            physics=Unbounded((*batch, spec.physics_size), dtype=torch.float64),
-            shape=batch,
-        )
-        self.action_spec = Bounded(-1.0, 1.0, (*batch, spec.action_size), dtype=torch.float32)
-        self.reward_spec = Unbounded((*batch, 1), dtype=torch.float32)
-        flag = Binary(1, (*batch, 1), dtype=torch.bool)
-        self.full_done_spec = Composite(done=flag, terminated=flag.clone(), truncated=flag.clone(), shape=batch)
-
-    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
-        chosen = None if tensordict is None else tensordict.get("_reset", None)
-        if chosen is not None and not chosen.all():
-            raise ValueError("the rows of an environment start their episodes together; reset all of them")
-        observation, physics = self.begin()
-        flags = torch.zeros(len(self.tasks), 1, dtype=torch.bool)
-        return TensorDict(
-            {"observation": observation, "physics": physics}
-            | {name: flags.clone() for name in ("done", "terminated", "truncated")},
-            self.batch_size,
-        )
-
-    def _step(self, tensordict: TensorDictBase) -> TensorDict:
-        outcome = self.advance(tensordict.get("action"))
-        return TensorDict(
-            {
-                "observation": outcome.observation,
-                "physics": outcome.physics,
-                "reward": outcome.reward.unsqueeze(-1),
-                "done": outcome.truncated.unsqueeze(-1),
-                "terminated": outcome.terminated.unsqueeze(-1),
-                "truncated": outcome.truncated.unsqueeze(-1).clone(),
-            },
-            self.batch_size,
-        )
-
-    def _step_proc_data(self, next_tensordict_out: TensorDictBase) -> TensorDictBase:
-        # TorchRL completes missing done keys and mends shapes here; _step leaves neither to do, and at every step
-        # the look takes a third as long as the physics.
-        return next_tensordict_out
-
-    def _set_seed(self, seed: int | None) -> None:
-        base = 0 if seed is None else seed
-        self.seed_rows([base + row for row in range(len(self.tasks))])
 
     # Between tensors and MuJoCo.
 
@@ -219,7 +160,7 @@ class DMControlEnvironment(Environment):
         names, observed = self.spec.quantities, self._domain.quantities
         # Row by row: on single numbers a reward takes half as long as on arrays of a few.
         rows = zip(self._rewards, self._physics, strict=True)
-        rewards = [float(reward(dict(zip(names, observed(physics))))) for reward, physics in rows]
+        rewards = [float(reward(dict(zip(names, observed(physics), strict=True)))) for reward, physics in rows]
         return torch.tensor(rewards, dtype=torch.float32)
 
 
@@ -230,10 +171,3 @@ class _Clock:
     seeds: list[int]
     episode: int = 0  # the next to begin
     step: int = 0
-
-
-def _require_task(task: str, domain: str, tasks: tuple[str, ...]) -> None:
-    if task not in tasks:
-        near = get_close_matches(task, tasks, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{domain} has no task {task!r}{hint} ({', '.join(tasks)})")

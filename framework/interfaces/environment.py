@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import torch
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torchrl.data import Binary, Bounded, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 from bfmkit.interfaces.spec import EnvironmentSpec
@@ -28,6 +31,13 @@ class Environment(EnvBase):
     :meth:`begin` and :meth:`advance` are the plain-tensor way in, which the online loop takes; TorchRL's ``reset``,
     ``step`` and ``rollout`` wrap them. The state that episode e of a row with seed s starts from is a function of
     (s, e) alone, so oracle and learner meet the same episodes.
+
+    Args:
+        spec: what the rest of the house needs to know.
+        tasks: the task of each row.
+
+    Raises:
+        ValueError: for a task that ``spec.tasks`` does not name, or no row.
     """
 
     kind: ClassVar[str] = "environment"
@@ -36,6 +46,25 @@ class Environment(EnvBase):
     spec: EnvironmentSpec
     tasks: tuple[str, ...]
     """The task of each row; B = len(tasks)."""
+
+    def __init__(self, spec: EnvironmentSpec, tasks: Sequence[str]) -> None:
+        if not tasks:
+            raise ValueError(f"{spec.domain} needs a task for at least one row ({', '.join(spec.tasks)})")
+        for task in tasks:
+            spec.require_task(task)
+        super().__init__(batch_size=(len(tasks),))
+        self.spec = spec
+        self.tasks = tuple(tasks)
+        batch = self.batch_size
+        self.observation_spec = Composite(
+            observation=Unbounded((*batch, spec.observation_size), dtype=torch.float32),
+            physics=Unbounded((*batch, spec.physics_size), dtype=torch.float64),
+            shape=batch,
+        )
+        self.action_spec = Bounded(-1.0, 1.0, (*batch, spec.action_size), dtype=torch.float32)
+        self.reward_spec = Unbounded((*batch, 1), dtype=torch.float32)
+        flag = Binary(1, (*batch, 1), dtype=torch.bool)
+        self.full_done_spec = Composite(done=flag, terminated=flag.clone(), truncated=flag.clone(), shape=batch)
 
     @abstractmethod
     def with_rows(self, tasks: Sequence[str]) -> Environment:
@@ -47,7 +76,11 @@ class Environment(EnvBase):
 
     @abstractmethod
     def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
-        """Give each row its seed; the next :meth:`begin` starts episode ``episode``."""
+        """Give each row its seed; the next :meth:`begin` starts episode ``episode``.
+
+        Raises:
+            ValueError: if there is not one seed a row.
+        """
 
     @abstractmethod
     def begin(self) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
@@ -55,7 +88,11 @@ class Environment(EnvBase):
 
     @abstractmethod
     def advance(self, action: Tensor) -> Advance:
-        """Step every row; ``action`` (B, a) in [-1, 1]. The row does not restart by itself at an episode's end."""
+        """Step every row; ``action`` (B, a) in [-1, 1]. The row does not restart by itself at an episode's end.
+
+        Raises:
+            ValueError: if the action's shape is not (B, a), or an entry is not finite; the message names the row.
+        """
 
     @abstractmethod
     def relabel(
@@ -77,3 +114,40 @@ class Environment(EnvBase):
         action: Tensor,  # (n, a)
     ) -> dict[str, Tensor]:  # name -> (n,) float64
         """The physics quantities that the rewards are functions of, named as in ``spec.quantities``."""
+
+    # TorchRL's side.
+
+    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
+        chosen = None if tensordict is None else tensordict.get("_reset", None)
+        if chosen is not None and not chosen.all():
+            raise ValueError("the rows of an environment start their episodes together; reset all of them")
+        observation, physics = self.begin()
+        flags = torch.zeros(len(self.tasks), 1, dtype=torch.bool)
+        return TensorDict(
+            {"observation": observation, "physics": physics}
+            | {name: flags.clone() for name in ("done", "terminated", "truncated")},
+            self.batch_size,
+        )
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDict:
+        observation, reward, terminated, truncated, physics = self.advance(tensordict.get("action"))
+        return TensorDict(
+            {
+                "observation": observation,
+                "physics": physics,
+                "reward": reward.unsqueeze(-1),
+                "done": (terminated | truncated).unsqueeze(-1),
+                "terminated": terminated.unsqueeze(-1),
+                "truncated": truncated.unsqueeze(-1),
+            },
+            self.batch_size,
+        )
+
+    def _step_proc_data(self, next_tensordict_out: TensorDictBase) -> TensorDictBase:
+        # TorchRL completes missing done keys and mends shapes here; _step leaves neither to do, and at every step
+        # the look takes a third as long as the walker's physics.
+        return next_tensordict_out
+
+    def _set_seed(self, seed: int | None) -> None:
+        first = 0 if seed is None else seed
+        self.seed_rows([first + row for row in range(len(self.tasks))])

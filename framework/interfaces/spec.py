@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bfmkit.wording import one_of, suggestion
+
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
@@ -41,6 +43,15 @@ class EnvironmentSpec:
     def from_dict(cls, fields: dict[str, Any]) -> EnvironmentSpec:
         """The inverse of :meth:`to_dict`."""
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+
+    def require_task(self, task: str) -> None:
+        """Refuse a task that :attr:`tasks` does not name.
+
+        Raises:
+            ValueError: with the nearest name, and all of them.
+        """
+        if task not in self.tasks:
+            raise ValueError(f'{self.domain} has no task "{task}"{suggestion(task, self.tasks)} {one_of(self.tasks)}')
 
     def require_compatible(self, other: EnvironmentSpec, what: str) -> None:
         """Refuse ``what`` (a model, a dataset) that was made for another body.

@@ -94,7 +94,7 @@ class EnvironmentContract(ABC):
             lambda: environment.with_rows([known + "x"]),
             lambda: environment.relabel(environment.begin()[1], self.actions(environment, 1)[0], known + "x"),
         ):
-            with pytest.raises(ValueError, match=f"did you mean '{known}'"):
+            with pytest.raises(ValueError, match=f'did you mean "{known}"'):
                 refused()
 
     def test_relabelling_gives_the_reward_that_was_given(self) -> None:

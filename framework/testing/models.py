@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDict
 from torch import Tensor
-from torchrl.data import Binary, Bounded, Composite, Unbounded
 
 from bfmkit.interfaces import BFM, Advance, Environment, EnvironmentSpec
 from bfmkit.noise import normal_noise
@@ -99,25 +97,10 @@ class BallEnvironment(Environment):
         tasks: Sequence[str] = ("task_0",),
         lengths: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(batch_size=(len(tasks),))
-        self.spec = ball_spec(dim, episode_steps)
-        self.tasks = tuple(tasks)
-        unknown = [task for task in self.tasks if task not in self.spec.tasks]
-        if unknown:
-            raise ValueError(f"ball has no task {unknown[0]!r}")
+        super().__init__(ball_spec(dim, episode_steps), tasks)
         self._lengths = torch.tensor(lengths if lengths is not None else [episode_steps + 1] * len(self.tasks))
         self._seeds = list(range(len(self.tasks)))
         self._episode = self._steps = 0
-        batch = self.batch_size
-        self.observation_spec = Composite(
-            observation=Unbounded((*batch, dim), dtype=torch.float32),
-            physics=Unbounded((*batch, dim), dtype=torch.float64),
-            shape=batch,
-        )
-        self.action_spec = Bounded(-1.0, 1.0, (*batch, dim), dtype=torch.float32)
-        self.reward_spec = Unbounded((*batch, 1), dtype=torch.float32)
-        flag = Binary(1, (*batch, 1), dtype=torch.bool)
-        self.full_done_spec = Composite(done=flag, terminated=flag.clone(), truncated=flag.clone(), shape=batch)
 
     def with_rows(self, tasks: Sequence[str]) -> BallEnvironment:
         return BallEnvironment(self.spec.observation_size, self.spec.episode_steps, tasks)
@@ -144,38 +127,13 @@ class BallEnvironment(Environment):
         return Advance(self._position.float(), reward.float(), terminated, truncated, self._position.clone())
 
     def relabel(self, physics: Tensor, action: Tensor, task: str) -> Tensor:
-        if task not in self.spec.tasks:
-            raise ValueError(f"ball has no task {task!r}")
+        self.spec.require_task(task)
         if physics.ndim != 2 or physics.shape[1] != self.spec.physics_size:
             raise ValueError(f"physics must be (n, {self.spec.physics_size}), got {tuple(physics.shape)}")
         return physics[:, self.spec.tasks.index(task)].float()
 
     def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:
         return {name: physics[:, index].double() for index, name in enumerate(self.spec.quantities)}
-
-    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
-        observation, physics = self.begin()
-        flags = torch.zeros(len(self.tasks), 1, dtype=torch.bool)
-        entries = {"observation": observation, "physics": physics}
-        return TensorDict(entries | {name: flags.clone() for name in ("done", "terminated", "truncated")}, self.batch_size)
-
-    def _step(self, tensordict: TensorDictBase) -> TensorDict:
-        outcome = self.advance(tensordict.get("action"))
-        return TensorDict(
-            {
-                "observation": outcome.observation,
-                "physics": outcome.physics,
-                "reward": outcome.reward.unsqueeze(-1),
-                "done": (outcome.terminated | outcome.truncated).unsqueeze(-1),
-                "terminated": outcome.terminated.unsqueeze(-1),
-                "truncated": outcome.truncated.unsqueeze(-1),
-            },
-            self.batch_size,
-        )
-
-    def _set_seed(self, seed: int | None) -> None:
-        base = 0 if seed is None else seed
-        self.seed_rows([base + row for row in range(len(self.tasks))])
 
 
 def into_ball(point: Tensor) -> Tensor:  # (*b, d) -> (*b, d)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from bfmkit.components.environments.domains.domain import Domain
+from bfmkit.wording import one_of, suggestion
 
 NAMES = ("walker", "cheetah", "quadruped", "point_mass_maze")
 
@@ -16,5 +17,5 @@ def make_domain(name: str) -> Domain:
         ValueError: if there is none; the message lists those there are.
     """
     if name not in NAMES:
-        raise ValueError(f"no domain {name!r}; there are {', '.join(NAMES)}")
+        raise ValueError(f'there is no domain "{name}"{suggestion(name, NAMES)} {one_of(NAMES)}')
     return import_module(f"{__name__}.{name}").DOMAIN()

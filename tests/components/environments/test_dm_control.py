@@ -43,8 +43,13 @@ def test_sizes(domain: str, sizes: tuple[int, int, int]) -> None:
 
 
 def test_unknown_domain_is_refused_and_the_known_are_named() -> None:
-    with pytest.raises(ValueError, match="'hopper'.*walker, cheetah, quadruped, point_mass_maze"):
-        DMControlEnvironment("hopper", "hop")
+    with pytest.raises(ValueError, match=r'"walkr"; did you mean "walker".*cheetah, quadruped, point_mass_maze'):
+        DMControlEnvironment("walkr", "run")
+
+
+def test_no_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="no task"):
+        DMControlEnvironment("walker", "run").with_rows([])
 
 
 def test_number_of_steps_must_be_positive() -> None:
