@@ -72,7 +72,7 @@ def package_problem(package: str) -> str | None:
     try:
         # Importing a package's own __init__ is cheap by convention; its components are not imported.
         __import__(package)
-    except BaseException as error:  # noqa: BLE001  a plugin may fail in any way, and must break nothing else
+    except BaseException as error:  # a plugin may fail in any way, and must break nothing else
         if isinstance(error, KeyboardInterrupt):
             raise
         return f"{type(error).__name__}: {error}"
@@ -83,7 +83,7 @@ def folder_of(package: str, folder: str) -> Path | None:
     """Where ``package`` keeps the components of one kind; None where it has none of that kind."""
     try:
         spec = find_spec(f"{package}.{folder}")
-    except BaseException as error:  # noqa: BLE001  the package's __init__ failed: look at its files all the same
+    except BaseException as error:  # the package's __init__ failed: look at its files all the same
         if isinstance(error, KeyboardInterrupt):
             raise
         return _folder_by_path(package, folder)
@@ -145,7 +145,7 @@ def _read(path: Path, name: str) -> tuple[str, str | None]:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
         return "", f"{type(error).__name__}: {error}"
-    registered = {}
+    registered: dict[object, ast.ClassDef] = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for decorator in node.decorator_list:
@@ -155,8 +155,8 @@ def _read(path: Path, name: str) -> tuple[str, str | None]:
     problem = _missing_import(tree)
     if problem is None and name not in registered:
         problem = f"registers {', '.join(map(repr, registered))}; the file's name must be the component's"
-    node = registered.get(name) or next(iter(registered.values()), None)
-    docstring = (ast.get_docstring(node) if node else None) or ""
+    component = registered.get(name)
+    docstring = (ast.get_docstring(component) if component else None) or ""
     return docstring.split("\n")[0], problem
 
 

@@ -11,7 +11,6 @@ from importlib import import_module
 from pathlib import Path
 
 from bfmkit import discovery
-from bfmkit.cli.refused import Refused
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -80,7 +79,8 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Nam
     arguments, rest = parser.parse_known_args(argv)
     options = [word for word in rest if word.startswith("-")]
     if options or (rest and not hasattr(arguments, "overrides")):
-        parser.error(f"unknown: {' '.join(options or rest)} (bfmkit {arguments.command or ''} --help)".replace("  ", " "))
+        help_words = " ".join(word for word in ("bfmkit", arguments.command, "--help") if word)
+        parser.error(f"unknown: {' '.join(options or rest)} ({help_words})")
     if rest:
         arguments.overrides += rest
     return arguments

@@ -53,7 +53,7 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except Exception as error:  # noqa: BLE001  each backend has its own way to say that it is not there
+    except Exception as error:  # each backend has its own way to say that it is not there
         reason = str(error).split("\n")[0].split(", or")[0]
         raise Refused(f"--device {name}: not available here ({reason})") from error
     return device

@@ -71,7 +71,7 @@ class Checker:
         if not issubclass(cls, interface):
             return self._say((*path, "type"), f'"{name}" is no {interface.__name__}')
         try:
-            signature = signature_of(cls)
+            signature = signature_of(cls)  # type: ignore[arg-type]
         except BadSignature as error:
             return self._say((*path, "type"), str(error))
         wants_spec = signature.spec_argument is not None and not has_spec
@@ -169,9 +169,9 @@ class Checker:
         if items is None:
             return self._say(path, f"a recipe cannot hold a {describe(annotation)}")
         container, inside = items
-        if not isinstance(value, dict if container is dict else (list, tuple)):
+        if isinstance(value, dict) != (container is dict) or not isinstance(value, dict | list | tuple):
             return self._say(path, f"expected {describe(annotation)}, got {quoted(value)}")
-        if container is dict:
+        if isinstance(value, dict):
             checked = {key: self._value(inside, item, (*path, key), has_spec) for key, item in value.items()}
             return INVALID if any(item is INVALID for item in checked.values()) else checked
         if isinstance(inside, tuple) and len(inside) != len(value):
@@ -184,7 +184,7 @@ class Checker:
         return INVALID if any(item is INVALID for item in parts) else container(parts)
 
     def _one_of(self, alternatives: list[Any], annotation: Any, value: Any, path: Path, has_spec: bool) -> Any:
-        """The first alternative that ``value`` fits; the complaint of the only one it could have meant, if none does."""
+        """The first alternative that ``value`` fits; if none does, what the only one it can have meant complains of."""
         attempts = []
         for alternative in (each for each in alternatives if _same_shape(each, value)):
             attempt = Checker(self.source_of, self.known_bad)

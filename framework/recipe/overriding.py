@@ -29,11 +29,11 @@ def override(layers: Layers, overrides: Overrides) -> list[Problem]:
             pairs.append((tuple(path.split(".")), read(text) if is_text else text))
         except BadText as error:
             problems.append(Problem(COMMAND_LINE, path, str(error)))
-    for path, value in sorted(pairs, key=lambda pair: len(pair[0]) - (pair[0][-1] == "type")):
+    for keys, value in sorted(pairs, key=lambda pair: len(pair[0]) - (pair[0][-1] == "type")):
         try:
-            layers.set(path, value, COMMAND_LINE)
+            layers.set(keys, value, COMMAND_LINE)
         except LookupError as error:
-            problems.append(Problem(COMMAND_LINE, ".".join(path), str(error)))
+            problems.append(Problem(COMMAND_LINE, ".".join(keys), str(error)))
     return problems
 
 

@@ -80,7 +80,7 @@ def check_node(interface: type, tree: dict[str, Any], source: str = "", has_spec
     Raises:
         RecipeError: with all that is wrong with it.
     """
-    checker = Checker(lambda path: source)
+    checker = Checker(lambda _: source)
     node = checker.node(interface, plain_copy(tree), has_spec=has_spec)
     if node is INVALID:
         raise RecipeError(checker.problems)

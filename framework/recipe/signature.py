@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bfmkit.deferred import Deferred
@@ -41,7 +41,7 @@ class Signature:
     spec_argument: str | None
 
 
-@lru_cache(maxsize=None)
+@cache
 def signature_of(cls: type) -> Signature:
     """Read a constructor.
 
@@ -51,7 +51,8 @@ def signature_of(cls: type) -> Signature:
     try:
         hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
     except (NameError, TypeError, AttributeError) as error:
-        raise BadSignature(f"{cls.__module__}.{cls.__qualname__} has annotations that do not resolve: {error}") from error
+        where = f"{cls.__module__}.{cls.__qualname__}"
+        raise BadSignature(f"{where} has annotations that do not resolve: {error}") from error
     arguments = {}
     spec_argument = None
     for parameter in constructor_parameters(cls):
@@ -113,10 +114,6 @@ def item_types(annotation: Any) -> tuple[type, Any] | None:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple, arguments[0]
         return tuple, arguments if arguments else Any
-    if isinstance(origin, type) and issubclass(origin, dict | types.MappingProxyType) or _is_mapping(origin):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return dict, arguments[1] if len(arguments) == 2 else Any
     return None
-
-
-def _is_mapping(origin: Any) -> bool:
-    return getattr(origin, "__name__", "") in ("Mapping", "MutableMapping")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -56,7 +56,7 @@ def adapter(annotation: Any) -> TypeAdapter:
         return _adapter.__wrapped__(annotation)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _adapter(annotation: Any) -> TypeAdapter:
     plain = not any(isinstance(each, type) and hasattr(each, "__pydantic_config__") for each in members(annotation))
     try:
@@ -106,7 +106,7 @@ _WORDS = {
 
 def describe(annotation: Any) -> str:
     """A type in words that a recipe's author knows."""
-    alternatives = [each for each in members(annotation)]
+    alternatives = members(annotation)
     if len(alternatives) > 1:
         return " or ".join(dict.fromkeys(describe(each) for each in alternatives))
     annotation = _bare(annotation)

@@ -27,7 +27,8 @@ class Untested:
     file: Path
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} ({self.file}): no subclass of {contract_name(self.kind)} makes a {self.class_name}"
+        wanted = f"no subclass of {contract_name(self.kind)} makes a {self.class_name}"
+        return f"{self.kind} {self.name!r} ({self.file}): {wanted}"
 
 
 def untested(tests: Path, packages: tuple[str, ...] | None = None) -> list[Untested]:
@@ -41,9 +42,11 @@ def untested(tests: Path, packages: tuple[str, ...] | None = None) -> list[Untes
     for kind in KINDS.values():
         for package in packages or discovery.packages():
             for name, file in discovery.component_files(package, kind.folder):
-                for class_name in _registered(file):
-                    if (contract_name(kind.name), class_name) not in made:
-                        missing.append(Untested(kind.name, name, class_name, file))
+                missing += [
+                    Untested(kind.name, name, class_name, file)
+                    for class_name in _registered(file)
+                    if (contract_name(kind.name), class_name) not in made
+                ]
     return missing
 
 
