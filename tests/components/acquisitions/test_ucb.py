@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bfmkit.components.acquisitions.ucb import UCBAcquisition
+from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.testing.acquisition import AcquisitionContract, situation
+from bfmkit.testing.models import LinearBFM
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+class Given(CandidateSampler):
+    """Candidates that are told."""
+
+    def __init__(self, weights: Tensor) -> None:
+        self.weights = weights
+        self.seen: list[Situation] = []
+
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        return (1,)
+
+    def draw(self, situation: Situation) -> Tensor:
+        self.seen.append(situation)
+        return self.weights.double().expand(len(situation.observation), -1, -1)
+
+
+class Table(LinearBFM):
+    """Successor features that are told, one set a candidate."""
+
+    def __init__(self, values: Tensor) -> None:  # (k, E, d)
+        super().__init__(values.shape[-1])
+        self.values = values
+
+    def candidate_successor_features(self, observation: Tensor, z: Tensor) -> Tensor:
+        return self.values.expand(len(observation), *self.values.shape)
+
+
+class TestUCBAcquisition(AcquisitionContract):
+    def make(self) -> UCBAcquisition:
+        return UCBAcquisition(EllipsoidCandidates(count=16), confidence_radius=0.5)
+
+
+class TestMeanUCBAcquisition(AcquisitionContract):
+    def make(self) -> UCBAcquisition:
+        return UCBAcquisition(EllipsoidCandidates(count=16), confidence_radius=0.5, ensemble="mean")
+
+
+@pytest.mark.parametrize("name", ["ridge_d3", "ridge_d50", "discounted_d50", "lambda_d8"])
+def test_picks_the_reference_candidate(name: str) -> None:
+    golden = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / f"{name}.npz").items()}
+    posterior = RidgePosterior(float(golden["lam"]), float(golden["decay"]))
+    count, dim = golden["psi"].shape[0], golden["psi"].shape[-1]
+    weights = torch.arange(count * dim, dtype=torch.float64).reshape(count, dim)
+    rule = UCBAcquisition(Given(weights), float(golden["beta"]))
+    belief = posterior.prior(1, dim)
+    for features, reward in zip(golden["features"], golden["rewards"], strict=True):
+        belief = posterior.update(belief, features[None], reward[None], torch.ones(1, dtype=torch.bool))
+    given = Situation(posterior, belief, Table(golden["psi"]), torch.zeros(1, dim), weights[:1], torch.zeros(1, 1))
+    bound = rule.bound(given, weights[None])[0]
+    expected = golden["ucb_pessimistic"][-1]
+    torch.testing.assert_close(bound, expected, rtol=0, atol=1e-8 * float(expected.abs().max()))
+    assert torch.equal(rule.propose(given)[0], weights[golden["ucb_argmax"][-1]])
+
+
+# Two candidates, two critics, identity covariance, mean (1, 0), radius 1. Bounds by hand, ψ₁ + |ψ|:
+# first 3+5 = 8 and 0+1 = 1, second 0+3 = 3 and 0+4 = 4.
+VALUES = torch.tensor([[[3.0, 4.0], [0.0, 1.0]], [[0.0, 3.0], [0.0, 4.0]]])
+
+
+@pytest.mark.parametrize(("ensemble", "bounds"), [("min", [1.0, 3.0]), ("mean", [4.5, 3.5])])
+def test_bounds_by_hand(ensemble: str, bounds: list[float]) -> None:
+    weights = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    rule = UCBAcquisition(Given(weights), 1.0, ensemble)
+    given = situation((1,), runs=1, dim=2, mean=torch.tensor([1.0, 0.0]))
+    given = Situation(given.posterior, given.belief, Table(VALUES), given.observation, given.weights, given.noise)
+    assert rule.bound(given, weights[None])[0].tolist() == bounds
+    assert torch.equal(rule.propose(given)[0], weights[bounds.index(max(bounds))].double())
+
+
+def test_hands_its_radius_to_the_candidates() -> None:
+    candidates = Given(torch.eye(4))
+    UCBAcquisition(candidates, 0.25).propose(situation((1,)))
+    assert candidates.seen[0].radius == 0.25
+
+
+def test_refuses_what_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match="confidence_radius"):
+        UCBAcquisition(EllipsoidCandidates(), confidence_radius=-0.1)
+    with pytest.raises(ValueError, match="ensemble"):
+        UCBAcquisition(EllipsoidCandidates(), ensemble="max")

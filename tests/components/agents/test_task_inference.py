@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.components.acquisitions.greedy import GreedyAcquisition
+from bfmkit.components.acquisitions.ucb import UCBAcquisition
+from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.gates.always import AlwaysGate
+from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.schedules.episode import EpisodeSchedule
+from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.interfaces import Acquisition, Gate, Posterior, Progress, RunStopped, Schedule, Situation
+from bfmkit.loop import run_episode
+from bfmkit.testing.agent import AgentContract
+from bfmkit.testing.models import BallEnvironment, LinearBFM
+
+
+class FirstOnly(Gate):
+    """Takes in the first reward of each run."""
+
+    def open(self, posterior: Posterior, belief: TensorDictBase, features: Tensor, labels: Tensor) -> Tensor:
+        return labels < 1
+
+
+class Telling(Schedule):
+    """Due when something has been learnt."""
+
+    needs_information = True
+
+    def __init__(self, threshold: float = 1.0) -> None:
+        self.threshold = threshold
+        self.seen: list[Tensor] = []
+
+    def due(self, progress: Progress) -> Tensor:
+        self.seen.append(progress.information_since_choice.clone())
+        return progress.information_since_choice >= self.threshold
+
+
+class TestTaskInferenceAgent(AgentContract):
+    def make(self) -> TaskInferenceAgent:
+        return TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates(count=32)))
+
+    def test_finds_out_what_it_is_to_do(self) -> None:
+        agent, environment = self.started(), self.environment()
+        returns = torch.stack([run_episode(agent, environment).returns for _ in range(4)])
+        assert (returns[-1] > 18.5).all()
+        assert (returns[-1] > returns[0]).all()
+        assert agent.state["labels"].tolist() == [80, 80, 80]
+
+    def test_belief_is_that_of_what_it_saw(self) -> None:
+        agent, environment = self.started(), self.environment()
+        steps = []
+        run_episode(agent, environment, steps.append)
+        features = torch.stack([step.outcome.observation for step in steps], 1).double()
+        rewards = torch.stack([step.outcome.reward for step in steps], 1).double()
+        posterior = RidgePosterior()
+        expected = posterior.condition(posterior.prior(3, 4), features, rewards)
+        torch.testing.assert_close(agent.belief["mean"], expected["mean"])
+        torch.testing.assert_close(agent.belief["precision"], expected["precision"])
+
+
+class TestFullTaskInferenceAgent(AgentContract):
+    def make(self) -> TaskInferenceAgent:
+        return TaskInferenceAgent(
+            RidgePosterior(discount=0.99), GreedyAcquisition(), EverySchedule(steps=3), AlwaysGate()
+        )
+
+    def test_chooses_as_the_schedule_says_and_at_each_episodes_start(self) -> None:
+        agent, environment = self.started(), self.environment()
+        z = []
+        for _ in range(2):
+            run_episode(agent, environment, lambda step: z.append(step.z.clone()))
+        changes = [index for index in range(1, 40) if not torch.equal(z[index], z[index - 1])]
+        assert changes == [3, 6, 9, 12, 15, 18, 20, 23, 26, 29, 32, 35, 38]
+
+
+class TestInformedTaskInferenceAgent(AgentContract):
+    def make(self) -> TaskInferenceAgent:
+        return TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), Telling())
+
+    def test_counts_information_since_the_last_choice(self) -> None:
+        agent, environment = self.started([0]), self.environment([0])
+        run_episode(agent, environment)
+        seen = torch.cat(agent.schedule.seen)
+        assert seen[0] == 0
+        assert seen.max() >= 1.0
+        # Unit features: the first tells ln 2, the second in the same direction ln(3/2).
+        torch.testing.assert_close(seen[1:3], torch.tensor([2.0, 3.0], dtype=torch.float64).log())
+
+
+def test_a_shut_gate_teaches_nothing_and_counts_no_labels() -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), gate=FirstOnly())
+    agent.start(LinearBFM(), [0, 1])
+    environment = BallEnvironment(tasks=["task_0", "task_1"])
+    run_episode(agent, environment)
+    assert agent.state["labels"].tolist() == [1, 1]
+    torch.testing.assert_close(agent.belief["precision"].diagonal(dim1=-2, dim2=-1).sum(-1), torch.full((2,), 5.0).double())
+
+
+def test_forgets_where_no_reward_arrives() -> None:
+    agent = TaskInferenceAgent(RidgePosterior(discount=0.5), GreedyAcquisition())
+    agent.start(LinearBFM(), [0])
+    observation = torch.zeros(4)
+    agent.observe(observation, agent.act(observation), observation, float("nan"), torch.tensor(False))
+    torch.testing.assert_close(agent.belief["precision"][0], 0.5 * torch.eye(4, dtype=torch.float64))
+
+
+def test_runs_that_are_not_due_draw_no_noise() -> None:
+    drawn = []
+
+    class Watching(GreedyAcquisition):
+        def propose(self, situation: Situation) -> Tensor:
+            drawn.append(len(situation.noise))
+            return super().propose(situation)
+
+    agent = TaskInferenceAgent(RidgePosterior(), Watching(), EpisodeSchedule())
+    agent.start(LinearBFM(), [0, 1, 2])
+    observation = torch.zeros(3, 4)
+    agent.act(observation)
+    agent.observe(observation, observation, observation, torch.zeros(3))
+    agent.begin_episode(torch.tensor([False, True, False]))
+    agent.act(observation)
+    assert drawn == [3, 1]
+
+
+def test_features_of_the_wrong_width_stop_the_runs_with_an_untouched_belief() -> None:
+    class Narrow(LinearBFM):
+        def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
+            return next_observation[:, :3]
+
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
+    agent.start(Narrow(), [5, 6])
+    observation = torch.full((2, 4), 0.5)
+    before = agent.belief.clone()
+    with pytest.raises(RunStopped, match=r"run 1 \(seed 6\) stopped at step 0: features have shape \(3,\)"):
+        agent.observe(observation, agent.act(observation), observation, torch.ones(2))
+    assert (agent.belief == before).all()
+    assert agent.state["step"].tolist() == [0, 0]
+
+
+def test_features_that_are_not_finite_stop_their_run_alone() -> None:
+    class Broken(LinearBFM):
+        def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
+            return next_observation.masked_fill(next_observation > 0.9, float("nan"))
+
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
+    agent.start(Broken(), [5, 6])
+    observation = torch.tensor([[0.5, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    agent.observe(observation, agent.act(observation), observation, torch.ones(2))
+    assert agent.state["labels"].tolist() == [1, 0]
+    assert list(agent.failures) == [1]
+    torch.testing.assert_close(agent.belief["precision"][1], torch.eye(4, dtype=torch.float64))
+    assert agent.belief["mean"][0, 0] > 0
+
+
+@pytest.mark.parametrize("broken", ["weights", "action"])
+def test_a_choice_that_is_not_finite_stops_its_run_alone(broken: str) -> None:
+    class Rule(Acquisition):
+        def noise_shape(self, dim: int) -> tuple[int, ...]:
+            return (dim,)
+
+        def propose(self, situation: Situation) -> Tensor:
+            weights = situation.noise.clone()
+            if broken == "weights":
+                weights[situation.observation[:, 0] > 0.9] = float("nan")
+            return weights
+
+    class Model(LinearBFM):
+        def act(self, observation: Tensor, z: Tensor) -> Tensor:
+            action = super().act(observation, z).clone()
+            return action.masked_fill(observation[:, :1] > 0.9, float("inf")) if broken == "action" else action
+
+    agent = TaskInferenceAgent(RidgePosterior(), Rule())
+    agent.start(Model(), [5, 6])
+    action = agent.act(torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.0]]))
+    assert list(agent.failures) == [0]
+    assert (action[0] == 0).all()
+    assert action[1].norm() > 0.9
+    assert agent.state["z"].isfinite().all()
+
+
+def test_needs_to_be_started() -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
+    with pytest.raises(RuntimeError, match="start"):
+        agent.act(torch.zeros(4))
