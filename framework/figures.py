@@ -106,8 +106,9 @@ def draw_returns(
             table += _rows(task, seeds[task], returns, oracle)
         for axis in axes.flat[len(tasks) :]:
             axis.set_visible(False)
-        if len(tasks):
-            axes.flat[0].legend(loc="lower right")
+        labelled = [axis for axis in axes.flat if axis.get_legend_handles_labels()[0]]
+        if labelled:
+            labelled[0].legend(loc="lower right")
         save_figure(figure, path, table)
 
 

@@ -62,6 +62,11 @@ class Pretraining(lightning.LightningModule):
         """What is evaluated and shipped: the averaged weights if there are any."""
         return self.objective.bfm if self.average is None else self.average
 
+    def on_fit_start(self) -> None:
+        """The average starts as the model is, with the observation scale that was fitted after construction."""
+        if self.average is not None and int(self.update) == 0:
+            self.average.load_state_dict(self.objective.bfm.state_dict())
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One fused Adam."""
         groups = [

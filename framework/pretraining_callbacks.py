@@ -24,9 +24,8 @@ class UpdateBar(lightning.Callback):
 
     def on_train_start(self, trainer: Trainer, module: Pretraining) -> None:
         """Open the bar where the training stands."""
-        self._bar = Progress("pretrain", self._updates, unit="updates")
+        self._bar = Progress("pretrain", self._updates, unit="updates", done=int(module.update))
         self._bar.__enter__()
-        self._bar.advance(int(module.update))
 
     def on_train_batch_end(self, trainer: Trainer, module: Pretraining, *_: Any) -> None:
         """One update more."""

@@ -11,6 +11,7 @@ import torch
 
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Environment, Explorer
+from bfmkit.memory import keep_freed_memory
 from bfmkit.shards import ShardWriter, empty_transitions
 
 SAVE_EVERY_BLOCKS = 5
@@ -33,6 +34,7 @@ def collect_shard(plan: ShardPlan, messages: Any) -> None:
     """Fill the shard, telling ``messages`` after every block of episodes; errors are told, then raised."""
     # One process a core: more threads would only take each other's time.
     torch.set_num_threads(1)
+    keep_freed_memory()
     try:
         _collect(plan, messages)
     except Exception as error:

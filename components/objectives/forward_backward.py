@@ -155,9 +155,9 @@ class ForwardBackwardObjective(Objective):
         """Fix the scaling of observations."""
         self._model.fit_observation_scale(observations)
 
-    def finish(self, transitions: TensorDictBase) -> None:  # batch (n,)
+    def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit the second moment of B."""
-        self._model.fit_second_moment(transitions["next", "observation"])
+        cast(ForwardBackwardModel, bfm).fit_second_moment(transitions["next", "observation"])
 
 
 def pessimistic(values: Tensor, coefficient: float) -> Tensor:  # (E, *b) -> (*b)

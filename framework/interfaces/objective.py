@@ -42,5 +42,8 @@ class Objective(LossModule):
         """Look at a sample of the data once before training, e.g. to fix the scaling of observations."""
 
     @abstractmethod
-    def finish(self, transitions: TensorDictBase) -> None:  # batch (n,)
-        """Fit what a finished BFM needs from data, e.g. the second moment of its features."""
+    def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
+        """Fit what a usable model needs from data, e.g. the second moment of its features.
+
+        ``bfm`` is the trained model or a copy of it with averaged weights, whose moments are its own.
+        """

@@ -276,10 +276,10 @@ def _tasks(environment: Environment, tasks: str | list[str] | None) -> tuple[str
         chosen = list(environment.spec.tasks)
     else:
         chosen = [tasks] if isinstance(tasks, str) else list(tasks)
-    unknown = [task for task in chosen if task not in environment.spec.tasks]
-    if unknown or not chosen:
-        known = ", ".join(environment.spec.tasks)
-        raise ValueError(f"{environment.spec.domain} has no task {unknown[0]!r} ({known})" if unknown else "no task given")
+    if not chosen:
+        raise ValueError("tasks must name at least one task")
+    for task in chosen:
+        environment.spec.require_task(task)
     return tuple(dict.fromkeys(chosen))
 
 

@@ -112,7 +112,7 @@ class Checker:
                 item = self._say((*path, key), f'{owner} gets "{key}" from the environment; recipes do not give it')
             else:
                 allowed = [*signature.arguments, *other_keys]
-                near = nearest(key, [name for name in allowed if name not in given]) or nearest(key, allowed)
+                near = nearest(key, allowed)
                 meant.add(near)
                 hint = did_you_mean(near)
                 item = self._say((*path, key), f'{owner} has no argument "{key}"{hint} {one_of(signature.arguments)}')

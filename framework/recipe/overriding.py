@@ -11,6 +11,8 @@ from bfmkit.recipe.text import BadText, read
 
 COMMAND_LINE = "command line"
 
+_FIXED = ("extends", "schema_version")
+
 Overrides = Sequence[str] | Mapping[str, Any]
 
 
@@ -29,6 +31,10 @@ def override(layers: Layers, overrides: Overrides) -> list[Problem]:
             pairs.append((tuple(path.split(".")), read(text) if is_text else text))
         except BadText as error:
             problems.append(Problem(COMMAND_LINE, path, str(error)))
+    for keys, _ in pairs:
+        if keys[0] in _FIXED:
+            problems.append(Problem(COMMAND_LINE, keys[0], "belongs to the file and cannot be overridden"))
+    pairs = [pair for pair in pairs if pair[0][0] not in _FIXED]
     for keys, value in sorted(pairs, key=lambda pair: len(pair[0]) - (pair[0][-1] == "type")):
         try:
             layers.set(keys, value, COMMAND_LINE)

@@ -118,6 +118,11 @@ class BallEnvironment(Environment):
         return self._position.float(), self._position.clone()
 
     def advance(self, action: Tensor) -> Advance:
+        if action.shape != self._position.shape:
+            raise ValueError(f"actions must be {tuple(self._position.shape)}, got {tuple(action.shape)}")
+        if not action.isfinite().all():
+            row = int((~action.isfinite()).any(dim=-1).nonzero()[0])
+            raise ValueError(f"the action of row {row} is not finite")
         self._position = into_ball(action.double())
         self._steps += 1
         rows = torch.arange(len(self.tasks))
@@ -130,6 +135,8 @@ class BallEnvironment(Environment):
         self.spec.require_task(task)
         if physics.ndim != 2 or physics.shape[1] != self.spec.physics_size:
             raise ValueError(f"physics must be (n, {self.spec.physics_size}), got {tuple(physics.shape)}")
+        if action.shape != (len(physics), self.spec.action_size):
+            raise ValueError(f"actions must be ({len(physics)}, {self.spec.action_size}), got {tuple(action.shape)}")
         return physics[:, self.spec.tasks.index(task)].float()
 
     def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,53 @@
+"""A pretrained model, from the zoo or from a folder."""
+
+from __future__ import annotations
+
+from tensordict import TensorDict
+from torch import Tensor
+
+from bfmkit.interfaces import BFM
+from bfmkit.model_folder import load_model
+from bfmkit.registry import register
+from bfmkit.zoo import resolve
+
+
+@register(BFM, "checkpoint")
+class Checkpoint(BFM):
+    """A model folder written by the job ``pretrain``, with the transitions that an oracle labels.
+
+    Args:
+        path: the folder, or ``zoo:NAME`` for a model that ships with bfmkit.
+
+    Raises:
+        FileNotFoundError: if there is no such folder or model; the message lists what the zoo has.
+        ValueError: if the folder is damaged.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.model, self._inference_set = load_model(resolve(path))
+        self.spec, self.dim, self.discount = self.model.spec, self.model.dim, self.model.discount
+
+    def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)
+        """φ of the stored model."""
+        return self.model.features(observation, action, next_observation)
+
+    def successor_features(self, observation: Tensor, z: Tensor, action: Tensor | None = None) -> Tensor:
+        """ψ of the stored model: (*b, E, d)."""
+        return self.model.successor_features(observation, z, action)
+
+    def candidate_successor_features(self, observation: Tensor, z: Tensor) -> Tensor:  # (B, k, E, d)
+        """ψ of k candidates by the stored model."""
+        return self.model.candidate_successor_features(observation, z)
+
+    def act(self, observation: Tensor, z: Tensor) -> Tensor:  # (*b, a)
+        """π of the stored model."""
+        return self.model.act(observation, z)
+
+    def policy_latent(self, weights: Tensor) -> Tensor:  # (*b, d)
+        """w to z, as the stored model does it."""
+        return self.model.policy_latent(weights)
+
+    def inference_set(self) -> TensorDict:  # batch (n,)
+        """The transitions shipped with the model."""
+        return self._inference_set

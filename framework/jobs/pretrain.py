@@ -1,0 +1,161 @@
+"""Job ``pretrain``: train a behaviour foundation model on reward-free transitions."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensordict import TensorDictBase
+from torch.utils.data import DataLoader
+
+from bfmkit.deferred import Deferred
+from bfmkit.evaluation import oracle_returns
+from bfmkit.interfaces import Dataset, Environment, Job, Objective
+from bfmkit.model_card import write_card
+from bfmkit.model_folder import save_model
+from bfmkit.noise import generator
+from bfmkit.pretraining import Pretraining
+from bfmkit.pretraining_callbacks import PeriodicEvaluation, TrainingState, UpdateBar
+from bfmkit.registry import register
+from bfmkit.run_directory import append_metrics
+from bfmkit.sampling import TransitionBatches
+
+SCALE_SAMPLE = 100_000
+TRAINING_KEYS = ["observation", "action", ("next", "observation"), ("next", "terminated")]
+
+
+@register(Job, "pretrain")
+class PretrainJob(Job):
+    """Trains one objective on one dataset, with Lightning; writes a model folder to ``out/model``.
+
+    Args:
+        dataset: what to train on; it is copied to the training device.
+        objective: the losses, with the model in them.
+        updates: optimiser steps.
+        batch_size: transitions an update.
+        learning_rate: of Adam.
+        learning_rate_scale: factor for a named group of parameters, e.g. ``{actor: 0.1}``.
+        decay: of the learning rate: ``constant`` or ``cosine``.
+        averaging: decay of averaged weights, which are then what is evaluated and shipped; none if not given.
+        inference_set: transitions shipped with the model, for an oracle to label.
+        evaluation: an environment to try the model in while it trains; its rewards never influence the training.
+        evaluate_every: updates between evaluations; there is one at the end in any case.
+        evaluation_episodes: episodes for each task, all different.
+        save_minutes: how often the training state is written.
+        seed: of batches, networks and noise.
+
+    Raises:
+        ValueError: if a number is not positive, or ``averaging`` lies outside (0, 1).
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        objective: Deferred[Objective],
+        updates: int,
+        batch_size: int = 1024,
+        learning_rate: float = 1e-4,
+        learning_rate_scale: dict[str, float] | None = None,
+        decay: Literal["constant", "cosine"] = "constant",
+        averaging: float | None = None,
+        inference_set: int = 10_000,
+        evaluation: Environment | None = None,
+        evaluate_every: int = 10_000,
+        evaluation_episodes: int = 5,
+        save_minutes: float = 3.0,
+        seed: int = 0,
+    ) -> None:
+        numbers = {"updates": updates, "batch_size": batch_size, "learning_rate": learning_rate,
+                   "inference_set": inference_set, "evaluate_every": evaluate_every,
+                   "evaluation_episodes": evaluation_episodes, "save_minutes": save_minutes}  # fmt: skip
+        for name, value in numbers.items():
+            if value <= 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if averaging is not None and not 0 < averaging < 1:
+            raise ValueError(f"averaging must lie between 0 and 1, got {averaging}")
+        if evaluation is not None:
+            dataset.spec.require_compatible(evaluation.spec, "the evaluation environment")
+        self.dataset, self.objective, self.evaluation = dataset, objective, evaluation
+        self.updates, self.batch_size, self.seed = updates, batch_size, seed
+        self.learning_rate, self.learning_rate_scale = learning_rate, learning_rate_scale or {}
+        self.decay, self.averaging, self.inference_set = decay, averaging, inference_set
+        self.evaluate_every, self.evaluation_episodes = evaluate_every, evaluation_episodes
+        self.save_minutes = save_minutes
+
+    def run(self, out: Path, device: torch.device) -> dict[str, Any]:
+        """Train, evaluate, and write the model folder."""
+        torch.manual_seed(self.seed)
+        objective = self.objective.build(self.dataset.spec)
+        transitions = self.dataset.to_device(device, TRAINING_KEYS)
+        objective.prepare(transitions["observation"][self._rows(SCALE_SAMPLE, "observation scale")].cpu())
+        module = Pretraining(
+            objective, self.updates, self.learning_rate, self.learning_rate_scale, self.decay, self.averaging, out
+        )
+        labelled = self.dataset.read(self._rows(self.inference_set, "inference set"))
+        state = out / "checkpoints" / "last.ckpt"
+        state.parent.mkdir(exist_ok=True)
+
+        def evaluate(update: int) -> dict[str, Any]:
+            return self._evaluate(module, labelled, out, update)
+
+        trainer = lightning.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=1,
+            max_steps=self.updates,
+            max_epochs=-1,
+            logger=TensorBoardLogger(out, name=None, version="tensorboard"),
+            callbacks=[
+                UpdateBar(out, self.updates),
+                TrainingState(state, self.save_minutes),
+                PeriodicEvaluation(self.evaluate_every, evaluate),
+            ],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        batches = TransitionBatches(transitions, self.batch_size, self.seed, lambda: int(module.update))
+        begun = time.monotonic()
+        trainer.fit(
+            module,
+            DataLoader(batches, batch_size=None, collate_fn=_as_it_is),
+            ckpt_path=state if state.exists() else None,
+            weights_only=True,
+        )
+        seconds = time.monotonic() - begun
+        tasks = evaluate(self.updates)
+        model = module.model.cpu()
+        node = self.objective.to_dict()["bfm"]
+        summary = {"updates": self.updates, "transitions": len(self.dataset), "seconds": seconds, "tasks": tasks}
+        save_model(out / "model", model, node, labelled, write_card(self.dataset.spec, out, summary))
+        return summary
+
+    def _rows(self, count: int, stream: str) -> torch.Tensor:
+        """Different transitions, at most ``count``, fixed by the seed."""
+        size = len(self.dataset)
+        return torch.from_numpy(generator(self.seed, stream, 0).permutation(size)[:count].copy())
+
+    def _evaluate(self, module: Pretraining, labelled: TensorDictBase, out: Path, update: int) -> dict[str, Any]:
+        model = module.model
+        module.objective.finish(model, labelled)
+        if self.evaluation is None:
+            return {}
+        tasks = self.dataset.spec.tasks
+        returns = oracle_returns(model, self.evaluation, labelled, tasks, range(self.evaluation_episodes))
+        row = {
+            task: {
+                "oracle_return": float(each.mean()),
+                "standard_deviation": float(each.std(correction=0)),
+                "episodes": len(each),
+            }
+            for task, each in returns.items()
+        }
+        append_metrics(out, {"update": update, "oracle_return": {task: row[task]["oracle_return"] for task in tasks}})
+        return row
+
+
+def _as_it_is(batch: TensorDictBase) -> TensorDictBase:
+    return batch

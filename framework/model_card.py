@@ -1,0 +1,45 @@
+"""The card that goes with a model: what it is, where it comes from, and what it was measured to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bfmkit.interfaces import EnvironmentSpec
+
+
+def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str:
+    """Markdown made of what the run directory records; no figure in it is written by hand.
+
+    Args:
+        spec: the environment of the data.
+        run: a run directory of the job ``pretrain``, with its ``provenance.json``.
+        summary: updates, transitions, seconds and, for each task, the oracle's returns.
+    """
+    provenance = json.loads((run / "provenance.json").read_text()) if (run / "provenance.json").exists() else {}
+    lines = [
+        f"# A behaviour foundation model of {spec.domain}",
+        "",
+        "Trained without rewards by `bfmkit`; `recipe.yaml` beside this file builds it, `model.safetensors` fills it,",
+        "and `inference_set.safetensors` holds transitions that an oracle can label.",
+        "",
+        f"* data: {summary['transitions']:,} transitions of {spec.domain}",
+        f"* training: {summary['updates']:,} updates in {summary['seconds'] / 60:.0f} minutes",
+        f"* command: `{provenance.get('command', 'unknown')}`",
+        f"* versions: {', '.join(f'{name} {version}' for name, version in provenance.get('versions', {}).items())}",
+        f"* revision: {provenance.get('git_revision', 'unknown')}",
+        "",
+    ]
+    if summary["tasks"]:
+        first = next(iter(summary["tasks"].values()))
+        lines += [
+            f"Return of the oracle (weights from the labelled inference set), last update, {first['episodes']} episodes",
+            f"of {spec.episode_steps} steps for each task; no checkpoint was selected:",
+            "",
+            "| task | mean | standard deviation |",
+            "| --- | --- | --- |",
+        ]
+        for task, row in summary["tasks"].items():
+            lines.append(f"| {task} | {row['oracle_return']:.0f} | {row['standard_deviation']:.0f} |")
+    return "\n".join(lines) + "\n"
