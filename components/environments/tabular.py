@@ -1,0 +1,121 @@
+"""A finite Markov decision process as an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import Advance, Environment
+from bfmkit.mdp_layout import MDPLayout
+from bfmkit.noise import generator
+from bfmkit.registry import register
+
+
+@register(Environment, "tabular")
+class TabularEnvironment(Environment):
+    """B walkers in one finite MDP, each with its own task; exact answers to everything are in :attr:`mdp`.
+
+    The observation is one-hot; the action is the index of the largest entry of the action vector (the first, if there
+    are several). The reward is φ(s')ᵀw without noise. The recorded physics is the number of the state.
+
+    Args:
+        mdp: what the MDP looks like.
+        task: the name of a weight vector of the MDP; several names, joined by ``+``, make one row each.
+        episode_steps: steps in an episode, which ends by truncation.
+
+    Raises:
+        ValueError: for a task that the MDP does not have, or a number of steps that is not positive.
+    """
+
+    def __init__(self, mdp: MDPLayout, task: str, episode_steps: int = 100) -> None:
+        if episode_steps < 1:
+            raise ValueError(f"episode_steps must be positive, got {episode_steps}")
+        built = mdp.build()
+        super().__init__(built.spec(episode_steps), task.split("+"))
+        self.layout = mdp
+        self.mdp = built
+        self._weights = torch.stack([built.tasks[name] for name in self.tasks])  # (B, d)
+        # Divided by the last entry, so that a number below 1 always falls on a state that can be reached.
+        cumulative = built.transitions.cumsum(-1)
+        self._cumulative = cumulative / cumulative[..., -1:]
+        self._cumulative_start = built.start.cumsum(0) / built.start.sum()
+        self._seeds = list(range(len(self.tasks)))
+        self._episode = 0
+        self._step_number = 0
+        self._state = built.start.argmax().repeat(len(self.tasks))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it was made from."""
+        return (type(self), (self.layout, "+".join(self.tasks), self.spec.episode_steps))
+
+    def with_rows(self, tasks: Sequence[str]) -> TabularEnvironment:
+        """The same MDP with one row for each task."""
+        return type(self)(self.layout, "+".join(tasks), self.spec.episode_steps)
+
+    def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
+        """Give each row its seed; the next :meth:`begin` starts episode ``episode``."""
+        if len(seeds) != len(self.tasks):
+            raise ValueError(f"{len(self.tasks)} rows need as many seeds, got {len(seeds)}")
+        self._seeds, self._episode = [int(seed) for seed in seeds], episode
+
+    def begin(self) -> tuple[Tensor, Tensor]:  # (B, S) float32, (B, 1) float64
+        """Draw every row's first state."""
+        self._episode += 1
+        self._step_number = 0
+        self._state = self._draw(self._cumulative_start.expand(len(self.tasks), -1))
+        return self._observation(), self._physics()
+
+    def advance(self, action: Tensor) -> Advance:  # action (B, A)
+        """Draw every row's next state."""
+        choice = self._choice(action, len(self.tasks))
+        self._step_number += 1
+        self._state = self._draw(self._cumulative[self._state, choice])
+        rows = len(self.tasks)
+        return Advance(
+            observation=self._observation(),
+            reward=(self.mdp.features[self._state] * self._weights).sum(-1).float(),
+            terminated=torch.zeros(rows, dtype=torch.bool),
+            truncated=torch.full((rows,), self._step_number >= self.spec.episode_steps),
+            physics=self._physics(),
+        )
+
+    def relabel(self, physics: Tensor, action: Tensor, task: str) -> Tensor:  # (n, 1), (n, A) -> (n,)
+        """φ(s')ᵀw of recorded states."""
+        self.spec.require_task(task)
+        return (self._recorded(physics, action) @ self.mdp.tasks[task]).float()
+
+    def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:  # (n, 1), (n, A) -> name -> (n,)
+        """The features of recorded states, one by one."""
+        return dict(zip(self.spec.quantities, self._recorded(physics, action).unbind(-1), strict=True))
+
+    def _recorded(self, physics: Tensor, action: Tensor) -> Tensor:  # (n, d)
+        if physics.ndim != 2 or physics.shape[1] != 1:
+            raise ValueError(f"physics must be (n, 1), got {tuple(physics.shape)}")
+        self._choice(action, len(physics))
+        state = physics.squeeze(-1).cpu()
+        if ((state != state.round()) | (state < 0) | (state >= self.mdp.states)).any():
+            raise ValueError(f"physics must be numbers of states, 0 to {self.mdp.states - 1}")
+        return self.mdp.features[state.long()]
+
+    def _choice(self, action: Tensor, rows: int) -> Tensor:  # (rows,)
+        if tuple(action.shape) != (rows, self.mdp.actions):
+            raise ValueError(f"actions must be ({rows}, {self.mdp.actions}), got {tuple(action.shape)}")
+        finite = action.isfinite().all(-1)
+        if not finite.all():
+            raise ValueError(f"the action of row {int((~finite).nonzero()[0])} is not finite")
+        return action.cpu().argmax(-1)
+
+    def _draw(self, cumulative: Tensor) -> Tensor:  # (B, S) -> (B,)
+        moment = (self._episode << 64) + self._step_number
+        numbers = [generator(seed, "tabular", moment).random() for seed in self._seeds]
+        uniform = torch.tensor(numbers, dtype=torch.float64).unsqueeze(-1)
+        return torch.searchsorted(cumulative.contiguous(), uniform, right=True).squeeze(-1)
+
+    def _observation(self) -> Tensor:  # (B, S) float32
+        return torch.nn.functional.one_hot(self._state, self.mdp.states).float()
+
+    def _physics(self) -> Tensor:  # (B, 1) float64
+        return self._state.double().unsqueeze(-1)
