@@ -25,7 +25,7 @@ class BatchedAgent(Agent):
 
     def __init__(self, schedule: Schedule | None = None) -> None:
         self.schedule = schedule
-        self.failures = {}
+        self.failures: dict[int, str] = {}
 
     # What a subclass adds.
 
@@ -150,7 +150,9 @@ class BatchedAgent(Agent):
             observation, next_observation = self._blank(observation, still), self._blank(next_observation, still)
             action, offered = self._blank(action, still), torch.where(still.to(self.device), offered, 0.0)
         takes = torch.ones(len(self.seeds), dtype=torch.bool) if arrived is None else arrived
-        taken = self.learn(observation, action, next_observation, offered, takes if still is None else takes & still, still)
+        taken = self.learn(
+            observation, action, next_observation, offered, takes if still is None else takes & still, still
+        )
         moved = self._still_moving(moving)
         if moved is None:
             self.state["step"].add_(1)
@@ -206,7 +208,9 @@ class BatchedAgent(Agent):
             weights = self.propose(observation[indices.to(self.device)], indices)
         bad = _not_finite(weights)
         if bad is not None:
-            self._stop(torch.zeros_like(due).index_put((indices,), bad.cpu()), None, "the chosen weights are not finite")
+            self._stop(
+                torch.zeros_like(due).index_put((indices,), bad.cpu()), None, "the chosen weights are not finite"
+            )
             indices, weights = indices[~bad.cpu()], weights[~bad]
         rows = indices.to(self.device)
         # Copies: an earlier z may be lying in somebody's rollout.

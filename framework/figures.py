@@ -20,7 +20,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#595959",
 )  # fmt: skip
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -112,9 +112,7 @@ def draw_returns(
         save_figure(figure, path, table)
 
 
-def _rows(
-    task: str, seeds: Sequence[int], returns: np.ndarray, oracle: np.ndarray | None
-) -> Iterator[dict[str, Any]]:
+def _rows(task: str, seeds: Sequence[int], returns: np.ndarray, oracle: np.ndarray | None) -> Iterator[dict[str, Any]]:
     for row, seed in enumerate(seeds):
         for episode, value in enumerate(returns[row]):
             known = oracle is not None and episode < oracle.shape[1]

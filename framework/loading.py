@@ -44,6 +44,8 @@ def load_agent(
     labelled = None
     if agent.labelled_transitions > 0:
         environment = parts["environment"].build()
-        labelled = labelled_transitions(bfm, environment, [environment.tasks[0]] * len(runs), agent.labelled_transitions)
+        labelled = labelled_transitions(
+            bfm, environment, [environment.tasks[0]] * len(runs), agent.labelled_transitions
+        )
     agent.start(bfm, runs, labelled)
     return agent

@@ -40,6 +40,8 @@ class OracleAgent(BatchedAgent):
         self.regularization = regularization
 
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
+        if labelled is None:
+            raise ValueError("the oracle starts from labelled transitions, and was given none")
         keys = ("observation", "action", ("next", "observation"))
         transitions = [labelled.get(key).to(self.device, self.dtype) for key in keys]
         features = self.bfm.features(*transitions)  # (n, d)

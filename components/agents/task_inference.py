@@ -82,7 +82,9 @@ class TaskInferenceAgent(BatchedAgent):
             self.stop(everyone if runs is None else runs, width)
             return None
         if not features.sum().isfinite():
-            self.stop(~features.isfinite().all(dim=-1).cpu() & (everyone if runs is None else runs), "features are not finite")
+            self.stop(
+                ~features.isfinite().all(dim=-1).cpu() & (everyone if runs is None else runs), "features are not finite"
+            )
         if self.failures:
             runs = (everyone if runs is None else runs) & ~self.state.get("stopped")
             observed = observed & runs

@@ -146,6 +146,8 @@ def _cholesky(precision: Tensor) -> Tensor:  # (B, d, d) -> lower factor (B, d, 
             raise torch.linalg.LinAlgError("the precision is not positive definite, and no small jitter makes it so")
         warnings.warn(f"the precision has lost definiteness; adding {jitter:.0e} of its mean diagonal", stacklevel=2)
         amount = torch.where(failed > 0, scale, 0.0)
-        factor, failed = torch.linalg.cholesky_ex(precision + torch.diag_embed(amount.unsqueeze(-1).expand_as(precision[..., 0])))
+        factor, failed = torch.linalg.cholesky_ex(
+            precision + torch.diag_embed(amount.unsqueeze(-1).expand_as(precision[..., 0]))
+        )
         jitter *= 10.0
     return factor

@@ -92,7 +92,9 @@ class InferJob(Job):
             self.oracle = oracle if oracle is not None else lookup(Agent, "oracle")()
         if bfm.inference_set() is None:
             if agent.labelled_transitions > 0:
-                raise ValueError("the agent needs labelled transitions, and this model brings no inference set to label")
+                raise ValueError(
+                    "the agent needs labelled transitions, and this model brings no inference set to label"
+                )
             if self.oracle is not None and self.oracle.labelled_transitions > 0:
                 logger.warning("this model brings no inference set, so there is no oracle to compare with")
                 self.oracle, self.oracle_episodes = None, 0
@@ -195,7 +197,9 @@ class InferJob(Job):
         write_summary(out, summary)
         sys.stderr.write("".join(f"{line}\n" for line in _table(summary["tasks"])))
         if ledger.failures:
-            raise JobFailed(f"{len(ledger.failures)} of {len(self.runs)} runs stopped: " + "; ".join(summary["stopped"]))
+            raise JobFailed(
+                f"{len(ledger.failures)} of {len(self.runs)} runs stopped: " + "; ".join(summary["stopped"])
+            )
         return summary
 
     def _finished(self, task: str, ledger: Ledger) -> list[int]:

@@ -87,7 +87,8 @@ class AcquisitionContract(ABC):
         rule = self.make()
         given = self.situation(rule)
         tensordict = TensorDict(
-            {"belief": given.belief, "observation": given.observation, "weights": given.weights, "noise": given.noise}, [3]
+            {"belief": given.belief, "observation": given.observation, "weights": given.weights, "noise": given.noise},
+            [3],
         )
         with pytest.raises(RuntimeError, match="attach"):
             rule(tensordict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,9 @@ class AgentContract(ABC):
         """What the agent asks for."""
         if agent.labelled_transitions == 0:
             return None
-        transitions = LinearBFM().inference_set().clone()
+        transitions = LinearBFM().inference_set()
+        if transitions is None:
+            return None
         environment = BallEnvironment()
         physics, action = transitions["next", "physics"], transitions["action"]
         rewards = torch.stack([environment.relabel(physics, action, task) for task in tasks], -1)
@@ -78,7 +81,7 @@ class AgentContract(ABC):
             observation = action
         assert agent.state["step"].tolist() == [3]
         # What a robot has at hand is often NumPy's, in double precision.
-        array = observation.double().numpy()
+        array: Any = observation.double().numpy()
         agent.observe(array, agent.act(array), array, 1)
 
     def test_a_run_alone_is_the_same_as_in_a_batch(self) -> None:
@@ -143,7 +146,7 @@ class AgentContract(ABC):
         agent.begin_episode()
         observation = torch.full((4,), 0.1)
         action = agent.act(observation)
-        with pytest.raises(RunStopped, match="run 0 .*step 0"):
+        with pytest.raises(RunStopped, match=r"run 0 .*step 0"):
             agent.observe(observation, action, action, float("nan"))
         with pytest.raises(RunStopped):
             agent.act(observation)

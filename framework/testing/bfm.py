@@ -89,9 +89,12 @@ class BFMContract(ABC):
             one = slice(2, 3)
             self.assert_near(bfm.act(observation[one], z[one]), bfm.act(observation, z)[one])
             self.assert_near(
-                bfm.features(observation[one], action[one], following[one]), bfm.features(observation, action, following)[one]
+                bfm.features(observation[one], action[one], following[one]),
+                bfm.features(observation, action, following)[one],
             )
-            self.assert_near(bfm.successor_features(observation[one], z[one]), bfm.successor_features(observation, z)[one])
+            self.assert_near(
+                bfm.successor_features(observation[one], z[one]), bfm.successor_features(observation, z)[one]
+            )
 
     def test_no_weights_are_no_nan(self) -> None:
         bfm = self.make()

@@ -26,7 +26,9 @@ class FeatureMapContract(ABC):
         generator = torch.Generator().manual_seed(3)
         observation, following = torch.randn(2, *batch, self.observation_size, generator=generator)
         action = torch.rand(*batch, self.action_size, generator=generator) * 2 - 1
-        return TensorDict({"observation": observation, "action": action, "next": {"observation": following}}, list(batch))
+        return TensorDict(
+            {"observation": observation, "action": action, "next": {"observation": following}}, list(batch)
+        )
 
     def test_any_batch_gives_features(self) -> None:
         features = self.make()

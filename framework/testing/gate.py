@@ -20,7 +20,9 @@ class GateContract(ABC):
 
     def offered(self) -> tuple[Tensor, Tensor]:
         """Features (6, 4) from dull to telling, and labels taken in so far (6,)."""
-        features = torch.outer(torch.tensor([0.0, 0.01, 0.1, 1.0, 10.0, 100.0], dtype=torch.float64), torch.ones(4).double())
+        features = torch.outer(
+            torch.tensor([0.0, 0.01, 0.1, 1.0, 10.0, 100.0], dtype=torch.float64), torch.ones(4).double()
+        )
         return features, torch.arange(6)
 
     def test_opens_or_not_for_each_run(self) -> None:

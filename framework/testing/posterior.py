@@ -113,7 +113,9 @@ class PosteriorContract(ABC):
         posterior = self.make()
         prior = posterior.prior(*features[:, 0].shape)
         whole = posterior.condition(prior, features, rewards)
-        pieces = posterior.condition(posterior.condition(prior, features[:, :4], rewards[:, :4]), features[:, 4:], rewards[:, 4:])
+        pieces = posterior.condition(
+            posterior.condition(prior, features[:, :4], rewards[:, :4]), features[:, 4:], rewards[:, 4:]
+        )
         torch.testing.assert_close(posterior.mean(whole), posterior.mean(pieces))
         torch.testing.assert_close(posterior.width(whole, features), posterior.width(pieces, features))
         if not self.forgets:
@@ -193,7 +195,8 @@ class PosteriorContract(ABC):
         belief = posterior.prior(3, 5)
         everyone = torch.ones(3, dtype=torch.bool)
         tensordict = TensorDict(
-            {"belief": belief, "features": features[:, 0], "next": {"reward": rewards[:, :1]}, "observed": everyone}, [3]
+            {"belief": belief, "features": features[:, 0], "next": {"reward": rewards[:, :1]}, "observed": everyone},
+            [3],
         )
         posterior(tensordict)
         expected = posterior.update(belief, features[:, 0], rewards[:, 0], everyone)

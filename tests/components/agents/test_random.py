@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 
 from bfmkit.components.agents.random import RandomAgent
@@ -15,7 +17,7 @@ class TestRandomAgent(AgentContract):
         agent, environment = self.started(), self.environment()
         environment.begin()
         actions = [self.step(agent, environment) for _ in range(5)]
-        assert all((one != other).any(-1).all() for one, other in zip(actions, actions[1:], strict=False))
+        assert all((one != other).any(-1).all() for one, other in pairwise(actions))
         assert agent.state["labels"].tolist() == [0, 0, 0]
 
 

@@ -98,7 +98,9 @@ def test_a_shut_gate_teaches_nothing_and_counts_no_labels() -> None:
     environment = BallEnvironment(tasks=["task_0", "task_1"])
     run_episode(agent, environment)
     assert agent.state["labels"].tolist() == [1, 1]
-    torch.testing.assert_close(agent.belief["precision"].diagonal(dim1=-2, dim2=-1).sum(-1), torch.full((2,), 5.0).double())
+    torch.testing.assert_close(
+        agent.belief["precision"].diagonal(dim1=-2, dim2=-1).sum(-1), torch.full((2,), 5.0).double()
+    )
 
 
 def test_forgets_where_no_reward_arrives() -> None:

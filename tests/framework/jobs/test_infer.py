@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bfmkit.components.acquisitions.ucb import UCBAcquisition
+from bfmkit.components.agents.oracle import OracleAgent
+from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.interfaces import Advance, JobFailed
+from bfmkit.jobs.infer import InferJob
+from bfmkit.testing.models import BallEnvironment, LinearBFM
+
+CPU = torch.device("cpu")
+
+
+def job(environment: BallEnvironment | None = None, **settings: object) -> InferJob:
+    agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates(count=16)))
+    world = environment or BallEnvironment()
+    bfm = LinearBFM(episode_steps=world.spec.episode_steps)
+    return InferJob(bfm, world, agent, **{"episodes": 4, **settings})
+
+
+def rows(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def by_run(out: Path) -> dict:
+    return {(row["task"], row["seed"], row["episode"]): row for row in rows(out)}
+
+
+def test_leaves_what_was_promised(tmp_path: Path) -> None:
+    summary = job(seed=7).run(tmp_path, CPU)
+    assert [(row["task"], row["seed"], row["episode"]) for row in rows(tmp_path)] == [
+        ("task_0", 7, e) for e in range(4)
+    ]
+    assert [row["labels"] for row in rows(tmp_path)] == [20, 40, 60, 80]
+    assert set(rows(tmp_path)[0]) == {"task", "seed", "episode", "return", "steps", "labels"}
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    numbers = summary["tasks"]["task_0"]
+    assert numbers["oracle_return"] == pytest.approx(20.0, abs=1e-3)
+    assert numbers["return_per_episode"] == [row["return"] for row in rows(tmp_path)]
+    later = numbers["return_per_episode"][2:]
+    assert numbers["relative_return"] == pytest.approx(sum(later) / 2 / 20, abs=1e-4)
+    assert numbers["relative_return"] > 0.9
+    assert (tmp_path / "figures" / "return.png").is_file()
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_runs_are_the_same_in_any_batch(tmp_path: Path) -> None:
+    for name, size in (("whole", 64), ("pieces", 3)):
+        (tmp_path / name).mkdir()
+        job(seeds=[5, 2], tasks="all", batch_size=size).run(tmp_path / name, CPU)
+    (tmp_path / "alone").mkdir()
+    job(seed=2, tasks="task_3").run(tmp_path / "alone", CPU)
+    whole, pieces, alone = (by_run(tmp_path / name) for name in ("whole", "pieces", "alone"))
+    assert len(whole) == 2 * 4 * 4
+    assert whole.keys() == pieces.keys()
+    for key, row in whole.items():
+        assert pieces[key]["return"] == pytest.approx(row["return"], abs=1e-4)
+    for key, row in alone.items():
+        assert whole[key]["return"] == pytest.approx(row["return"], abs=1e-4)
+
+
+def test_several_seeds_come_with_an_interval(tmp_path: Path) -> None:
+    summary = job(seeds=3, tasks=["task_1", "task_2"]).run(tmp_path, CPU)
+    assert list(summary["tasks"]) == ["task_1", "task_2"]
+    low, high = summary["relative_return_interval"]
+    assert low <= summary["relative_return"] <= high
+    assert summary["seeds"] == [0, 1, 2]
+
+
+class Interrupted(BallEnvironment):
+    """Fails once, after a number of steps counted over all copies."""
+
+    left = 10**9
+
+    def with_rows(self, tasks: list) -> Interrupted:
+        return Interrupted(tasks=tasks)
+
+    def advance(self, action: torch.Tensor) -> Advance:
+        Interrupted.left -= 1
+        if Interrupted.left == 0:
+            raise KeyboardInterrupt
+        return super().advance(action)
+
+
+# 5 runs in batches of 2: oracle and agent in turn, 80 steps each.
+@pytest.mark.parametrize("after", [30, 95, 170, 475])
+def test_an_interrupted_job_goes_on_to_the_same_numbers(tmp_path: Path, after: int) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "torn").mkdir()
+    expected = job(seeds=5, batch_size=2).run(tmp_path / "whole", CPU)
+    Interrupted.left = after
+    with pytest.raises(KeyboardInterrupt):
+        job(Interrupted(), seeds=5, batch_size=2).run(tmp_path / "torn", CPU)
+    # What a kill between writing a row and writing the checkpoint leaves.
+    with (tmp_path / "torn" / "metrics.jsonl").open("a") as file:
+        file.write('{"task": "task_0", "seed": 0, "episode": 3, "return": 99.0, "steps": 20, "labels": 80}\n')
+    assert job(Interrupted(), seeds=5, batch_size=2).run(tmp_path / "torn", CPU) == expected
+    assert rows(tmp_path / "torn") == rows(tmp_path / "whole")
+
+
+def test_a_finished_job_has_nothing_left_to_do(tmp_path: Path) -> None:
+    summary = job().run(tmp_path, CPU)
+    written = (tmp_path / "metrics.jsonl").read_bytes()
+    Interrupted.left = 1
+    assert job(Interrupted()).run(tmp_path, CPU) == summary
+    assert (tmp_path / "metrics.jsonl").read_bytes() == written
+
+
+class Sick(BallEnvironment):
+    """The reward of some seeds is not finite from the second episode on, unless the action is the oracle's."""
+
+    seeds: tuple[int, ...] = (1,)
+
+    def with_rows(self, tasks: list) -> Sick:
+        return Sick(tasks=tasks)
+
+    def advance(self, action: torch.Tensor) -> Advance:
+        outcome = super().advance(action)
+        reward = outcome.reward.clone()
+        for row, seed in enumerate(self._seeds):
+            if seed in Sick.seeds and self._episode == 2 and self._steps == 5 and action[row, 0] < 0.9999:
+                reward[row] = float("nan")
+        return outcome._replace(reward=reward)
+
+
+@pytest.mark.parametrize("seeds", [(1,), (0, 1, 2)])
+def test_a_stopped_run_is_listed_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(Sick, "seeds", seeds)
+    with pytest.raises(JobFailed, match=rf"{len(seeds)} of 3 runs stopped.*seed 1, episode 1.*step 24.*reward"):
+        job(Sick(), seeds=3).run(tmp_path, CPU)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert len(summary["stopped"]) == len(seeds)
+    assert summary["tasks"]["task_0"]["seeds"] == 3 - len(seeds)
+    finished = {(row["seed"], row["episode"]) for row in rows(tmp_path)}
+    assert finished == {(seed, episode) for seed in range(3) for episode in range(1 if seed in seeds else 4)}
+    # Again on the same directory: nothing left to run, and still not a success.
+    with pytest.raises(JobFailed):
+        job(Sick(), seeds=3).run(tmp_path, CPU)
+
+
+def test_long_episodes_are_reported_in_windows(tmp_path: Path) -> None:
+    summary = job(BallEnvironment(episode_steps=2100), episodes=1, oracle_episodes=0).run(tmp_path, CPU)
+    assert [(row["episode"], row["window"], row["steps"]) for row in rows(tmp_path)] == [
+        (0, 0, 1000),
+        (0, 1, 1000),
+        (0, 2, 100),
+    ]
+    assert [row["labels"] for row in rows(tmp_path)] == [1000, 2000, 2100]
+    assert summary["tasks"]["task_0"]["return_per_episode"] == [
+        pytest.approx(sum(row["return"] for row in rows(tmp_path)))
+    ]
+
+
+def test_without_an_oracle_nothing_is_relative(tmp_path: Path) -> None:
+    summary = job(oracle_episodes=0).run(tmp_path, CPU)
+    assert summary["tasks"]["task_0"]["oracle_return"] is None
+    assert summary["relative_return"] is None
+
+
+def test_a_model_without_transitions_goes_without_the_oracle() -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates()))
+    assert InferJob(LinearBFM(labelled=0), BallEnvironment(), agent).oracle is None
+    with pytest.raises(ValueError, match="inference set"):
+        InferJob(LinearBFM(labelled=0), BallEnvironment(), OracleAgent())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"episodes": 0}, "episodes"),
+        ({"oracle_episodes": -1}, "oracle_episodes"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"seeds": 0}, "seeds"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [1, 1]}, "twice"),
+        ({"tasks": "fly"}, "fly"),
+        ({"tasks": ["task_0", "fly"]}, "fly"),
+        ({"tasks": []}, "task"),
+        ({"environment": BallEnvironment(dim=5)}, "the model was made for"),
+    ],
+)
+def test_refuses_what_makes_no_sense(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        job(**settings)
