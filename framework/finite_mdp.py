@@ -104,7 +104,7 @@ class FiniteMDP:
         weights: Tensor,  # (*b, d)
         discount: float,
     ) -> Tensor:  # (*b, S) int64
-        """The best policy for each reward φᵀw, by policy iteration; an optimal first guess is kept where several are."""
+        """The best policy for each reward φᵀw, by policy iteration; any one where several are best."""
         reward = torch.einsum("xay,yd,...d->...xa", self.transitions, self.features, weights.double())
         scale = reward.abs().amax(dim=(-2, -1), keepdim=True) / (1 - discount)
         policy = reward.argmax(-1)

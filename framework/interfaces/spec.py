@@ -42,7 +42,8 @@ class EnvironmentSpec:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> EnvironmentSpec:
         """The inverse of :meth:`to_dict`."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in fields.items()}
+        return cls(**values)
 
     def require_task(self, task: str) -> None:
         """Refuse a task that :attr:`tasks` does not name.

@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from bfmkit.components.environments.dm_control import DMControlEnvironment
 from dm_control import suite
 from tensordict import TensorDict
+
+from bfmkit.components.environments.dm_control import DMControlEnvironment
 
 STEPS = 500
 ROUNDS = 9

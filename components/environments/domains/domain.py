@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*DISPLAY")
     from dm_control.mujoco import Physics
 
-Quantities = Mapping[str, np.ndarray]
+Quantities = Mapping[str, Any]
 """Name -> values; single numbers while an environment runs, arrays (n,) when recorded steps are labelled."""
 Reward = Callable[[Quantities], np.ndarray]
 

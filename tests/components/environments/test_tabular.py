@@ -37,9 +37,8 @@ def test_states_come_as_often_as_the_mdp_says() -> None:
 def test_the_largest_entry_is_the_action() -> None:
     environment = TabularEnvironment(MDPLayout("chain", size=5), "state_1")
     environment.begin()
-    visited = []
-    for action in ([0.1, 0.2], [-0.9, -0.8], [1.0, -1.0], [0.3, 0.3]):
-        visited.append(int(environment.advance(torch.tensor([action])).observation.argmax()))
+    actions = torch.tensor([[0.1, 0.2], [-0.9, -0.8], [1.0, -1.0], [0.3, 0.3]])
+    visited = [int(environment.advance(action.unsqueeze(0)).observation.argmax()) for action in actions]
     assert visited == [1, 2, 1, 0]
 
 
