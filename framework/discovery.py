@@ -118,14 +118,9 @@ def component_files(package: str, folder: str) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-@cache
-def _names(package: str, folder: str, _path: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name, _ in component_files(package, folder))
-
-
 def component_names(folder: str) -> set[str]:
     """All names in a kind's folder, over all packages."""
-    return {name for package in packages() for name in _names(package, folder, tuple(sys.path))}
+    return {name for package in packages() for name, _ in component_files(package, folder)}
 
 
 def find(folder: str) -> list[Found]:

@@ -45,16 +45,15 @@ def _run(arguments: argparse.Namespace) -> int:
         command = import_module(f"bfmkit.cli.{arguments.module}")
         return command.run(arguments)
     except KeyboardInterrupt:
-        _say("bfmkit: interrupted")
-        code = INTERRUPTED
+        code, text = INTERRUPTED, "bfmkit: interrupted"
+        trace = traceback.format_exc()
     except BrokenPipeError:  # whoever read our output has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  stays open: the interpreter flushes it at exit
         return DONE
     except Exception as error:  # noqa: BLE001  everything ends as one line and a code
         code, text = explain(error)
-        _say(text)
-    if arguments.debug:
-        traceback.print_exc()
+        trace = traceback.format_exc()
+    sys.stderr.write((trace if arguments.debug else "") + text + "\n")
     return code
 
 
@@ -68,10 +67,6 @@ def explain(error: Exception) -> tuple[int, str]:
         return FAILED, f"bfmkit: {error}"
     reason = " ".join(str(error).split())
     return FAILED, f"bfmkit: failed: {type(error).__name__}{': ' if reason else ''}{reason} (--debug shows where)"
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:

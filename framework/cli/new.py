@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
         "Class": "".join(part.capitalize() for part in name.split("_")) + _CLASS_ENDINGS[kind.name],
         "module": f"{package}.{kind.folder}.{name}",
         "package": package,
+        "plugin": package.split(".")[-1],
+        "top": package.split(".")[0],
         "distribution": package.replace("_", "-").replace(".", "-"),
     }
     component = source / kind.folder / f"{name}.py"
@@ -88,8 +90,9 @@ def _declared(here: Path) -> list[str]:
     """The packages that ./pyproject.toml declares to hold components."""
     try:
         project = tomllib.loads((here / "pyproject.toml").read_text(encoding="utf-8"))
-        return list(project["project"]["entry-points"][discovery.ENTRY_POINTS].values())
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError):
+        values = project["project"]["entry-points"][discovery.ENTRY_POINTS].values()
+        return [value for value in values if isinstance(value, str)]
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):
         return []
 
 

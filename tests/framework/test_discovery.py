@@ -77,8 +77,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, site = tmp_path_factory.mktemp("plugin"), tmp_path_factory.mktemp("site")
     write_package(source, "good_plugin", {"wide_open": "", "crooked": "import module_that_is_not_there"})
     (source / "pyproject.toml").write_text(PYPROJECT.format(name="good-plugin", package="good_plugin"))
-    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), str(source)]
-    subprocess.run([sys.executable, *install], check=True, capture_output=True, timeout=300)
+    install = ["pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), str(source)]
+    subprocess.run([sys.executable, "-m", *install], check=True, capture_output=True, timeout=300)
     write_package(site, "failing_plugin", {"unreachable": ""}, init='raise RuntimeError("this plugin is ill")')
     write_package(site, "torn_plugin", {"torn": "def ("})
     write_package(site, "late_plugin", {"late": 'if True:\n    raise OSError("no licence")', "misnamed": ""})
@@ -166,7 +166,8 @@ def test_a_plugin_that_is_being_written_is_found_from_its_folder(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[", "[project]\nname = 'x'", "[project]\nentry-points = 3", "[project.entry-points]\n'bfmkit.components' = 3"]
+    "text",
+    ["", "[", "[project]\nname = 'x'", "[project]\nentry-points = 3", "[project.entry-points]\n'bfmkit.components' = 3"],
 )
 def test_a_folder_that_is_no_plugin_is_left_alone(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bfmkit.cli import doctor
+
+
+def lines(part) -> list[tuple[str, str]]:
+    return list(part())
+
+
+def test_this_machine_is_well(bfmkit, here: Path) -> None:
+    outcome = bfmkit("doctor")
+    assert outcome.code == 0, outcome.out
+    for line in outcome.out.splitlines():
+        assert line.split()[0] in ("ok", "warn"), line
+    for word in ("python", "torch", "torchrl", "tensordict", "mujoco", "MUJOCO_GL", "thread", "components"):
+        assert word in outcome.out
+
+
+def test_versions_that_do_not_go_together_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"mujoco": "4.0.0", "torch": "2.13.0+cpu"}
+
+    def version(name: str) -> str:
+        if name not in versions:
+            raise doctor.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(doctor, "requires", lambda _: ["mujoco>=3.17,<4", "torch>=2.11", "rich>=13", "x; extra == 'dev'"])
+    monkeypatch.setattr(doctor, "version", version)
+    assert lines(doctor._packages) == [
+        ("fail", "mujoco 4.0.0 is not known to work here: pip install 'mujoco<4,>=3.17'"),
+        ("ok", "torch 2.13.0+cpu"),
+        ("fail", "rich is missing: pip install 'rich>=13'"),
+    ]
+
+
+def test_what_does_not_import_fails(bfmkit, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_MUST_IMPORT", ("module_that_is_not_there",))
+    outcome = bfmkit("doctor")
+    assert outcome.code == 1
+    assert "fail  import module_that_is_not_there: ModuleNotFoundError" in outcome.out
+
+
+def test_a_place_that_cannot_be_written_fails(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    assert lines(doctor._place)[0][0] == "ok"
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    assert lines(doctor._place)[0] == ("fail", f"{here} cannot be written (Permission denied): use --out or another directory")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "found", "state", "words"),
+    [
+        ("egl", "libEGL.so", "ok", "MUJOCO_GL=egl"),
+        ("egl", None, "warn", "there is no libEGL (Debian: libegl1"),
+        ("disabled", None, "ok", "for videos: libegl1"),
+        ("disabled", "libEGL.so", "ok", "set MUJOCO_GL=egl for videos"),
+        ("", None, "ok", "MUJOCO_GL is not set"),
+    ],
+)
+def test_drawing(monkeypatch: pytest.MonkeyPatch, chosen: str, found: str | None, state: str, words: str) -> None:
+    monkeypatch.setenv("MUJOCO_GL", chosen)
+    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda _: found)
+    assert lines(doctor._drawing)[0][0] == state
+    assert words in lines(doctor._drawing)[0][1]

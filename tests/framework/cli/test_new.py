@@ -1,0 +1,108 @@
+"""What ``bfmkit new`` writes works as it is: its tests pass, the list has it, recipes can name it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bfmkit import discovery
+from bfmkit.cli.new import _CLASS_ENDINGS as TEMPLATES
+
+
+def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture
+def no_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process forget the plugins that are written here."""
+    monkeypatch.setattr(discovery, "_project_packages", [])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def test_every_template_passes_its_contract_and_can_be_used(bfmkit, here: Path, no_project: None) -> None:
+    for kind in TEMPLATES:
+        outcome = bfmkit("new", kind, f"my_{kind}")
+        assert outcome.code == 0, outcome.err
+        assert f"{{type: my_{kind}}}" in outcome.out
+    tested = python("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=here)
+    assert tested.returncode == 0, tested.stdout
+    assert int(tested.stdout.split()[-4]) > 5 * len(TEMPLATES), tested.stdout
+    check = (
+        "from bfmkit.cli.main import main, discovery, Path\n"
+        "discovery.add_project(Path.cwd())\n"
+        "from bfmkit.kinds import KINDS\n"
+        "from bfmkit.recipe import build_node\n"
+        "from bfmkit.testing.models import ball_spec\n"
+        f"for kind in {list(TEMPLATES)!r}:\n"
+        "    print(type(build_node(KINDS[kind].interface(), {'type': f'my_{kind}'}, spec=ball_spec())).__name__)\n"
+    )
+    built = python("-c", check, cwd=here)
+    assert built.stdout.split() == [f"My{_camel(kind)}{ending}" for kind, ending in TEMPLATES.items()], built.stderr
+    again = bfmkit("new", "gate", "my_gate")
+    assert (again.code, again.err) == (2, 'there is a gate "my_gate" already\n')
+
+
+def _camel(kind: str) -> str:
+    return "".join(part.capitalize() for part in kind.split("_"))
+
+
+def test_a_second_component_goes_where_the_first_went(bfmkit, here: Path, no_project: None) -> None:
+    assert bfmkit("new", "gate", "one", "--package", "lab.parts").code == 0
+    outcome = bfmkit("new", "schedule", "two")
+    assert outcome.code == 0, outcome.err
+    assert (here / "lab" / "parts" / "gates" / "one.py").exists()
+    assert (here / "lab" / "parts" / "schedules" / "two.py").exists()
+    assert (here / "lab" / "__init__.py").exists()
+    assert "[lab.parts]" in bfmkit("list", "gate").out
+
+
+def test_somebody_elses_pyproject_is_not_touched(bfmkit, here: Path, no_project: None) -> None:
+    (here / "pyproject.toml").write_text("[project]\nname = 'mine'\n")
+    outcome = bfmkit("new", "gate", "mine")
+    assert outcome.code == 0
+    assert '[project.entry-points."bfmkit.components"]' in outcome.out
+    assert (here / "pyproject.toml").read_text() == "[project]\nname = 'mine'\n"
+
+
+def test_in_our_own_checkout_it_goes_among_our_own(bfmkit, here: Path, no_project: None) -> None:
+    (here / "framework").mkdir()
+    (here / "framework" / "registry.py").write_text("")
+    (here / "components").mkdir()
+    assert bfmkit("new", "gate", "mine").code == 0
+    assert "from bfmkit.components.gates.mine import MineGate" in (here / "tests/components/gates/test_mine.py").read_text()
+    assert (here / "components" / "gates" / "mine.py").exists()
+    assert not (here / "pyproject.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["gaet", "x"], 'no kind "gaet"; did you mean "gate"?'),
+        (["job", "x"], "job: there is no template for this kind; start from "),
+        (["gate", "Wide-Open"], '"Wide-Open" is not a component name: use lower_snake_case'),
+        (["gate", "class"], '"class" is not a component name'),
+        (["gate", "always"], 'there is a gate "always" already'),
+        (["gate", "x", "--package", "a-b"], '--package: "a-b" is not the name of a Python package'),
+    ],
+)
+def test_what_makes_no_sense_is_refused(bfmkit, here: Path, no_project: None, words: list[str], line: str) -> None:
+    outcome = bfmkit("new", *words)
+    assert outcome.code == 2
+    assert outcome.err.startswith(line)
+    assert list(here.iterdir()) == []
+
+
+def test_nothing_is_overwritten(bfmkit, here: Path, no_project: None) -> None:
+    (here / "tests" / "gates").mkdir(parents=True)
+    (here / "tests" / "gates" / "test_x.py").write_text("mine")
+    outcome = bfmkit("new", "gate", "x")
+    assert (outcome.code, outcome.err) == (2, "tests/gates/test_x.py: is there already\n")
+    assert not (here / "my_components").exists()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from bfmkit.recipe.schema import argument_descriptions, recipe_schema
+from bfmkit.recipe.sources import shipped
+from bfmkit.recipe.text import read
+
+
+@pytest.fixture
+def validator(toys) -> Draft202012Validator:
+    schema, _ = recipe_schema()
+    Draft202012Validator.check_schema(schema)
+    json.dumps(schema)
+    return Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{type: toy, gate: {type: toy}}",
+        "{schema_version: 1, type: toy, gate: {type: toy, sizes: [1, 2], pair: [1, 2.5], share: 0.5}, rate: auto}",
+        "{type: toy, gate: {type: toy, threshold: '${seed}'}, later: {type: toy_pair, gate: {type: toy}}, seed: 3}",
+        "{type: toy, gate: {type: toy}, gates: {a: {type: toy}}, row: [{type: toy}], either: {type: episode}}",
+        "{type: toy, gate: {type: toy}, either: 3, settings: {rate: 1}}",
+        "{extends: base, gate: {threshold: 3}}",
+    ],
+)
+def test_accepts_what_is_right(validator: Draft202012Validator, text: str) -> None:
+    assert not list(validator.iter_errors(read(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{type: toy}",
+        "{type: toi, gate: {type: toy}}",
+        "{type: toy, gate: {type: toi}}",
+        "{type: toy, gate: {type: toy, treshold: 1}}",
+        "{type: toy, gate: {type: toy, threshold: x}}",
+        "{type: toy, gate: {type: toy}, steps: x}",
+        "{type: toy, gate: {type: toy}, settings: {rat: 1}}",
+        "{type: toy, gate: {type: toy}, ends: badly}",
+        "{type: toy, gate: {type: toy}, schema_version: 2}",
+        "{type: toy, gate: {type: toy, pair: [1]}}",
+        "{extends: base, gate: {treshold: 3}}",
+        "{extends: 3}",
+        "[]",
+    ],
+)
+def test_refuses_what_is_wrong(validator: Draft202012Validator, text: str) -> None:
+    assert list(validator.iter_errors(read(text)))
+
+
+def test_accepts_every_shipped_recipe(validator: Draft202012Validator) -> None:
+    for name, path in shipped().items():
+        assert not list(validator.iter_errors(read(path.read_text(encoding="utf-8")))), name
+
+
+def test_it_says_what_the_docstrings_say(toys) -> None:
+    schema, _ = recipe_schema()
+    gate = schema["$defs"]["gate.toy"]
+    assert gate["description"] == "Open above a threshold."
+    assert gate["properties"]["threshold"]["description"] == "above which it opens, and it is positive."
+    assert gate["properties"]["threshold"]["default"] == 1.0
+    assert argument_descriptions(toys.PairGate) == {}
+
+
+def test_nothing_of_ours_is_left_out() -> None:
+    assert recipe_schema()[1] == []
