@@ -13,6 +13,7 @@ from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Advance, JobFailed
 from bfmkit.jobs.infer import InferJob
+from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 CPU = torch.device("cpu")
@@ -23,6 +24,12 @@ def job(environment: BallEnvironment | None = None, **settings: object) -> Infer
     world = environment or BallEnvironment()
     bfm = LinearBFM(episode_steps=world.spec.episode_steps)
     return InferJob(bfm, world, agent, **{"episodes": 4, **settings})
+
+
+class TestInferJob(JobContract):
+    def make(self) -> InferJob:
+        agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates(count=16)))
+        return InferJob(LinearBFM(), BallEnvironment(), agent, episodes=2, seeds=2)
 
 
 def rows(out: Path) -> list[dict]:

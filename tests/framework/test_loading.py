@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import bfmkit
+from bfmkit.interfaces import BFM, Environment, RunStopped
+from bfmkit.recipe import RecipeError
+from bfmkit.testing.models import BallEnvironment, LinearBFM
+from bfmkit.testing.registry import registered
+
+RECIPE = """
+type: infer
+bfm: {type: ball}
+environment: {type: ball}
+agent:
+  type: task_inference
+  posterior: {type: ridge}
+  acquisition: {type: ucb, candidates: {type: ellipsoid, count: 16}}
+seed: 4
+"""
+
+
+class Ball(LinearBFM):
+    """For recipes."""
+
+    def __init__(self, labelled: int = 64) -> None:
+        super().__init__(labelled=labelled)
+
+
+class BallWorld(BallEnvironment):
+    """For recipes."""
+
+    built = 0
+
+    def __init__(self, task: str = "task_2") -> None:
+        super().__init__(tasks=[task])
+        BallWorld.built += 1
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "ball.yaml"
+    path.write_text(RECIPE)
+    with registered(BFM, "ball", Ball), registered(Environment, "ball", BallWorld):
+        BallWorld.built = 0
+        yield path
+
+
+def test_an_agent_acts_and_learns_without_an_environment(recipe: Path) -> None:
+    agent = bfmkit.load(recipe)
+    assert agent.seeds == (4,)
+    observation = torch.zeros(4)
+    for _ in range(60):
+        action = agent.act(observation)
+        agent.observe(observation, action, action, action[1])
+        observation = action
+    assert action[1] > 0.95
+    assert agent.state["labels"].tolist() == [60]
+    assert BallWorld.built == 0
+
+
+def test_overrides_and_seeds_are_taken(recipe: Path) -> None:
+    agent = bfmkit.load(str(recipe), "agent.posterior.regularization=3", seeds=[1, 2])
+    assert agent.seeds == (1, 2)
+    assert agent.posterior.regularization == 3.0
+    assert agent.act(torch.zeros(2, 4)).shape == (2, 4)
+
+
+def test_labels_come_from_the_recipes_environment(recipe: Path) -> None:
+    agent = bfmkit.load(recipe, "agent={type: oracle}")
+    action = agent.act(torch.zeros(4))
+    assert action[2] > 0.999
+    assert BallWorld.built == 1
+
+
+def test_what_goes_wrong_is_said(recipe: Path) -> None:
+    with pytest.raises(RecipeError, match="ridgee"):
+        bfmkit.load(recipe, "agent.posterior.type=ridgee")
+    with pytest.raises(RunStopped, match="seed 4"):
+        bfmkit.load(recipe).act([0.0, float("nan"), 0.0, 0.0])
+    with pytest.raises(ValueError, match="inference set"):
+        bfmkit.load(recipe, "agent={type: oracle}", "bfm.labelled=0")
+
+
+def test_a_recipe_of_another_job_is_refused(recipe: Path, tmp_path: Path) -> None:
+    from bfmkit.interfaces import Job
+
+    class Idle(Job):
+        """Does nothing."""
+
+        def run(self, out: Path, device: torch.device) -> dict:
+            return {}
+
+    other = tmp_path / "idle.yaml"
+    other.write_text("type: idle\n")
+    with registered(Job, "idle", Idle), pytest.raises(ValueError, match="infer, not idle"):
+        bfmkit.load(other)
+
+
+def test_importing_bfmkit_imports_nothing_heavy() -> None:
+    code = "import sys, bfmkit; bfmkit.load; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
