@@ -84,6 +84,17 @@ def test_actions_beyond_the_range_are_clipped() -> None:
         environment.begin()
     action = torch.tensor([[1.0, -1.0] * 6])
     assert torch.equal(ends.advance(action).physics, beyond.advance(3 * action).physics)
+    # MuJoCo clips what moves the body, but not what rewards see of the control.
+    np.testing.assert_array_equal(ends._physics[0].data.ctrl, beyond._physics[0].data.ctrl)
+
+
+def test_relabelling_sees_the_control() -> None:
+    environment = DMControlEnvironment("point_mass_maze", "reach_top_left")
+    at_goal = torch.tensor([[-0.15, 0.15, 0.0, 0.0]], dtype=torch.float64).expand(3, 4)
+    action = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 2.0]])
+    reward = environment.relabel(at_goal, action, "reach_top_left")
+    torch.testing.assert_close(reward, torch.tensor([1.0, 0.9, 0.8]))
+    assert environment.quantities(at_goal, action)["control_y"].tolist() == [0.0, 0.0, 1.0]
 
 
 def test_actions_reach_the_actuators_own_ranges() -> None:
