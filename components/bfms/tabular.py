@@ -20,7 +20,7 @@ class TabularBFM(BFM):
 
     over all policies, or over a finite pool: those that are optimal for as many directions drawn from the sphere. With
     a pool there are only so many successor features to compare, so that the maximum of any index over z is a maximum
-    over :attr:`latents`.
+    over :attr:`latents`; and a z costs a product with a small matrix, where it otherwise costs a policy iteration.
 
     Args:
         mdp: what the MDP looks like; the same words as the environment's.

@@ -16,9 +16,9 @@ from bfmkit.registry import register
 
 @register(Environment, "tabular")
 class TabularEnvironment(Environment):
-    """B walkers in one finite MDP, each with its own task; exact answers to everything are in :attr:`mdp`.
+    """A finite Markov decision process, of which everything is known exactly; B rows, each with its own task.
 
-    The observation is one-hot; the action is the index of the largest entry of the action vector (the first, if there
+    :attr:`mdp` has the answers. The observation is one-hot; the action is the index of the largest entry of the action vector (the first, if there
     are several). The reward is φ(s')ᵀw without noise. The recorded physics is the number of the state.
 
     Args:
