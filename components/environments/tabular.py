@@ -18,8 +18,9 @@ from bfmkit.registry import register
 class TabularEnvironment(Environment):
     """A finite Markov decision process, of which everything is known exactly; B rows, each with its own task.
 
-    :attr:`mdp` has the answers. The observation is one-hot; the action is the index of the largest entry of the action vector (the first, if there
-    are several). The reward is φ(s')ᵀw without noise. The recorded physics is the number of the state.
+    :attr:`mdp` has the answers. The observation is one-hot; the action is the index of the largest entry of the action
+    vector (the first, if there are several). The reward is φ(s')ᵀw without noise. The recorded physics is the number
+    of the state.
 
     Args:
         mdp: what the MDP looks like.
