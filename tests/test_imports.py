@@ -81,7 +81,8 @@ def test_interfaces_know_little_but_interfaces() -> None:
         f"{path.relative_to(ROOT)}: {module}"
         for path in sources(FRAMEWORK / "interfaces")
         for module in imports(path)
-        if module.startswith("bfmkit") and not module.startswith(("bfmkit.interfaces", "bfmkit.noise", "bfmkit.wording"))
+        if module.startswith("bfmkit")
+        and not module.startswith(("bfmkit.interfaces", "bfmkit.noise", "bfmkit.wording"))
     ]
     assert guilty == []
 

@@ -38,10 +38,17 @@ class Checker:
     Args:
         source_of: says which file a path of the tree comes from.
         known_bad: paths whose value has been complained about already.
+        last_word_on: says which file a node goes to the account of if its constructor refuses it.
     """
 
-    def __init__(self, source_of: Callable[[Path], str], known_bad: Collection[Path] = ()) -> None:
+    def __init__(
+        self,
+        source_of: Callable[[Path], str],
+        known_bad: Collection[Path] = (),
+        last_word_on: Callable[[Path], str] | None = None,
+    ) -> None:
         self.source_of = source_of
+        self.last_word_on = last_word_on or source_of
         self.known_bad = known_bad
         self.problems: list[Problem] = []
 
@@ -81,7 +88,7 @@ class Checker:
         arguments = self._arguments(f'"{name}"', signature, value, path, has_spec, ("type", *others))
         if arguments is INVALID or wants_spec:
             return INVALID
-        return Node(cls, arguments, value, self.source_of(path), ".".join(path), signature.spec_argument)
+        return Node(cls, arguments, value, self.last_word_on(path), ".".join(path), signature.spec_argument)
 
     def _say(self, path: Path, message: str) -> Any:
         self.problems.append(Problem(self.source_of(path), ".".join(path), message))
@@ -91,7 +98,7 @@ class Checker:
         wanted = ("type", *_ROOT_KEYS) if root else ("type",)
         near = [key for key in value if suggestion(key, wanted)]
         for key in near:
-            self._say((*path, key), f'no such key{suggestion(key, wanted)}')
+            self._say((*path, key), f"no such key{suggestion(key, wanted)}")
         if near:
             return INVALID
         kind: str = interface.kind  # type: ignore[attr-defined]
@@ -162,7 +169,7 @@ class Checker:
         if not isinstance(value, dict):
             return self._say(path, f"expected a mapping {one_of(signature_of(cls).arguments)}, got {quoted(value)}")
         arguments = self._arguments(f'"{path[-1]}"', signature_of(cls), value, path, has_spec, ())
-        return INVALID if arguments is INVALID else Node(cls, arguments, value, self.source_of(path), ".".join(path))
+        return INVALID if arguments is INVALID else Node(cls, arguments, value, self.last_word_on(path), ".".join(path))
 
     def _container(self, annotation: Any, value: Any, path: Path, has_spec: bool) -> Any:
         items = item_types(annotation)
@@ -187,7 +194,7 @@ class Checker:
         """The first alternative that ``value`` fits; if none does, what the only one it can have meant complains of."""
         attempts = []
         for alternative in (each for each in alternatives if _same_shape(each, value)):
-            attempt = Checker(self.source_of, self.known_bad)
+            attempt = Checker(self.source_of, self.known_bad, self.last_word_on)
             checked = attempt._value(alternative, value, path, has_spec)
             if checked is not INVALID:
                 return checked
@@ -204,5 +211,3 @@ def _same_shape(annotation: Any, value: Any) -> bool:
     if items is not None:
         return isinstance(value, dict) if items[0] is dict else isinstance(value, list | tuple)
     return is_plain(annotation) != isinstance(value, dict)
-
-

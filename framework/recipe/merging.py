@@ -18,10 +18,11 @@ class Layers:
     def __init__(self) -> None:
         self.tree: dict[str, Any] = {}
         self._origins: dict[Path, str] = {}
+        self._sources: list[str] = []  # in the order in which they spoke
 
     def lay(self, over: dict[str, Any], source: str) -> None:
         """Put a whole recipe on top."""
-        self._origins[()] = source
+        self._say((), source, forget=False)
         self._merge(self.tree, over, source, ())
 
     def set(self, path: Path, value: Any, source: str) -> None:
@@ -57,6 +58,11 @@ class Layers:
             path = path[:-1]
         return self._origins.get(path, "")
 
+    def last_word_on(self, path: Path) -> str:
+        """Who spoke last about ``path`` or anything inside it."""
+        inside = {source for each, source in self._origins.items() if each[: len(path)] == path and each}
+        return max(inside | {self.source_of(path)}, key=self._sources.index)
+
     def _merge(self, below: dict[str, Any], over: dict[str, Any], source: str, path: Path) -> None:
         if "type" in over and "type" in below and over["type"] != below["type"]:
             below.clear()
@@ -69,10 +75,13 @@ class Layers:
                 below[key] = plain_copy(value)
                 self._say(here, source)
 
-    def _say(self, path: Path, source: str) -> None:
+    def _say(self, path: Path, source: str, forget: bool = True) -> None:
         for known in [each for each in self._origins if len(each) > len(path) and each[: len(path)] == path]:
-            del self._origins[known]
+            if forget:
+                del self._origins[known]
         self._origins[path] = source
+        if source not in self._sources:
+            self._sources.append(source)
 
 
 def plain_copy(value: Any) -> Any:

@@ -61,7 +61,8 @@ def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
     layers = gather(path)
     unusable = override(layers, overrides)
     tree, unresolved = interpolate(layers)
-    checker = Checker(layers.source_of, {tuple(problem.path.split(".")) for problem in unresolved})
+    known_bad = {tuple(problem.path.split(".")) for problem in unresolved}
+    checker = Checker(layers.source_of, known_bad, layers.last_word_on)
     checker.problems += [*unusable, *unresolved]
     root = checker.node(Job, tree, root=True)
     if root is INVALID or checker.problems:

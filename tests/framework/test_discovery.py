@@ -167,7 +167,13 @@ def test_a_plugin_that_is_being_written_is_found_from_its_folder(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[", "[project]\nname = 'x'", "[project]\nentry-points = 3", "[project.entry-points]\n'bfmkit.components' = 3"],
+    [
+        "",
+        "[",
+        "[project]\nname = 'x'",
+        "[project]\nentry-points = 3",
+        "[project.entry-points]\n'bfmkit.components' = 3",
+    ],
 )
 def test_a_folder_that_is_no_plugin_is_left_alone(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)

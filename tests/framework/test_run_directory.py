@@ -82,9 +82,9 @@ def test_what_is_no_run_directory_is_left_alone(recipe, here: Path) -> None:
 
 
 def test_two_processes_do_not_share_a_run(recipe, here: Path) -> None:
-    with open_run(here / "run", recipe, FACTS):
-        with pytest.raises(RunDirectoryRefused, match="another process"), open_run(here / "run", recipe, FACTS):
-            pass
+    second = open_run(here / "run", recipe, FACTS)
+    with open_run(here / "run", recipe, FACTS), pytest.raises(RunDirectoryRefused, match="another process"), second:
+        pass
     with open_run(here / "run", recipe, FACTS) as resumes:
         assert resumes
 
@@ -114,7 +114,13 @@ def test_metrics_are_appended_a_row_a_line(here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "whole"),
-    [(b"", b""), (b'{"a": 1}\n', b'{"a": 1}\n'), (b'{"a": 1}\n{"b"', b'{"a": 1}\n'), (b'{"a"', b""), (b"\n\xff\xc3", b"\n")],
+    [
+        (b"", b""),
+        (b'{"a": 1}\n', b'{"a": 1}\n'),
+        (b'{"a": 1}\n{"b"', b'{"a": 1}\n'),
+        (b'{"a"', b""),
+        (b"\n\xff\xc3", b"\n"),
+    ],
 )
 def test_a_torn_last_line_is_cut(here: Path, data: bytes, whole: bytes) -> None:
     path = here / "metrics.jsonl"

@@ -28,7 +28,9 @@ def test_versions_that_do_not_go_together_are_named(monkeypatch: pytest.MonkeyPa
             raise doctor.PackageNotFoundError(name)
         return versions[name]
 
-    monkeypatch.setattr(doctor, "requires", lambda _: ["mujoco>=3.17,<4", "torch>=2.11", "rich>=13", "x; extra == 'dev'"])
+    monkeypatch.setattr(
+        doctor, "requires", lambda _: ["mujoco>=3.17,<4", "torch>=2.11", "rich>=13", "x; extra == 'dev'"]
+    )
     monkeypatch.setattr(doctor, "version", version)
     assert lines(doctor._packages) == [
         ("fail", "mujoco 4.0.0 is not known to work here: pip install 'mujoco<4,>=3.17'"),
@@ -50,7 +52,10 @@ def test_a_place_that_cannot_be_written_fails(here: Path, monkeypatch: pytest.Mo
 
     assert lines(doctor._place)[0][0] == "ok"
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
-    assert lines(doctor._place)[0] == ("fail", f"{here} cannot be written (Permission denied): use --out or another directory")
+    assert lines(doctor._place)[0] == (
+        "fail",
+        f"{here} cannot be written (Permission denied): use --out or another directory",
+    )
 
 
 @pytest.mark.parametrize(

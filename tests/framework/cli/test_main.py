@@ -22,7 +22,9 @@ def in_a_fresh_process(code: str, cwd: Path, **environment: str) -> subprocess.C
     )
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list"], ["list", "posterior"], ["list", "recipe"], ["copy", "nothing"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["list"], ["list", "posterior"], ["list", "recipe"], ["copy", "nothing"]]
+)
 def test_the_quick_commands_import_nothing_heavy(tmp_path: Path, words: list[str]) -> None:
     done = in_a_fresh_process(
         f"import sys; from bfmkit.cli import main; main({words!r}); print([m for m in {HEAVY!r} if m in sys.modules])",
@@ -69,7 +71,8 @@ def test_the_console_script_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["run"], ["rnu", "x"], ["run", "x", "--ot", "y"], ["list", "gate", "schedule"], ["run", "x", "--threads", "many"]]
+    "words",
+    [["run"], ["rnu", "x"], ["run", "x", "--ot", "y"], ["list", "gate", "schedule"], ["run", "x", "--threads", "many"]],
 )
 def test_a_command_line_that_makes_no_sense_is_refused(bfmkit, here: Path, words: list[str]) -> None:
     outcome = bfmkit(*words)
@@ -86,13 +89,15 @@ def test_without_a_command_there_is_help(bfmkit) -> None:
 
 def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
     done = subprocess.run(
-        f'"{sys.executable}" -c "from bfmkit.cli import main; import sys; sys.exit(main([\'list\']))" | true; exit ${{PIPESTATUS[0]}}',
-        shell=True, executable="/bin/bash", cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        f'"{sys.executable}" -c "from bfmkit.cli import main; main([\'list\'])" | true',
+        shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
 
 
-def test_main_takes_the_words_of_the_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_takes_the_words_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.argv", ["bfmkit", "list", "gate"])
     assert main() == 0
     assert "always" in capsys.readouterr().out

@@ -77,7 +77,10 @@ def test_in_our_own_checkout_it_goes_among_our_own(bfmkit, here: Path, no_projec
     (here / "framework" / "registry.py").write_text("")
     (here / "components").mkdir()
     assert bfmkit("new", "gate", "mine").code == 0
-    assert "from bfmkit.components.gates.mine import MineGate" in (here / "tests/components/gates/test_mine.py").read_text()
+    assert (
+        "from bfmkit.components.gates.mine import MineGate"
+        in (here / "tests/components/gates/test_mine.py").read_text()
+    )
     assert (here / "components" / "gates" / "mine.py").exists()
     assert not (here / "pyproject.toml").exists()
 

@@ -60,7 +60,9 @@ def test_a_bad_end_is_a_line_and_a_code(bfmkit, here: Path, ends: str, code: int
     assert "Traceback" in shown.err
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_does(bfmkit, here: Path, toys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_says_how_to_go_on_and_does(
+    bfmkit, here: Path, toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = toys.Job.run
 
     def interrupted(job, out: Path, device) -> dict:
@@ -83,7 +85,10 @@ def test_another_recipe_does_not_go_on_with_a_run(bfmkit, here: Path) -> None:
     before = (here / "run" / "provenance.json").read_text()
     outcome = bfmkit("run", "mine", "seed=4", "--out", "run")
     assert outcome.code == 2
-    assert outcome.err == "run: holds the run of another recipe; seed was not said there and is 4 here; choose another --out\n"
+    assert (
+        outcome.err
+        == "run: holds the run of another recipe; seed was not said there and is 4 here; choose another --out\n"
+    )
     assert (here / "run" / "provenance.json").read_text() == before
 
 
@@ -126,7 +131,7 @@ def test_what_is_refused_is_refused_before_anything_is_written(
 def test_a_missing_file_is_refused(bfmkit, here: Path) -> None:
     outcome = bfmkit("run", "nowhere/mine.yaml")
     assert outcome.code == 2
-    assert outcome.err.startswith('nowhere/mine.yaml: there is no such file')
+    assert outcome.err.startswith("nowhere/mine.yaml: there is no such file")
 
 
 def test_several_problems_are_several_lines(bfmkit, here: Path) -> None:

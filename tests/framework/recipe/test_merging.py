@@ -45,6 +45,9 @@ def test_it_remembers_who_said_what() -> None:
     assert result.source_of(("b",)) == "command line"
     assert result.source_of(("a", "missing")) == "layer 0"
     assert result.source_of(("missing",)) == "layer 1"
+    assert result.last_word_on(("a",)) == "layer 1"
+    assert result.last_word_on(("a", "one")) == "layer 0"
+    assert result.last_word_on(()) == "command line"
     result.lay({"a": {"type": "z"}}, "layer 2")
     assert result.source_of(("a", "one")) == "layer 2"
 

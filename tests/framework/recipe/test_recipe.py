@@ -173,9 +173,23 @@ def test_problems_name_the_file_that_is_to_blame(toys, here: Path) -> None:
     assert [line.split(":")[:2] for line in problems("mine")][-1] == ["mine.yaml", " gate"]
 
 
+def test_a_constructor_s_refusal_goes_to_whoever_spoke_last(toys, here: Path) -> None:
+    write(
+        here,
+        base="type: toy\ngate: {type: toy}\n",
+        mine="extends: base\ngate: {threshold: -1}\n",
+        other="extends: base\n",
+    )
+    assert problems("mine") == ["mine.yaml: gate: threshold must be positive, got -1.0"]
+    assert problems("mine", "gate.threshold=-2") == ["command line: gate: threshold must be positive, got -2.0"]
+    assert problems("other", "gate.threshold=0") == ["command line: gate: threshold must be positive, got 0.0"]
+
+
 def test_a_circle_of_recipes_is_refused(toys, here: Path) -> None:
     write(here, a="extends: b", b="extends: c", c="extends: a")
-    assert problems("a") == ["c.yaml: extends: a recipe cannot inherit from itself (a.yaml -> b.yaml -> c.yaml -> a.yaml)"]
+    assert problems("a") == [
+        "c.yaml: extends: a recipe cannot inherit from itself (a.yaml -> b.yaml -> c.yaml -> a.yaml)"
+    ]
 
 
 def test_what_cannot_be_read_is_refused(toys, here: Path) -> None:
@@ -207,8 +221,8 @@ def test_overrides_are_checked_against_the_constructor(toys, here: Path) -> None
         "name=[": "command line: name: not YAML",
         "name=!!python/name:os.system": "command line: name: the tag",
         "name=${oc.env:HOME}": "command line: name: ",
-        "schema_version=2": 'command line: schema_version: belongs to the file',
-        "extends=other": 'command line: extends: belongs to the file',
+        "schema_version=2": "command line: schema_version: belongs to the file",
+        "extends=other": "command line: extends: belongs to the file",
     }.items():
         found = problems("mine", override)
         assert len(found) == 1, found
