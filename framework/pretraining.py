@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,7 @@ class Pretraining(lightning.LightningModule):
         self.objective = objective
         self.average = frozen_copy(objective.bfm) if averaging is not None else None
         self.register_buffer("update", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("seconds", torch.zeros((), dtype=torch.float64))
         self.latest: dict[str, float] = {}
         self._updates, self._rate, self._scale, self._decay = updates, learning_rate, learning_rate_scale, decay
         self._averaging, self._folder = averaging, folder
@@ -76,11 +78,12 @@ class Pretraining(lightning.LightningModule):
         return torch.optim.Adam(groups, fused=True)
 
     def training_step(self, batch: TensorDictBase, batch_index: int) -> None:
-        """One update.
+        """One update; ``seconds`` counts the time spent in updates, over all sessions.
 
         Raises:
             JobFailed: if the loss is not finite; the batch is saved first.
         """
+        begun = time.monotonic()
         number = int(self.update)
         optimizer = self.optimizers()
         for group in optimizer.param_groups:
@@ -98,6 +101,7 @@ class Pretraining(lightning.LightningModule):
             rate = max(1 - self._averaging, 1 / (number + 1))
             move_towards(self.average, self.objective.bfm, rate)
         self.update += 1
+        self.seconds += time.monotonic() - begun
         if number % LOG_EVERY == 0:
             self.latest = {name: value.item() for name, value in losses.items()}
             self.log_dict(self.latest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from lightning.pytorch import Trainer
 
 from bfmkit.pretraining import LOG_EVERY, Pretraining
 from bfmkit.progress import Progress
-from bfmkit.run_directory import append_metrics
+from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically
 
 
 class UpdateBar(lightning.Callback):
@@ -23,8 +24,13 @@ class UpdateBar(lightning.Callback):
         self._out, self._updates = out, updates
 
     def on_train_start(self, trainer: Trainer, module: Pretraining) -> None:
-        """Open the bar where the training stands."""
-        self._bar = Progress("pretrain", self._updates, unit="updates", done=int(module.update))
+        """Open the bar where the training stands; rows that an earlier run wrote beyond that are written again."""
+        number = int(module.update)
+        rows = list(read_metrics(self._out))
+        kept = [row for row in rows if row["update"] < number or number >= self._updates]
+        if len(kept) < len(rows):
+            write_atomically(self._out / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+        self._bar = Progress("pretrain", self._updates, unit="updates", done=number)
         self._bar.__enter__()
 
     def on_train_batch_end(self, trainer: Trainer, module: Pretraining, *_: Any) -> None:
@@ -64,7 +70,7 @@ class TrainingState(lightning.Callback):
 
 
 class PeriodicEvaluation(lightning.Callback):
-    """Calls ``evaluate(update)`` every so many updates and at the end."""
+    """Calls ``evaluate(update)`` every so many updates; the job itself evaluates at the end."""
 
     def __init__(self, every: int, evaluate: Callable[[int], None]) -> None:
         self._every, self._evaluate = every, evaluate
@@ -72,5 +78,5 @@ class PeriodicEvaluation(lightning.Callback):
     def on_train_batch_end(self, trainer: Trainer, module: Pretraining, *_: Any) -> None:
         """Evaluate when it is time."""
         number = int(module.update)
-        if number % self._every == 0:
+        if number % self._every == 0 and number < trainer.max_steps:
             self._evaluate(number)

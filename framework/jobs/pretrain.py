@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from bfmkit.noise import generator
 from bfmkit.pretraining import Pretraining
 from bfmkit.pretraining_callbacks import PeriodicEvaluation, TrainingState, UpdateBar
 from bfmkit.registry import register
-from bfmkit.run_directory import append_metrics
+from bfmkit.run_directory import append_metrics, read_metrics
 from bfmkit.sampling import TransitionBatches
 
 SCALE_SAMPLE = 100_000
@@ -118,18 +117,16 @@ class PretrainJob(Job):
             enable_model_summary=False,
         )
         batches = TransitionBatches(transitions, self.batch_size, self.seed, lambda: int(module.update))
-        begun = time.monotonic()
         trainer.fit(
             module,
             DataLoader(batches, batch_size=None, collate_fn=_as_it_is),
             ckpt_path=state if state.exists() else None,
             weights_only=True,
         )
-        seconds = time.monotonic() - begun
         tasks = evaluate(self.updates)
         model = module.model.cpu()
         node = self.objective.to_dict()["bfm"]
-        summary = {"updates": self.updates, "transitions": len(self.dataset), "seconds": seconds, "tasks": tasks}
+        summary = {"updates": self.updates, "transitions": len(self.dataset), "seconds": module.seconds.item(), "tasks": tasks}
         save_model(out / "model", model, node, labelled, write_card(self.dataset.spec, out, summary))
         return summary
 
@@ -145,7 +142,7 @@ class PretrainJob(Job):
             return {}
         tasks = self.dataset.spec.tasks
         returns = oracle_returns(model, self.evaluation, labelled, tasks, range(self.evaluation_episodes))
-        row = {
+        rows = {
             task: {
                 "oracle_return": float(each.mean()),
                 "standard_deviation": float(each.std(correction=0)),
@@ -153,8 +150,10 @@ class PretrainJob(Job):
             }
             for task, each in returns.items()
         }
-        append_metrics(out, {"update": update, "oracle_return": {task: row[task]["oracle_return"] for task in tasks}})
-        return row
+        if not any(row["update"] == update and "oracle_return" in row for row in read_metrics(out)):
+            means = {task: row["oracle_return"] for task, row in rows.items()}
+            append_metrics(out, {"update": update, "oracle_return": means})
+        return rows
 
 
 def _as_it_is(batch: TensorDictBase) -> TensorDictBase:

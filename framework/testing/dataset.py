@@ -1,0 +1,55 @@
+"""What every dataset must do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import pytest
+import torch
+
+from bfmkit.interfaces import Dataset
+
+
+class DatasetContract(ABC):
+    """Inherit from it in a test class and say how to open a small dataset."""
+
+    @abstractmethod
+    def make(self) -> Dataset:
+        """The dataset under test, of at least ten transitions."""
+
+    def test_reads_by_index_in_the_order_asked_for(self) -> None:
+        dataset = self.make()
+        last = len(dataset) - 1
+        indices = torch.tensor([last, 0, 3, 3, last // 2])
+        together = dataset.read(indices)
+        assert together.batch_size == (5,)
+        for row, index in enumerate(indices):
+            alone = dataset.read(index.reshape(1))[0]
+            assert (together[row] == alone).all()
+
+    def test_has_all_keys_in_their_shapes(self) -> None:
+        dataset, spec = self.make(), self.make().spec
+        rows = dataset.read(torch.arange(4))
+        assert rows["observation"].shape == rows["next", "observation"].shape == (4, spec.observation_size)
+        assert rows["action"].shape == (4, spec.action_size)
+        assert rows["next", "physics"].shape == (4, spec.physics_size)
+        assert rows["next", "physics"].dtype == torch.float64
+        for name in ("terminated", "truncated"):
+            assert rows["next", name].shape == (4,)
+            assert rows["next", name].dtype == torch.bool
+
+    def test_refuses_an_index_outside(self) -> None:
+        dataset = self.make()
+        for index in (-1, len(dataset)):
+            with pytest.raises(IndexError):
+                dataset.read(torch.tensor([index]))
+
+    def test_to_device_gives_the_same_transitions(self) -> None:
+        dataset = self.make()
+        keys = ["action", ("next", "observation")]
+        everything = dataset.to_device("cpu", keys)
+        assert everything.batch_size == (len(dataset),)
+        some = torch.tensor([0, len(dataset) - 1])
+        for key in keys:
+            assert torch.equal(everything[key][some], dataset.read(some)[key])
+        assert set(everything.keys(include_nested=True, leaves_only=True)) == set(keys)

@@ -1,0 +1,100 @@
+"""What every objective must do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from tensordict import TensorDict
+
+from bfmkit.interfaces import EnvironmentSpec, Objective
+
+SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a", "b"))
+
+
+class ObjectiveContract(ABC):
+    """Inherit from it in a test class and say how to build the objective, small, for ``SPEC``."""
+
+    @abstractmethod
+    def make(self) -> Objective:
+        """The objective under test; the same weights at every call."""
+
+    def batch(self, rows: int = 32) -> TensorDict:
+        """Transitions of ``SPEC``, some of them terminal."""
+        generator = torch.Generator().manual_seed(1)
+        s, following = torch.randn(2, rows, SPEC.observation_size, generator=generator)
+        action = torch.rand(rows, SPEC.action_size, generator=generator) * 2 - 1
+        terminated = torch.arange(rows) % 7 == 0
+        return TensorDict(
+            {"observation": s, "action": action, "next": {"observation": following, "terminated": terminated}}, [rows]
+        )
+
+    def losses(self, objective: Objective, seed: int = 0) -> TensorDict:
+        """Losses under fixed noise."""
+        torch.manual_seed(seed)
+        return objective(self.batch())
+
+    def test_losses_are_finite_scalars(self) -> None:
+        losses = self.losses(self.make())
+        assert any(name.startswith("loss_") for name in losses.keys())
+        for name, value in losses.items():
+            assert value.shape == (), name
+            assert value.isfinite(), name
+            assert value.requires_grad == name.startswith("loss_"), name
+
+    def test_forward_changes_nothing(self) -> None:
+        objective = self.make()
+        before = {name: value.clone() for name, value in objective.state_dict().items()}
+        batch = self.batch()
+        objective(batch)
+        assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
+        assert torch.equal(batch["observation"], self.batch()["observation"])
+
+    def test_every_trained_parameter_gets_a_gradient_and_no_other(self) -> None:
+        objective = self.make()
+        trained = [parameter for group in objective.parameter_groups().values() for parameter in group]
+        assert len({id(parameter) for parameter in trained}) == len(trained)
+        losses = self.losses(objective)
+        sum(value for name, value in losses.items() if name.startswith("loss_")).backward()
+        assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in trained)
+        rest = {id(parameter) for parameter in objective.parameters()} - {id(parameter) for parameter in trained}
+        assert not any(parameter.grad is not None for parameter in objective.parameters() if id(parameter) in rest)
+
+    def test_a_few_steps_lower_what_they_minimise(self) -> None:
+        objective = self.make()
+        trained = [parameter for group in objective.parameter_groups().values() for parameter in group]
+        optimizer = torch.optim.Adam(trained, lr=1e-3)
+
+        def total(seed: int) -> torch.Tensor:
+            return sum(value for name, value in self.losses(objective, seed).items() if name.startswith("loss_"))
+
+        with torch.no_grad():
+            before = sum(total(seed) for seed in range(20))
+        for seed in range(60):
+            optimizer.zero_grad()
+            total(seed).backward()
+            optimizer.step()
+        with torch.no_grad():
+            after = sum(total(seed) for seed in range(20))
+        assert after < before
+
+    def test_targets_move_only_when_asked(self) -> None:
+        objective = self.make()
+        with torch.no_grad():
+            for group in objective.parameter_groups().values():
+                for parameter in group:
+                    parameter.add_(0.1)
+        before = {name: value.clone() for name, value in objective.state_dict().items()}
+        objective.update_targets()
+        moved = [name for name, value in objective.state_dict().items() if not torch.equal(value, before[name])]
+        assert moved, "update_targets moved nothing"
+        assert not any(name.startswith("bfm.") for name in moved)
+
+    def test_finish_makes_the_model_usable(self) -> None:
+        objective = self.make()
+        batch = self.batch(256)
+        objective.prepare(batch["observation"])
+        objective.finish(objective.bfm, batch)
+        features = objective.bfm.features(batch["observation"], batch["action"], batch["next", "observation"])
+        assert features.isfinite().all()
+        assert features.std() > 0

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bfmkit.components.bfms.forward_backward import ForwardBackward, project
+from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.interfaces import EnvironmentSpec
+from bfmkit.regression import least_squares_weights
+from bfmkit.testing.bfm import BFMContract
+
+SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))
+
+
+class TestForwardBackward(BFMContract):
+    def make(self) -> ForwardBackward:
+        torch.manual_seed(0)
+        return ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=6)
+
+    def test_least_squares_weights_are_the_papers_expectation(self) -> None:
+        bfm, observations = self.make(), torch.randn(500, 5)
+        bfm.fit_second_moment(observations)
+        rewards = torch.rand(500, 1)
+        with torch.no_grad():
+            features = bfm.features(observations, observations, observations)
+            expectation = (bfm.backward_map(bfm.scaled(observations)) * rewards).mean(0).double()
+        torch.testing.assert_close(least_squares_weights(features, rewards)[0], expectation, rtol=1e-3, atol=1e-4)
+
+    def test_observations_are_seen_standardised(self) -> None:
+        bfm = self.make()
+        observations = 7 + 3 * torch.randn(4000, 5)
+        observations[:, 2] = 1.5
+        bfm.fit_observation_scale(observations)
+        scaled = bfm.scaled(observations)
+        torch.testing.assert_close(scaled.mean(0), torch.zeros(5), atol=1e-4, rtol=0)
+        torch.testing.assert_close(scaled.std(0)[[0, 1, 3, 4]], torch.ones(4))
+        assert scaled[:, 2].abs().max() < 1e-3, "a constant entry must not blow up"
+
+    def test_refuses_numbers_that_make_no_sense(self) -> None:
+        for wrong in ({"dim": 0}, {"discount": 1.0}):
+            with pytest.raises(ValueError, match=next(iter(wrong))):
+                ForwardBackward(SPEC, SimpleNetworks(16, 16), **wrong)
+
+
+def test_projection_keeps_the_direction_and_sets_the_length() -> None:
+    x = torch.tensor([[3.0, 4.0], [3e-30, 4e-30], [0.0, 0.0]], dtype=torch.float64)
+    expected = 2**0.5 * torch.tensor([[0.6, 0.8], [0.6, 0.8], [0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(project(x), expected)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bfmkit.components.networks.simple import JoinedLinear, SimpleNetworks
+from bfmkit.testing.networks import NetworksContract
+
+
+class TestSimpleNetworks(NetworksContract):
+    def make(self) -> SimpleNetworks:
+        return SimpleNetworks(width=16, encoder_width=12, members=2)
+
+    def test_has_the_papers_number_of_parameters(self) -> None:
+        # Walker, d = 50: critic 2.25 million a member, actor 2.20, encoder 0.084, not counting biases.
+        family = SimpleNetworks(width=1024, encoder_width=256, members=1)
+        modules = (family.critic(24, 6, 50), family.actor(24, 6, 50), family.encoder(24, 50))
+        counts = [sum(p.numel() for p in module.parameters() if p.ndim == 2) / 1e6 for module in modules]
+        assert counts == pytest.approx([2.25, 2.20, 0.084], rel=0.01)
+
+    def test_refuses_sizes_that_make_no_sense(self) -> None:
+        with pytest.raises(ValueError, match="even"):
+            SimpleNetworks(width=5)
+        with pytest.raises(ValueError, match="members"):
+            SimpleNetworks(members=0)
+
+
+def test_a_joined_layer_is_a_layer_on_the_concatenation() -> None:
+    torch.manual_seed(0)
+    layer = JoinedLinear((3, 2), 4).double()
+    x, y = torch.randn(5, 1, 3).double(), torch.randn(5, 6, 2).double()
+    joined = torch.cat([x.expand(5, 6, 3), y], -1)
+    torch.testing.assert_close(layer(x, y), joined @ layer.weight.T + layer.bias)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bfmkit.components.bfms.forward_backward import ForwardBackward
+from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.objectives.forward_backward import (
+    ForwardBackwardObjective,
+    factored_measure_loss,
+    measure_loss,
+    orthonormality_loss,
+    pessimistic,
+    target_measure,
+)
+from bfmkit.testing.models import LinearBFM
+from bfmkit.testing.objective import SPEC, ObjectiveContract
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "fb_loss.npz"
+
+
+class TestForwardBackwardObjective(ObjectiveContract):
+    def make(self, measure_pessimism: float = 0.0) -> ForwardBackwardObjective:
+        torch.manual_seed(3)
+        bfm = ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=4)
+        return ForwardBackwardObjective(bfm, measure_pessimism=measure_pessimism)
+
+    def test_the_actors_loss_leaves_the_critic_alone(self) -> None:
+        objective = self.make()
+        self.losses(objective)["loss_actor"].backward()
+        groups = objective.parameter_groups()
+        assert all(parameter.grad is None for parameter in [*groups["forward"], *groups["backward"]])
+        assert all(parameter.grad.abs().sum() > 0 for parameter in groups["actor"])
+
+    def test_nothing_follows_a_terminal_state(self) -> None:
+        objective, batch = self.make(), self.batch()
+        losses = []
+        for change in (0.0, 1.0):
+            batch["next", "terminated"][:] = True
+            with torch.no_grad():
+                for parameter in objective._target_forward.parameters():
+                    parameter.add_(change)
+            torch.manual_seed(0)
+            losses.append(objective(batch)["loss_measure"].item())
+        assert losses[0] == losses[1]
+
+    def test_refuses_a_model_without_the_networks(self) -> None:
+        with pytest.raises(TypeError, match="LinearBFM"):
+            ForwardBackwardObjective(LinearBFM())
+
+    def test_pessimism_about_the_measure_is_an_option(self) -> None:
+        losses = self.losses(self.make(measure_pessimism=0.5))
+        assert losses["loss_measure"].isfinite()
+        assert losses["loss_measure"] != self.losses(self.make())["loss_measure"]
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Tensor]:
+    with np.load(GOLDEN) as file:
+        return {name: torch.from_numpy(np.asarray(file[name])) for name in file.files}
+
+
+def assert_golden(value: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(value, expected, rtol=0, atol=1e-8 * expected.abs().max().item())
+
+
+def test_reproduces_the_reference_numbers(golden: dict[str, Tensor]) -> None:
+    target = target_measure(golden["target_forward"], golden["target_backward"])
+    assert_golden(target, golden["target_measure"])
+    off_diagonal, diagonal = measure_loss(golden["forward"], golden["backward"], golden["discount"] * target)
+    assert_golden(off_diagonal, golden["fb_loss_offdiag"])
+    assert_golden(diagonal, golden["fb_loss_diag"])
+    off_diagonal, diagonal = orthonormality_loss(golden["backward"])
+    assert_golden(off_diagonal, golden["orthonormality_offdiag"])
+    assert_golden(diagonal, golden["orthonormality_diag"])
+    values = torch.einsum("end,nd->en", golden["forward"], golden["task"])
+    assert_golden(pessimistic(values, float(golden["q_pessimism"])), golden["q_value"])
+
+
+def test_the_factored_loss_has_the_same_value_and_gradients(golden: dict[str, Tensor]) -> None:
+    target_forward = golden["discount"] * golden["target_forward"].mean(0)
+    results = []
+    for factored in (False, True):
+        forward = golden["forward"].clone().requires_grad_()
+        backward = golden["backward"].clone().requires_grad_()
+        if factored:
+            parts = factored_measure_loss(forward, backward, target_forward, golden["target_backward"])
+        else:
+            parts = measure_loss(forward, backward, target_forward @ golden["target_backward"].mT)
+        results.append((*(part.detach() for part in parts), *torch.autograd.grad(sum(parts), (forward, backward))))
+    for plain, quick in zip(*results, strict=True):
+        assert_golden(quick, plain)
+
+
+def test_half_a_pessimism_of_two_is_the_minimum() -> None:
+    values = torch.randn(2, 9, dtype=torch.float64)
+    torch.testing.assert_close(pessimistic(values, 0.5), values.min(0).values)
+    three = torch.tensor([[0.0], [1.0], [5.0]])
+    # Pairs differ by 1, 5 and 4: mean 10/3; the mean value is 2.
+    torch.testing.assert_close(pessimistic(three, 1.0), torch.tensor([2 - 10 / 3]))
