@@ -90,7 +90,8 @@ class TaskInferenceAgent(BatchedAgent):
             observed = observed & runs
         belief = self.belief
         if self.gate is not None:
-            observed = observed & self.gate.open(self.posterior, belief, features, self.state.get("labels")).cpu()
+            labels = self.state.get("labels").to(self.device)
+            observed = observed & self.gate.open(self.posterior, belief, features, labels).cpu()
         if self._counts_information:
             gain = self.posterior.information_gain(belief, features).cpu()
             self.state.get("information").add_(torch.where(observed, gain, 0.0))

@@ -243,6 +243,7 @@ class _Outputs:
         finite = [value for _, _, value in returns if np.isfinite(value)]
         if finite:
             self._last = {"last_return": float(np.mean(finite))}
+            self.bar.advance(0, **self._last)
 
 
 class _Watch:

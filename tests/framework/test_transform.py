@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from tensordict import TensorDict
@@ -8,10 +10,17 @@ from torchrl.envs.utils import check_env_specs
 
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.components.bfms.forward_backward import ForwardBackward
+from bfmkit.components.bfms.tabular import TabularBFM
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.components.environments.tabular import TabularEnvironment
+from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.interfaces import BFM, Environment
 from bfmkit.loop import run_episode
+from bfmkit.mdp_layout import MDPLayout
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.transform import TaskInferenceTransform
 
@@ -38,6 +47,39 @@ def test_learns_in_a_rollout_what_the_online_loop_learns() -> None:
         torch.testing.assert_close(rollout["z"], torch.stack(latents, 1), rtol=0, atol=0)
     assert (inside.state == outside.state).all()
     assert inside.state["labels"].tolist() == [60, 60]
+
+
+LAYOUT = MDPLayout("random", size=5, actions=3, branching=2, dim=3, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("environment", "bfm", "steps"),
+    [
+        (lambda: TabularEnvironment(LAYOUT, "random_0+random_1", episode_steps=15), lambda: TabularBFM(LAYOUT), 15),
+        (lambda: DMControlEnvironment("walker", "run+stand", episode_steps=25), lambda: walker_bfm(), 25),
+    ],
+    ids=["tabular", "walker"],
+)
+def test_so_it_does_in_every_world(environment: Callable[[], Environment], bfm: Callable[[], BFM], steps: int) -> None:
+    agents, worlds, model = [], [environment(), environment()], bfm()
+    for world in worlds:
+        agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates(count=4)))
+        agent.start(model, SEEDS)
+        world.seed_rows(SEEDS)
+        agents.append(agent)
+    wrapped = TransformedEnv(worlds[1], TaskInferenceTransform(agents[1]))
+    for _ in range(2):
+        run_episode(agents[0], worlds[0])
+        wrapped.rollout(steps, model)
+    assert (agents[0].state == agents[1].state).all()
+    assert agents[1].state["labels"].tolist() == [2 * steps, 2 * steps]
+    assert agents[1].belief["mean"].abs().sum() > 0
+
+
+def walker_bfm() -> BFM:
+    torch.manual_seed(0)
+    spec = DMControlEnvironment("walker", "run").spec
+    return ForwardBackward(spec, SimpleNetworks(width=16, encoder_width=16), dim=6).requires_grad_(False)
 
 
 def test_passes_torchrls_own_check() -> None:
