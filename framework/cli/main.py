@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Without a screen, dm_control's import warns about GLFW unless it is told that nothing will be drawn.
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("MUJOCO_GL", "disabled")
+    # TorchRL reports every buffer it allocates, in every process.
+    os.environ.setdefault("RL_LOGGING_LEVEL", "WARNING")
     parser = build_parser()
     try:
         arguments = _parse(parser, sys.argv[1:] if argv is None else argv)
