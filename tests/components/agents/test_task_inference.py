@@ -15,6 +15,7 @@ from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.interfaces import Acquisition, Gate, Posterior, Progress, RunStopped, Schedule, Situation
 from bfmkit.loop import run_episode
+from bfmkit.noise import normal_noise
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
@@ -127,6 +128,28 @@ def test_runs_that_are_not_due_draw_no_noise() -> None:
     agent.begin_episode(torch.tensor([False, True, False]))
     agent.act(observation)
     assert drawn == [3, 1]
+    # What the one draws is its own noise: the mean is zero, so the choice is the noise's direction.
+    noise = normal_noise([1], "acquisition", [1], (4,))
+    torch.testing.assert_close(agent.state["weights"][1:2], torch.nn.functional.normalize(noise, dim=-1))
+
+
+def test_one_choice_a_step_is_enough_whatever_the_schedule_says() -> None:
+    class Eager(Schedule):
+        def due(self, progress: Progress) -> Tensor:
+            return torch.ones_like(progress.step, dtype=torch.bool)
+
+    seen = []
+
+    class Watching(GreedyAcquisition):
+        def propose(self, situation: Situation) -> Tensor:
+            seen.append(situation)
+            return super().propose(situation)
+
+    agent = TaskInferenceAgent(RidgePosterior(), Watching(), Eager())
+    agent.start(LinearBFM(), [0])
+    for _ in range(3):
+        agent.act(torch.zeros(4))
+    assert len(seen) == 1
 
 
 def test_features_of_the_wrong_width_stop_the_runs_with_an_untouched_belief() -> None:

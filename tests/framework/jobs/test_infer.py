@@ -82,7 +82,7 @@ def test_several_seeds_come_with_an_interval(tmp_path: Path) -> None:
 
 
 class Interrupted(BallEnvironment):
-    """Fails once, after a number of steps counted over all copies."""
+    """Fails once, after a number of steps counted over all copies; where an episode starts from tells in its return."""
 
     left = 10**9
 
@@ -93,7 +93,13 @@ class Interrupted(BallEnvironment):
         Interrupted.left -= 1
         if Interrupted.left == 0:
             raise KeyboardInterrupt
-        return super().advance(action)
+        outcome = super().advance(action)
+        return outcome._replace(reward=outcome.reward + 0.01 * self.start)
+
+    def begin(self) -> tuple[torch.Tensor, torch.Tensor]:
+        observation, physics = super().begin()
+        self.start = observation[:, 0]
+        return observation, physics
 
 
 # 5 runs in batches of 2: oracle and agent in turn, 80 steps each.
@@ -101,7 +107,8 @@ class Interrupted(BallEnvironment):
 def test_an_interrupted_job_goes_on_to_the_same_numbers(tmp_path: Path, after: int) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "torn").mkdir()
-    expected = job(seeds=5, batch_size=2).run(tmp_path / "whole", CPU)
+    Interrupted.left = 10**9
+    expected = job(Interrupted(), seeds=5, batch_size=2).run(tmp_path / "whole", CPU)
     Interrupted.left = after
     with pytest.raises(KeyboardInterrupt):
         job(Interrupted(), seeds=5, batch_size=2).run(tmp_path / "torn", CPU)
