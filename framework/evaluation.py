@@ -4,33 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.interfaces import BFM, Environment
-from bfmkit.regression import least_squares_weights, relabelled_rewards
+from bfmkit.interfaces import BFM, Agent, Environment
+from bfmkit.labels import label
+from bfmkit.loop import run_episode
+from bfmkit.registry import lookup
 
 
-@torch.inference_mode()
 def oracle_returns(
     bfm: BFM,
     environment: Environment,
-    inference_set: TensorDictBase,  # batch (n,)
+    transitions: TensorDictBase,  # batch (n,), for the oracle to label
     tasks: Sequence[str],
     seeds: Sequence[int],
 ) -> dict[str, Tensor]:  # task -> (len(seeds),)
-    """Returns of one episode for every task and seed, with weights fitted to the relabelled inference set."""
-    keys = ("observation", "action", ("next", "observation"))
-    features = bfm.features(*(inference_set.get(key) for key in keys))
-    weights = least_squares_weights(features, relabelled_rewards(environment, inference_set, tasks))
-    z = bfm.policy_latent(weights).repeat_interleave(len(seeds), dim=0).float()
-    rows = environment.with_rows([task for task in tasks for _ in seeds])
-    rows.seed_rows(list(seeds) * len(tasks))
-    observation, _ = rows.begin()
-    total = torch.zeros(len(z))
-    for _ in range(rows.spec.episode_steps):
-        outcome = rows.advance(bfm.act(observation, z))
-        total += outcome.reward
-        observation = outcome.observation
-    return dict(zip(tasks, total.split(len(seeds)), strict=True))
+    """The oracle's returns: one episode for every task and seed, all of them at once."""
+    rows = [task for task in tasks for _ in seeds]
+    agent = lookup(Agent, "oracle")()
+    agent.start(bfm, list(seeds) * len(tasks), label(transitions, environment, rows))
+    bodies = environment.with_rows(rows)
+    bodies.seed_rows(list(seeds) * len(tasks))
+    returns = run_episode(agent, bodies).returns
+    return dict(zip(tasks, returns.split(len(seeds)), strict=True))

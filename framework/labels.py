@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
 from bfmkit.interfaces import BFM, Environment
 from bfmkit.noise import generator
-from bfmkit.regression import relabelled_rewards
 
 
 def labelled_transitions(
@@ -31,7 +30,17 @@ def labelled_transitions(
     if len(transitions) > count:
         kept = generator(0, "labelled transitions", 0).permutation(len(transitions))[:count]
         transitions = transitions[torch.from_numpy(kept).sort().values]
+    return label(transitions, environment, tasks)
+
+
+def label(
+    transitions: TensorDictBase,  # batch (n,), with action and ("next", "physics")
+    environment: Environment,
+    tasks: Sequence[str],  # one a run, B of them
+) -> TensorDict:  # batch (n,)
+    """The transitions with ``("next", "reward")`` (n, B), the reward that each run's task gives for them."""
     distinct = list(dict.fromkeys(tasks))
-    rewards = relabelled_rewards(environment, transitions.cpu(), distinct)
+    recorded = transitions.select("action", ("next", "physics")).cpu()
+    rewards = [environment.relabel(recorded["next", "physics"], recorded["action"], task) for task in distinct]
     labelled = transitions.clone(recurse=False)
-    return labelled.set(("next", "reward"), rewards[:, [distinct.index(task) for task in tasks]])
+    return labelled.set(("next", "reward"), torch.stack([rewards[distinct.index(task)] for task in tasks], dim=-1))

@@ -52,8 +52,12 @@ def load_model(folder: Path) -> tuple[BFM, TensorDict]:
     for name in (RECIPE, WEIGHTS, INFERENCE_SET):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} is not a model folder: it has no {name}")
-    recipe = yaml.safe_load((folder / RECIPE).read_text())
-    bfm = build_node(BFM, recipe["bfm"], spec=EnvironmentSpec.from_dict(recipe["spec"]))
+    try:
+        recipe = yaml.safe_load((folder / RECIPE).read_text())
+        node, spec = recipe["bfm"], EnvironmentSpec.from_dict(recipe["spec"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / RECIPE} is damaged: {error}") from error
+    bfm = build_node(BFM, node, spec=spec)
     try:
         bfm.load_state_dict(load_file(folder / WEIGHTS))
         tensors = load_file(folder / INFERENCE_SET)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDictBase
+from torch import Tensor
 
 from bfmkit.interfaces import BFM, JobFailed, Objective
 from bfmkit.weights_average import frozen_copy, move_towards
@@ -34,6 +36,9 @@ class Pretraining(lightning.LightningModule):
     Raises:
         ValueError: if ``learning_rate_scale`` names a group that the objective does not have.
     """
+
+    update: Tensor
+    seconds: Tensor
 
     def __init__(
         self,
@@ -71,10 +76,10 @@ class Pretraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One fused Adam."""
-        groups = [
-            {"params": parameters, "lr": self._rate * self._scale.get(name, 1.0), "full_lr": self._rate * self._scale.get(name, 1.0)}
-            for name, parameters in self.objective.parameter_groups().items()
-        ]  # fmt: skip
+        groups = []
+        for name, parameters in self.objective.parameter_groups().items():
+            rate = self._rate * self._scale.get(name, 1.0)
+            groups.append({"params": parameters, "lr": rate, "full_lr": rate})
         return torch.optim.Adam(groups, fused=True)
 
     def training_step(self, batch: TensorDictBase, batch_index: int) -> None:
@@ -85,7 +90,7 @@ class Pretraining(lightning.LightningModule):
         """
         begun = time.monotonic()
         number = int(self.update)
-        optimizer = self.optimizers()
+        optimizer = cast(LightningOptimizer, self.optimizers())
         for group in optimizer.param_groups:
             group["lr"] = group["full_lr"] * self._rate_factor(number)
         losses = self.objective(batch)
@@ -96,12 +101,12 @@ class Pretraining(lightning.LightningModule):
         self.manual_backward(total)
         optimizer.step()
         self.objective.update_targets()
-        if self.average is not None:
+        if self.average is not None and self._averaging is not None:
             # A shorter memory at first, so that the average is not still at its random start.
             rate = max(1 - self._averaging, 1 / (number + 1))
             move_towards(self.average, self.objective.bfm, rate)
-        self.update += 1
-        self.seconds += time.monotonic() - begun
+        self.update.add_(1)
+        self.seconds.add_(time.monotonic() - begun)
         if number % LOG_EVERY == 0:
             self.latest = {name: value.item() for name, value in losses.items()}
             self.log_dict(self.latest)

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 from lightning.pytorch import Trainer
@@ -23,9 +23,9 @@ class UpdateBar(lightning.Callback):
     def __init__(self, out: Path, updates: int) -> None:
         self._out, self._updates = out, updates
 
-    def on_train_start(self, trainer: Trainer, module: Pretraining) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Open the bar where the training stands; rows that an earlier run wrote beyond that are written again."""
-        number = int(module.update)
+        number = _update(pl_module)
         rows = list(read_metrics(self._out))
         kept = [row for row in rows if row["update"] < number or number >= self._updates]
         if len(kept) < len(rows):
@@ -33,14 +33,14 @@ class UpdateBar(lightning.Callback):
         self._bar = Progress("pretrain", self._updates, unit="updates", done=number)
         self._bar.__enter__()
 
-    def on_train_batch_end(self, trainer: Trainer, module: Pretraining, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """One update more."""
-        number = int(module.update)
+        number = _update(pl_module)
         if number % LOG_EVERY == 1:
-            append_metrics(self._out, {"update": number - 1, **module.latest})
-        self._bar.advance(1, value=module.latest.get("value", float("nan")))
+            append_metrics(self._out, {"update": number - 1, **_pretraining(pl_module).latest})
+        self._bar.advance(1, value=_pretraining(pl_module).latest.get("value", float("nan")))
 
-    def teardown(self, trainer: Trainer, module: Pretraining, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Close the bar, also after an error."""
         if hasattr(self, "_bar"):
             self._bar.__exit__(None, None, None)
@@ -52,19 +52,19 @@ class TrainingState(lightning.Callback):
     def __init__(self, file: Path, minutes: float) -> None:
         self._file, self._seconds, self._last = file, minutes * 60, time.monotonic()
 
-    def on_train_batch_end(self, trainer: Trainer, module: Pretraining, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Save when it is time."""
         if time.monotonic() - self._last >= self._seconds:
             self.save(trainer)
 
-    def on_train_end(self, trainer: Trainer, module: Pretraining) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Save the end."""
         self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
         """Write to a temporary name, then rename."""
         temporary = self._file.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary)
+        trainer.save_checkpoint(temporary, weights_only=False)
         os.replace(temporary, self._file)
         self._last = time.monotonic()
 
@@ -72,11 +72,19 @@ class TrainingState(lightning.Callback):
 class PeriodicEvaluation(lightning.Callback):
     """Calls ``evaluate(update)`` every so many updates; the job itself evaluates at the end."""
 
-    def __init__(self, every: int, evaluate: Callable[[int], None]) -> None:
+    def __init__(self, every: int, evaluate: Callable[[int], Any]) -> None:
         self._every, self._evaluate = every, evaluate
 
-    def on_train_batch_end(self, trainer: Trainer, module: Pretraining, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Evaluate when it is time."""
-        number = int(module.update)
+        number = _update(pl_module)
         if number % self._every == 0 and number < trainer.max_steps:
             self._evaluate(number)
+
+
+def _pretraining(module: lightning.LightningModule) -> Pretraining:
+    return cast(Pretraining, module)
+
+
+def _update(module: lightning.LightningModule) -> int:
+    return int(_pretraining(module).update)

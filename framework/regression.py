@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from bfmkit.second_moment import ridged_inverse, second_moment
@@ -23,9 +22,3 @@ def least_squares_weights(
     inverse = ridged_inverse(second_moment(features), relative_ridge)
     moments = features.double().mT @ rewards.double() / len(features)
     return (inverse @ moments).mT
-
-
-def relabelled_rewards(environment, transitions, tasks) -> Tensor:  # (n, m)
-    """The reward that each task gives for recorded transitions (``action`` and ``("next", "physics")``)."""
-    columns = [environment.relabel(transitions["next", "physics"], transitions["action"], task) for task in tasks]
-    return torch.stack(columns, dim=-1)

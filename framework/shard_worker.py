@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def collect_shard(plan: ShardPlan, messages: Any) -> None:
     """Fill the shard, telling ``messages`` after every block of episodes; errors are told, then raised."""
     # One process a core: more threads would only take each other's time.
     torch.set_num_threads(1)
+    # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
     try:
         _collect(plan, messages)

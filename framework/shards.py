@@ -48,7 +48,7 @@ def claim(folder: Path, spec: EnvironmentSpec) -> None:
     """
     file = folder / SPEC_FILE
     if file.exists():
-        read_spec(folder).require_compatible(spec, f"the dataset {folder}")
+        spec.require_compatible(read_spec(folder), f"the dataset {folder}")
         return
     folder.mkdir(parents=True, exist_ok=True)
     _replace(file, json.dumps(spec.to_dict(), indent=1))
@@ -82,10 +82,16 @@ def read_shard(folder: Path, name: str) -> TensorDictBase:  # batch (n,)
         ValueError: if the shard is damaged; the message names it.
     """
     try:
-        count = json.loads((folder / f"{name}.json").read_text())["transitions"]
-        return TensorDict.load_memmap(folder / name)[:count]
-    except (OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:
+        return TensorDict.load_memmap(folder / name)[: _read_count(folder / f"{name}.json")]
+    except (OSError, RuntimeError) as error:
         raise ValueError(f"shard {folder / name} is damaged: {error}") from error
+
+
+def _read_count(file: Path) -> int:
+    try:
+        return int(json.loads(file.read_text())["transitions"])
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
 
 
 class ShardWriter:
@@ -103,7 +109,7 @@ class ShardWriter:
         self.count = 0
         if self._count_file.exists():
             self._store = TensorDict.load_memmap(folder / name)
-            self.count = json.loads(self._count_file.read_text())["transitions"]
+            self.count = _read_count(self._count_file)
             if len(self._store) < capacity:
                 raise ValueError(
                     f"shard {folder / name} has room for {len(self._store)} transitions, {capacity} are wanted; "

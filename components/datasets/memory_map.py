@@ -25,13 +25,12 @@ class MemoryMapDataset(Dataset):
     """
 
     def __init__(self, path: Path) -> None:
-        folder = path / "dataset" if (path / "dataset").is_dir() else path
-        self.spec = read_spec(folder)
-        self.folder = folder
-        self._shards = [read_shard(folder, name) for name in shard_names(folder)]
+        root = path / "dataset" if (path / "dataset").is_dir() else path
+        self.spec = read_spec(root)
+        self._shards = [read_shard(root, name) for name in shard_names(root)]
         self._starts = torch.tensor([0, *(len(shard) for shard in self._shards)]).cumsum(0)
         if len(self) == 0:
-            raise ValueError(f"the dataset {folder} holds no transitions yet")
+            raise ValueError(f"the dataset {root} holds no transitions yet")
 
     def __len__(self) -> int:
         """The number of transitions in all shards."""

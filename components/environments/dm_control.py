@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from dm_control.rl.control import PhysicsError
 from torch import Tensor
 
 from bfmkit.components.environments.domains import make_domain
@@ -85,25 +86,34 @@ class DMControlEnvironment(Environment):
                 self._domain.initialize(physics, np.random.RandomState(words))
         clock.episode += 1
         clock.step = 0
+        clock.diverged.clear()
         return self._observations(), self._states()
 
     def advance(self, action: Tensor) -> Advance:  # action (B, a)
-        """Step every row.
+        """Step every row. A simulation that diverges reads NaN until the next :meth:`begin`; the others go on.
 
         Raises:
             ValueError: if the action's shape is not (B, a), or an entry is not finite.
         """
         controls = self._controls(action, len(self._physics))
-        for physics, control in zip(self._physics, controls, strict=True):
+        clock, rows = self._clock, len(self._physics)
+        for row, (physics, control) in enumerate(zip(self._physics, controls, strict=True)):
             physics.set_control(control)
-            physics.step(self._substeps)
-        self._clock.step += 1
-        rows = len(self._physics)
+            try:
+                physics.step(self._substeps)
+            except PhysicsError:
+                clock.diverged.add(row)
+        clock.step += 1
+        observation, reward = self._observations(), self._reward()
+        if clock.diverged:
+            # A simulation that diverges must not end the others: its row reads NaN, and agents stop that run.
+            gone = list(clock.diverged)
+            observation[gone], reward[gone] = torch.nan, torch.nan
         return Advance(
-            observation=self._observations(),
-            reward=self._reward(),
+            observation=observation,
+            reward=reward,
             terminated=torch.zeros(rows, dtype=torch.bool),
-            truncated=torch.full((rows,), self._clock.step >= self.spec.episode_steps),
+            truncated=torch.full((rows,), clock.step >= self.spec.episode_steps),
             physics=self._states(),
         )
 
@@ -171,3 +181,4 @@ class _Clock:
     seeds: list[int]
     episode: int = 0  # the next to begin
     step: int = 0
+    diverged: set[int] = field(default_factory=set)

@@ -16,8 +16,6 @@ from bfmkit.interfaces import Advance, EnvironmentSpec, Explorer
 from bfmkit.registry import register
 from bfmkit.weights_average import frozen_copy, move_towards
 
-OBSERVATION_CLIP = 5.0
-
 
 @register(Explorer, "random_network_distillation")
 class RandomNetworkDistillation(Explorer):
@@ -45,6 +43,13 @@ class RandomNetworkDistillation(Explorer):
         effort: price of large actions, in deviations of the novelty.
         warmup: transitions of uniformly random actions at the start.
         capacity: transitions kept for updates.
+        observation_clip: largest standardised observation. Bounds what a simulation's rare kicks do; it must be
+            larger than the whole space where exploration starts in a small part of it.
+        frequency: factor on the inputs of f and g. With few observations f agrees with g everywhere at once unless g
+            varies faster than the standardised observations do.
+
+    Raises:
+        ValueError: if a size, a rate or ``updates`` is not positive, or ``discount`` lies outside (0, 1).
 
     Reference:
         Burda et al., Exploration by random network distillation, 2018; for control, Laskin et al., URLB, 2021.
@@ -65,27 +70,45 @@ class RandomNetworkDistillation(Explorer):
         effort: float = 0.3,
         warmup: int = 4000,
         capacity: int = 1_000_000,
+        observation_clip: float = 5.0,
+        frequency: float = 1.0,
     ) -> None:
+        positive = {"width": width, "rank": rank, "batch_size": batch_size, "updates": updates, "capacity": capacity,
+                    "learning_rate": learning_rate, "distillation_rate": distillation_rate,
+                    "observation_clip": observation_clip, "frequency": frequency}  # fmt: skip
+        for name, value in positive.items():
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if not 0 < discount < 1:
+            raise ValueError(f"discount must lie between 0 and 1, got {discount}")
         o, a = spec.observation_size, spec.action_size
         self._action_size, self._updates, self._discount, self._target_rate = a, updates, discount, target_rate
+        self._clip, self._frequency = observation_clip, frequency
         self._noise, self._effort, self._warmup, self._capacity = noise, effort, warmup, capacity
         normalised = {"norm_class": nn.LayerNorm, "norm_kwargs": {"normalized_shape": width}}
         shape: dict[str, Any] = {"num_cells": [width, width], "activation_class": nn.ReLU}
-        networks = {
-            "actor": MLP(in_features=o, out_features=a, **shape, **normalised),
-            "critic": MLP(in_features=o + a, out_features=1, **shape, **normalised),
-            "imitator": MLP(in_features=o, out_features=rank, **shape),
-            "random": MLP(in_features=o, out_features=rank, **shape).requires_grad_(False),
-            "scale": RunningMeanStd((o,)),
-            "novelty_scale": RunningMeanStd(()),
-        }
-        networks["target"] = frozen_copy(networks["critic"])
-        self._networks = nn.ModuleDict(networks)
-        control = [*networks["actor"].parameters(), *networks["critic"].parameters()]
+        self._actor = MLP(in_features=o, out_features=a, **shape, **normalised)
+        self._critic = MLP(in_features=o + a, out_features=1, **shape, **normalised)
+        self._imitator = MLP(in_features=o, out_features=rank, **shape)
+        self._random = MLP(in_features=o, out_features=rank, **shape).requires_grad_(False)
+        self._target = frozen_copy(self._critic)
+        self._scale, self._novelty_scale = RunningMeanStd((o,)), RunningMeanStd(())
+        self._modules = nn.ModuleDict(
+            {
+                "actor": self._actor,
+                "critic": self._critic,
+                "imitator": self._imitator,
+                "random": self._random,
+                "target": self._target,
+                "scale": self._scale,
+                "novelty_scale": self._novelty_scale,
+            }
+        )
+        control = [*self._actor.parameters(), *self._critic.parameters()]
         self._optimizer = torch.optim.Adam(
             [
                 {"params": control, "lr": learning_rate},
-                {"params": list(networks["imitator"].parameters()), "lr": distillation_rate},
+                {"params": list(self._imitator.parameters()), "lr": distillation_rate},
             ],
             fused=True,
         )
@@ -103,12 +126,10 @@ class RandomNetworkDistillation(Explorer):
 
     def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
         """Store the step, then make this step's updates."""
-        self._networks["scale"].update(observation)
+        self._scale.update(observation)
         self._seen += len(observation)
         following = {"observation": outcome.observation, "terminated": outcome.terminated}
-        self.remember(
-            TensorDict({"observation": observation, "action": action, "next": following}, [len(observation)])
-        )
+        self.remember(TensorDict({"observation": observation, "action": action, "next": following}, [len(observation)]))
         if self._seen >= self._warmup:
             for _ in range(self._updates):
                 self._update()
@@ -122,36 +143,36 @@ class RandomNetworkDistillation(Explorer):
         batch = self._replay.sample()
         observation, following = self._scaled(batch["observation"]), self._scaled(batch["next", "observation"])
         action, going_on = batch["action"], (~batch["next", "terminated"]).float()
-        networks = self._networks
 
-        error = (networks["imitator"](following) - networks["random"](following)).square().mean(-1)
+        looked_at = self._frequency * following
+        error = (self._imitator(looked_at) - self._random(looked_at)).square().mean(-1)
         with torch.no_grad():
-            networks["novelty_scale"].update(error)
-            novelty = error / networks["novelty_scale"].var.sqrt().clamp(min=1e-8).float()
+            self._novelty_scale.update(error)
+            novelty = error / self._novelty_scale.var.sqrt().clamp(min=1e-8).float()
             reward = novelty - self._effort * action.square().mean(-1)
-            next_value = self._value("target", following, self._policy(following))
+            next_value = self._value(self._target, following, self._policy(following))
             target = reward + self._discount * going_on * next_value
-        critic_loss = functional.mse_loss(self._value("critic", observation, action), target)
+        critic_loss = functional.mse_loss(self._value(self._critic, observation, action), target)
         # The actor's loss runs through the critic without asking for gradients of its weights.
-        networks["critic"].requires_grad_(False)
-        value = self._value("critic", observation, self._policy(observation)).mean()
-        networks["critic"].requires_grad_(True)
+        self._critic.requires_grad_(False)
+        value = self._value(self._critic, observation, self._policy(observation)).mean()
+        self._critic.requires_grad_(True)
 
         self._optimizer.zero_grad()
         (critic_loss - value + error.mean()).backward()
         self._optimizer.step()
-        move_towards(networks["target"], networks["critic"], self._target_rate)
+        move_towards(self._target, self._critic, self._target_rate)
         for name, number in (("novelty", error.mean()), ("value", value)):
             self._log.setdefault(name, []).append(number.item())
 
     def _policy(self, scaled: Tensor) -> Tensor:
-        return torch.tanh(self._networks["actor"](scaled))
+        return torch.tanh(self._actor(scaled))
 
-    def _value(self, network: str, scaled: Tensor, action: Tensor) -> Tensor:
-        return self._networks[network](torch.cat([scaled, action], -1)).squeeze(-1)
+    def _value(self, network: nn.Module, scaled: Tensor, action: Tensor) -> Tensor:
+        return network(torch.cat([scaled, action], -1)).squeeze(-1)
 
     def _scaled(self, observation: Tensor) -> Tensor:
-        return self._networks["scale"].normalize(observation).clamp(-OBSERVATION_CLIP, OBSERVATION_CLIP).float()
+        return self._scale.normalize(observation).clamp(-self._clip, self._clip).float()
 
     def metrics(self) -> dict[str, float]:
         """Mean novelty (not divided) of the batches and the actor's value, since the last call."""
@@ -161,10 +182,10 @@ class RandomNetworkDistillation(Explorer):
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, scales and optimiser; the replay buffer is filled again by :meth:`remember`."""
-        return {"networks": self._networks.state_dict(), "optimizer": self._optimizer.state_dict(), "seen": self._seen}
+        return {"networks": self._modules.state_dict(), "optimizer": self._optimizer.state_dict(), "seen": self._seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
-        self._networks.load_state_dict(state["networks"])
+        self._modules.load_state_dict(state["networks"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._seen = state["seen"]

@@ -123,7 +123,9 @@ class Agent(ABC):
         for key, value in restored.items(True, True):
             saved = loaded.get(key)
             if saved.shape != value.shape:
-                raise ValueError(f"the saved {key} has shape {tuple(saved.shape)}, this agent's has {tuple(value.shape)}")
+                raise ValueError(
+                    f"the saved {key} has shape {tuple(saved.shape)}, this agent's has {tuple(value.shape)}"
+                )
             value.copy_(saved)
         self.state = restored
         self.failures = {int(run): str(reason) for run, reason in state["failures"].items()}

@@ -57,6 +57,8 @@ class CollectJob(Job):
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Gather until every shard is full; ``out/dataset`` is the result."""
         spec = self.environment.build().spec
+        # Built once here, so that what its constructor refuses is said before anything starts.
+        self.explorer.build(spec)
         folder = out / "dataset"
         claim(folder, spec)
         block = self.environments * spec.episode_steps

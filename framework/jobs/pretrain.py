@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,6 +103,8 @@ class PretrainJob(Job):
         def evaluate(update: int) -> dict[str, Any]:
             return self._evaluate(module, labelled, out, update)
 
+        # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=1,
@@ -117,16 +121,23 @@ class PretrainJob(Job):
             enable_model_summary=False,
         )
         batches = TransitionBatches(transitions, self.batch_size, self.seed, lambda: int(module.update))
-        trainer.fit(
-            module,
-            DataLoader(batches, batch_size=None, collate_fn=_as_it_is),
-            ckpt_path=state if state.exists() else None,
-            weights_only=True,
-        )
+        # A loader draws a seed when it starts, and it must not come from the generator that the noise comes from.
+        loader = DataLoader(batches, batch_size=None, collate_fn=_as_it_is, generator=torch.Generator())
+        with warnings.catch_warnings():
+            # Lightning 2.6 asks torch 2.13 a question in a way that torch is about to drop.
+            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+            # One process that draws from memory is what we want: there is nothing to load.
+            warnings.filterwarnings("ignore", message=".*does not have many workers")
+            trainer.fit(module, loader, ckpt_path=state if state.exists() else None, weights_only=True)
         tasks = evaluate(self.updates)
         model = module.model.cpu()
         node = self.objective.to_dict()["bfm"]
-        summary = {"updates": self.updates, "transitions": len(self.dataset), "seconds": module.seconds.item(), "tasks": tasks}
+        summary = {
+            "updates": self.updates,
+            "transitions": len(self.dataset),
+            "seconds": module.seconds.item(),
+            "tasks": tasks,
+        }
         save_model(out / "model", model, node, labelled, write_card(self.dataset.spec, out, summary))
         return summary
 

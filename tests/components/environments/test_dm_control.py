@@ -145,3 +145,21 @@ def _seeded_walk(environment: DMControlEnvironment) -> torch.Tensor:
     for _ in range(4):
         current = step_mdp(environment.step(environment.rand_action(current)))
     return current.get("observation")
+
+
+def test_a_simulation_that_diverges_reads_nan_and_leaves_the_others_alone() -> None:
+    together = DMControlEnvironment("walker", "run+run")
+    alone = DMControlEnvironment("walker", "run")
+    for environment, seeds in ((together, [0, 1]), (alone, [1])):
+        environment.seed_rows(seeds)
+        environment.begin()
+    together._physics[0].data.qvel[:] = 1e12
+    action = torch.full((2, 6), 0.3)
+    for _ in range(3):
+        outcome, expected = together.advance(action), alone.advance(action[:1])
+    assert outcome.observation[0].isnan().all()
+    assert outcome.reward[0].isnan()
+    assert torch.equal(outcome.observation[1], expected.observation[0])
+    observation, _ = together.begin()
+    assert observation.isfinite().all(), "the next episode starts afresh"
+    assert together.advance(action).reward.isfinite().all()

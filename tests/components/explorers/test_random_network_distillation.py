@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bfmkit.components.explorers.random_network_distillation import RandomNetworkDistillation
 from bfmkit.interfaces import Advance, EnvironmentSpec
-from bfmkit.testing.explorer import ExplorerContract, B, SPEC
+from bfmkit.testing.explorer import SPEC, B, ExplorerContract
 
 
 class TestRandomNetworkDistillation(ExplorerContract):
@@ -20,6 +21,11 @@ class TestRandomNetworkDistillation(ExplorerContract):
         early = explorer.metrics()["novelty"]
         self.walk(explorer, 200)
         assert explorer.metrics()["novelty"] < early / 2
+
+    def test_refuses_numbers_that_make_no_sense(self) -> None:
+        for wrong in ({"width": 0}, {"updates": 0}, {"discount": 1.0}):
+            with pytest.raises(ValueError, match=next(iter(wrong))):
+                RandomNetworkDistillation(SPEC, **wrong)
 
     def test_acts_at_random_while_warming_up(self) -> None:
         torch.manual_seed(0)

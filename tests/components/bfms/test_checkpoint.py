@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.forward_backward import ForwardBackward
+from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.interfaces import EnvironmentSpec
+from bfmkit.model_folder import save_model
+from bfmkit.testing.bfm import BFMContract
+
+SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))
+NODE = {
+    "type": "forward_backward",
+    "dim": 6,
+    "networks": {"type": "simple", "width": 16, "encoder_width": 16, "members": 2},
+}
+
+
+def saved(folder: Path) -> ForwardBackward:
+    torch.manual_seed(0)
+    bfm = ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=6)
+    bfm.fit_second_moment(torch.randn(200, 5))
+    inference_set = TensorDict(
+        {
+            "observation": torch.randn(20, 5),
+            "action": torch.rand(20, 2),
+            "next": {"observation": torch.randn(20, 5), "physics": torch.randn(20, 4).double()},
+        },
+        [20],
+    )
+    save_model(folder, bfm, NODE, inference_set, "# A card\n")
+    return bfm
+
+
+class TestCheckpoint(BFMContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "model"
+        self.original = saved(self.folder)
+
+    def make(self) -> Checkpoint:
+        return Checkpoint(str(self.folder))
+
+    def test_is_the_model_that_was_saved(self) -> None:
+        loaded = self.make()
+        observation, action, following, z = self.inputs(loaded, 7)
+        with torch.no_grad():
+            assert torch.equal(loaded.act(observation, z), self.original.act(observation, z))
+            for name in ("features", "successor_features"):
+                arguments = (observation, action, following) if name == "features" else (observation, z)
+                assert torch.equal(getattr(loaded, name)(*arguments), getattr(self.original, name)(*arguments))
+        assert loaded.inference_set()["next", "physics"].dtype == torch.float64
+
+    @pytest.mark.parametrize("name", ["model.safetensors", "recipe.yaml", "inference_set.safetensors"])
+    def test_a_missing_file_is_named(self, name: str) -> None:
+        (self.folder / name).unlink()
+        with pytest.raises(FileNotFoundError, match=name.replace(".", r"\.")):
+            self.make()
+
+    @pytest.mark.parametrize("name", ["model.safetensors", "inference_set.safetensors"])
+    def test_a_truncated_file_is_refused(self, name: str) -> None:
+        file = self.folder / name
+        file.write_bytes(file.read_bytes()[:-50])
+        with pytest.raises(ValueError, match="model"):
+            self.make()
+
+    def test_weights_that_do_not_fit_the_recipe_are_refused(self) -> None:
+        recipe = self.folder / "recipe.yaml"
+        recipe.write_text(recipe.read_text().replace("width: 16", "width: 18"))
+        with pytest.raises(ValueError, match="model"):
+            self.make()
+
+    def test_a_folder_that_is_not_there_is_named(self) -> None:
+        shutil.rmtree(self.folder)
+        with pytest.raises(FileNotFoundError, match="model"):
+            self.make()
+
+    def test_the_zoo_says_what_it_has(self) -> None:
+        with pytest.raises(FileNotFoundError, match="the zoo has no model 'walkr-fb'"):
+            Checkpoint("zoo:walkr-fb")
+
+    def test_reading_a_model_runs_no_code(self, tmp_path: Path) -> None:
+        recipe = self.folder / "recipe.yaml"
+        marker = tmp_path / "ran"
+        recipe.write_text(f"bfm: !!python/object/apply:os.system ['touch {marker}']\n")
+        with pytest.raises(ValueError):
+            self.make()
+        assert not marker.exists()

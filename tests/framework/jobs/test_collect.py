@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from bfmkit.components.datasets.memory_map import MemoryMapDataset
+from bfmkit.deferred import Deferred
+from bfmkit.interfaces import Environment, Explorer, JobFailed
+from bfmkit.jobs.collect import CollectJob
+from bfmkit.recipe import RecipeError
+from bfmkit.testing.job import JobContract
+
+CPU = torch.device("cpu")
+EXPLORER = {"type": "random_network_distillation", "width": 16, "rank": 4, "batch_size": 16, "updates": 1, "warmup": 40}
+
+
+def job(domain: str = "walker", task: str = "stand", workers: int = 1, transitions: int = 80) -> CollectJob:
+    body = {"type": "dm_control", "domain": domain, "task": task, "episode_steps": 20}
+    return CollectJob(
+        Deferred.of(Environment, body),
+        Deferred.of(Explorer, EXPLORER),
+        transitions=transitions,
+        workers=workers,
+        environments=2,
+    )
+
+
+class TestCollectJob(JobContract):
+    def make(self) -> CollectJob:
+        body = {"type": "dm_control", "domain": "walker", "task": "stand", "episode_steps": 20}
+        return CollectJob(
+            Deferred.of(Environment, body), Deferred.of(Explorer, EXPLORER), transitions=80, workers=1, environments=2
+        )
+
+
+def test_what_two_processes_gather_is_whole_episodes_that_relabel(tmp_path: Path) -> None:
+    summary = job(workers=2, transitions=150).run(tmp_path, CPU)
+    assert summary["transitions"] == 160
+    dataset = MemoryMapDataset(tmp_path)
+    everything = dataset.read(torch.arange(len(dataset)))
+    ends = everything["next", "truncated"].nonzero().squeeze(-1)
+    assert ends.tolist() == list(range(19, 160, 20))
+    inside = [index for index in range(159) if index % 20 != 19]
+    assert torch.equal(
+        everything["next", "observation"][inside], everything["observation"][[index + 1 for index in inside]]
+    )
+    environment = Deferred.of(Environment, {"type": "dm_control", "domain": "walker", "task": "stand"}).build()
+    reward = environment.relabel(everything["next", "physics"], everything["action"], "stand")
+    assert reward.min() >= 0
+    assert reward.std() > 0
+    starts = everything["observation"][::20]
+    assert len({tuple(row.tolist()) for row in starts}) == 8, "every episode starts elsewhere"
+
+
+def test_refuses_to_mix_bodies(tmp_path: Path) -> None:
+    job().run(tmp_path, CPU)
+    with pytest.raises(ValueError, match="made for domain walker"):
+        job("cheetah", "run").run(tmp_path, CPU)
+
+
+def test_going_on_keeps_what_is_there(tmp_path: Path) -> None:
+    whole = job(transitions=160)
+    # As a run killed after half of its blocks leaves it.
+    whole.run(tmp_path, CPU)
+    count = tmp_path / "dataset" / "shard-000.json"
+    before = MemoryMapDataset(tmp_path).read(torch.arange(80)).clone()
+    count.write_text(json.dumps({"transitions": 80}))
+    whole.run(tmp_path, CPU)
+    dataset = MemoryMapDataset(tmp_path)
+    assert len(dataset) == 160
+    assert (dataset.read(torch.arange(80)) == before).all()
+
+
+def test_an_explorer_that_cannot_be_built_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    broken = job()
+    broken.explorer = Deferred.of(Explorer, {**EXPLORER, "width": 0})
+    with pytest.raises(RecipeError, match="width"):
+        broken.run(tmp_path, CPU)
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_process_that_fails_is_named(tmp_path: Path) -> None:
+    job().run(tmp_path, CPU)
+    (tmp_path / "dataset" / "shard-000.json").write_text("{")
+    with pytest.raises(JobFailed, match="shard-000"):
+        job().run(tmp_path, CPU)
+
+
+def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
+    recipe = tmp_path / "collect.yaml"
+    recipe.write_text(
+        "extends: collect_tiny\nworkers: 1\ntransitions: 4000\nenvironments: 2\n"
+        "environment: {episode_steps: 50}\nexplorer: {width: 16, batch_size: 16}\n"
+    )
+    out = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from bfmkit.cli import main; sys.exit(main())",
+        "run",
+        str(recipe),
+        "--out",
+        str(out),
+    ]
+    count = out / "dataset" / "shard-000.json"
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (count.exists() and 300 <= json.loads(count.read_text())["transitions"] < 4000):
+        assert process.poll() is None, "done before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    written = json.loads(count.read_text())["transitions"]
+    assert written < 4000
+    before = MemoryMapDataset(out).read(torch.arange(written)).clone()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    dataset = MemoryMapDataset(out)
+    assert len(dataset) == 4000
+    assert (dataset.read(torch.arange(written)) == before).all()

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.datasets.memory_map import MemoryMapDataset
+from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.deferred import Deferred
+from bfmkit.interfaces import JobFailed, Objective
+from bfmkit.jobs.pretrain import PretrainJob
+from bfmkit.shards import ShardWriter, claim, empty_transitions
+from bfmkit.testing.job import JobContract
+
+CPU = torch.device("cpu")
+OBJECTIVE = {
+    "type": "forward_backward",
+    "bfm": {
+        "type": "forward_backward",
+        "dim": 4,
+        "networks": {"type": "simple", "width": 16, "encoder_width": 16},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random actions of two walkers."""
+    folder = tmp_path_factory.mktemp("data")
+    environment = DMControlEnvironment("walker", "stand+stand", episode_steps=60)
+    claim(folder, environment.spec)
+    writer = ShardWriter(folder, "shard-000", environment.spec, 120)
+    rows = empty_transitions(environment.spec, 120)
+    torch.manual_seed(0)
+    observation, _ = environment.begin()
+    for step in range(60):
+        here = slice(2 * step, 2 * step + 2)
+        action = torch.rand(2, 6) * 2 - 1
+        outcome = environment.advance(action)
+        rows["observation"][here], rows["action"][here] = observation, action
+        rows["next", "observation"][here], rows["next", "physics"][here] = outcome.observation, outcome.physics
+        observation = outcome.observation
+    writer.append(rows)
+    return folder
+
+
+def job(data: Path, evaluation: DMControlEnvironment | None = None, **settings: object) -> PretrainJob:
+    return PretrainJob(
+        MemoryMapDataset(data),
+        Deferred.of(Objective, OBJECTIVE),
+        **{"updates": 40, "batch_size": 16, "inference_set": 50, "evaluation": evaluation, **settings},
+    )
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return Checkpoint(str(out / "model")).model.state_dict()
+
+
+class TestPretrainJob(JobContract):
+    @pytest.fixture(autouse=True)
+    def _data(self, data: Path) -> None:
+        self.data = data
+
+    def make(self) -> PretrainJob:
+        evaluation = DMControlEnvironment("walker", "stand", episode_steps=5)
+        objective = Deferred.of(Objective, OBJECTIVE)
+        return PretrainJob(
+            MemoryMapDataset(self.data), objective, updates=6, batch_size=8, evaluation=evaluation, evaluate_every=3,
+            evaluation_episodes=2,
+        )  # fmt: skip
+
+
+def test_leaves_a_model_that_loads_and_says_where_it_comes_from(data: Path, tmp_path: Path) -> None:
+    evaluation = DMControlEnvironment("walker", "stand", episode_steps=5)
+    summary = job(data, evaluation, evaluate_every=20, evaluation_episodes=2).run(tmp_path, CPU)
+    assert set(summary["tasks"]) == {"stand", "walk", "run", "flip"}
+    model = Checkpoint(str(tmp_path / "model"))
+    assert model.spec == MemoryMapDataset(data).spec
+    assert model.inference_set().batch_size == (50,)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "120 transitions" in card
+    assert f"| stand | {summary['tasks']['stand']['oracle_return']:.0f} |" in card
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["update"] for row in rows if "oracle_return" in row] == [20, 40]
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_killed_and_gone_on_with_it_ends_in_the_same_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    whole.mkdir(), halves.mkdir()
+    settings = {"averaging": 0.9, "decay": "cosine", "save_minutes": 1e-9}
+    job(data, **settings).run(whole, CPU)
+
+    from bfmkit.pretraining import Pretraining
+
+    step = Pretraining.training_step
+
+    def dies_at_23(module: Pretraining, batch: object, index: int) -> None:
+        if int(module.update) == 23:
+            raise KeyboardInterrupt
+        step(module, batch, index)
+
+    monkeypatch.setattr(Pretraining, "training_step", dies_at_23)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        job(data, **settings).run(halves, CPU)
+    monkeypatch.undo()
+    assert not (halves / "model").exists()
+    job(data, **settings).run(halves, CPU)
+    expected, found = weights(whole), weights(halves)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_averaged_weights_are_what_is_shipped(data: Path, tmp_path: Path) -> None:
+    for name, averaging in (("plain", None), ("averaged", 0.99)):
+        (tmp_path / name).mkdir()
+        job(data, averaging=averaging).run(tmp_path / name, CPU)
+    plain, averaged = weights(tmp_path / "plain"), weights(tmp_path / "averaged")
+    different = [name for name in plain if not torch.equal(plain[name], averaged[name])]
+    assert any(name.startswith("actor_network") for name in different)
+    assert "observation_mean" not in different
+
+
+def test_the_rate_goes_down_and_scales(data: Path, tmp_path: Path) -> None:
+    from bfmkit.pretraining import Pretraining
+
+    objective = Deferred.of(Objective, OBJECTIVE).build(MemoryMapDataset(data).spec)
+    module = Pretraining(objective, 100, 1e-3, {"actor": 0.1}, "cosine", None, tmp_path)
+    assert module._rate_factor(0) == 1.0
+    assert module._rate_factor(50) == pytest.approx(0.505)
+    assert module._rate_factor(100) == pytest.approx(0.01)
+    rates = {group["full_lr"] for group in module.configure_optimizers().param_groups}
+    assert rates == {1e-3, 1e-4}
+    with pytest.raises(ValueError, match=r"actr.*forward, backward, actor"):
+        Pretraining(objective, 100, 1e-3, {"actr": 0.1}, "cosine", None, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_batch(data: Path, tmp_path: Path) -> None:
+    broken = job(data)
+    read = broken.dataset.to_device
+
+    def poisoned(device: object, keys: list) -> object:
+        transitions = read(device, keys).clone()
+        transitions["action"][7] = torch.nan
+        return transitions
+
+    broken.dataset.to_device = poisoned
+    with pytest.raises(JobFailed, match=r"update \d+: .*not finite.*saved"):
+        broken.run(tmp_path, CPU)
+    (file,) = tmp_path.glob("non_finite_batch_*.pt")
+    assert torch.load(file, weights_only=True)["action"].isnan().any()
+    assert not (tmp_path / "model").exists()
+
+
+def test_refuses_an_evaluation_with_another_body(data: Path) -> None:
+    with pytest.raises(ValueError, match="cheetah"):
+        job(data, DMControlEnvironment("cheetah", "run"))
+
+
+@pytest.mark.parametrize("wrong", [{"updates": 0}, {"learning_rate": -1.0}, {"averaging": 1.0}])
+def test_refuses_numbers_that_make_no_sense(data: Path, wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        job(data, **wrong)
