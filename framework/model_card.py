@@ -34,8 +34,8 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
     if summary["tasks"]:
         first = next(iter(summary["tasks"].values()))
         lines += [
-            f"Return of the oracle (weights from the labelled inference set), last update, {first['episodes']} episodes",
-            f"of {spec.episode_steps} steps for each task; no checkpoint was selected:",
+            f"Return of the oracle (weights from the labelled inference set), last update, {first['episodes']}",
+            f"episodes of {spec.episode_steps} steps for each task; no checkpoint was selected:",
             "",
             "| task | mean | standard deviation |",
             "| --- | --- | --- |",

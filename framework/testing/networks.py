@@ -8,7 +8,7 @@ import torch
 
 from bfmkit.interfaces import Networks
 
-O, A, D = 5, 2, 6
+OBS, A, D = 5, 2, 6
 
 
 class NetworksContract(ABC):
@@ -21,9 +21,9 @@ class NetworksContract(ABC):
     def test_shapes(self) -> None:
         torch.manual_seed(0)
         family = self.make()
-        critic, actor, encoder = family.critic(O, A, D), family.actor(O, A, D), family.encoder(O, D)
+        critic, actor, encoder = family.critic(OBS, A, D), family.actor(OBS, A, D), family.encoder(OBS, D)
         for batch in ((), (4,), (3, 2)):
-            s, z, a = torch.randn(*batch, O), torch.randn(*batch, D), torch.rand(*batch, A)
+            s, z, a = torch.randn(*batch, OBS), torch.randn(*batch, D), torch.rand(*batch, A)
             value = critic(s, z, a)
             assert value.shape[:-2] == batch
             assert value.shape[-1] == D
@@ -33,27 +33,27 @@ class NetworksContract(ABC):
     def test_one_observation_meets_many_candidates(self) -> None:
         torch.manual_seed(0)
         family = self.make()
-        critic, actor = family.critic(O, A, D).double(), family.actor(O, A, D).double()
-        s, z = torch.randn(3, 1, O).double(), torch.randn(3, 7, D).double()
-        everywhere = s.expand(3, 7, O)
+        critic, actor = family.critic(OBS, A, D).double(), family.actor(OBS, A, D).double()
+        s, z = torch.randn(3, 1, OBS).double(), torch.randn(3, 7, D).double()
+        everywhere = s.expand(3, 7, OBS)
         action = actor(s, z)
         torch.testing.assert_close(action, actor(everywhere, z))
         torch.testing.assert_close(critic(s, z, action), critic(everywhere, z, action))
 
     def test_actions_are_bounded(self) -> None:
         torch.manual_seed(0)
-        actor = self.make().actor(O, A, D)
-        assert actor(100 * torch.randn(64, O), 100 * torch.randn(64, D)).abs().max() <= 1
+        actor = self.make().actor(OBS, A, D)
+        assert actor(100 * torch.randn(64, OBS), 100 * torch.randn(64, D)).abs().max() <= 1
 
     def test_every_input_matters(self) -> None:
         torch.manual_seed(0)
-        critic = self.make().critic(O, A, D)
-        inputs = [torch.randn(8, size, requires_grad=True) for size in (O, D, A)]
+        critic = self.make().critic(OBS, A, D)
+        inputs = [torch.randn(8, size, requires_grad=True) for size in (OBS, D, A)]
         gradients = torch.autograd.grad(critic(*inputs).square().sum(), inputs)
         assert all(gradient.abs().sum(0).min() > 0 for gradient in gradients)
 
     def test_ensemble_members_differ(self) -> None:
         torch.manual_seed(0)
-        value = self.make().critic(O, A, D)(torch.randn(4, O), torch.randn(4, D), torch.rand(4, A))
+        value = self.make().critic(OBS, A, D)(torch.randn(4, OBS), torch.randn(4, D), torch.rand(4, A))
         if value.shape[-2] > 1:
             assert (value[..., 0, :] - value[..., 1, :]).abs().max() > 1e-3
