@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,45 +11,55 @@ from torch.nn import functional
 from bfmkit.interfaces import Networks
 from bfmkit.registry import register
 
+N = TypeVar("N", bound=nn.Module)
+
 
 @register(Networks, "simple")
 class SimpleNetworks(Networks):
     """Embed (s, a) and (s, z), or s and (s, z), side by side; a trunk reads both.
 
     An embedding is linear, LayerNorm, tanh, linear to half the width, ReLU; the trunk linear, ReLU, linear. Weights
-    are orthogonal, biases zero.
+    are orthogonal, biases zero, but for ``first_bias``.
 
     Args:
         width: hidden units of critic and actor; even.
         encoder_width: hidden units of the encoder.
         members: E, critics in the ensemble; they share nothing.
+        first_bias: standard deviation of the biases of first layers at the start. At zero, LayerNorm sees only the
+            direction of its input there, not its length: places along one ray look alike until biases are learnt,
+            which few observations make a matter of (a maze), many do not.
 
     Raises:
-        ValueError: if ``width`` is odd or a number is not positive.
+        ValueError: if ``width`` is odd, ``first_bias`` negative or another number not positive.
 
     Reference:
         Touati et al., Does zero-shot reinforcement learning exist?, 2023, appendix on architectures.
     """
 
-    def __init__(self, width: int = 1024, encoder_width: int = 256, members: int = 2) -> None:
+    def __init__(self, width: int = 1024, encoder_width: int = 256, members: int = 2, first_bias: float = 0.0) -> None:
         for name, value in (("width", width), ("encoder_width", encoder_width), ("members", members)):
             if value < 1:
                 raise ValueError(f"{name} must be positive, got {value}")
         if width % 2:
             raise ValueError(f"width must be even, got {width}")
+        if first_bias < 0:
+            raise ValueError(f"first_bias must not be negative, got {first_bias}")
         self.width, self.encoder_width, self.members = width, encoder_width, members
+        self.first_bias = first_bias
 
     def critic(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
         """F: (observation, z, action) -> (*b, E, d)."""
         members = [
-            TwoEmbeddings((observation_size, action_size), (observation_size, dim), self.width, dim)
+            self._started(TwoEmbeddings((observation_size, action_size), (observation_size, dim), self.width, dim))
             for _ in range(self.members)
         ]
         return CriticEnsemble(members)
 
     def actor(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
         """π: (observation, z) -> (*b, a)."""
-        return Actor(TwoEmbeddings((observation_size,), (observation_size, dim), self.width, action_size))
+        return Actor(
+            self._started(TwoEmbeddings((observation_size,), (observation_size, dim), self.width, action_size))
+        )
 
     def encoder(self, observation_size: int, dim: int) -> nn.Module:
         """B before its normalisation: observation -> (*b, d)."""
@@ -55,8 +67,16 @@ class SimpleNetworks(Networks):
         layers = nn.Sequential(
             nn.Linear(observation_size, h), nn.LayerNorm(h), nn.Tanh(), nn.Linear(h, h), nn.ReLU(), nn.Linear(h, dim)
         )
-        layers.apply(_initialise)
-        return layers
+        return self._started(layers)
+
+    def _started(self, network: N) -> N:
+        """Initialise: a linear layer right before a LayerNorm is a first one."""
+        modules = list(network.modules())
+        for module, following in zip(modules, [*modules[1:], None], strict=True):
+            if isinstance(module, nn.Linear):
+                nn.init.orthogonal_(module.weight)
+                nn.init.normal_(module.bias, std=self.first_bias if isinstance(following, nn.LayerNorm) else 0.0)
+        return network
 
 
 class JoinedLinear(nn.Linear):
@@ -104,7 +124,6 @@ class TwoEmbeddings(nn.Module):
         self.left, self.right = Embedding(left, width), Embedding(right, width)
         self.trunk = JoinedLinear((width // 2, width // 2), width)
         self.out = nn.Linear(width, outputs)
-        self.apply(_initialise)
 
     def forward(self, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
         """Inputs of the left and of the right embedding, to (*b, outputs)."""
@@ -135,9 +154,3 @@ class Actor(nn.Module):
     def forward(self, observation: Tensor, z: Tensor) -> Tensor:  # (*b, a)
         """The mean action."""
         return torch.tanh(self.body((observation,), (observation, z)))
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.orthogonal_(module.weight)
-        nn.init.zeros_(module.bias)

@@ -18,6 +18,13 @@ class TestSimpleNetworks(NetworksContract):
         counts = [sum(p.numel() for p in module.parameters() if p.ndim == 2) / 1e6 for module in modules]
         assert counts == pytest.approx([2.25, 2.20, 0.084], rel=0.01)
 
+    def test_the_first_bias_tells_lengths_apart(self) -> None:
+        torch.manual_seed(0)
+        place = torch.randn(6, 3).double()
+        encoders = {bias: SimpleNetworks(16, 16, first_bias=bias).encoder(3, 4).double() for bias in (0.0, 1.0)}
+        same = {bias: torch.allclose(net(place), net(2 * place), atol=1e-3) for bias, net in encoders.items()}
+        assert same == {0.0: True, 1.0: False}
+
     def test_refuses_sizes_that_make_no_sense(self) -> None:
         with pytest.raises(ValueError, match="even"):
             SimpleNetworks(width=5)
