@@ -106,9 +106,12 @@ def draw_returns(
             table += _rows(task, seeds[task], returns, oracle)
         for axis in axes.flat[len(tasks) :]:
             axis.set_visible(False)
-        labelled = [axis for axis in axes.flat if axis.get_legend_handles_labels()[0]]
-        if labelled:
-            labelled[0].legend(loc="lower right")
+        handles, labels = next(
+            (pair for pair in (axis.get_legend_handles_labels() for axis in axes.flat) if pair[0]), ([], [])
+        )
+        if handles:
+            # Above the panels, where no curve runs.
+            figure.legend(handles, labels, loc="outside upper right", ncols=2)
         save_figure(figure, path, table)
 
 

@@ -74,6 +74,15 @@ class Progress:
         elif time.monotonic() - self._last_line >= self._every:
             self._line()
 
+    def say(self, text: str) -> None:
+        """Write a line that stays: above the bar on a terminal, among the plain lines elsewhere."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+            return
+        stream = self._stream or sys.stderr
+        stream.write(text + "\n")
+        stream.flush()
+
     def rate(self) -> float:
         """Steps a second since the start."""
         return (self.done - self._started_with) / max(time.monotonic() - self._start, 1e-9)

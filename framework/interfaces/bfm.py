@@ -16,7 +16,8 @@ class BFM(TensorDictModuleBase, ABC):
     """A pretrained model that holds a near-optimal policy π_z for every reward r ≈ φᵀw.
 
     As a TensorDict module it is its policy: ``observation`` and ``z`` in, ``action`` out. Inputs of any batch shape
-    are taken, and batch dimensions broadcast against each other, so an observation (B, 1, o) meets candidates (B, k, d).
+    are taken, and batch dimensions broadcast against each other, so an observation (B, 1, o) meets candidates
+    (B, k, d).
     """
 
     kind: ClassVar[str] = "bfm"

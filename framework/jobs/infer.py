@@ -166,9 +166,19 @@ class InferJob(Job):
         if not stage.is_oracle:
             append_metrics(outputs.out, rows)
             ledger.rows += len(rows)
-            outputs.log_returns(episode, [(*self.runs[run], whole[run, episode]) for run in stage.runs])
+            returns = [(*self.runs[run], whole[run, episode]) for run in stage.runs]
+            outputs.log_returns(episode, returns, self._oracle_means(stage, ledger))
         ledger.episode, ledger.agent = episode + 1, agent.state_dict()
         ledger.save(outputs.checkpoint)
+
+    def _oracle_means(self, stage: Stage, ledger: Ledger) -> dict[str, float]:
+        """The oracle's mean return for each task of the stage, as far as it is known."""
+        means = {}
+        for task in {self.runs[run][0] for run in stage.runs}:
+            known = [ledger.oracle_returns[run] for run in stage.runs if self.runs[run][0] == task]
+            values = np.concatenate(known)
+            means[task] = float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else float("nan")
+        return means
 
     def _rows(self, run: int, episode: int, row: int, result: Episode) -> Iterator[dict[str, Any]]:
         task, seed = self.runs[run]
@@ -235,8 +245,8 @@ class _Outputs:
         numbers: dict[str, float | str] = {"who": "oracle" if stage.is_oracle else "agent", "episode": episode + 1}
         return _Watch(self.bar, numbers | self._last)
 
-    def log_returns(self, episode: int, returns: Sequence[tuple[str, int, float]]) -> None:
-        """Log an episode's returns, and remember their mean for the bar."""
+    def log_returns(self, episode: int, returns: Sequence[tuple[str, int, float]], oracle: dict[str, float]) -> None:
+        """Log an episode's returns, say their means, and remember the mean of all for the bar."""
         for task, seed, value in returns:
             if np.isfinite(value):
                 self.log.add_scalar(f"return/{task}/seed_{seed}", value, episode)
@@ -244,6 +254,17 @@ class _Outputs:
         if finite:
             self._last = {"last_return": float(np.mean(finite))}
             self.bar.advance(0, **self._last)
+            self.bar.say(self._line(episode, returns, oracle))
+
+    def _line(self, episode: int, returns: Sequence[tuple[str, int, float]], oracle: dict[str, float]) -> str:
+        """``episode 3: stand 512 (oracle 604), walk 231 (oracle 250)``, means over seeds."""
+        parts = []
+        for task in dict.fromkeys(task for task, _, _ in returns):
+            values = [value for name, _, value in returns if name == task and np.isfinite(value)]
+            if values:
+                yardstick = f" (oracle {oracle[task]:.0f})" if np.isfinite(oracle.get(task, np.nan)) else ""
+                parts.append(f"{task} {np.mean(values):.0f}{yardstick}")
+        return f"episode {episode + 1}: {', '.join(parts)}"
 
 
 class _Watch:
