@@ -40,7 +40,7 @@ clean:
 
 # pip is quiet but for its errors and for every download of a megabyte or more.
 define install
-	@echo "Installing into .venv: 0.4 GB to download with a CPU build of torch, 2.9 GB with a GPU build (README.md, Installing)."
+	@echo "Installing into .venv. The first time, 0.4 GB are downloaded with a CPU build of torch, 2.9 GB with a GPU build."
 	@$(BIN)/python -u -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '$(1)' \
 		| { grep -E --line-buffered '^ *(Downloading .*[0-9] [MG]B\)|Installing collected)' | cut -c 1-100 || true; }
 endef

@@ -74,7 +74,11 @@ class Session:
         self.printed = ""
         self.left_out: list[str] = []
 
-    def follow(self, block: Block) -> None:
+    def follow(self, document: Path) -> None:
+        for block in blocks(document):
+            self._follow(block)
+
+    def _follow(self, block: Block) -> None:
         if block.file is not None:
             Path(block.file).parent.mkdir(parents=True, exist_ok=True)
             Path(block.file).write_text(block.text, encoding="utf-8")
@@ -168,8 +172,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
 def test_following_a_document_works(document: Path, folder: Path) -> None:
     session = Session()
-    for block in blocks(document):
-        session.follow(block)
+    session.follow(document)
     if session.left_out:
         pytest.skip(f"not run, for the zoo has no walker-fb yet: {', '.join(session.left_out)}")
 
@@ -212,5 +215,4 @@ def test_what_does_not_work_is_noticed(folder: Path, text: str, wrong: str) -> N
     (folder / "x.md").write_text(f"Text.\n\n{text}\n")
     session = Session()
     with pytest.raises((AssertionError, ValueError, SyntaxError), match=re.escape(wrong)):
-        for block in blocks(folder / "x.md"):
-            session.follow(block)
+        session.follow(folder / "x.md")

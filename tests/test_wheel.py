@@ -35,7 +35,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, source / name)
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", out, source, cwd=out)
+    run(
+        sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", out, source, cwd=out
+    )
     return next(out.glob("*.whl"))
 
 
@@ -69,7 +71,9 @@ def test_it_works_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> Non
     site = run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", cwd=tmp_path).strip()
     others = {sysconfig.get_paths()[name] for name in ("purelib", "platlib")}
     (Path(site) / "others.pth").write_text("\n".join(sorted(others)) + "\n")
-    where = run(python, "-c", "import bfmkit, bfmkit.recipes; print(bfmkit.__file__, bfmkit.recipes.__file__)", cwd=tmp_path)
+    where = run(
+        python, "-c", "import bfmkit, bfmkit.recipes; print(bfmkit.__file__, bfmkit.recipes.__file__)", cwd=tmp_path
+    )
     assert all(Path(file).is_relative_to(tmp_path) for file in where.split()), where
     here = run(Path(sysconfig.get_path("scripts")) / "bfmkit", "list", cwd=elsewhere)
     assert run(bfmkit, "list", cwd=elsewhere) == here
