@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tensordict import TensorDictBase
 
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Environment, Explorer
@@ -16,6 +18,16 @@ from bfmkit.memory import keep_freed_memory
 from bfmkit.shards import ShardWriter, empty_transitions
 
 SAVE_EVERY_BLOCKS = 5
+RECORDED = (
+    "observation",
+    "action",
+    ("next", "observation"),
+    ("next", "physics"),
+    ("next", "terminated"),
+    ("next", "truncated"),
+)
+MOST_ABANDONED = 10
+"""Blocks lost in a row to simulations that diverge before the process gives up."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +75,14 @@ def _collect(plan: ShardPlan, messages: Any) -> None:
     rows = plan.environments
     environment.seed_rows([plan.seed * 10_007 + row for row in range(rows)], episode=blocks)
     episodes = empty_transitions(spec, block).reshape(rows, spec.episode_steps)
-    columns = {
-        key: episodes.get(key)
-        for key in ("observation", "action", ("next", "observation"), ("next", "physics"), ("next", "truncated"))
-    }
+    abandoned = 0
     while writer.count < plan.transitions:
-        observation, _ = environment.begin()
-        for step in range(spec.episode_steps):
-            action = explorer.act(observation)
-            outcome = environment.advance(action)
-            explorer.observe(observation, action, outcome)
-            columns["observation"][:, step] = observation
-            columns["action"][:, step] = action
-            columns["next", "observation"][:, step] = outcome.observation
-            columns["next", "physics"][:, step] = outcome.physics
-            columns["next", "truncated"][:, step] = outcome.truncated
-            observation = outcome.observation
+        if not _explore(environment, explorer, episodes):
+            abandoned += 1
+            if abandoned == MOST_ABANDONED:
+                raise FloatingPointError(f"{abandoned} blocks of episodes in a row held numbers that are not finite")
+            continue
+        abandoned = 0
         # Stored one episode after the other, so that a trajectory is a slice.
         writer.append(episodes.reshape(-1))
         blocks += 1
@@ -87,3 +91,30 @@ def _collect(plan: ShardPlan, messages: Any) -> None:
             torch.save(explorer.state_dict(), temporary)
             os.replace(temporary, memory)
         messages.put({"shard": plan.name, "transitions": writer.count, "episodes": blocks * rows} | explorer.metrics())
+
+
+def _explore(environment: Environment, explorer: Explorer, episodes: TensorDictBase) -> bool:
+    """Fill ``episodes`` (B, T) with one episode a row; false as soon as a simulation gives what is not finite.
+
+    One such number would stay in the explorer's running moments for ever, and in the data.
+    """
+    columns = {key: episodes.get(key) for key in RECORDED}
+    parent = multiprocessing.parent_process()
+    observation, _ = environment.begin()
+    for step in range(episodes.shape[1]):
+        if parent is not None and os.getppid() != parent.pid:
+            # The job was killed, and the one that goes on with it writes to this shard.
+            os._exit(1)
+        action = explorer.act(observation)
+        outcome = environment.advance(action)
+        if not (outcome.observation.sum() + outcome.physics.sum()).isfinite():
+            return False
+        explorer.observe(observation, action, outcome)
+        columns["observation"][:, step] = observation
+        columns["action"][:, step] = action
+        columns["next", "observation"][:, step] = outcome.observation
+        columns["next", "physics"][:, step] = outcome.physics
+        columns["next", "terminated"][:, step] = outcome.terminated
+        columns["next", "truncated"][:, step] = outcome.truncated
+        observation = outcome.observation
+    return True

@@ -94,29 +94,45 @@ def test_a_process_that_fails_is_named(tmp_path: Path) -> None:
         job().run(tmp_path, CPU)
 
 
-def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
-    recipe = tmp_path / "collect.yaml"
+def started(folder: Path, transitions: int) -> tuple[list[str], subprocess.Popen]:
+    """A job in processes of its own, into ``folder / "out"``, that has written some transitions."""
+    recipe, out = folder / "collect.yaml", folder / "out"
     recipe.write_text(
-        "extends: collect_tiny\nworkers: 1\ntransitions: 4000\nenvironments: 2\n"
+        f"extends: collect_tiny\nworkers: 1\ntransitions: {transitions}\nenvironments: 2\n"
         "environment: {episode_steps: 50}\nexplorer: {width: 16, batch_size: 16}\n"
     )
-    out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from bfmkit.cli import main; sys.exit(main())",
-        "run",
-        str(recipe),
-        "--out",
-        str(out),
-    ]
+    start = "import sys; from bfmkit.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", start, "run", str(recipe), "--out", str(out)]
     count = out / "dataset" / "shard-000.json"
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 120
-    while not (count.exists() and 300 <= json.loads(count.read_text())["transitions"] < 4000):
+    while not (count.exists() and 300 <= json.loads(count.read_text())["transitions"] < transitions):
         assert process.poll() is None, "done before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    return command, process
+
+
+def test_processes_end_with_the_job_that_started_them(tmp_path: Path) -> None:
+    _, process = started(tmp_path, 1_000_000)
+    # The parent alone, as a batch system or an out-of-memory killer does it.
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 30
+    try:
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+    except ProcessLookupError:
+        return
+    os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail("a collecting process outlived the job")
+
+
+def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
+    command, process = started(tmp_path, 4000)
+    out = tmp_path / "out"
+    count = out / "dataset" / "shard-000.json"
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     written = json.loads(count.read_text())["transitions"]
