@@ -13,6 +13,7 @@ from bfmkit.second_moment import ridged_inverse, second_moment
 
 RELATIVE_RIDGE = 1e-6
 SMALLEST_DEVIATION = 1e-3
+SMALLEST_NORM = 1e-150
 
 
 @register(BFM, "forward_backward")
@@ -94,5 +95,7 @@ class ForwardBackward(BFM):
 
 def project(x: Tensor) -> Tensor:  # (*b, d)
     """√d · x / ‖x‖, and zero for x = 0."""
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x * (math.sqrt(x.shape[-1]) / norm.clamp(min=torch.finfo(x.dtype).tiny))
+    # In float64, for the squares of weights that explain tiny rewards are nothing in float32.
+    wide = x.double()
+    norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    return (wide * (math.sqrt(x.shape[-1]) / norm.clamp(min=SMALLEST_NORM))).to(x.dtype)

@@ -107,8 +107,11 @@ class Agent(ABC):
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a started agent needs to go on, in plain containers that ``torch.load`` reads weights-only."""
-        return {"state": self.state.to_dict(), "failures": dict(self.failures)}
+        """All that a started agent needs to go on, in plain containers that ``torch.load`` reads weights-only.
+
+        A copy: what the agent does afterwards does not change it.
+        """
+        return {"state": self.state.clone().to_dict(), "failures": dict(self.failures)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`; call :meth:`start` with the same model and seeds first.

@@ -106,6 +106,15 @@ class AgentContract(ABC):
         with pytest.raises(ValueError):
             self.started([0]).load_state_dict(agent.state_dict())
 
+    def test_a_saved_state_does_not_go_on_with_the_agent(self) -> None:
+        agent = self.started()
+        run_episode(agent, self.environment())
+        saved, before = agent.state_dict(), agent.state.clone()
+        run_episode(agent, self.environment(episode=1))
+        assert (agent.state["step"] != before["step"]).all()
+        agent.load_state_dict(saved)
+        assert (agent.state == before).all()
+
     def test_a_reward_that_is_not_finite_stops_its_run_alone(self) -> None:
         agent, environment = self.started(), self.environment()
         environment.begin()
