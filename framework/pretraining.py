@@ -125,7 +125,13 @@ class Pretraining(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's checkpoint has no random-number state of its own."""
         checkpoint["random_state"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            checkpoint["device_random_state"] = torch.cuda.get_rng_state(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on drawing where the checkpoint stopped."""
-        torch.set_rng_state(checkpoint["random_state"])
+        torch.set_rng_state(checkpoint["random_state"].cpu())
+        # Absent where the checkpoint comes from a CPU; then there is nothing to go on with.
+        if "device_random_state" in checkpoint and torch.cuda.is_available():
+            # The model has not been moved yet, so the device that will be drawn on is known to the trainer alone.
+            torch.cuda.set_rng_state(checkpoint["device_random_state"].cpu(), self.trainer.strategy.root_device)

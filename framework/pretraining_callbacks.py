@@ -27,7 +27,8 @@ class UpdateBar(lightning.Callback):
         """Open the bar where the training stands; rows that an earlier run wrote beyond that are written again."""
         number = _update(pl_module)
         rows = list(read_metrics(self._out))
-        kept = [row for row in rows if row["update"] < number or number >= self._updates]
+        # Losses carry the number of their update, evaluations the number of updates that are done.
+        kept = [row for row in rows if row["update"] < number + ("oracle_return" in row) or number >= self._updates]
         if len(kept) < len(rows):
             write_atomically(self._out / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
         self._bar = Progress("pretrain", self._updates, unit="updates", done=number)

@@ -107,14 +107,15 @@ class PretrainJob(Job):
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=1,
+            devices=[device.index or 0] if device.type == "cuda" else 1,
             max_steps=self.updates,
             max_epochs=-1,
             logger=TensorBoardLogger(out, name=None, version="tensorboard"),
             callbacks=[
                 UpdateBar(out, self.updates),
-                TrainingState(state, self.save_minutes),
+                # Before the state is written: a state must not stand for an evaluation that never came to its end.
                 PeriodicEvaluation(self.evaluate_every, evaluate),
+                TrainingState(state, self.save_minutes),
             ],
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -148,7 +149,8 @@ class PretrainJob(Job):
 
     def _evaluate(self, module: Pretraining, labelled: TensorDictBase, out: Path, update: int) -> dict[str, Any]:
         model = module.model
-        module.objective.finish(model, labelled)
+        place = next(model.parameters()).device
+        module.objective.finish(model, labelled.to(place))
         if self.evaluation is None:
             return {}
         tasks = self.dataset.spec.tasks

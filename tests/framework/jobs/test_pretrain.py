@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -114,6 +115,80 @@ def test_killed_and_gone_on_with_it_ends_in_the_same_weights(
     job(data, **settings).run(halves, CPU)
     expected, found = weights(whole), weights(halves)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_an_evaluation_before_the_last_saved_state_is_kept(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bfmkit.pretraining import Pretraining
+
+    evaluation = DMControlEnvironment("walker", "stand", episode_steps=3)
+    settings = {"updates": 12, "evaluate_every": 5, "evaluation_episodes": 1, "save_minutes": 1e-9}
+    step = Pretraining.training_step
+
+    def dies_at_5(module: Pretraining, batch: object, index: int) -> None:
+        if int(module.update) == 5:
+            raise KeyboardInterrupt
+        step(module, batch, index)
+
+    monkeypatch.setattr(Pretraining, "training_step", dies_at_5)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        job(data, evaluation, **settings).run(tmp_path, CPU)
+    monkeypatch.undo()
+    job(data, evaluation, **settings).run(tmp_path, CPU)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["update"] for row in rows if "oracle_return" in row] == [5, 10, 12]
+
+
+def test_what_an_objective_fits_its_model_to_lies_where_the_model_does(data: Path, tmp_path: Path) -> None:
+    places = []
+    module = SimpleNamespace(
+        model=torch.nn.Linear(1, 1, device="meta"),
+        objective=SimpleNamespace(finish=lambda model, transitions: places.append(transitions.device)),
+    )
+    made = job(data)
+    made._evaluate(module, made.dataset.read(torch.arange(5)), tmp_path, 0)
+    assert places == [torch.device("meta")]
+
+
+def test_trains_on_the_device_that_was_asked_for(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Asked(Exception):
+        pass
+
+    def trainer(**settings: object) -> None:
+        raise Asked(settings["accelerator"], settings["devices"])
+
+    monkeypatch.setattr("lightning.Trainer", trainer)
+    made = job(data)
+    read = made.dataset.to_device
+    made.dataset.to_device = lambda device, keys: read("cpu", keys)
+    for name, expected in (("cuda:1", ("gpu", [1])), ("cuda", ("gpu", [0])), ("cpu", ("cpu", 1))):
+        with pytest.raises(Asked) as asked:
+            made.run(tmp_path, torch.device(name))
+        assert asked.value.args == expected
+
+
+def test_the_accelerators_random_numbers_go_on_too(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bfmkit.pretraining import Pretraining
+
+    objective = Deferred.of(Objective, OBJECTIVE).build(MemoryMapDataset(data).spec)
+    module = Pretraining(objective, 100, 1e-3, {}, "constant", None, tmp_path)
+    second = torch.device("cuda", 1)
+    states = {second: torch.arange(4, dtype=torch.uint8)}
+    monkeypatch.setattr(Pretraining, "device", second)
+    monkeypatch.setattr(Pretraining, "trainer", SimpleNamespace(strategy=SimpleNamespace(root_device=second)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: states[device].clone())
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: states.update({device: state}))
+    checkpoint: dict = {}
+    module.on_save_checkpoint(checkpoint)
+    states[second] = torch.zeros(4, dtype=torch.uint8)
+    module.on_load_checkpoint(checkpoint)
+    assert states[second].tolist() == [0, 1, 2, 3]
 
 
 def test_averaged_weights_are_what_is_shipped(data: Path, tmp_path: Path) -> None:
