@@ -54,8 +54,10 @@ class UCBAcquisition(Acquisition):
         situation = replace(situation, radius=self.confidence_radius)
         weights = self.candidates.draw(situation)  # (B, k, d)
         bound = self.bound(situation, weights)
-        best = bound.argmax(dim=-1)
-        return weights[torch.arange(len(best), device=best.device), best]
+        value, best = bound.max(dim=-1)
+        chosen = weights[torch.arange(len(best), device=best.device), best]
+        # NaN counts as the largest. Passed on, so that whoever acts sees that the model's predictions went wrong.
+        return torch.where(value.isnan().unsqueeze(-1), torch.nan, chosen)
 
     def bound(
         self,

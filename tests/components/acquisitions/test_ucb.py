@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,13 @@ def test_refuses_what_makes_no_sense() -> None:
         UCBAcquisition(EllipsoidCandidates(), confidence_radius=-0.1)
     with pytest.raises(ValueError, match="ensemble"):
         UCBAcquisition(EllipsoidCandidates(), ensemble="max")
+
+
+def test_a_prediction_that_is_not_a_number_is_no_choice() -> None:
+    values = torch.ones(2, 1, 4)
+    values[1, 0, 2] = torch.nan
+    rule = UCBAcquisition(Given(torch.eye(4)[:2]))
+    given = situation((1,))
+    for told, finite in ((values, False), (values.nan_to_num(), True)):
+        asked = replace(given, bfm=Table(told))
+        assert rule.propose(asked).isfinite().all() == finite
