@@ -151,9 +151,7 @@ def test_what_an_objective_fits_its_model_to_lies_where_the_model_does(data: Pat
     assert places == [torch.device("meta")]
 
 
-def test_trains_on_the_device_that_was_asked_for(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trains_on_the_device_that_was_asked_for(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Asked(Exception):
         pass
 
@@ -170,9 +168,7 @@ def test_trains_on_the_device_that_was_asked_for(
         assert asked.value.args == expected
 
 
-def test_the_accelerators_random_numbers_go_on_too(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_accelerators_random_numbers_go_on_too(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bfmkit.pretraining import Pretraining
 
     objective = Deferred.of(Objective, OBJECTIVE).build(MemoryMapDataset(data).spec)
