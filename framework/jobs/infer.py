@@ -41,8 +41,10 @@ class Stage:
 class InferJob(Job):
     """Runs an agent for some episodes of each task and seed, and an oracle beside it as a yardstick.
 
-    One run a task and a seed. Runs share batches, which changes nothing but the speed: all of a run's randomness
-    comes from its own seed. The job goes on at the start of the episode in which it was interrupted.
+    One run a task and a seed. Runs share batches for speed. All of a run's randomness comes from its own seed, so its
+    choices are those it makes alone, to rounding: float32 products depend in the last digit on how many rows they
+    have, and a body that falls chaotically makes that visible within some hundred steps. The same ``batch_size`` gives
+    the same numbers. The job goes on at the start of the episode in which it was interrupted.
 
     Args:
         bfm: the model whose policies to act with.
@@ -107,7 +109,7 @@ class InferJob(Job):
         # What was written after the checkpoint is written again.
         kept = read_metrics(out)[: ledger.rows]
         write_atomically(out / METRICS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
-        with self._log(out, ledger) as log, self._bar(ledger) as bar:
+        with self._log(out) as log, self._bar(ledger) as bar:
             for index, stage in enumerate(self._stages()):
                 if index >= ledger.stage:
                     self._run_stage(stage, ledger, _Outputs(out, checkpoint, log, bar))
@@ -226,11 +228,11 @@ class InferJob(Job):
         done = sum(stage.episodes for stage in stages[: ledger.stage]) + ledger.episode
         return Progress("infer", sum(stage.episodes for stage in stages) * steps, "steps", done * steps)
 
-    def _log(self, out: Path, ledger: Ledger) -> Any:
+    def _log(self, out: Path) -> Any:
         # Imported here: it takes a second, and nothing but a running job needs it.
         from torch.utils.tensorboard import SummaryWriter
 
-        return SummaryWriter(str(out / "tensorboard"), purge_step=ledger.episode or None)
+        return SummaryWriter(str(out / "tensorboard"))
 
 
 class _Outputs:

@@ -76,6 +76,8 @@ class PretrainJob(Job):
         for name, value in numbers.items():
             if value <= 0:
                 raise ValueError(f"{name} must be positive, got {value}")
+        if batch_size < 2:
+            raise ValueError("batch_size must be at least 2: losses compare the transitions of a batch")
         if averaging is not None and not 0 < averaging < 1:
             raise ValueError(f"averaging must lie between 0 and 1, got {averaging}")
         if evaluation is not None:
