@@ -27,14 +27,10 @@ class Pretraining(lightning.LightningModule):
     Args:
         objective: the losses, and the model in them.
         updates: U, how many there will be.
-        learning_rate: of every group.
-        learning_rate_scale: group name -> factor.
+        learning_rate: of every group, times the objective's factor for it.
         decay: ``constant``, or ``cosine`` from the learning rate to a hundredth of it at U.
         averaging: decay of the averaged weights, e.g. 0.999; None keeps the last ones.
         folder: where the batch of a non-finite loss is saved.
-
-    Raises:
-        ValueError: if ``learning_rate_scale`` names a group that the objective does not have.
     """
 
     update: Tensor
@@ -45,23 +41,18 @@ class Pretraining(lightning.LightningModule):
         objective: Objective,
         updates: int,
         learning_rate: float,
-        learning_rate_scale: dict[str, float],
         decay: Literal["constant", "cosine"],
         averaging: float | None,
         folder: Path,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        groups = objective.parameter_groups()
-        unknown = sorted(set(learning_rate_scale) - set(groups))
-        if unknown:
-            raise ValueError(f"learning_rate_scale names {', '.join(unknown)}; the groups are {', '.join(groups)}")
         self.objective = objective
         self.average = frozen_copy(objective.bfm) if averaging is not None else None
         self.register_buffer("update", torch.zeros((), dtype=torch.int64))
         self.register_buffer("seconds", torch.zeros((), dtype=torch.float64))
         self.latest: dict[str, float] = {}
-        self._updates, self._rate, self._scale, self._decay = updates, learning_rate, learning_rate_scale, decay
+        self._updates, self._rate, self._decay = updates, learning_rate, decay
         self._averaging, self._folder = averaging, folder
 
     @property
@@ -78,7 +69,7 @@ class Pretraining(lightning.LightningModule):
         """One fused Adam."""
         groups = []
         for name, parameters in self.objective.parameter_groups().items():
-            rate = self._rate * self._scale.get(name, 1.0)
+            rate = self._rate * self.objective.rate_factors.get(name, 1.0)
             groups.append({"params": parameters, "lr": rate, "full_lr": rate})
         return torch.optim.Adam(groups, fused=True)
 

@@ -156,17 +156,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(discovery, "_project_packages", [])
-    threads, modules, variables = torch.get_num_threads(), set(sys.modules), dict(os.environ)
+    threads, variables = torch.get_num_threads(), dict(os.environ)
+    # Other tests write packages of the same names into folders of their own.
+    forget_modules_below(tmp_path.parent)
     yield tmp_path
     torch.set_num_threads(threads)
-    files = {name: getattr(sys.modules[name], "__file__", None) or "" for name in set(sys.modules) - modules}
-    written = {name for name, file in files.items() if file.startswith(str(tmp_path))}
+    forget_modules_below(tmp_path)
+    os.environ.clear()
+    os.environ.update(variables)
+
+
+def forget_modules_below(folder: Path) -> None:
+    """As if nothing in ``folder`` had been imported or registered."""
+
+    files = {name: getattr(module, "__file__", None) or "" for name, module in list(sys.modules.items())}
+    tops = {name.split(".")[0] for name, file in files.items() if file.startswith(str(folder))}
+    # With a package goes what is below it, folders without a file of their own too.
+    written = {name for name in files if name.split(".")[0] in tops - {"tests"}}
     for key in [key for key, cls in registry._classes.items() if cls.__module__ in written]:
         del registry._classes[key]
     for name in written:
         del sys.modules[name]
-    os.environ.clear()
-    os.environ.update(variables)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)

@@ -53,8 +53,11 @@ class ForwardBackwardObjective(Objective):
         noise_clip: largest absolute noise.
         measure_pessimism: for M̄.
         actor_pessimism: for the actor's value.
+        backward_rate: factor on the learning rate of B.
+        actor_rate: factor on the learning rate of π.
 
     Raises:
+        ValueError: if a rate is not positive.
         TypeError: if ``bfm`` has no forward and backward networks.
 
     Reference:
@@ -71,11 +74,16 @@ class ForwardBackwardObjective(Objective):
         noise_clip: float = 0.3,
         measure_pessimism: float = 0.0,
         actor_pessimism: float = 0.5,
+        backward_rate: float = 1.0,
+        actor_rate: float = 1.0,
     ) -> None:
         super().__init__()
         if not hasattr(bfm, "forward_network") or not hasattr(bfm, "backward_network"):
             raise TypeError(f"the forward_backward objective cannot train a {type(bfm).__name__}: no forward network")
+        if not (backward_rate > 0 and actor_rate > 0):
+            raise ValueError(f"rates must be positive, got backward_rate {backward_rate}, actor_rate {actor_rate}")
         self.bfm = bfm
+        self.rate_factors = {"backward": backward_rate, "actor": actor_rate}
         self._target_forward = frozen_copy(self._model.forward_network)
         self._target_backward = frozen_copy(self._model.backward_network)
         self._orthonormality, self._target_rate, self._goal_share = orthonormality, target_rate, goal_share

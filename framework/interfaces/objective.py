@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -25,13 +27,16 @@ class Objective(LossModule):
 
     bfm: BFM
 
+    rate_factors: Mapping[str, float] = MappingProxyType({})
+    """Group name -> factor on the learning rate; 1 for a group that is not named."""
+
     @abstractmethod
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Losses and metrics of a batch (N,) of transitions."""
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The trained parameters by name of their optimiser's learning rate."""
+        """The trained parameters, in groups that may have learning rates of their own."""
 
     @abstractmethod
     def update_targets(self) -> None:

@@ -39,7 +39,6 @@ class PretrainJob(Job):
         updates: optimiser steps.
         batch_size: transitions an update.
         learning_rate: of Adam.
-        learning_rate_scale: factor for a named group of parameters, e.g. ``{actor: 0.1}``.
         decay: of the learning rate: ``constant`` or ``cosine``.
         averaging: decay of averaged weights, which are then what is evaluated and shipped; none if not given.
         inference_set: transitions shipped with the model, for an oracle to label.
@@ -60,7 +59,6 @@ class PretrainJob(Job):
         updates: int,
         batch_size: int = 1024,
         learning_rate: float = 1e-4,
-        learning_rate_scale: dict[str, float] | None = None,
         decay: Literal["constant", "cosine"] = "constant",
         averaging: float | None = None,
         inference_set: int = 10_000,
@@ -84,7 +82,7 @@ class PretrainJob(Job):
             dataset.spec.require_compatible(evaluation.spec, "the evaluation environment")
         self.dataset, self.objective, self.evaluation = dataset, objective, evaluation
         self.updates, self.batch_size, self.seed = updates, batch_size, seed
-        self.learning_rate, self.learning_rate_scale = learning_rate, learning_rate_scale or {}
+        self.learning_rate = learning_rate
         self.decay, self.averaging, self.inference_set = decay, averaging, inference_set
         self.evaluate_every, self.evaluation_episodes = evaluate_every, evaluation_episodes
         self.save_minutes = save_minutes
@@ -96,7 +94,7 @@ class PretrainJob(Job):
         transitions = self.dataset.to_device(device, TRAINING_KEYS)
         objective.prepare(transitions["observation"][self._rows(SCALE_SAMPLE, "observation scale")].cpu())
         module = Pretraining(
-            objective, self.updates, self.learning_rate, self.learning_rate_scale, self.decay, self.averaging, out
+            objective, self.updates, self.learning_rate, self.decay, self.averaging, out
         )
         labelled = self.dataset.read(self._rows(self.inference_set, "inference set"))
         state = out / "checkpoints" / "last.ckpt"

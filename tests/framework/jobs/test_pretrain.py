@@ -171,44 +171,13 @@ def test_trains_on_the_device_that_was_asked_for(data: Path, tmp_path: Path, mon
 def test_the_accelerators_random_numbers_go_on_too(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bfmkit.pretraining import Pretraining
 
-    objective = Deferred.of(Objective, OBJECTIVE).build(MemoryMapDataset(data).spec)
-    module = Pretraining(objective, 100, 1e-3, {}, "constant", None, tmp_path)
-    second = torch.device("cuda", 1)
-    states = {second: torch.arange(4, dtype=torch.uint8)}
-    monkeypatch.setattr(Pretraining, "device", second)
-    monkeypatch.setattr(Pretraining, "trainer", SimpleNamespace(strategy=SimpleNamespace(root_device=second)))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: states[device].clone())
-    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: states.update({device: state}))
-    checkpoint: dict = {}
-    module.on_save_checkpoint(checkpoint)
-    states[second] = torch.zeros(4, dtype=torch.uint8)
-    module.on_load_checkpoint(checkpoint)
-    assert states[second].tolist() == [0, 1, 2, 3]
-
-
-def test_averaged_weights_are_what_is_shipped(data: Path, tmp_path: Path) -> None:
-    for name, averaging in (("plain", None), ("averaged", 0.99)):
-        (tmp_path / name).mkdir()
-        job(data, averaging=averaging).run(tmp_path / name, CPU)
-    plain, averaged = weights(tmp_path / "plain"), weights(tmp_path / "averaged")
-    different = [name for name in plain if not torch.equal(plain[name], averaged[name])]
-    assert any(name.startswith("actor_network") for name in different)
-    assert "observation_mean" not in different
-
-
-def test_the_rate_goes_down_and_scales(data: Path, tmp_path: Path) -> None:
-    from bfmkit.pretraining import Pretraining
-
-    objective = Deferred.of(Objective, OBJECTIVE).build(MemoryMapDataset(data).spec)
-    module = Pretraining(objective, 100, 1e-3, {"actor": 0.1}, "cosine", None, tmp_path)
+    objective = Deferred.of(Objective, {**OBJECTIVE, "actor_rate": 0.1}).build(MemoryMapDataset(data).spec)
+    module = Pretraining(objective, 100, 1e-3, "cosine", None, tmp_path)
     assert module._rate_factor(0) == 1.0
     assert module._rate_factor(50) == pytest.approx(0.505)
     assert module._rate_factor(100) == pytest.approx(0.01)
     rates = {group["full_lr"] for group in module.configure_optimizers().param_groups}
     assert rates == {1e-3, 1e-4}
-    with pytest.raises(ValueError, match=r"actr.*forward, backward, actor"):
-        Pretraining(objective, 100, 1e-3, {"actr": 0.1}, "cosine", None, tmp_path)
 
 
 def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_batch(data: Path, tmp_path: Path) -> None:
