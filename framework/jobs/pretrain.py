@@ -93,9 +93,7 @@ class PretrainJob(Job):
         objective = self.objective.build(self.dataset.spec)
         transitions = self.dataset.to_device(device, TRAINING_KEYS)
         objective.prepare(transitions["observation"][self._rows(SCALE_SAMPLE, "observation scale")].cpu())
-        module = Pretraining(
-            objective, self.updates, self.learning_rate, self.decay, self.averaging, out
-        )
+        module = Pretraining(objective, self.updates, self.learning_rate, self.decay, self.averaging, out)
         labelled = self.dataset.read(self._rows(self.inference_set, "inference set"))
         state = out / "checkpoints" / "last.ckpt"
         state.parent.mkdir(exist_ok=True)
