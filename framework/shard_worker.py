@@ -14,7 +14,6 @@ from tensordict import TensorDictBase
 
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Environment, Explorer
-from bfmkit.memory import keep_freed_memory
 from bfmkit.shards import ShardWriter, empty_transitions
 
 SAVE_EVERY_BLOCKS = 5
@@ -49,7 +48,6 @@ def collect_shard(plan: ShardPlan, messages: Any) -> None:
     torch.set_num_threads(1)
     # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    keep_freed_memory()
     try:
         _collect(plan, messages)
     except Exception as error:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check, build, open the run directory, run; nothing is written before all has been checked and built."""
-    from bfmkit.memory import keep_freed_memory
     from bfmkit.recipe import load_recipe
     from bfmkit.run_directory import default_out, open_run, write_summary
     from bfmkit.threads import pin_threads
@@ -31,7 +30,6 @@ def run(arguments: argparse.Namespace) -> int:
         threads = pin_threads(arguments.threads)
     except ValueError as error:
         raise Refused(f"--threads: {error}") from error
-    keep_freed_memory()
     job = recipe.build()
     out: Path = arguments.out or default_out(recipe)
     with open_run(out, recipe, _facts(recipe, job, device, threads)) as resumes:
