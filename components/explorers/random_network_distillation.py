@@ -23,8 +23,9 @@ class RandomNetworkDistillation(Explorer):
 
     r(a, s') = ‖f(s') − g(s')‖² / σ − effort · mean(a²), g a random network, f one trained to agree with it on the
     states seen, σ the running deviation of the first term. A deterministic actor-critic (DDPG) maximises it; rewards
-    are computed when a batch is drawn, so old transitions carry today's novelty. LayerNorm in actor and critic, and an
-    f that learns slowly, make it explore at few updates a transition; a walker explored with neither lay down and thrashed.
+    are computed when a batch is drawn, so old transitions carry today's novelty. LayerNorm in actor and
+    critic, and an f that learns slowly, make it explore at few updates a transition; a walker explored with neither lay
+    down and thrashed.
 
     The three losses are written out: for networks this small, TorchRL's loss modules spend much of an update outside
     the networks, and exploration is as good as the number of updates one can afford.
