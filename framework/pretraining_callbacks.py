@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning
+import torch
 from lightning.pytorch import Trainer
+from torch import Tensor
 
+from bfmkit.practice import Practice, PracticeGround
 from bfmkit.pretraining import LOG_EVERY, Pretraining
 from bfmkit.progress import Progress
 from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically
+from bfmkit.transition_pool import TransitionPool
 
 
 class UpdateBar(lightning.Callback):
@@ -68,6 +72,30 @@ class TrainingState(lightning.Callback):
         trainer.save_checkpoint(temporary, weights_only=False)
         os.replace(temporary, self._file)
         self._last = time.monotonic()
+
+
+class Practising(lightning.Callback):
+    """Plays a round every so many updates, and adds it to what batches are drawn from."""
+
+    def __init__(self, practice: Practice, ground: PracticeGround, pool: TransitionPool) -> None:
+        self._practice, self._ground, self._pool = practice, ground, pool
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on from the rounds that the training state knows of; batches are drawn right after this."""
+        number = min(int(checkpoint["state_dict"]["update"]), trainer.max_steps - 1)
+        self._pool.rewind(self._practice.rounds(number) * self._practice.block)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """Play when it is time; after the last update there is nothing left to learn from it."""
+        number = _update(pl_module)
+        if number % self._practice.every == 0 and number < trainer.max_steps:
+            self._pool.add(self._ground.round(number // self._practice.every, self._following))
+
+    def _following(self, count: int) -> Tensor:  # (count, o)
+        rows = torch.randint(len(self._pool), (count,))
+        return self._pool.batch(rows)["next", "observation"]
 
 
 class PeriodicEvaluation(lightning.Callback):

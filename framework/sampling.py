@@ -5,29 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDict
 from torch.utils.data import IterableDataset
 
 from bfmkit.noise import generator
+from bfmkit.transition_pool import TransitionPool
 
 
 class TransitionBatches(IterableDataset):
-    """An endless stream of uniform batches with replacement; batch t is a function of (seed, t) alone.
+    """An endless stream of uniform batches with replacement; batch t is a function of (seed, t) and the pool alone.
 
     Args:
-        transitions: all of them, on the training device.
+        pool: what to draw from.
         batch_size: N.
         seed: of the draw.
         position: asked when iteration starts, so that a resumed training goes on with the batch it stopped at.
+        size: t -> how many transitions of the pool batch t is drawn from; all of them if not given. A loader draws
+            ahead, so what the pool holds at the time of the draw would not do.
     """
 
-    def __init__(self, transitions: TensorDictBase, batch_size: int, seed: int, position: Callable[[], int]) -> None:
-        self._transitions, self._batch_size, self._seed, self._position = transitions, batch_size, seed, position
+    def __init__(
+        self,
+        pool: TransitionPool,
+        batch_size: int,
+        seed: int,
+        position: Callable[[], int],
+        size: Callable[[int], int] | None = None,
+    ) -> None:
+        self._pool, self._batch_size, self._seed, self._position = pool, batch_size, seed, position
+        self._size = size or (lambda number: len(pool))
 
     def batch(self, number: int) -> TensorDict:  # batch (N,)
         """Batch ``number`` of the stream."""
-        rows = generator(self._seed, "batches", number).integers(len(self._transitions), size=self._batch_size)
-        return self._transitions[torch.from_numpy(rows).to(self._transitions.device)]
+        draw = generator(self._seed, "batches", number)
+        return self._pool.batch(torch.from_numpy(draw.integers(self._size(number), size=self._batch_size)))
 
     def __iter__(self) -> Iterator[TensorDict]:
         """Batches from the present position on."""

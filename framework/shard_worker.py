@@ -10,23 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tensordict import TensorDictBase
 
 from bfmkit.deferred import Deferred
+from bfmkit.exploration import MOST_ABANDONED, explore
 from bfmkit.interfaces import Environment, Explorer
 from bfmkit.shards import ShardWriter, empty_transitions
 
 SAVE_EVERY_BLOCKS = 5
-RECORDED = (
-    "observation",
-    "action",
-    ("next", "observation"),
-    ("next", "physics"),
-    ("next", "terminated"),
-    ("next", "truncated"),
-)
-MOST_ABANDONED = 10
-"""Blocks lost in a row to simulations that diverge before the process gives up."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ def _collect(plan: ShardPlan, messages: Any) -> None:
     episodes = empty_transitions(spec, block).reshape(rows, spec.episode_steps)
     abandoned = 0
     while writer.count < plan.transitions:
-        if not _explore(environment, explorer, episodes):
+        if not explore(environment, explorer, episodes, _leave_if_orphaned):
             abandoned += 1
             if abandoned == MOST_ABANDONED:
                 raise FloatingPointError(f"{abandoned} blocks of episodes in a row held numbers that are not finite")
@@ -91,28 +81,8 @@ def _collect(plan: ShardPlan, messages: Any) -> None:
         messages.put({"shard": plan.name, "transitions": writer.count, "episodes": blocks * rows} | explorer.metrics())
 
 
-def _explore(environment: Environment, explorer: Explorer, episodes: TensorDictBase) -> bool:
-    """Fill ``episodes`` (B, T) with one episode a row; false as soon as a simulation gives what is not finite.
-
-    One such number would stay in the explorer's running moments for ever, and in the data.
-    """
-    columns = {key: episodes.get(key) for key in RECORDED}
+def _leave_if_orphaned() -> None:
     parent = multiprocessing.parent_process()
-    observation, _ = environment.begin()
-    for step in range(episodes.shape[1]):
-        if parent is not None and os.getppid() != parent.pid:
-            # The job was killed, and the one that goes on with it writes to this shard.
-            os._exit(1)
-        action = explorer.act(observation)
-        outcome = environment.advance(action)
-        if not (outcome.observation.sum() + outcome.physics.sum()).isfinite():
-            return False
-        explorer.observe(observation, action, outcome)
-        columns["observation"][:, step] = observation
-        columns["action"][:, step] = action
-        columns["next", "observation"][:, step] = outcome.observation
-        columns["next", "physics"][:, step] = outcome.physics
-        columns["next", "terminated"][:, step] = outcome.terminated
-        columns["next", "truncated"][:, step] = outcome.truncated
-        observation = outcome.observation
-    return True
+    if parent is not None and os.getppid() != parent.pid:
+        # The job was killed, and the one that goes on with it writes to this shard.
+        os._exit(1)

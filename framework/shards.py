@@ -133,6 +133,17 @@ class ShardWriter:
         self.count = end
         self._commit()
 
+    def rewind(self, count: int) -> None:
+        """Forget all but the first ``count`` transitions.
+
+        Raises:
+            ValueError: if fewer are written.
+        """
+        if count > self.count:
+            raise ValueError(f"the shard holds {self.count} transitions, {count} were to be kept")
+        self.count = count
+        self._commit()
+
     def written(self) -> TensorDictBase:  # batch (count,)
         """What the shard holds."""
         return self._store[: self.count]

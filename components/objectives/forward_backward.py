@@ -159,6 +159,11 @@ class ForwardBackwardObjective(Objective):
         move_towards(self._target_forward, self._model.forward_network, self._target_rate)
         move_towards(self._target_backward, self._model.backward_network, self._target_rate)
 
+    @torch.no_grad()
+    def latents(self, next_observation: Tensor) -> Tensor:  # (n, o) -> (n, d)
+        """z on the sphere, or B of a given state with probability ``goal_share``."""
+        return self._sample_z(self._model.backward_map(self._model.scaled(next_observation)))
+
     def prepare(self, observations: Tensor) -> None:  # (n, o)
         """Fix the scaling of observations."""
         self._model.fit_observation_scale(observations)

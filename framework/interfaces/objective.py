@@ -43,6 +43,10 @@ class Objective(LossModule):
         """Move target networks after an optimiser step."""
 
     @abstractmethod
+    def latents(self, next_observation: torch.Tensor) -> torch.Tensor:  # (n, o) -> (n, d)
+        """Policy latents drawn as in training, some of them perhaps made of the given states."""
+
+    @abstractmethod
     def prepare(self, observations: torch.Tensor) -> None:  # (n, o)
         """Look at a sample of the data once before training, e.g. to fix the scaling of observations."""
 

@@ -19,14 +19,15 @@ from bfmkit.interfaces import Dataset, Environment, Job, Objective
 from bfmkit.model_card import write_card
 from bfmkit.model_folder import save_model
 from bfmkit.noise import generator
+from bfmkit.practice import Practice, PracticeGround
 from bfmkit.pretraining import Pretraining
-from bfmkit.pretraining_callbacks import PeriodicEvaluation, TrainingState, UpdateBar
+from bfmkit.pretraining_callbacks import PeriodicEvaluation, Practising, TrainingState, UpdateBar
 from bfmkit.registry import register
 from bfmkit.run_directory import append_metrics, read_metrics
 from bfmkit.sampling import TransitionBatches
+from bfmkit.transition_pool import TransitionPool
 
 SCALE_SAMPLE = 100_000
-TRAINING_KEYS = ["observation", "action", ("next", "observation"), ("next", "terminated")]
 
 
 @register(Job, "pretrain")
@@ -41,6 +42,7 @@ class PretrainJob(Job):
         learning_rate: of Adam.
         decay: of the learning rate: ``constant`` or ``cosine``.
         averaging: decay of averaged weights, which are then what is evaluated and shipped; none if not given.
+        practice: how the model gathers more data with its own policies on the way; not at all if not given.
         inference_set: transitions shipped with the model, for an oracle to label.
         evaluation: an environment to try the model in while it trains; its rewards never influence the training.
         evaluate_every: updates between evaluations; there is one at the end in any case.
@@ -61,6 +63,7 @@ class PretrainJob(Job):
         learning_rate: float = 1e-4,
         decay: Literal["constant", "cosine"] = "constant",
         averaging: float | None = None,
+        practice: Practice | None = None,
         inference_set: int = 10_000,
         evaluation: Environment | None = None,
         evaluate_every: int = 10_000,
@@ -80,6 +83,9 @@ class PretrainJob(Job):
             raise ValueError(f"averaging must lie between 0 and 1, got {averaging}")
         if evaluation is not None:
             dataset.spec.require_compatible(evaluation.spec, "the evaluation environment")
+        if practice is not None:
+            dataset.spec.require_compatible(practice.environment.spec, "the environment of practice")
+        self.practice = practice
         self.dataset, self.objective, self.evaluation = dataset, objective, evaluation
         self.updates, self.batch_size, self.seed = updates, batch_size, seed
         self.learning_rate = learning_rate
@@ -91,16 +97,24 @@ class PretrainJob(Job):
         """Train, evaluate, and write the model folder."""
         torch.manual_seed(self.seed)
         objective = self.objective.build(self.dataset.spec)
-        transitions = self.dataset.to_device(device, TRAINING_KEYS)
-        objective.prepare(transitions["observation"][self._rows(SCALE_SAMPLE, "observation scale")].cpu())
+        practice, given = self.practice, len(self.dataset)
+        room = 0 if practice is None else practice.rounds(self.updates - 1) * practice.block
+        pool = TransitionPool(self.dataset, device, room, out / "practice")
+        scaled = pool.batch(self._rows(given, SCALE_SAMPLE, "observation scale"))["observation"]
+        objective.prepare(scaled.cpu())
         module = Pretraining(objective, self.updates, self.learning_rate, self.decay, self.averaging, out)
-        labelled = self.dataset.read(self._rows(self.inference_set, "inference set"))
         state = out / "checkpoints" / "last.ckpt"
         state.parent.mkdir(exist_ok=True)
+        if not state.exists():
+            pool.rewind(0)
 
-        def evaluate(update: int) -> dict[str, Any]:
-            return self._evaluate(module, labelled, out, update)
+        def evaluate(update: int) -> tuple[dict[str, Any], TensorDictBase]:
+            labelled = pool.read(self._rows(len(pool), self.inference_set, "inference set"))
+            return self._evaluate(module, labelled, out, update), labelled
 
+        practising: list[lightning.Callback] = []
+        if practice is not None:
+            practising = [Practising(practice, PracticeGround(practice, objective, self.seed), pool)]
         # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer = lightning.Trainer(
@@ -111,6 +125,7 @@ class PretrainJob(Job):
             logger=TensorBoardLogger(out, name=None, version="tensorboard"),
             callbacks=[
                 UpdateBar(out, self.updates),
+                *practising,
                 # Before the state is written: a state must not stand for an evaluation that never came to its end.
                 PeriodicEvaluation(self.evaluate_every, evaluate),
                 TrainingState(state, self.save_minutes),
@@ -119,7 +134,12 @@ class PretrainJob(Job):
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        batches = TransitionBatches(transitions, self.batch_size, self.seed, lambda: int(module.update))
+
+        def size(number: int) -> int:
+            # Lightning draws one batch ahead, when the round before it has not been played yet.
+            return given if practice is None else given + practice.rounds(max(number - 1, 0)) * practice.block
+
+        batches = TransitionBatches(pool, self.batch_size, self.seed, lambda: int(module.update), size)
         # A loader draws a seed when it starts, and it must not come from the generator that the noise comes from.
         loader = DataLoader(batches, batch_size=None, collate_fn=_as_it_is, generator=torch.Generator())
         with warnings.catch_warnings():
@@ -128,21 +148,21 @@ class PretrainJob(Job):
             # One process that draws from memory is what we want: there is nothing to load.
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             trainer.fit(module, loader, ckpt_path=state if state.exists() else None, weights_only=True)
-        tasks = evaluate(self.updates)
+        tasks, labelled = evaluate(self.updates)
         model = module.model.cpu()
         node = self.objective.to_dict()["bfm"]
         summary = {
             "updates": self.updates,
-            "transitions": len(self.dataset),
+            "transitions": given,
+            "practised": len(pool) - given,
             "seconds": module.seconds.item(),
             "tasks": tasks,
         }
         save_model(out / "model", model, node, labelled, write_card(self.dataset.spec, out, summary))
         return summary
 
-    def _rows(self, count: int, stream: str) -> torch.Tensor:
-        """Different transitions, at most ``count``, fixed by the seed."""
-        size = len(self.dataset)
+    def _rows(self, size: int, count: int, stream: str) -> torch.Tensor:
+        """Different transitions of ``size``, at most ``count``, fixed by the seed."""
         return torch.from_numpy(generator(self.seed, stream, 0).permutation(size)[:count].copy())
 
     def _evaluate(self, module: Pretraining, labelled: TensorDictBase, out: Path, update: int) -> dict[str, Any]:

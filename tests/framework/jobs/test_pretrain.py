@@ -13,6 +13,7 @@ from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
+from bfmkit.practice import Practice
 from bfmkit.shards import ShardWriter, claim, empty_transitions
 from bfmkit.testing.job import JobContract
 
@@ -90,12 +91,18 @@ def test_leaves_a_model_that_loads_and_says_where_it_comes_from(data: Path, tmp_
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
+def practice() -> Practice:
+    return Practice(DMControlEnvironment("walker", "stand", episode_steps=7), every=5, rows=2, hold=3)
+
+
+@pytest.mark.parametrize("practised", [False, True])
 def test_killed_and_gone_on_with_it_ends_in_the_same_weights(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, practised: bool
 ) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     whole.mkdir(), halves.mkdir()
     settings = {"averaging": 0.9, "decay": "cosine", "save_minutes": 1e-9}
+    settings |= {"practice": practice()} if practised else {}
     job(data, **settings).run(whole, CPU)
 
     from bfmkit.pretraining import Pretraining
