@@ -33,12 +33,13 @@ class TransitionBatches(IterableDataset):
         size: Callable[[int], int] | None = None,
     ) -> None:
         self._pool, self._batch_size, self._seed, self._position = pool, batch_size, seed, position
-        self._size = size or (lambda number: len(pool))
+        self._size = size
 
     def batch(self, number: int) -> TensorDict:  # batch (N,)
         """Batch ``number`` of the stream."""
-        draw = generator(self._seed, "batches", number)
-        return self._pool.batch(torch.from_numpy(draw.integers(self._size(number), size=self._batch_size)))
+        size = len(self._pool) if self._size is None else self._size(number)
+        rows = generator(self._seed, "batches", number).integers(size, size=self._batch_size)
+        return self._pool.batch(torch.from_numpy(rows))
 
     def __iter__(self) -> Iterator[TensorDict]:
         """Batches from the present position on."""

@@ -48,9 +48,8 @@ class MemoryMapDataset(Dataset):
         order, pieces = [], []
         for number, shard in enumerate(self._shards):
             positions = (shard_of == number).nonzero().squeeze(-1)
-            if len(positions):
-                order.append(positions)
-                pieces.append(shard[indices[positions] - self._starts[number]])
+            order.append(positions)
+            pieces.append(shard[indices[positions] - self._starts[number]])
         joined = torch.cat(pieces)
         return joined[torch.cat(order).argsort()]
 

@@ -27,6 +27,11 @@ class DatasetContract(ABC):
             alone = dataset.read(index.reshape(1))[0]
             assert (together[row] == alone).all()
 
+    def test_reads_nothing_as_an_empty_batch(self) -> None:
+        nothing = self.make().read(torch.empty(0, dtype=torch.int64))
+        assert nothing.batch_size == (0,)
+        assert nothing["next", "physics"].shape == (0, self.make().spec.physics_size)
+
     def test_has_all_keys_in_their_shapes(self) -> None:
         dataset, spec = self.make(), self.make().spec
         rows = dataset.read(torch.arange(4))

@@ -90,6 +90,16 @@ class ObjectiveContract(ABC):
         assert moved, "update_targets moved nothing"
         assert not any(name.startswith("bfm.") for name in moved)
 
+    def test_latents_are_policies_that_can_act(self) -> None:
+        objective, batch = self.make(), self.batch()
+        following = batch["next", "observation"]
+        torch.manual_seed(0)
+        z = objective.latents(following)
+        assert z.shape == (len(batch), objective.bfm.dim)
+        assert not z.requires_grad
+        assert z.std(0).min() > 0
+        assert objective.bfm.act(following, z).isfinite().all()
+
     def test_finish_makes_the_model_usable(self) -> None:
         objective = self.make()
         batch = self.batch(256)

@@ -5,9 +5,31 @@ from itertools import islice
 import torch
 from tensordict import TensorDict
 
+from bfmkit.interfaces import Dataset
 from bfmkit.sampling import TransitionBatches
+from bfmkit.shards import empty_transitions
+from bfmkit.testing.models import ball_spec
+from bfmkit.transition_pool import TransitionPool
 
-TRANSITIONS = TensorDict({"observation": torch.arange(50.0).unsqueeze(-1)}, [50])
+
+class Numbers(Dataset):
+    """Transition i holds the number i everywhere."""
+
+    spec = ball_spec(dim=1)
+
+    def __len__(self) -> int:
+        return 50
+
+    def read(self, indices: torch.Tensor) -> TensorDict:
+        rows = empty_transitions(self.spec, len(indices))
+        rows["observation"] += indices.unsqueeze(-1)
+        return rows
+
+    def to_device(self, device: torch.device | str, keys: list) -> TensorDict:
+        return self.read(torch.arange(50)).select(*keys)
+
+
+TRANSITIONS = TransitionPool(Numbers(), torch.device("cpu"))
 
 
 def numbers(batches: TransitionBatches, count: int) -> list[list[float]]:
@@ -30,3 +52,9 @@ def test_seeds_differ_and_all_transitions_are_drawn_alike() -> None:
     # 10,000 draws over 50: 200 each, with a deviation of 14.
     assert counts.min() > 140
     assert counts.max() < 260
+
+
+def test_a_batch_comes_from_as_much_of_the_pool_as_it_is_told() -> None:
+    stream = TransitionBatches(TRANSITIONS, 200, 0, lambda: 0, size=lambda number: 10 * (number + 1))
+    drawn = numbers(stream, 3)
+    assert [max(batch) for batch in drawn] == [9, 19, 29]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from bfmkit.components.datasets.memory_map import MemoryMapDataset
+from bfmkit.shards import ShardWriter, claim, empty_transitions
+from bfmkit.testing.models import ball_spec
+from bfmkit.transition_pool import TransitionPool
+
+CPU = torch.device("cpu")
+SPEC = ball_spec(dim=2)
+
+
+def numbered(first: int, count: int) -> TensorDict:
+    rows = empty_transitions(SPEC, count)
+    rows["observation"] += torch.arange(first, first + count).unsqueeze(-1)
+    rows["next", "physics"] -= torch.arange(first, first + count).unsqueeze(-1)
+    return rows
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> MemoryMapDataset:
+    folder = tmp_path / "given"
+    claim(folder, SPEC)
+    ShardWriter(folder, "shard-000", SPEC, 10).append(numbered(0, 10))
+    return MemoryMapDataset(folder)
+
+
+def test_what_is_added_is_drawn_and_read_like_the_rest(dataset: MemoryMapDataset, tmp_path: Path) -> None:
+    pool = TransitionPool(dataset, CPU, room=6, folder=tmp_path / "added")
+    pool.rewind(0)
+    assert len(pool) == 10
+    pool.add(numbered(10, 3))
+    pool.add(numbered(13, 3))
+    rows = torch.tensor([15, 2, 10, 9, 12])
+    assert pool.batch(rows)["observation"][:, 0].tolist() == [15, 2, 10, 9, 12]
+    read = pool.read(rows)
+    assert read["observation"][:, 0].tolist() == [15, 2, 10, 9, 12]
+    assert read["next", "physics"][:, 0].tolist() == [-15, -2, -10, -9, -12]
+    assert pool.read(torch.tensor([3, 1]))["observation"][:, 0].tolist() == [3, 1]
+    with pytest.raises(ValueError, match="room"):
+        pool.add(numbered(16, 1))
+
+
+def test_goes_back_to_what_a_training_state_knew(dataset: MemoryMapDataset, tmp_path: Path) -> None:
+    first = TransitionPool(dataset, CPU, room=6, folder=tmp_path / "added")
+    first.add(numbered(10, 3))
+    first.add(numbered(13, 3))
+    again = TransitionPool(dataset, CPU, room=6, folder=tmp_path / "added")
+    again.rewind(3)
+    assert len(again) == 13
+    assert again.batch(torch.arange(13))["observation"][:, 0].tolist() == list(range(13))
+    again.add(numbered(20, 3))
+    assert again.read(torch.tensor([13]))["observation"][0, 0] == 20
+    with pytest.raises(ValueError, match="6 transitions, 7"):
+        again.rewind(7)
+
+
+def test_without_room_nothing_is_added(dataset: MemoryMapDataset, tmp_path: Path) -> None:
+    pool = TransitionPool(dataset, CPU)
+    pool.rewind(0)
+    with pytest.raises(ValueError, match="without room"):
+        pool.add(numbered(0, 1))
+    assert len(pool) == 10
