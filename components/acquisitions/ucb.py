@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
-import torch
 from torch import Tensor
 
+from bfmkit.acquisition import CandidateAcquisition
+from bfmkit.confidence import TheoreticalRadius
 from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
 from bfmkit.registry import register
 
 
 @register(Acquisition, "ucb")
-class UCBAcquisition(Acquisition):
+class UCBAcquisition(CandidateAcquisition):
     r"""The candidate whose policy has the largest upper confidence bound on its return.
 
     argmax_j min_e [ψ_e(s, π_j(s), z_j)ᵀŵ + β √(ψ_eᵀ V⁻¹ ψ_e)],  z_j = policy_latent(w_j)
@@ -22,11 +22,13 @@ class UCBAcquisition(Acquisition):
 
     Args:
         candidates: the weights w_j to compare.
-        confidence_radius: β, a radius and not its square.
+        confidence_radius: β, a radius and not its square; ``theoretical``, or a mapping with ``delta``,
+            ``noise_bound`` and ``weight_norm``, makes it the self-normalised radius that grows with what is known.
         ensemble: what to make of the critics' bounds, their minimum or their mean.
 
     Raises:
-        ValueError: if ``confidence_radius`` is negative.
+        ValueError: if ``confidence_radius`` is negative, or a word other than ``theoretical``; when choosing, if it is
+            theoretical and the posterior is none that a radius is known for.
 
     Reference:
         Rupf et al., Optimistic Task Inference for Behavior Foundation Models, 2026, Algorithm 1.
@@ -35,38 +37,29 @@ class UCBAcquisition(Acquisition):
     def __init__(
         self,
         candidates: CandidateSampler,
-        confidence_radius: float = 0.1,
+        confidence_radius: float | Literal["theoretical"] | TheoreticalRadius = 0.1,
         ensemble: Literal["min", "mean"] = "min",
     ) -> None:
-        super().__init__()
-        if not confidence_radius >= 0:
+        super().__init__(candidates, ensemble)
+        if isinstance(confidence_radius, str):
+            if confidence_radius != "theoretical":
+                raise ValueError(f'confidence_radius must be a number or "theoretical", got {confidence_radius!r}')
+            confidence_radius = TheoreticalRadius()
+        if not isinstance(confidence_radius, TheoreticalRadius) and not confidence_radius >= 0:
             raise ValueError(f"confidence_radius must not be negative, got {confidence_radius}")
-        if ensemble not in ("min", "mean"):
-            raise ValueError(f'ensemble must be "min" or "mean", got {ensemble!r}')
-        self.candidates = candidates
         self.confidence_radius = confidence_radius
-        self.ensemble = ensemble
 
-    def noise_shape(self, dim: int) -> tuple[int, ...]:
-        return self.candidates.noise_shape(dim)
+    def radius(self, situation: Situation) -> float | Tensor:
+        if isinstance(self.confidence_radius, TheoreticalRadius):
+            return self.confidence_radius.of(situation.posterior, situation.belief)
+        return self.confidence_radius
 
-    def propose(self, situation: Situation) -> Tensor:  # (B, d)
-        situation = replace(situation, radius=self.confidence_radius)
-        weights = self.candidates.draw(situation)  # (B, k, d)
-        bound = self.bound(situation, weights)
-        value, best = bound.max(dim=-1)
-        chosen = weights[torch.arange(len(best), device=best.device), best]
-        # NaN counts as the largest. Passed on, so that whoever acts sees that the model's predictions went wrong.
-        return torch.where(value.isnan().unsqueeze(-1), torch.nan, chosen)
-
-    def bound(
+    def score(
         self,
         situation: Situation,
-        weights: Tensor,  # (B, k, d)
-    ) -> Tensor:  # (B, k)
-        """The upper confidence bound of the return that the policy for each candidate gets."""
-        bfm, observation = situation.bfm, situation.observation
-        latents = bfm.policy_latent(weights.to(observation.dtype))
-        successor_features = bfm.candidate_successor_features(observation, latents)  # (B, k, E, d)
-        bounds = situation.posterior.ucb(situation.belief, successor_features, self.confidence_radius)
-        return bounds.amin(dim=-1) if self.ensemble == "min" else bounds.mean(dim=-1)
+        successor_features: Tensor,  # (B, k, E, d)
+    ) -> Tensor:  # (B, k, E)
+        radius = self.radius(situation)
+        if isinstance(radius, Tensor):
+            radius = radius.reshape(-1, 1, 1)
+        return situation.posterior.ucb(situation.belief, successor_features, radius)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +26,9 @@ class Situation:
     weights: Tensor  # (B, d), the previous choice; zero before the first
     noise: Tensor  # (B, *noise_shape), standard normal
     radius: float | Tensor | None = None  # the confidence radius of the rule that asks; None where it has none
+    value: Callable[[Situation, Tensor], Tensor] | None = None
+    """What the rule that asks makes of weights, (situation, (B, k, d)) -> (B, k), to be differentiated by the weights;
+    None where it compares nothing."""
 
 
 class CandidateSampler(ABC):

@@ -40,7 +40,7 @@ def row(whole: Situation, index: int) -> Situation:
     rows = slice(index, index + 1)
     return Situation(
         whole.posterior, whole.belief[rows], whole.bfm, whole.observation[rows], whole.weights[rows], whole.noise[rows],
-        whole.radius,
+        whole.radius, whole.value,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from torch import Tensor
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.confidence import TheoreticalRadius
+from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
+from bfmkit.recipe import RecipeError, build_node
 from bfmkit.testing.acquisition import AcquisitionContract, situation
 from bfmkit.testing.models import LinearBFM
 
@@ -54,6 +57,18 @@ class TestMeanUCBAcquisition(AcquisitionContract):
         return UCBAcquisition(EllipsoidCandidates(count=16), confidence_radius=0.5, ensemble="mean")
 
 
+class TestTheoreticalUCBAcquisition(AcquisitionContract):
+    def make(self) -> UCBAcquisition:
+        return UCBAcquisition(EllipsoidCandidates(count=16), confidence_radius="theoretical")
+
+    def situation(self, rule: Acquisition, zero: bool = False) -> Situation:
+        # A radius comes with a proof for least squares alone.
+        given, posterior = super().situation(rule), RidgePosterior()
+        features = torch.eye(4, dtype=torch.float64).expand(3, 4, 4)[:, :2]
+        learnt = posterior.condition(posterior.prior(3, 4), features, torch.zeros(3, 2) if zero else torch.ones(3, 2))
+        return replace(given, posterior=posterior, belief=learnt)
+
+
 @pytest.mark.parametrize("name", ["ridge_d3", "ridge_d50", "discounted_d50", "lambda_d8"])
 def test_picks_the_reference_candidate(name: str) -> None:
     golden = {key: torch.from_numpy(value) for key, value in np.load(GOLDEN / f"{name}.npz").items()}
@@ -65,7 +80,7 @@ def test_picks_the_reference_candidate(name: str) -> None:
     for features, reward in zip(golden["features"], golden["rewards"], strict=True):
         belief = posterior.update(belief, features[None], reward[None], torch.ones(1, dtype=torch.bool))
     given = Situation(posterior, belief, Table(golden["psi"]), torch.zeros(1, dim), weights[:1], torch.zeros(1, 1))
-    bound = rule.bound(given, weights[None])[0]
+    bound = rule.value(given, weights[None])[0]
     expected = golden["ucb_pessimistic"][-1]
     torch.testing.assert_close(bound, expected, rtol=0, atol=1e-8 * float(expected.abs().max()))
     assert torch.equal(rule.propose(given)[0], weights[golden["ucb_argmax"][-1]])
@@ -82,7 +97,7 @@ def test_bounds_by_hand(ensemble: str, bounds: list[float]) -> None:
     rule = UCBAcquisition(Given(weights), 1.0, ensemble)
     given = situation((1,), runs=1, dim=2, mean=torch.tensor([1.0, 0.0]))
     given = Situation(given.posterior, given.belief, Table(VALUES), given.observation, given.weights, given.noise)
-    assert rule.bound(given, weights[None])[0].tolist() == bounds
+    assert rule.value(given, weights[None])[0].tolist() == bounds
     assert torch.equal(rule.propose(given)[0], weights[bounds.index(max(bounds))].double())
 
 
@@ -92,9 +107,50 @@ def test_hands_its_radius_to_the_candidates() -> None:
     assert candidates.seen[0].radius == 0.25
 
 
+def test_a_theoretical_radius_is_that_of_each_run() -> None:
+    posterior, settings = RidgePosterior(regularization=2.0), TheoreticalRadius(delta=0.1, noise_bound=0.3)
+    belief = posterior.prior(2, 2)
+    belief = posterior.update(belief, torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.ones(2), torch.ones(2).bool())
+    given = situation((1,), runs=2, dim=2)
+    given = replace(given, posterior=posterior, belief=belief, bfm=Table(torch.tensor([[[0.0, 2.0]]])))
+    candidates = Given(torch.eye(2)[:1])
+    rule = UCBAcquisition(candidates, settings)
+    # By hand: V is diag(3, 2) and diag(2, 2), so its determinant has grown by 3/2 and not at all.
+    radii = [0.3 * (math.log(1.5) + 2 * math.log(10)) ** 0.5 + 2**0.5, 0.3 * (2 * math.log(10)) ** 0.5 + 2**0.5]
+    rule.propose(given)
+    torch.testing.assert_close(candidates.seen[0].radius, torch.tensor(radii, dtype=torch.float64))
+    width = 2 / 2**0.5
+    expected = torch.tensor([[radii[0] * width], [radii[1] * width]], dtype=torch.float64)
+    torch.testing.assert_close(rule.value(given, torch.eye(2)[None, :1].expand(2, -1, -1)), expected)
+
+
+@pytest.mark.parametrize(
+    ("told", "settings"),
+    [
+        ("theoretical", TheoreticalRadius()),
+        ({"delta": 0.01, "weight_norm": 2}, TheoreticalRadius(delta=0.01, weight_norm=2.0)),
+        (0.25, 0.25),
+    ],
+)
+def test_a_recipe_gives_a_number_a_word_or_settings(told: object, settings: object) -> None:
+    node = {"type": "ucb", "candidates": {"type": "ellipsoid"}, "confidence_radius": told}
+    assert build_node(Acquisition, node).confidence_radius == settings
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [({"detla": 0.1}, "detla"), ({"delta": 2.0}, "delta must lie"), ("theory", "theory"), (True, "true")],
+)
+def test_a_recipe_with_a_wrong_radius_is_refused(told: object, wrong: str) -> None:
+    with pytest.raises(RecipeError, match=wrong):
+        build_node(Acquisition, {"type": "ucb", "candidates": {"type": "ellipsoid"}, "confidence_radius": told})
+
+
 def test_refuses_what_makes_no_sense() -> None:
     with pytest.raises(ValueError, match="confidence_radius"):
         UCBAcquisition(EllipsoidCandidates(), confidence_radius=-0.1)
+    with pytest.raises(ValueError, match="theoretical"):
+        UCBAcquisition(EllipsoidCandidates(), confidence_radius="practical")
     with pytest.raises(ValueError, match="ensemble"):
         UCBAcquisition(EllipsoidCandidates(), ensemble="max")
 

@@ -1,0 +1,41 @@
+"""Pure exploration: act for what would be learnt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from bfmkit.acquisition import CandidateAcquisition
+from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
+from bfmkit.registry import register
+
+
+@register(Acquisition, "information")
+class InformationAcquisition(CandidateAcquisition):
+    r"""The candidate whose policy would teach the most about w, whatever it would earn.
+
+    argmax_j min_e [ln det(V + ψ_e ψ_eᵀ) − ln det V],  ψ_e = ψ_e(s, π_j(s), z_j),  z_j = policy_latent(w_j)
+
+    ψ stands for all that the policy will see, as if it came in one observation. That overstates how much a policy
+    learns that sees one thing many times, and understates it for one that sees different things which cancel.
+
+    The rule has no confidence radius, so candidates that need one bring their own.
+
+    Args:
+        candidates: the weights w_j to compare.
+        ensemble: what to make of the critics' gains, their minimum or their mean.
+
+    Reference:
+        Pukelsheim, Optimal Design of Experiments, 1993, chapter 6.
+    """
+
+    def __init__(self, candidates: CandidateSampler, ensemble: Literal["min", "mean"] = "min") -> None:
+        super().__init__(candidates, ensemble)
+
+    def score(
+        self,
+        situation: Situation,
+        successor_features: Tensor,  # (B, k, E, d)
+    ) -> Tensor:  # (B, k, E)
+        return situation.posterior.information_gain(situation.belief, successor_features)

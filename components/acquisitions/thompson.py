@@ -1,0 +1,38 @@
+"""Act for a guess that could be right."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bfmkit.interfaces import Acquisition, Situation
+from bfmkit.registry import register
+
+
+@register(Acquisition, "thompson")
+class ThompsonAcquisition(Acquisition):
+    r"""Weights drawn from the posterior: w = ŵ + κ S ε, with S Sᵀ the covariance of the belief and ε standard normal.
+
+    The policy for w is the best there is for w, so nothing is searched and no critic is asked.
+
+    Args:
+        scale: κ, how many times wider than the posterior the draw is. With the ``ridge`` posterior, κ is the standard
+            deviation of the noise in the rewards, and ``regularization`` / κ² the precision of the prior.
+
+    Raises:
+        ValueError: if ``scale`` is not positive.
+
+    Reference:
+        Agrawal and Goyal, Thompson Sampling for Contextual Bandits with Linear Payoffs, 2013.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"scale must be positive and finite, got {scale}")
+        self.scale = scale
+
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        return (dim,)
+
+    def propose(self, situation: Situation) -> Tensor:  # (B, d)
+        return situation.posterior.sample(situation.belief, self.scale * situation.noise)

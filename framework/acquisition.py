@@ -1,0 +1,68 @@
+"""What rules that compare candidates have in common: each critic's score, one value a candidate, the best of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
+
+
+class CandidateAcquisition(Acquisition):
+    r"""Chooses argmax_j agg_e score(ψ_e(s, π_j(s), z_j)) with z_j = policy_latent(w_j), agg the minimum or the mean.
+
+    A subclass says what a critic's successor features are worth (:meth:`score`), and which confidence radius its
+    candidates may go by (:meth:`radius`).
+
+    Args:
+        candidates: the weights w_j to compare.
+        ensemble: what to make of the critics' scores, their minimum or their mean.
+
+    Raises:
+        ValueError: if ``ensemble`` is neither.
+    """
+
+    def __init__(self, candidates: CandidateSampler, ensemble: Literal["min", "mean"] = "min") -> None:
+        super().__init__()
+        if ensemble not in ("min", "mean"):
+            raise ValueError(f'ensemble must be "min" or "mean", got {ensemble!r}')
+        self.candidates = candidates
+        self.ensemble = ensemble
+
+    @abstractmethod
+    def score(
+        self,
+        situation: Situation,
+        successor_features: Tensor,  # (B, k, E, d)
+    ) -> Tensor:  # (B, k, E)
+        """What each critic's prediction is worth; the larger, the better."""
+
+    def radius(self, situation: Situation) -> float | Tensor | None:  # a Tensor is (B,)
+        """The confidence radius that the candidates are told."""
+        return None
+
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        return self.candidates.noise_shape(dim)
+
+    def propose(self, situation: Situation) -> Tensor:  # (B, d)
+        situation = replace(situation, radius=self.radius(situation), value=self.value)
+        weights = self.candidates.draw(situation)  # (B, k, d)
+        value, best = self.value(situation, weights).max(dim=-1)
+        chosen = weights[torch.arange(len(best), device=best.device), best]
+        # NaN counts as the largest. Passed on, so that whoever acts sees that the model's predictions went wrong.
+        return torch.where(value.isnan().unsqueeze(-1), torch.nan, chosen)
+
+    def value(
+        self,
+        situation: Situation,
+        weights: Tensor,  # (B, k, d)
+    ) -> Tensor:  # (B, k)
+        """What acting for each candidate is worth; differentiable as far as the model is."""
+        bfm, observation = situation.bfm, situation.observation
+        latents = bfm.policy_latent(weights.to(observation.dtype))
+        scores = self.score(situation, bfm.candidate_successor_features(observation, latents))
+        return scores.amin(dim=-1) if self.ensemble == "min" else scores.mean(dim=-1)

@@ -1,0 +1,76 @@
+"""Confidence radii that come with a proof."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.interfaces import Posterior
+
+
+@runtime_checkable
+class LeastSquares(Protocol):
+    """A posterior of V = λI + Σφφᵀ whose belief holds ``log_determinant``, that of V; it forgets nothing at ρ = 1."""
+
+    regularization: float  # λ
+    discount: float  # ρ
+
+
+@dataclass(frozen=True)
+class TheoreticalRadius:
+    r"""The self-normalised radius: ‖ŵ_t − w‖ ≤ β_t in the norm of V_t, for all t at once, with probability 1 − δ.
+
+    β_t = R √(ln det V_t − d ln λ + 2 ln(1/δ)) + √λ S
+
+    It holds for least squares without forgetting, and rewards that are φᵀw and noise. λ and det V are the posterior's.
+
+    Args:
+        delta: δ in (0, 1), how likely it may fail.
+        noise_bound: R ≥ 0: the noise is R-sub-Gaussian. Rewards between 0 and 1 have R ≤ 1/2, rewards that are a
+            function of the transition R = 0, if the features can express them.
+        weight_norm: S > 0: ‖w‖ ≤ S.
+
+    Raises:
+        ValueError: for a number out of its range.
+
+    Reference:
+        Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, theorem 2.
+    """
+
+    delta: float = 0.05
+    noise_bound: float = 0.5
+    weight_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta must lie between 0 and 1, got {self.delta}")
+        if not 0 <= self.noise_bound < math.inf:
+            raise ValueError(f"noise_bound must not be negative, got {self.noise_bound}")
+        if not 0 < self.weight_norm < math.inf:
+            raise ValueError(f"weight_norm must be positive, got {self.weight_norm}")
+
+    def of(
+        self,
+        posterior: Posterior,
+        belief: TensorDictBase,  # batch (B,)
+    ) -> Tensor:  # (B,)
+        """β of each belief.
+
+        Raises:
+            ValueError: for a posterior that the theorem is not about.
+        """
+        log_determinant = belief.get("log_determinant", None)
+        if log_determinant is None or not isinstance(posterior, LeastSquares) or posterior.discount != 1:
+            raise ValueError(
+                "a theoretical confidence_radius is known for regularised least squares without forgetting (posterior "
+                f"ridge with discount 1), not for this {type(posterior).__name__}; give a number"
+            )
+        dim, regularization = posterior.mean(belief).shape[-1], posterior.regularization
+        # Rounding may leave the growth a hair below zero.
+        growth = (log_determinant - dim * math.log(regularization)).clamp(min=0)
+        deviation = (growth + 2 * math.log(1 / self.delta)).sqrt()
+        return self.noise_bound * deviation + math.sqrt(regularization) * self.weight_norm
