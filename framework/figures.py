@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,7 @@ def draw_returns(
                 axis.plot(episodes, returns.mean(0), color=BLUE, marker="o", markersize=3, label="agent")
             if oracle is not None and len(oracle):
                 axis.axhline(oracle.mean(), color=VERMILION, linestyle="--", label="oracle")
-            axis.set_title(task)
+            axis.set_title(textwrap.fill(task, 44))  # a typed reward may be long
             axis.set_xlabel("episode")
             axis.set_ylabel("return")
             axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))

@@ -44,8 +44,7 @@ def load_agent(
     labelled = None
     if agent.labelled_transitions > 0:
         environment = parts["environment"].build()
-        labelled = labelled_transitions(
-            bfm, environment, [environment.tasks[0]] * len(runs), agent.labelled_transitions
-        )
+        tasks = [environment.tasks[0]] * len(runs)
+        labelled = labelled_transitions(bfm, environment, tasks, agent.labelled_transitions, agent.label_every)
     agent.start(bfm, runs, labelled)
     return agent

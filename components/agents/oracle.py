@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
@@ -18,26 +19,35 @@ class OracleAgent(BatchedAgent):
     w = (ΦᵀΦ + ε tr(ΦᵀΦ)/d · I)⁻¹ Φᵀ r
 
     It learns nothing while acting: no reward an agent could find online tells it more than the labels it started with.
+    Of a task that changes with time it knows what it asks for: the reward as an episode starts, or, with
+    ``label_every``, the reward of every so many steps, with weights for each.
 
     Args:
         labelled_transitions: how many transitions to ask for.
         regularization: ε, a ridge relative to the mean squared length of a feature; keeps the system solvable.
+        label_every: how many steps of an episode to act for the same weights, for a task that changes with time; none
+            given: the whole of it.
 
     Raises:
-        ValueError: if ``labelled_transitions`` is less than 1 or ``regularization`` is not positive.
+        ValueError: if ``labelled_transitions`` or ``label_every`` is less than 1, or ``regularization`` not positive.
 
     Reference:
         Touati et al., Does Zero-Shot Reinforcement Learning Exist?, 2023, section 2.
     """
 
-    def __init__(self, labelled_transitions: int = 10_000, regularization: float = 1e-6) -> None:
+    def __init__(
+        self, labelled_transitions: int = 10_000, regularization: float = 1e-6, label_every: int | None = None
+    ) -> None:
         super().__init__()
         if labelled_transitions < 1:
             raise ValueError(f"labelled_transitions must be at least 1, got {labelled_transitions}")
         if not regularization > 0:
             raise ValueError(f"regularization must be positive, got {regularization}")
+        if label_every is not None and label_every < 1:
+            raise ValueError(f"label_every must be at least 1, got {label_every}")
         self.labelled_transitions = labelled_transitions
         self.regularization = regularization
+        self.label_every = label_every
 
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
         if labelled is None:
@@ -46,10 +56,26 @@ class OracleAgent(BatchedAgent):
         transitions = [labelled.get(key).to(self.device, self.dtype) for key in keys]
         features = self.bfm.features(*transitions)  # (n, d)
         reward = labelled.get(("next", "reward")).to(self.device)
-        if reward.shape != (len(features), len(self.seeds)):
-            raise ValueError(f"rewards must be ({len(features)}, {len(self.seeds)}), got {tuple(reward.shape)}")
-        return {"solution": least_squares_weights(features, reward, self.regularization)}
+        rows, changes = len(self.seeds), self.label_every is not None
+        if reward.shape[:2] != (len(features), rows) or reward.ndim != 2 + changes:
+            wanted = f"({len(features)}, {rows}{', T' if changes else ''})"
+            raise ValueError(f"rewards must be {wanted}, got {tuple(reward.shape)}")
+        solution = least_squares_weights(features, reward.flatten(1), self.regularization)
+        if not changes:
+            return {"solution": solution}
+        start = torch.zeros(rows, dtype=torch.int64)
+        return {"solution": solution.reshape(rows, -1, self.bfm.dim), "episode_start": start}
+
+    def begin_episode(self, runs: Tensor | None = None) -> None:
+        super().begin_episode(runs)
+        if self.label_every is not None:
+            opens, step = self.state.get("opens_episode"), self.state.get("step")
+            self.state.set("episode_start", torch.where(opens, step, self.state.get("episode_start")))
 
     def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
         solution = self.state.get("solution")
+        if self.label_every is not None:
+            phase = (self.state.get("step") - self.state.get("episode_start")) // self.label_every
+            phase = phase.clamp(max=solution.shape[1] - 1).to(self.device)
+            solution = solution[torch.arange(len(solution), device=self.device), phase]  # (B, T, d) -> (B, d)
         return solution if runs is None else solution[runs.to(self.device)]

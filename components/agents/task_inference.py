@@ -26,6 +26,10 @@ class TaskInferenceAgent(BatchedAgent):
         acquisition: which w to act for next.
         schedule: when to choose again within an episode; none given: at every step.
         gate: which rewards to learn from; none given: all of them.
+        labelled_transitions: how many labelled transitions to learn from before the first step; they count as labels.
+
+    Raises:
+        ValueError: if ``labelled_transitions`` is negative.
 
     Reference:
         Rupf et al., Optimistic Task Inference for Behavior Foundation Models, 2026, Algorithm 1.
@@ -37,8 +41,12 @@ class TaskInferenceAgent(BatchedAgent):
         acquisition: Acquisition,
         schedule: Schedule | None = None,
         gate: Gate | None = None,
+        labelled_transitions: int = 0,
     ) -> None:
         super().__init__(schedule)
+        if labelled_transitions < 0:
+            raise ValueError(f"labelled_transitions must not be negative, got {labelled_transitions}")
+        self.labelled_transitions = labelled_transitions
         self.posterior = posterior
         self.acquisition = acquisition
         self.gate = gate
@@ -51,11 +59,25 @@ class TaskInferenceAgent(BatchedAgent):
 
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
         entries: dict[str, Tensor | TensorDict] = {
-            "belief": self.posterior.prior(len(self.seeds), self.bfm.dim, self.device)
+            "belief": self.posterior.prior_for(self.seeds, self.bfm.dim, self.device)
         }
         if self._counts_information:
             entries["information"] = torch.zeros(len(self.seeds), dtype=torch.float64)
+        if self.labelled_transitions > 0 and labelled is not None:
+            entries["belief"] = self._warmed(self.posterior.prior(len(self.seeds), self.bfm.dim, self.device), labelled)
+            entries["labels"] = torch.full((len(self.seeds),), len(labelled))
         return entries
+
+    def _warmed(self, belief: TensorDict, labelled: TensorDictBase) -> TensorDict:  # batch (B,), (n,) -> (B,)
+        """The belief after n labelled transitions, the same for all runs, each with its own rewards."""
+        keys = ("observation", "action", ("next", "observation"))
+        features = self.bfm.features(*(labelled.get(key).to(self.device, self.dtype) for key in keys))  # (n, d)
+        reward = labelled.get(("next", "reward")).to(self.device, torch.float64)
+        if reward.shape != (len(features), len(self.seeds)):
+            raise ValueError(f"rewards must be ({len(features)}, {len(self.seeds)}), got {tuple(reward.shape)}")
+        if not (features.isfinite().all() and reward.isfinite().all()):
+            raise ValueError("a labelled transition has features or a reward that is not finite")
+        return self.posterior.condition(belief, features.expand(len(self.seeds), *features.shape), reward.mT)
 
     def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
         belief, weights = self.belief, self.state.get("weights")

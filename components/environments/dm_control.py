@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
+import mujoco
 import numpy as np
 import torch
 from dm_control.rl.control import PhysicsError
@@ -15,6 +20,8 @@ from torch import Tensor
 from bfmkit.components.environments.domains import make_domain
 from bfmkit.interfaces import Advance, Environment, EnvironmentSpec
 from bfmkit.registry import register
+from bfmkit.reward_expression import STEP
+from bfmkit.task_rows import task_rows
 
 
 @register(Environment, "dm_control")
@@ -26,14 +33,23 @@ class DMControlEnvironment(Environment):
 
     Args:
         domain: ``walker``, ``cheetah``, ``quadruped`` or ``point_mass_maze``.
-        task: the name of a reward of that domain; several names, joined by ``+``, make one row each.
+        task: the name of a reward of that domain; several names, joined by ``+`` or in a list, make one row each.
         episode_steps: control steps in an episode; the domain's own number (1000) if not given.
+        reward: a reward typed over the domain's quantities (`bfmkit list quantities`), such as
+            ``upright * tolerance(horizontal_velocity, 2, 3, margin=1)``; given one, ``task`` is not looked at.
 
     Raises:
-        ValueError: for a domain or task that does not exist, or a number of steps that is not positive.
+        ValueError: for a domain or task that does not exist, a typed reward that is not one, neither task nor reward,
+            or a number of steps that is not positive.
     """
 
-    def __init__(self, domain: str, task: str, episode_steps: int | None = None) -> None:
+    def __init__(
+        self,
+        domain: str,
+        task: str | list[str] | None = None,
+        episode_steps: int | None = None,
+        reward: str | None = None,
+    ) -> None:
         body = make_domain(domain)
         if episode_steps is not None and episode_steps < 1:
             raise ValueError(f"episode_steps must be positive, got {episode_steps}")
@@ -47,8 +63,9 @@ class DMControlEnvironment(Environment):
             control_timestep=body.control_timestep,
             tasks=tuple(body.tasks),
             quantities=body.quantity_names,
+            changing_tasks=tuple(body.changing_tasks),
         )
-        super().__init__(spec, task.split("+"))
+        super().__init__(spec, task_rows(spec, task, reward))
         self._domain = body
         # Every row shares one compiled model; only the simulation data are its own.
         self._physics = [first] + [first.copy(share_model=True) for _ in self.tasks[1:]]
@@ -56,16 +73,16 @@ class DMControlEnvironment(Environment):
         limits = first.model.actuator_ctrlrange
         self._action_centre = limits.mean(axis=1)
         self._action_scale = (limits[:, 1] - limits[:, 0]) / 2
-        self._rewards = [body.tasks[name] for name in self.tasks]
+        self._rewards = [self.reward_of(name) for name in self.tasks]
         self._clock = _Clock(seeds=list(range(len(self.tasks))))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from: another process compiles its own model."""
-        return (type(self), (self.spec.domain, "+".join(self.tasks), self.spec.episode_steps))
+        return (type(self), (self.spec.domain, list(self.tasks), self.spec.episode_steps))
 
     def with_rows(self, tasks: Sequence[str]) -> DMControlEnvironment:
         """The same body with one row for each task."""
-        return type(self)(self.spec.domain, "+".join(tasks), self.spec.episode_steps)
+        return type(self)(self.spec.domain, list(tasks), self.spec.episode_steps)
 
     def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
         """Give each row its seed; the next :meth:`begin` starts episode ``episode``.
@@ -117,14 +134,26 @@ class DMControlEnvironment(Environment):
             physics=self._states(),
         )
 
-    def relabel(self, physics: Tensor, action: Tensor, task: str) -> Tensor:  # (n, p), (n, a) -> (n,)
-        """The reward of recorded steps: set the state after the step and the control that led to it, and ask again."""
-        self.spec.require_task(task)
-        named = {name: column.numpy() for name, column in self.quantities(physics, action).items()}
-        return torch.from_numpy(self._domain.tasks[task](named).astype(np.float32))
+    def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
+        """The domain's function of that name."""
+        self.spec.require_named_task(task)
+        domain = self._domain
+        return domain.tasks[task] if task in domain.tasks else domain.changing_tasks[task]
+
+    @cached_property
+    def measurement(self) -> str:  # type: ignore[override]
+        """Domain, its source, the compiled model, and the versions of MuJoCo and dm_control."""
+        model = self._physics[0].model.ptr
+        compiled = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
+        mujoco.mj_saveModel(model, None, compiled)
+        source = inspect.getsource(inspect.getmodule(self._domain) or type(self._domain))
+        digest = hashlib.sha256(compiled.tobytes() + source.encode()).hexdigest()
+        versions = f"mujoco {mujoco.__version__}, dm_control {version('dm_control')}"
+        return f"{self.spec.domain}, {versions}, model and source {digest}"
 
     def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:  # (n, p), (n, a) -> name -> (n,)
-        """The domain's named quantities of recorded steps.
+        """The domain's named quantities of recorded steps: set the state after the step and the control that led to
+        it, and ask again.
 
         Raises:
             ValueError: if sizes do not fit.
@@ -170,7 +199,8 @@ class DMControlEnvironment(Environment):
         names, observed = self.spec.quantities, self._domain.quantities
         # Row by row: on single numbers a reward takes half as long as on arrays of a few.
         rows = zip(self._rewards, self._physics, strict=True)
-        rewards = [float(reward(dict(zip(names, observed(physics), strict=True)))) for reward, physics in rows]
+        clock = {STEP: self._clock.step}
+        rewards = [float(reward(dict(zip(names, observed(physics), strict=True)) | clock)) for reward, physics in rows]
         return torch.tensor(rewards, dtype=torch.float32)
 
 

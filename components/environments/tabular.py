@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,8 @@ from bfmkit.interfaces import Advance, Environment
 from bfmkit.mdp_layout import MDPLayout
 from bfmkit.noise import generator
 from bfmkit.registry import register
+from bfmkit.reward_expression import STEP
+from bfmkit.task_rows import task_rows
 
 
 @register(Environment, "tabular")
@@ -24,21 +27,33 @@ class TabularEnvironment(Environment):
 
     Args:
         mdp: what the MDP looks like.
-        task: the name of a weight vector of the MDP; several names, joined by ``+``, make one row each.
+        task: the name of a weight vector of the MDP; several names, joined by ``+`` or in a list, make one row each.
         episode_steps: steps in an episode, which ends by truncation.
+        reward: a reward typed over the features of the state, such as ``feature_0 - 2 * feature_1``; given one,
+            ``task`` is not looked at.
 
     Raises:
-        ValueError: for a task that the MDP does not have, or a number of steps that is not positive.
+        ValueError: for a task that the MDP does not have, a typed reward that is not one, neither task nor reward, or a
+            number of steps that is not positive.
     """
 
-    def __init__(self, mdp: MDPLayout, task: str, episode_steps: int = 100) -> None:
+    def __init__(
+        self,
+        mdp: MDPLayout,
+        task: str | list[str] | None = None,
+        episode_steps: int = 100,
+        reward: str | None = None,
+    ) -> None:
         if episode_steps < 1:
             raise ValueError(f"episode_steps must be positive, got {episode_steps}")
         built = mdp.build()
-        super().__init__(built.spec(episode_steps), task.split("+"))
+        spec = built.spec(episode_steps)
+        super().__init__(spec, task_rows(spec, task, reward))
         self.layout = mdp
         self.mdp = built
-        self._weights = torch.stack([built.tasks[name] for name in self.tasks])  # (B, d)
+        nothing = torch.zeros(built.dim, dtype=torch.float64)
+        self._weights = torch.stack([built.tasks.get(name, nothing) for name in self.tasks])  # (B, d)
+        self._typed = {row: self.reward_of(name) for row, name in enumerate(self.tasks) if name not in built.tasks}
         # Divided by the last entry, so that a number below 1 always falls on a state that can be reached.
         cumulative = built.transitions.cumsum(-1)
         self._cumulative = cumulative / cumulative[..., -1:]
@@ -50,11 +65,11 @@ class TabularEnvironment(Environment):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from."""
-        return (type(self), (self.layout, "+".join(self.tasks), self.spec.episode_steps))
+        return (type(self), (self.layout, list(self.tasks), self.spec.episode_steps))
 
     def with_rows(self, tasks: Sequence[str]) -> TabularEnvironment:
         """The same MDP with one row for each task."""
-        return type(self)(self.layout, "+".join(tasks), self.spec.episode_steps)
+        return type(self)(self.layout, list(tasks), self.spec.episode_steps)
 
     def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
         """Give each row its seed; the next :meth:`begin` starts episode ``episode``."""
@@ -77,20 +92,29 @@ class TabularEnvironment(Environment):
         rows = len(self.tasks)
         return Advance(
             observation=self._observation(),
-            reward=(self.mdp.features[self._state] * self._weights).sum(-1).float(),
+            reward=self._reward(),
             terminated=torch.zeros(rows, dtype=torch.bool),
             truncated=torch.full((rows,), self._step_number >= self.spec.episode_steps),
             physics=self._physics(),
         )
 
-    def relabel(self, physics: Tensor, action: Tensor, task: str) -> Tensor:  # (n, 1), (n, A) -> (n,)
-        """φ(s')ᵀw of recorded states."""
-        self.spec.require_task(task)
-        return (self._recorded(physics, action) @ self.mdp.tasks[task]).float()
+    def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
+        """φ(s')ᵀw."""
+        self.spec.require_named_task(task)
+        weights, names = self.mdp.tasks[task].numpy(), self.spec.quantities
+        return lambda table: np.stack([table[name] for name in names], axis=-1) @ weights
 
     def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:  # (n, 1), (n, A) -> name -> (n,)
         """The features of recorded states, one by one."""
         return dict(zip(self.spec.quantities, self._recorded(physics, action).unbind(-1), strict=True))
+
+    def _reward(self) -> Tensor:  # (B,) float32
+        features = self.mdp.features[self._state]
+        rewards = (features * self._weights).sum(-1)
+        for row, reward in self._typed.items():
+            table = dict(zip(self.spec.quantities, features[row].tolist(), strict=True))
+            rewards[row] = float(reward({**table, STEP: self._step_number}))
+        return rewards.float()
 
     def _recorded(self, physics: Tensor, action: Tensor) -> Tensor:  # (n, d)
         if physics.ndim != 2 or physics.shape[1] != 1:

@@ -8,19 +8,23 @@ import sys
 from bfmkit import discovery
 from bfmkit.cli.refused import Refused
 from bfmkit.kinds import KINDS
+from bfmkit.quantity import listed_quantities
 from bfmkit.recipe.sources import shipped
 from bfmkit.wording import one_of, suggestion
 
 _OURS = ("bfmkit", "bfmkit.components")
 
+QUANTITIES = "quantities"
+"""Listed only when asked for: they are no components."""
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Print kinds, names and first docstring lines; broken files and packages are named as such."""
     wanted = arguments.kind
-    kinds = [*KINDS, "recipe"]
+    kinds = [*KINDS, "recipe", QUANTITIES]
     if wanted is not None and wanted not in kinds:
         raise Refused(f'no kind "{wanted}"{suggestion(wanted, kinds)} {one_of(kinds)}')
-    lines: list[str] = []
+    lines = _quantities() if wanted == QUANTITIES else []
     for kind in KINDS if wanted is None else [wanted]:
         lines += _components(kind) if kind in KINDS else []
     if wanted in (None, "recipe"):
@@ -48,3 +52,18 @@ def _recipes() -> list[str]:
         first = path.read_text(encoding="utf-8").split("\n")[0]
         lines.append(f"  {name:<28} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
     return lines
+
+
+def _quantities() -> list[str]:
+    """What typed rewards are made of: quantities by domain, and functions."""
+    # Imported here: NumPy comes with it, and only this list needs it.
+    from bfmkit.reward_expression import STEP
+    from bfmkit.reward_functions import FUNCTIONS, usage
+
+    lines: list[str] = []
+    for domain, quantities in listed_quantities().items():
+        lines.append(f"{domain}:")
+        lines += [f"  {each.name:<24} {each.unit:<8} {each.about}" for each in quantities]
+    lines += ["any domain:", f"  {STEP:<24} {'1':<8} steps since the episode began, the first being 1"]
+    lines.append("functions:")
+    return lines + [f"  {usage(name)}\n      {function.__doc__}" for name, function in FUNCTIONS.items()]

@@ -107,7 +107,12 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--threads", type=int, help="threads for torch (one a physical core)")
 
     listing = add("list", "listing", "list components by kind, and recipes")
-    listing.add_argument("kind", nargs="?", metavar="KIND", help="a kind of component, or `recipe`")
+    listing.add_argument(
+        "kind",
+        nargs="?",
+        metavar="KIND",
+        help="a kind of component, `recipe`, or `quantities`: what rewards are typed with",
+    )
 
     _recipe_and_overrides(add("show", "showing", "print a recipe with all that it inherits and all values resolved"))
 

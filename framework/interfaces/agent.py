@@ -35,6 +35,10 @@ class Agent(ABC):
     labelled_transitions: int = 0
     """How many labelled transitions :meth:`start` wants; 0 for an agent that starts knowing nothing."""
 
+    label_every: int | None = None
+    """Whether it wants them labelled as of every so many steps of an episode, for tasks that change with time; None: as
+    of an episode's first step alone."""
+
     state: TensorDict
     """Batch (B,): ``weights``, ``z``, ``step``, ``labels``, ``stopped`` and whatever the agent adds."""
 
@@ -53,7 +57,8 @@ class Agent(ABC):
         Args:
             bfm: the model whose policies to act with.
             seeds: all of a run's randomness is a function of its seed and its step.
-            labelled: batch (n,) transitions with ``("next", "reward")`` of shape (n, B), for agents that ask for them.
+            labelled: batch (n,) transitions with ``("next", "reward")`` of shape (n, B), for agents that ask for them;
+                (n, B, T) for those that ask for :attr:`label_every`.
 
         Raises:
             ValueError: if labelled transitions are wanted and missing.

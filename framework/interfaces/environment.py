@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
@@ -13,6 +14,7 @@ from torchrl.data import Binary, Bounded, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 from bfmkit.interfaces.spec import EnvironmentSpec
+from bfmkit.reward_expression import STEP
 
 
 class Advance(NamedTuple):
@@ -32,12 +34,15 @@ class Environment(EnvBase):
     ``step`` and ``rollout`` wrap them. The state that episode e of a row with seed s starts from is a function of
     (s, e) alone, so oracle and learner meet the same episodes.
 
+    A task is a name, or a reward typed over ``spec.quantities``, such as ``"2 * upright"``; either goes wherever a task
+    does. Every reward is a function of the quantities, and of the step of the episode where the task changes with time.
+
     Args:
         spec: what the rest of the house needs to know.
         tasks: the task of each row.
 
     Raises:
-        ValueError: for a task that ``spec.tasks`` does not name, or no row.
+        ValueError: for a task that is neither a name in the spec nor a reward over its quantities, or no row.
     """
 
     kind: ClassVar[str] = "environment"
@@ -68,10 +73,10 @@ class Environment(EnvBase):
 
     @abstractmethod
     def with_rows(self, tasks: Sequence[str]) -> Environment:
-        """The same environment with one row for each name, whatever tasks this one has.
+        """The same environment with one row for each task, whatever tasks this one has.
 
         Raises:
-            ValueError: for a task that ``spec.tasks`` does not name.
+            ValueError: for a task that there is not.
         """
 
     @abstractmethod
@@ -95,25 +100,78 @@ class Environment(EnvBase):
         """
 
     @abstractmethod
+    def quantities(
+        self,
+        physics: Tensor,  # (n, p) float64, after the step
+        action: Tensor,  # (n, a), the action that led there, in [-1, 1]
+    ) -> dict[str, Tensor]:  # name -> (n,) float64
+        """The physics quantities that the rewards are functions of, named as in ``spec.quantities``.
+
+        Raises:
+            ValueError: if sizes do not fit.
+        """
+
+    @abstractmethod
+    def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
+        """The reward of a named task: a function of the quantities and ``step``, numbers or arrays (n,) of them."""
+
+    measurement: str | None = None
+    """All but physics and action that :meth:`quantities` depends on (engine, model, their versions), so that they can
+    be kept for another time; None: they are worked out anew each time."""
+
+    def reward_of(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
+        """The reward of a named or typed task: a function of the quantities and ``step``.
+
+        Raises:
+            ValueError: for a task that there is not.
+        """
+        return self.spec.typed_reward(task) or self.named_reward(task)
+
+    def rewards(
+        self,
+        quantities: Mapping[str, Tensor],  # name -> (n,)
+        task: str,
+        step: int | Tensor = 1,  # one for all, or (n,)
+    ) -> Tensor:  # (n,) float32
+        """The reward that ``task`` gives for recorded quantities.
+
+        Args:
+            quantities: as :meth:`quantities` gives them.
+            task: a name, or a typed reward.
+            step: the step of the episode to ask for, the first being 1; only tasks that change with time look at it.
+
+        Raises:
+            ValueError: for a task that there is not, sizes that do not fit, or a reward that is not finite somewhere.
+        """
+        reward = self.reward_of(task)
+        table: dict[str, Any] = {name: column.numpy(force=True) for name, column in quantities.items()}
+        rows = len(next(iter(table.values())))
+        clock = np.asarray(step.numpy(force=True) if isinstance(step, Tensor) else step)
+        if clock.shape not in ((), (rows,)):
+            raise ValueError(f"step must be one number or ({rows},), got {clock.shape}")
+        table.setdefault(STEP, np.broadcast_to(clock, (rows,)))
+        with np.errstate(over="ignore"):
+            values = np.broadcast_to(np.asarray(reward(table), np.float64), (rows,)).astype(np.float32)
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            where = ", ".join(f"{name} {column[bad[0]]:.4g}" for name, column in table.items())
+            raise ValueError(f'reward "{task}" is not finite in {len(bad)} of {rows} steps, first where {where}')
+        return torch.from_numpy(values)
+
     def relabel(
         self,
         physics: Tensor,  # (n, p) float64, after the step
         action: Tensor,  # (n, a), the action that led there, in [-1, 1]
         task: str,
+        step: int | Tensor = 1,  # one for all, or (n,)
     ) -> Tensor:  # (n,) float32
-        """The reward that ``task`` gives for recorded steps.
+        """The reward that ``task`` gives for recorded steps, as if taken as step ``step`` of an episode.
 
         Raises:
-            ValueError: for an unknown task, or sizes that do not fit.
+            ValueError: as :meth:`quantities` and :meth:`rewards`.
         """
-
-    @abstractmethod
-    def quantities(
-        self,
-        physics: Tensor,  # (n, p) float64
-        action: Tensor,  # (n, a)
-    ) -> dict[str, Tensor]:  # name -> (n,) float64
-        """The physics quantities that the rewards are functions of, named as in ``spec.quantities``."""
+        self.spec.require_task(task)
+        return self.rewards(self.quantities(physics, action), task, step)
 
     # TorchRL's side.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bfmkit.reward_expression import STEP, RewardExpression, parse_reward
 from bfmkit.wording import one_of, suggestion
 
 
@@ -24,6 +25,7 @@ class EnvironmentSpec:
         control_timestep: seconds between two actions.
         tasks: the names of the rewards that the environment can give.
         quantities: the names of the physics quantities that rewards are functions of.
+        changing_tasks: the names of further rewards, which also depend on the step of the episode.
     """
 
     domain: str
@@ -34,6 +36,7 @@ class EnvironmentSpec:
     control_timestep: float
     tasks: tuple[str, ...]
     quantities: tuple[str, ...] = ()
+    changing_tasks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings, for YAML and JSON."""
@@ -46,13 +49,34 @@ class EnvironmentSpec:
         return cls(**values)
 
     def require_task(self, task: str) -> None:
-        """Refuse a task that :attr:`tasks` does not name.
+        """Refuse a task that is neither the name of one nor a reward that can be typed over :attr:`quantities`.
+
+        Raises:
+            ValueError: with the nearest name, and all of them; or with the column where a typed reward goes wrong.
+        """
+        self.typed_reward(task)
+
+    def require_named_task(self, task: str) -> None:
+        """Refuse what is not the name of a task.
 
         Raises:
             ValueError: with the nearest name, and all of them.
         """
-        if task not in self.tasks:
-            raise ValueError(f'{self.domain} has no task "{task}"{suggestion(task, self.tasks)} {one_of(self.tasks)}')
+        known = (*self.tasks, *self.changing_tasks)
+        if task not in known:
+            raise ValueError(f'{self.domain} has no task "{task}"{suggestion(task, known)} {one_of(known)}')
+
+    def typed_reward(self, task: str) -> RewardExpression | None:
+        """The reward that ``task`` spells out, a function of the quantities and ``step``; None for a named task.
+
+        Raises:
+            ValueError: as :meth:`require_task`.
+        """
+        if task in self.tasks or task in self.changing_tasks:
+            return None
+        if task.isidentifier() and task not in (*self.quantities, STEP):
+            self.require_named_task(task)
+        return parse_reward(task, self.quantities)
 
     def require_compatible(self, other: EnvironmentSpec, what: str) -> None:
         """Refuse ``what`` (a model, a dataset) that was made for another body.

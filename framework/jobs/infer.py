@@ -131,7 +131,8 @@ class InferJob(Job):
         agent = self.oracle if stage.is_oracle and self.oracle is not None else self.agent
         labelled = None
         if agent.labelled_transitions > 0:
-            labelled = labelled_transitions(self.bfm, self.environment, tasks, agent.labelled_transitions)
+            count, every = agent.labelled_transitions, agent.label_every
+            labelled = labelled_transitions(self.bfm, self.environment, tasks, count, every)
         agent.start(self.bfm, seeds, labelled)
         if ledger.agent is not None:
             agent.load_state_dict(ledger.agent)

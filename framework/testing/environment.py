@@ -110,6 +110,60 @@ class EnvironmentContract(ABC):
             assert again.shape == (steps,) and again.dtype == torch.float32
             torch.testing.assert_close(again, given, rtol=0, atol=1e-6)
 
+    def test_a_typed_reward_goes_wherever_a_task_does(self) -> None:
+        quantity, *others = self.make().spec.quantities
+        typed = f"2 * {quantity} - where(step > 2, {(others or [quantity])[-1]}, step) + 1"
+        environment = self.make().with_rows([typed, self.make().spec.tasks[0], typed])
+        assert environment.tasks[0] == typed
+        assert environment.spec == self.make().spec, "data and models know nothing of what is typed"
+        actions = self.actions(environment, 4)
+        outcomes = _run(environment, [3, 4, 5], actions)
+        for row, task in enumerate(environment.tasks):
+            physics = torch.stack([outcome.physics[row] for outcome in outcomes])
+            given = torch.stack([outcome.reward[row] for outcome in outcomes])
+            again = environment.relabel(physics, actions[:, row], task, torch.arange(1, 5))
+            torch.testing.assert_close(again, given, rtol=1e-6, atol=1e-6)
+        first = environment.relabel(outcomes[0].physics, actions[0], typed)
+        torch.testing.assert_close(first, environment.relabel(outcomes[0].physics, actions[0], typed, 1))
+        value = environment.quantities(outcomes[0].physics, actions[0])[quantity]
+        torch.testing.assert_close(first.double(), 2 * value, rtol=1e-6, atol=1e-6)
+        assert pickle.loads(pickle.dumps(environment)).tasks == environment.tasks
+
+    def test_a_typed_reward_that_is_wrong_is_refused_with_its_column(self) -> None:
+        environment = self.make()
+        quantity = environment.spec.quantities[0]
+        for refused in (
+            lambda: environment.with_rows([f"{quantity} * {quantity}x"]),
+            lambda: environment.relabel(
+                environment.begin()[1], self.actions(environment, 1)[0], f"{quantity} * {quantity}x"
+            ),
+        ):
+            with pytest.raises(ValueError, match=f'column {len(quantity) + 4}.*did you mean "{quantity}"'):
+                refused()
+
+    def test_a_reward_that_is_not_finite_is_no_label(self) -> None:
+        environment = self.make()
+        quantity = environment.spec.quantities[0]
+        physics, action = environment.begin()[1], self.actions(environment, 1)[0]
+        with pytest.raises(ValueError, match=f"not finite in {len(physics)} of {len(physics)} steps"):
+            environment.relabel(physics, action, f"1 / ({quantity} - {quantity})")
+
+    def test_tasks_that_change_relabel_as_of_any_step(self) -> None:
+        tasks = self.make().spec.changing_tasks
+        if not tasks:
+            return
+        environment = self.make().with_rows(tasks)
+        actions = self.actions(environment, 3)
+        outcomes = _run(environment, range(len(tasks)), actions)
+        for step, outcome in enumerate(outcomes, start=1):
+            for row, task in enumerate(tasks):
+                again = environment.relabel(
+                    outcome.physics[row : row + 1], actions[step - 1][row : row + 1], task, step
+                )
+                torch.testing.assert_close(again, outcome.reward[row : row + 1], rtol=0, atol=1e-6)
+        with pytest.raises(ValueError, match="step must be"):
+            environment.relabel(outcomes[0].physics, actions[0], tasks[0], torch.ones(len(tasks) + 1))
+
     def test_relabelling_does_not_disturb_the_episode(self) -> None:
         environment = self.make()
         actions = self.actions(environment, 4)

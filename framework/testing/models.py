@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM, Advance, Environment, EnvironmentSpec
 from bfmkit.noise import normal_noise
+from bfmkit.reward_expression import STEP
 
 
 def ball_spec(dim: int = 4, episode_steps: int = 20) -> EnvironmentSpec:
@@ -125,21 +127,25 @@ class BallEnvironment(Environment):
             raise ValueError(f"the action of row {row} is not finite")
         self._position = into_ball(action.double())
         self._steps += 1
-        rows = torch.arange(len(self.tasks))
-        reward = self._position[rows, [self.spec.tasks.index(task) for task in self.tasks]]
+        names = self.spec.quantities
+        tables = [dict(zip(names, row, strict=True)) | {STEP: self._steps} for row in self._position.tolist()]
+        reward = torch.tensor(
+            [float(self.reward_of(task)(table)) for task, table in zip(self.tasks, tables, strict=True)]
+        )
         terminated = self._steps >= self._lengths
         truncated = torch.full_like(terminated, self._steps >= self.spec.episode_steps) & ~terminated
         return Advance(self._position.float(), reward.float(), terminated, truncated, self._position.clone())
 
-    def relabel(self, physics: Tensor, action: Tensor, task: str) -> Tensor:
-        self.spec.require_task(task)
+    def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
+        self.spec.require_named_task(task)
+        name = self.spec.quantities[self.spec.tasks.index(task)]
+        return lambda table: table[name]
+
+    def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:
         if physics.ndim != 2 or physics.shape[1] != self.spec.physics_size:
             raise ValueError(f"physics must be (n, {self.spec.physics_size}), got {tuple(physics.shape)}")
         if action.shape != (len(physics), self.spec.action_size):
             raise ValueError(f"actions must be ({len(physics)}, {self.spec.action_size}), got {tuple(action.shape)}")
-        return physics[:, self.spec.tasks.index(task)].float()
-
-    def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:
         return {name: physics[:, index].double() for index, name in enumerate(self.spec.quantities)}
 
 

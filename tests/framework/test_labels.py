@@ -25,3 +25,15 @@ def test_a_larger_set_is_thinned_out_always_alike() -> None:
 def test_a_model_without_transitions_is_refused() -> None:
     with pytest.raises(ValueError, match="inference set"):
         labelled_transitions(LinearBFM(labelled=0), BallEnvironment(), ["task_0"], 20)
+
+
+def test_a_task_that_changes_is_labelled_as_of_the_steps_asked_for() -> None:
+    bfm = LinearBFM(labelled=30)
+    physics = bfm.inference_set()["next", "physics"].float()
+    tasks = ["x_0 * step", "task_1"]
+    once = labelled_transitions(bfm, BallEnvironment(), tasks, 100)
+    torch.testing.assert_close(once["next", "reward"], physics[:, [0, 1]])
+    every = labelled_transitions(bfm, BallEnvironment(episode_steps=20), tasks, 100, every=8)["next", "reward"]
+    assert every.shape == (30, 2, 3)
+    torch.testing.assert_close(every[:, 0], physics[:, :1] * torch.tensor([1.0, 9.0, 17.0]))
+    torch.testing.assert_close(every[:, 1], physics[:, 1:2].expand(-1, 3))

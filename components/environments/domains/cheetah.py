@@ -12,6 +12,7 @@ from dm_control.suite import cheetah
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
 from bfmkit.components.environments.domains.tolerance import linear_at_least
+from bfmkit.quantity import Quantity
 
 WALK_SPEED = 2.0  # metres a second
 RUN_SPEED = 10.0
@@ -30,7 +31,14 @@ class Cheetah(Domain):
 
     name: ClassVar[str] = "cheetah"
     control_timestep: ClassVar[float] = 0.01
-    quantity_names: ClassVar[tuple[str, ...]] = ("horizontal_velocity",)
+    measured: ClassVar[tuple[Quantity, ...]] = (
+        Quantity("horizontal_velocity", "m/s", "of the centre of mass, forward positive"),
+        Quantity("vertical_velocity", "m/s", "of the centre of mass, upward positive"),
+        Quantity("torso_height", "m", "of the torso's frame above the ground"),
+        Quantity("torso_upright", "1", "cosine between the torso's z-axis and the vertical: 1 upright, -1 on its back"),
+        Quantity("angular_momentum", "kg m2/s", "of the whole body about the axis it can turn around"),
+        Quantity("effort", "1", "mean square of the control, which lies in [-1, 1]"),
+    )
     tasks: ClassVar[dict[str, Reward]] = {
         "walk": partial(move, velocity=WALK_SPEED),
         "run": partial(move, velocity=RUN_SPEED),
@@ -62,9 +70,18 @@ class Cheetah(Domain):
         return np.concatenate((physics.data.qpos[1:], physics.data.qvel))
 
     def quantities(self, physics: Physics) -> tuple[float, ...]:
-        """Velocity of the centre of mass."""
-        # The model's subtree velocity sensor makes MuJoCo fill this array.
-        return (physics.data.subtree_linvel[self._torso, 0],)
+        """Motion of the body as a whole, height and uprightness of the torso, effort."""
+        data, torso = physics.data, self._torso
+        # The model's subtree velocity sensor makes MuJoCo fill both subtree arrays.
+        velocity, control = data.subtree_linvel[torso], data.ctrl
+        return (
+            velocity[0],
+            velocity[2],
+            data.xpos[torso, 2],
+            data.xmat[torso, 8],
+            data.subtree_angmom[torso, 1],
+            control.dot(control) / len(control),
+        )
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -14,8 +14,11 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*DISPLAY")
     from dm_control.mujoco import Physics
 
+from bfmkit.quantity import Quantity
+
 Quantities = Mapping[str, Any]
-"""Name -> values; single numbers while an environment runs, arrays (n,) when recorded steps are labelled."""
+"""Name -> values; single numbers while an environment runs, arrays (n,) when recorded steps are labelled. Beside the
+domain's own there is ``step``, the step of the episode, the first being 1."""
 Reward = Callable[[Quantities], np.ndarray]
 
 
@@ -32,7 +35,14 @@ class Domain(ABC):
     episode_steps: ClassVar[int] = 1000
     tasks: ClassVar[Mapping[str, Reward]]
     """Task name -> function of the quantities to rewards in [0, 1], of the quantities' shape."""
+    changing_tasks: ClassVar[Mapping[str, Reward]] = {}
+    """Those that look at ``step`` too."""
+    measured: ClassVar[tuple[Quantity, ...]]
+    """The quantities that rewards may be functions of; `bfmkit list quantities` reads them off the file."""
     quantity_names: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls) -> None:
+        cls.quantity_names = tuple(quantity.name for quantity in cls.measured)
 
     @abstractmethod
     def load(self) -> Physics:
@@ -48,4 +58,4 @@ class Domain(ABC):
 
     @abstractmethod
     def quantities(self, physics: Physics) -> tuple[float, ...]:
-        """The quantities of the present state and control, in the order of :attr:`quantity_names`."""
+        """The quantities of the present state and control, in the order of :attr:`measured`."""

@@ -11,6 +11,7 @@ from dm_control.mujoco import Physics
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
 from bfmkit.components.environments.domains.tolerance import gaussian_at_most, quadratic_at_zero
+from bfmkit.quantity import Quantity
 
 GOAL_RADIUS = 0.015  # metres
 GOALS = {
@@ -40,7 +41,14 @@ class PointMassMaze(Domain):
 
     name: ClassVar[str] = "point_mass_maze"
     control_timestep: ClassVar[float] = 0.02
-    quantity_names: ClassVar[tuple[str, ...]] = ("position_x", "position_y", "control_x", "control_y")
+    measured: ClassVar[tuple[Quantity, ...]] = (
+        Quantity("position_x", "m", "from the middle, to the right positive; the walls stand at 0.3"),
+        Quantity("position_y", "m", "from the middle, to the top positive"),
+        Quantity("velocity_x", "m/s", "to the right positive"),
+        Quantity("velocity_y", "m/s", "to the top positive"),
+        Quantity("control_x", "1", "force asked for to the right, in [-1, 1]"),
+        Quantity("control_y", "1", "force asked for to the top, in [-1, 1]"),
+    )
     tasks: ClassVar[dict[str, Reward]] = {f"reach_{name}": partial(reach, goal=goal) for name, goal in GOALS.items()}
 
     def load(self) -> Physics:
@@ -58,8 +66,8 @@ class PointMassMaze(Domain):
         return np.concatenate((physics.data.qpos, physics.data.qvel))
 
     def quantities(self, physics: Physics) -> tuple[float, ...]:
-        """Position, and the forces asked for, before the actuators' gear."""
-        return (*physics.data.qpos, *physics.data.ctrl)
+        """Position, velocity, and the forces asked for, before the actuators' gear."""
+        return (*physics.data.qpos, *physics.data.qvel, *physics.data.ctrl)
 
 
 DOMAIN = PointMassMaze

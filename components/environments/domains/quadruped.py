@@ -12,6 +12,7 @@ from dm_control.suite import common, quadruped
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
 from bfmkit.components.environments.domains.tolerance import linear_at_least
+from bfmkit.quantity import Quantity
 
 WALK_SPEED = 0.5  # metres a second
 RUN_SPEED = 5.0
@@ -54,7 +55,14 @@ class Quadruped(Domain):
 
     name: ClassVar[str] = "quadruped"
     control_timestep: ClassVar[float] = 0.02
-    quantity_names: ClassVar[tuple[str, ...]] = ("torso_upright", "forward_velocity", "centre_of_mass_height")
+    measured: ClassVar[tuple[Quantity, ...]] = (
+        Quantity("torso_upright", "1", "cosine between the torso's z-axis and the vertical: 1 upright, -1 on its back"),
+        Quantity("upright", "1", "(1 + torso_upright) / 2: 1 upright, 0 on its back"),
+        Quantity("forward_velocity", "m/s", "of the torso along its own x-axis"),
+        Quantity("sideways_velocity", "m/s", "of the torso along its own y-axis, to the left positive"),
+        Quantity("torso_height", "m", "of the torso's frame above the ground"),
+        Quantity("centre_of_mass_height", "m", "above the ground"),
+    )
     tasks: ClassVar[dict[str, Reward]] = {"stand": stand, "walk": walk, "run": run, "jump": jump}
 
     def load(self) -> Physics:
@@ -107,9 +115,10 @@ class Quadruped(Domain):
         )
 
     def quantities(self, physics: Physics) -> tuple[float, ...]:
-        """Uprightness of the torso, its forward velocity in its own frame, height of the centre of mass."""
+        """Uprightness of the torso, its velocity in its own frame, its height and that of the centre of mass."""
         data, torso = physics.data, self._torso
-        return (data.xmat[torso, 8], data.sensordata[self._velocimeter[0]], data.subtree_com[torso, 2])
+        upright, forward, sideways = data.xmat[torso, 8], *data.sensordata[self._velocimeter[:2]]
+        return (upright, (1 + upright) / 2, forward, sideways, data.xpos[torso, 2], data.subtree_com[torso, 2])
 
 
 def _readings(model: Any, *kinds: int) -> np.ndarray:

@@ -93,6 +93,33 @@ class TestInformedTaskInferenceAgent(AgentContract):
         torch.testing.assert_close(seen[1:3], torch.tensor([2.0, 3.0], dtype=torch.float64).log())
 
 
+class TestWarmTaskInferenceAgent(AgentContract):
+    def make(self) -> TaskInferenceAgent:
+        return TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), labelled_transitions=64)
+
+    def test_starts_from_what_the_labels_say(self) -> None:
+        agent = self.started()
+        assert agent.state["labels"].tolist() == [64] * 3
+        labelled = self.labelled(agent, ["task_0", "task_3", "task_1"])
+        posterior = RidgePosterior()
+        features = labelled["next", "observation"].expand(3, 64, 4)
+        expected = posterior.condition(posterior.prior(3, 4), features, labelled["next", "reward"].mT)
+        assert (agent.belief == expected).all()
+        assert (run_episode(agent, self.environment()).returns > 19.5).all()
+        assert agent.state["labels"].tolist() == [84] * 3
+
+    def test_refuses_labels_that_are_none(self) -> None:
+        agent = self.make()
+        labelled = self.labelled(agent, ["task_0"])
+        with pytest.raises(ValueError, match=r"rewards must be \(64, 2\)"):
+            agent.start(LinearBFM(), [1, 2], labelled)
+        labelled["next", "reward"][3] = float("nan")
+        with pytest.raises(ValueError, match="not finite"):
+            agent.start(LinearBFM(), [1], labelled)
+        with pytest.raises(ValueError, match="negative"):
+            TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), labelled_transitions=-1)
+
+
 def test_a_shut_gate_teaches_nothing_and_counts_no_labels() -> None:
     agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), gate=FirstOnly())
     agent.start(LinearBFM(), [0, 1])

@@ -7,6 +7,7 @@ from tensordict import TensorDict
 from torchrl.envs.utils import step_mdp
 
 from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.quantity import listed_quantities
 from bfmkit.testing.environment import EnvironmentContract
 
 
@@ -48,8 +49,50 @@ def test_unknown_domain_is_refused_and_the_known_are_named() -> None:
 
 
 def test_no_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="no task"):
+    with pytest.raises(ValueError, match="needs a task"):
         DMControlEnvironment("walker", "run").with_rows([])
+    with pytest.raises(ValueError, match="or a reward"):
+        DMControlEnvironment("walker")
+
+
+def test_a_typed_reward_takes_the_place_of_the_task() -> None:
+    environment = DMControlEnvironment(
+        "walker", "run", reward="upright * tolerance(horizontal_velocity, 2, 3, margin=1)"
+    )
+    assert environment.tasks == ("upright * tolerance(horizontal_velocity, 2, 3, margin=1)",)
+    assert environment.spec == DMControlEnvironment("walker", "run").spec
+    with pytest.raises(ValueError, match=r'no task "upright "'):
+        DMControlEnvironment("walker", "upright + 1")
+
+
+def test_the_shipped_tasks_can_be_typed() -> None:
+    stand = "(3 * at_least(torso_height, 1.2, margin=0.6) + upright) / 4"
+    run = f"{stand} * (5 * ramp(horizontal_velocity, 0, 8) * (horizontal_velocity > 4) + 1) / 6"
+    environment = DMControlEnvironment("walker", "run", episode_steps=30).with_rows(["stand"])
+    environment.begin()
+    outcomes = [environment.advance(torch.full((1, 6), (-1.0) ** step)) for step in range(30)]
+    physics, action = torch.cat([each.physics for each in outcomes]), torch.zeros(30, 6)
+    found, expected = (environment.relabel(physics, action, task) for task in (stand, "stand"))
+    torch.testing.assert_close(found, expected)
+    fast = {name: torch.linspace(-1, 10, 50, dtype=torch.float64) for name in environment.spec.quantities}
+    fast["upright"] = (1 + fast["torso_upright"]) / 2
+    linear = run.replace(
+        "ramp(horizontal_velocity, 0, 8) * (horizontal_velocity > 4)", "ramp(horizontal_velocity, 0, 8)"
+    )
+    torch.testing.assert_close(environment.rewards(fast, linear), environment.rewards(fast, "run"))
+
+
+@pytest.mark.parametrize("domain", ["walker", "cheetah", "quadruped", "point_mass_maze"])
+def test_measurement_is_that_of_the_model_and_not_of_the_task(domain: str) -> None:
+    first = DMControlEnvironment(domain, reward="1")
+    assert first.measurement == first.with_rows(["2", "3"]).measurement
+    assert first.measurement.startswith(f"{domain}, mujoco 3.")
+
+
+def test_quantities_are_described() -> None:
+    for domain in ("walker", "cheetah", "quadruped", "point_mass_maze"):
+        listed = [each.name for each in listed_quantities()[domain]]
+        assert tuple(listed) == DMControlEnvironment(domain, reward="1").spec.quantities
 
 
 def test_number_of_steps_must_be_positive() -> None:

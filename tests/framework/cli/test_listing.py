@@ -28,3 +28,14 @@ def test_an_unknown_kind_is_refused(bfmkit, here: Path) -> None:
     outcome = bfmkit("list", "shedule")
     assert outcome.code == 2
     assert outcome.err.startswith('no kind "shedule"; did you mean "schedule"? (job, ')
+
+
+def test_quantities_are_listed_with_units_and_functions_with_arguments(bfmkit, here: Path) -> None:
+    outcome = bfmkit("list", "quantities")
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    headings = [line for line in lines if not line.startswith(" ")]
+    assert headings == ["cheetah:", "point_mass_maze:", "quadruped:", "walker:", "any domain:", "functions:"]
+    assert "  horizontal_velocity      m/s      of the centre of mass, forward positive" in lines
+    assert "  tolerance(x, lower, upper, margin=0, value_at_margin=0.1)" in lines
+    assert any(line.startswith("  step ") for line in lines)

@@ -73,6 +73,25 @@ def test_runs_are_the_same_in_any_batch(tmp_path: Path) -> None:
         assert whole[key]["return"] == pytest.approx(row["return"], abs=1e-4)
 
 
+def test_a_typed_reward_is_a_task_like_any_other(tmp_path: Path) -> None:
+    typed = "2 * x_1 - x_3 / 2"
+    world = BallEnvironment(tasks=[typed])
+    summary = job(world, tasks=[typed, "task_0"]).run(tmp_path, CPU)
+    assert list(summary["tasks"]) == [typed, "task_0"]
+    assert summary["tasks"][typed]["oracle_return"] == pytest.approx(20 * 4.25**0.5, rel=1e-4)
+    assert summary["tasks"][typed]["relative_return"] > 0.9
+    assert {row["task"] for row in rows(tmp_path)} == {typed, "task_0"}
+    assert job(world).tasks == (typed,)
+    with pytest.raises(ValueError, match="column 5"):
+        job(world, tasks=["2 * y"])
+
+
+def test_the_oracle_of_a_task_that_changes_follows_it(tmp_path: Path) -> None:
+    changing = "where(step <= 10, x_0, x_1)"
+    summary = job(oracle=OracleAgent(label_every=10), tasks=[changing], episodes=1).run(tmp_path, CPU)
+    assert summary["tasks"][changing]["oracle_return"] == pytest.approx(20.0, abs=1e-3)
+
+
 def test_several_seeds_come_with_an_interval(tmp_path: Path) -> None:
     summary = job(seeds=3, tasks=["task_1", "task_2"]).run(tmp_path, CPU)
     assert list(summary["tasks"]) == ["task_1", "task_2"]
