@@ -156,8 +156,16 @@ class ForwardBackwardObjective(Objective):
 
     def update_targets(self) -> None:
         """Move both target networks."""
-        move_towards(self._target_forward, self._model.forward_network, self._target_rate)
-        move_towards(self._target_backward, self._model.backward_network, self._target_rate)
+        self._move_targets(self._target_rate)
+
+    def start_from(self, model: BFM) -> None:
+        """Take over all weights; the target networks start where the networks do."""
+        self.bfm.load_state_dict(model.state_dict())
+        self._move_targets(1.0)
+
+    def _move_targets(self, rate: float) -> None:
+        move_towards(self._target_forward, self._model.forward_network, rate)
+        move_towards(self._target_backward, self._model.backward_network, rate)
 
     @torch.no_grad()
     def latents(self, next_observation: Tensor) -> Tensor:  # (n, o) -> (n, d)

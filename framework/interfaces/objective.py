@@ -51,6 +51,14 @@ class Objective(LossModule):
         """Look at a sample of the data once before training, e.g. to fix the scaling of observations."""
 
     @abstractmethod
+    def start_from(self, model: BFM) -> None:
+        """Take over the weights of a trained model, in target networks too.
+
+        Raises:
+            RuntimeError: if they do not fit.
+        """
+
+    @abstractmethod
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit what a usable model needs from data, e.g. the second moment of its features.
 

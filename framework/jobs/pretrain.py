@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 
 from bfmkit.deferred import Deferred
 from bfmkit.evaluation import oracle_returns
-from bfmkit.interfaces import Dataset, Environment, Job, Objective
+from bfmkit.interfaces import Dataset, Environment, Job, JobFailed, Objective
 from bfmkit.model_card import write_card
-from bfmkit.model_folder import save_model
+from bfmkit.model_folder import load_model, save_model
 from bfmkit.noise import generator
 from bfmkit.practice import Practice, PracticeGround
 from bfmkit.pretraining import Pretraining
@@ -26,6 +26,7 @@ from bfmkit.registry import register
 from bfmkit.run_directory import append_metrics, read_metrics
 from bfmkit.sampling import TransitionBatches
 from bfmkit.transition_pool import TransitionPool
+from bfmkit.zoo import resolve
 
 SCALE_SAMPLE = 100_000
 
@@ -42,6 +43,7 @@ class PretrainJob(Job):
         learning_rate: of Adam.
         decay: of the learning rate: ``constant`` or ``cosine``.
         averaging: decay of averaged weights, which are then what is evaluated and shipped; none if not given.
+        start: a model folder, or ``zoo:NAME``, whose weights training starts from; new ones if not given.
         practice: how the model gathers more data with its own policies on the way; not at all if not given.
         inference_set: transitions shipped with the model, for an oracle to label.
         evaluation: an environment to try the model in while it trains; its rewards never influence the training.
@@ -51,7 +53,9 @@ class PretrainJob(Job):
         seed: of batches, networks and noise.
 
     Raises:
-        ValueError: if a number is not positive, or ``averaging`` lies outside (0, 1).
+        ValueError: if a number is not positive, ``averaging`` lies outside (0, 1), or environments and models are of
+            another body than the data.
+        FileNotFoundError: if there is no model to start from.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class PretrainJob(Job):
         learning_rate: float = 1e-4,
         decay: Literal["constant", "cosine"] = "constant",
         averaging: float | None = None,
+        start: str | None = None,
         practice: Practice | None = None,
         inference_set: int = 10_000,
         evaluation: Environment | None = None,
@@ -85,6 +90,9 @@ class PretrainJob(Job):
             dataset.spec.require_compatible(evaluation.spec, "the evaluation environment")
         if practice is not None:
             dataset.spec.require_compatible(practice.environment.spec, "the environment of practice")
+        self.start, self._start_model = start, None if start is None else load_model(resolve(start))[0]
+        if self._start_model is not None:
+            dataset.spec.require_compatible(self._start_model.spec, f"the model {start}")
         self.practice = practice
         self.dataset, self.objective, self.evaluation = dataset, objective, evaluation
         self.updates, self.batch_size, self.seed = updates, batch_size, seed
@@ -102,6 +110,11 @@ class PretrainJob(Job):
         pool = TransitionPool(self.dataset, device, room, out / "practice")
         scaled = pool.batch(self._rows(given, SCALE_SAMPLE, "observation scale"))["observation"]
         objective.prepare(scaled.cpu())
+        if self._start_model is not None:
+            try:
+                objective.start_from(self._start_model)
+            except RuntimeError as error:
+                raise JobFailed(f"the model {self.start} is not the one this recipe trains: {error}") from error
         module = Pretraining(objective, self.updates, self.learning_rate, self.decay, self.averaging, out)
         state = out / "checkpoints" / "last.ckpt"
         state.parent.mkdir(exist_ok=True)

@@ -100,6 +100,20 @@ class ObjectiveContract(ABC):
         assert z.std(0).min() > 0
         assert objective.bfm.act(following, z).isfinite().all()
 
+    def test_starts_from_a_trained_model_and_its_targets_with_it(self) -> None:
+        trained, fresh = self.make(), self.make()
+        with torch.no_grad():
+            for parameter in trained.bfm.parameters():
+                parameter.mul_(1.1)
+        fresh.start_from(trained.bfm)
+        expected = trained.bfm.state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in fresh.bfm.state_dict().items())
+        before = {name: value.clone() for name, value in fresh.state_dict().items()}
+        fresh.update_targets()
+        # Targets that are where the networks are have nowhere to go.
+        for name, value in fresh.state_dict().items():
+            torch.testing.assert_close(value, before[name])
+
     def test_finish_makes_the_model_usable(self) -> None:
         objective = self.make()
         batch = self.batch(256)

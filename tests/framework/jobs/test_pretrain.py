@@ -204,6 +204,25 @@ def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_batch(data: Path, tmp_p
     assert not (tmp_path / "model").exists()
 
 
+def test_goes_on_from_a_trained_model(data: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir(), second.mkdir()
+    job(data).run(first, CPU)
+    # A rate so small that what comes out is what went in.
+    job(data, start=str(first / "model"), updates=2, learning_rate=1e-12).run(second, CPU)
+    before, after = weights(first), weights(second)
+    for name in before:
+        if "second_moment" not in name:
+            torch.testing.assert_close(after[name], before[name])
+
+
+def test_refuses_to_start_from_another_model(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        job(data, start=str(tmp_path / "nowhere"))
+    with pytest.raises(JobFailed, match="zoo:walker-fb is not the one"):
+        job(data, start="zoo:walker-fb").run(tmp_path, CPU)
+
+
 def test_refuses_an_evaluation_with_another_body(data: Path) -> None:
     with pytest.raises(ValueError, match="cheetah"):
         job(data, DMControlEnvironment("cheetah", "run"))
