@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -30,6 +31,15 @@ class Posterior(TensorDictModuleBase, ABC):
     @abstractmethod
     def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:  # batch (B,)
         """The belief before any reward."""
+
+    def prior_for(
+        self,
+        seeds: Sequence[int],  # one per run, B of them
+        dim: int,
+        device: torch.device | str = "cpu",
+    ) -> TensorDict:  # batch (B,)
+        """The belief before any reward of runs with these seeds; they matter where a belief holds noise of its own."""
+        return self.prior(len(seeds), dim, device)
 
     @abstractmethod
     def update(
@@ -67,6 +77,14 @@ class Posterior(TensorDictModuleBase, ABC):
         noise: Tensor,  # (B, d) or (B, k, d), standard normal for draws from the posterior
     ) -> Tensor:  # as noise
         """ŵ + S·noise with S Sᵀ the covariance of the belief: an affine map, so a ball becomes an ellipsoid."""
+
+    def draw(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        noise: Tensor,  # (B, d) or (B, k, d), standard normal
+    ) -> Tensor:  # as noise
+        """Weights drawn from the belief itself; :meth:`sample` of it where the belief is normal."""
+        return self.sample(belief, noise)
 
     @abstractmethod
     def width(

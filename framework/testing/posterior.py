@@ -19,6 +19,8 @@ class PosteriorContract(ABC):
 
     forgets: ClassVar[bool] = False
     """Whether old rewards count for less than new ones."""
+    order_matters: ClassVar[bool] = False
+    """Whether the belief depends on the order of the rewards, as one with noise of its own does."""
     tolerance: ClassVar[float] = 1e-8
 
     @abstractmethod
@@ -122,6 +124,40 @@ class PosteriorContract(ABC):
             stepwise = self.learnt(posterior, features, rewards)
             torch.testing.assert_close(posterior.mean(whole), posterior.mean(stepwise))
             torch.testing.assert_close(posterior.width(whole, features), posterior.width(stepwise, features))
+
+    def test_the_order_of_rewards_matters_only_where_said(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        there = self.learnt(posterior, features, rewards)
+        back = self.learnt(posterior, features.flip(1), rewards.flip(1))
+        if self.forgets or self.order_matters:
+            assert not torch.allclose(posterior.width(there, features), posterior.width(back, features))
+        else:
+            torch.testing.assert_close(posterior.mean(there), posterior.mean(back))
+            torch.testing.assert_close(posterior.width(there, features), posterior.width(back, features))
+
+    def test_prior_is_a_function_of_the_runs_seeds(self) -> None:
+        posterior = self.make()
+        together, alone = posterior.prior_for([3, 4, 5], 5), posterior.prior_for([4], 5)
+        for key, value in together.items(True, True):
+            torch.testing.assert_close(alone.get(key), value[1:2])
+
+    def test_draws_are_spread_about_the_mean(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = self.learnt(posterior, features, rewards)
+        noise = torch.randn(3, 2000, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        draws = posterior.draw(belief, noise)
+        assert draws.dtype == torch.float64
+        assert draws.isfinite().all()
+        torch.testing.assert_close(draws[:, 7], posterior.draw(belief, noise[:, 7]))
+        torch.testing.assert_close(draws[1:2], posterior.draw(belief[1:2], noise[1:2]))
+        x = features[:, 0]
+        spread = (
+            (draws - posterior.mean(belief).unsqueeze(1)) @ x.unsqueeze(-1) / posterior.width(belief, x)[:, None, None]
+        )
+        assert (spread.median(1).values.abs() < 1.0).all()
+        assert ((spread.quantile(0.84, 1) - spread.quantile(0.16, 1)) / 2.0 - 1.0).abs().max() < 0.5
 
     def test_sample_is_affine_in_the_noise(self) -> None:
         features, rewards = self.data()

@@ -1,0 +1,35 @@
+"""Take in the first rewards."""
+
+from __future__ import annotations
+
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.interfaces import Gate, Posterior
+from bfmkit.registry import register
+
+
+@register(Gate, "budget")
+class BudgetGate(Gate):
+    """Open until a run has taken in so many rewards.
+
+    Args:
+        labels: how many.
+
+    Raises:
+        ValueError: if ``labels`` is negative.
+    """
+
+    def __init__(self, labels: int = 1000) -> None:
+        if labels < 0:
+            raise ValueError(f"labels must be at least 0, got {labels}")
+        self.labels = labels
+
+    def open(
+        self,
+        posterior: Posterior,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, d)
+        labels: Tensor,  # (B,) int64
+    ) -> Tensor:  # (B,) bool
+        return labels < self.labels

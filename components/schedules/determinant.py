@@ -1,0 +1,41 @@
+"""Choose again when enough has been learnt."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from bfmkit.interfaces import Progress, Schedule
+from bfmkit.registry import register
+
+
+@register(Schedule, "determinant")
+class DeterminantSchedule(Schedule):
+    r"""Choose new weights when det V has grown by a factor since the last choice.
+
+    due where log det V − log det V' > log c, V' being the precision at the last choice
+
+    The bound on the regret keeps its order, and within n steps there are at most d·log_c(1 + nL²/(λd)) choices beside
+    those at the episodes' starts, for features of at most length L and d weights. What is forgotten does not count
+    against what has been learnt.
+
+    Args:
+        factor: c > 1.
+
+    Raises:
+        ValueError: if ``factor`` is not greater than 1.
+
+    Reference:
+        Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, section 5.1.
+    """
+
+    needs_information = True
+
+    def __init__(self, factor: float = 2.0) -> None:
+        if not 1.0 < factor < float("inf"):
+            raise ValueError(f"factor must be greater than 1, got {factor}")
+        self.factor = factor
+
+    def due(self, progress: Progress) -> Tensor:  # (B,) bool
+        return progress.information_since_choice > math.log(self.factor)
