@@ -58,13 +58,12 @@ class TaskInferenceAgent(BatchedAgent):
         return self.state.get("belief")
 
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
-        entries: dict[str, Tensor | TensorDict] = {
-            "belief": self.posterior.prior_for(self.seeds, self.bfm.dim, self.device)
-        }
+        belief = self.posterior.prior_for(self.seeds, self.bfm.dim, self.device)
+        entries: dict[str, Tensor | TensorDict] = {"belief": belief}
         if self._counts_information:
             entries["information"] = torch.zeros(len(self.seeds), dtype=torch.float64)
         if self.labelled_transitions > 0 and labelled is not None:
-            entries["belief"] = self._warmed(self.posterior.prior(len(self.seeds), self.bfm.dim, self.device), labelled)
+            entries["belief"] = self._warmed(belief, labelled)
             entries["labels"] = torch.full((len(self.seeds),), len(labelled))
         return entries
 
