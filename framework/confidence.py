@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces import Posterior
+from bfmkit.normal_posterior import NormalPosterior
 
-
-@runtime_checkable
-class LeastSquares(Protocol):
-    """A posterior of V = λI + Σφφᵀ whose belief holds ``log_determinant``, that of V; it forgets nothing at ρ = 1."""
-
-    regularization: float  # λ
-    discount: float  # ρ
+LEAST_SQUARES = {
+    "precision", "precision_lost", "response", "response_lost", "factor_inverse", "mean", "log_determinant",
+}  # fmt: skip
+"""What a belief of least squares holds; one with a window, with members or with a guess of the noise holds more."""
 
 
 @dataclass(frozen=True)
 class TheoreticalRadius:
     r"""The self-normalised radius: ‖ŵ_t − w‖ ≤ β_t in the norm of V_t, for all t at once, with probability 1 − δ.
 
-    β_t = R √(ln det V_t − d ln λ + 2 ln(1/δ)) + √λ S
+    β_t = R/σ √(ln det V_t − d ln λ + 2 ln(1/δ)) + √λ S,  V_t = λI + Σ φφᵀ/σ²
 
-    It holds for least squares without forgetting, and rewards that are φᵀw and noise. λ and det V are the posterior's.
+    It holds for least squares without forgetting, and rewards that are φᵀw and noise. λ, σ and det V are the
+    posterior's (σ = 1 for ``ridge``), so the noise need not be what the posterior believes.
 
     Args:
         delta: δ in (0, 1), how likely it may fail.
@@ -63,14 +61,13 @@ class TheoreticalRadius:
         Raises:
             ValueError: for a posterior that the theorem is not about.
         """
-        log_determinant = belief.get("log_determinant", None)
-        if log_determinant is None or not isinstance(posterior, LeastSquares) or posterior.discount != 1:
+        if not isinstance(posterior, NormalPosterior) or posterior.discount < 1 or set(belief.keys()) != LEAST_SQUARES:
             raise ValueError(
-                "a theoretical confidence_radius is known for regularised least squares without forgetting (posterior "
-                f"ridge with discount 1), not for this {type(posterior).__name__}; give a number"
+                "a theoretical confidence_radius is known for least squares without forgetting (posteriors ridge and "
+                f"bayesian with discount 1), not for this {type(posterior).__name__}; give a number"
             )
-        dim, regularization = posterior.mean(belief).shape[-1], posterior.regularization
+        dim, regularization = posterior.mean(belief).shape[-1], posterior.prior_precision
         # Rounding may leave the growth a hair below zero.
-        growth = (log_determinant - dim * math.log(regularization)).clamp(min=0)
+        growth = (belief["log_determinant"] - dim * math.log(regularization)).clamp(min=0)
         deviation = (growth + 2 * math.log(1 / self.delta)).sqrt()
-        return self.noise_bound * deviation + math.sqrt(regularization) * self.weight_norm
+        return self.noise_bound / posterior.noise_std * deviation + math.sqrt(regularization) * self.weight_norm

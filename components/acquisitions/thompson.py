@@ -10,7 +10,7 @@ from bfmkit.registry import register
 
 @register(Acquisition, "thompson")
 class ThompsonAcquisition(Acquisition):
-    r"""Weights drawn from the posterior: w = ŵ + κ S ε, with S Sᵀ the covariance of the belief and ε standard normal.
+    r"""Weights drawn from the posterior: w = ŵ + κ (w' − ŵ),  w' ~ belief.
 
     The policy for w is the best there is for w, so nothing is searched and no critic is asked.
 
@@ -35,4 +35,9 @@ class ThompsonAcquisition(Acquisition):
         return (dim,)
 
     def propose(self, situation: Situation) -> Tensor:  # (B, d)
-        return situation.posterior.sample(situation.belief, self.scale * situation.noise)
+        posterior, belief = situation.posterior, situation.belief
+        drawn = posterior.draw(belief, situation.noise)
+        if self.scale == 1.0:
+            return drawn
+        mean = posterior.mean(belief)
+        return mean + self.scale * (drawn - mean)

@@ -7,8 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bfmkit.components.posteriors.bayesian import BayesianPosterior
+from bfmkit.components.posteriors.ensemble import EnsemblePosterior
+from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
 from bfmkit.confidence import TheoreticalRadius
+from bfmkit.interfaces import Posterior
 from bfmkit.testing.posteriors import KnownPosterior
 
 
@@ -53,8 +58,30 @@ def test_the_weights_stay_within_the_radius_as_often_as_promised() -> None:
     assert closest.max() > 0.5
 
 
-@pytest.mark.parametrize("posterior", [KnownPosterior(), RidgePosterior(discount=0.99)])
-def test_is_refused_where_nothing_is_proved(posterior: KnownPosterior | RidgePosterior) -> None:
+def test_noise_and_prior_in_other_units_give_the_same_ellipsoid() -> None:
+    features = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    widths = []
+    for posterior in (BayesianPosterior(noise_std=0.1, prior_std=2.0), RidgePosterior(regularization=0.0025)):
+        belief = posterior.condition(posterior.prior(2, 3), features, torch.ones(2, 5))
+        widths.append(TheoreticalRadius().of(posterior, belief).unsqueeze(-1) * posterior.width(belief, x))
+    torch.testing.assert_close(*widths)
+
+
+@pytest.mark.parametrize(
+    "posterior",
+    [
+        KnownPosterior(),
+        RidgePosterior(discount=0.99),
+        RidgePosterior(discount=0.99, forgets_prior=False),
+        BayesianPosterior(discount=0.99),
+        NormalInverseGammaPosterior(),
+        SlidingWindowPosterior(steps=3),
+        EnsemblePosterior(members=2),
+    ],
+    ids=lambda posterior: type(posterior).__name__,
+)
+def test_is_refused_where_nothing_is_proved(posterior: Posterior) -> None:
     with pytest.raises(ValueError, match=type(posterior).__name__):
         TheoreticalRadius().of(posterior, posterior.prior(1, 2))
 
