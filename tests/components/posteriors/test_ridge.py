@@ -67,7 +67,7 @@ class TestDiscountedRidgePosteriorThatKeepsItsPrior(PosteriorContract):
     def test_no_direction_gets_wider_than_before_any_reward(self) -> None:
         posterior = self.make()
         belief = posterior.prior(1, 2)
-        for _ in range(500):
+        for _ in range(250):
             belief = posterior.update(belief, torch.tensor([[1.0, 0.0]]), torch.ones(1), YES)
         # V is 2 + 1/(1 − 0.9) along the feature, U is 2 + 1/(1 − 0.81).
         expected = torch.tensor([[(2 + 1 / 0.19) ** 0.5 / 12.0, 2.0**-0.5]], dtype=torch.float64)
