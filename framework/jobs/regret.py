@@ -1,0 +1,239 @@
+"""Job ``regret``: how much is lost while a task is being found out, where everything is known exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bfmkit.interfaces import Job, Posterior
+from bfmkit.mdp_layout import MDPLayout
+from bfmkit.noise import normal_noise
+from bfmkit.policy_pool import PolicyPool
+from bfmkit.progress import Progress
+from bfmkit.registry import lookup, register
+from bfmkit.regret_bound import RegretBound
+from bfmkit.regret_report import Curves, draw_regret, summarise
+from bfmkit.regret_run import Rule, Runs, play
+from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+
+POINTS = 40
+"""About how many numbers of episodes the curves are kept at."""
+
+RULES = {
+    "ucb": Rule(optimistic=True),
+    "rarely_switching": Rule(optimistic=True, patient=True),
+    "ucb_returns": Rule(optimistic=True, returns_only=True),
+    "ucb_each_step": Rule(optimistic=True, each_step=True),
+    "thompson": Rule(sampled=True),
+    "greedy": Rule(greedy=True),
+    "random": Rule(),
+    "oracle": Rule(known=True),
+}
+
+
+@dataclass(frozen=True)
+class SeedsPerRule:
+    """How many seeds each rule is run with; 0 leaves it out.
+
+    Args:
+        ucb: the largest upper confidence bound with the theoretical radius, for a whole episode.
+        rarely_switching: the same, kept until det V has grown by a factor.
+        ucb_returns: the same as ``ucb``, told an episode's return and no reward.
+        ucb_each_step: the same as ``ucb``, but choosing and learning at each step; nothing is proved about it.
+        thompson: the best policy for weights drawn from the belief.
+        greedy: the best policy for the belief's mean.
+        random: the best policy for a random direction.
+        oracle: the best policy.
+    """
+
+    ucb: int = 200
+    rarely_switching: int = 40
+    ucb_returns: int = 40
+    ucb_each_step: int = 10
+    thompson: int = 40
+    greedy: int = 40
+    random: int = 40
+    oracle: int = 0
+
+
+@register(Job, "regret")
+class RegretJob(Job):
+    r"""Adds up what several rules lose to the best policy of a finite pool, and compares it with a bound.
+
+    regret after N episodes = Σ_{n≤N} (max_π ψ_πᵀw − ψ_{π_n}ᵀw),  ψ_π = E_π[Σ_{t<H} γᵗ φ(s_{t+1})]
+
+    ψ is exact and the pool finite, so each rule's maximum is exact too. Rewards are φᵀw plus standard normal noise, w
+    is drawn from the directions that the pool has the best policies for, and S long: rewards are measured in
+    standard deviations of their noise. The posterior is ``ridge``. A seed draws the same task, moves and noise
+    whatever the rule. An interrupted run goes on with the rule and dimension it was at.
+
+    Args:
+        mdp: what the MDP looks like; d of its features is taken from ``dims``.
+        dims: numbers of features, one study each.
+        seeds: how many for each rule.
+        episodes: N.
+        burn_in: exponents are fitted from this many episodes on; none given: a quarter of ``episodes``.
+        horizon: H, steps an episode.
+        discount: γ.
+        policies: how many the pool has.
+        weight_scale: S/√d, so that a weight is about as large in any dimension.
+        regularization: λ.
+        delta: δ, how likely the bound may fail.
+        switching_factor: c > 1, by which det V grows before ``rarely_switching`` chooses again.
+        seed: of the first run, and of the pool.
+
+    Raises:
+        ValueError: if a number is out of its range, or no rule has a seed.
+    """
+
+    def __init__(
+        self,
+        mdp: MDPLayout,
+        dims: list[int],
+        seeds: SeedsPerRule | None = None,
+        episodes: int = 3000,
+        burn_in: int | None = None,
+        horizon: int = 10,
+        discount: float = 0.9,
+        policies: int = 64,
+        weight_scale: float = 0.5,
+        regularization: float = 10.0,
+        delta: float = 0.05,
+        switching_factor: float = 2.0,
+        seed: int = 0,
+    ) -> None:
+        numbers = {"horizon": horizon, "policies": policies, "weight_scale": weight_scale}
+        for name, value in (*numbers.items(), *((f"dims: {dim}", dim) for dim in dims)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if not dims or len(set(dims)) != len(dims):
+            raise ValueError(f"dims must be different numbers, at least one, got {dims}")
+        if episodes < 2:
+            raise ValueError(f"episodes must be at least 2, got {episodes}")
+        burn_in = max(1, episodes // 4) if burn_in is None else burn_in
+        if not 1 <= burn_in < episodes:
+            raise ValueError(f"burn_in must lie between 1 and {episodes - 1}, got {burn_in}")
+        if not 0 < discount <= 1:
+            raise ValueError(f"discount must lie in (0, 1], got {discount}")
+        if not 0 < delta < 1:
+            raise ValueError(f"delta must lie between 0 and 1, got {delta}")
+        if not 1 < switching_factor < math.inf:
+            raise ValueError(f"switching_factor must be greater than 1, got {switching_factor}")
+        self.seeds = _numbers_of_seeds(seeds or SeedsPerRule())
+        self.mdp, self.dims, self.episodes, self.burn_in = mdp, tuple(dims), episodes, burn_in
+        self.horizon, self.discount, self.policies = horizon, discount, policies
+        self.weight_scale, self.regularization, self.delta = weight_scale, regularization, delta
+        self.switching_factor, self.seed = switching_factor, seed
+        self.posterior: Posterior = lookup(Posterior, "ridge")(regularization=regularization)
+        grid = np.geomspace(1, episodes, POINTS).round().astype(int)
+        self.grid = np.unique(np.append(grid, burn_in))
+
+    def bound(self, rule: str, dim: int) -> RegretBound:
+        """The bound on a rule, with the constants of this study."""
+        return RegretBound(
+            dim=dim,
+            horizon=self.horizon,
+            discount=self.discount,
+            regularization=self.regularization,
+            weight_norm=self.weight_scale * math.sqrt(dim),
+            delta=self.delta,
+            factor=self.switching_factor if RULES[rule].patient else 1.0,
+            returns_only=RULES[rule].returns_only,
+        )
+
+    def run(self, out: Path, device: torch.device) -> dict[str, Any]:
+        """Play what has not been played; on the CPU, whatever the device."""
+        done = self._done(out)
+        total = len(self.dims) * len(self.seeds) * self.episodes
+        curves: dict[int, dict[str, Curves]] = {dim: {} for dim in self.dims}
+        gaps = {}
+        with Progress("regret", total, "episodes", len(done) * self.episodes) as bar:
+            for dim in self.dims:
+                mdp = replace(self.mdp, dim=dim).build()
+                directions = normal_noise([self.seed], "regret pool", [0], (self.policies, dim))[0]
+                directions = torch.nn.functional.normalize(directions, dim=-1)
+                pool = PolicyPool.solve(mdp, directions, self.horizon, self.discount)
+                values = pool.start_features @ directions.mT
+                gaps[dim] = self.weight_scale * math.sqrt(dim) * float((values.amax(0) - values.amin(0)).max())
+                for name, count in self.seeds.items():
+                    if (dim, name) not in done:
+                        seeds = range(self.seed, self.seed + count)
+                        bar.advance(0, d=dim, rule=name)
+                        bound = self.bound(name, dim)
+                        runs = play(mdp, pool, self.posterior, RULES[name], bound, seeds, self.episodes, bar.advance)
+                        done[dim, name] = list(self._rows(dim, name, runs))
+                        append_metrics(out, done[dim, name])
+                    curves[dim][name] = self._curves(dim, name, done[dim, name])
+        summary = summarise(curves, self.grid, self.burn_in, gaps)
+        draw_regret(out / "figures" / "regret.png", curves, self.grid, self.burn_in)
+        write_summary(out, summary)
+        sys.stderr.write("".join(f"{line}\n" for line in _table(summary)))
+        return summary
+
+    def _done(self, out: Path) -> dict[tuple[int, str], list[dict[str, Any]]]:
+        """The rows of what is finished; those of the rest are dropped."""
+        found: dict[tuple[int, str], list[dict[str, Any]]] = {}
+        for row in read_metrics(out):
+            found.setdefault((row["dim"], row["rule"]), []).append(row)
+        whole = {key: rows for key, rows in found.items() if len(rows) == self.seeds.get(key[1])}
+        if len(whole) < len(found):
+            kept = [row for rows in whole.values() for row in rows]
+            write_atomically(out / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+        return whole
+
+    def _rows(self, dim: int, name: str, runs: Runs) -> Iterator[dict[str, Any]]:
+        total = runs.regret.cumsum(axis=1)
+        closest = np.full(len(total), np.nan)
+        if RULES[name].is_covered:
+            closest = (total / self.bound(name, dim).regret(np.arange(1, self.episodes + 1))).max(axis=1)
+        for index, curve in enumerate(total):
+            yield {
+                "dim": dim,
+                "rule": name,
+                "seed": self.seed + index,
+                "episodes": self.grid.tolist(),
+                "regret": curve[self.grid - 1].tolist(),
+                "largest_share_of_bound": float(closest[index]),
+                "inside_confidence_set": bool(runs.inside[index]),
+                "choices": int(runs.choices[index]),
+            }
+
+    def _curves(self, dim: int, name: str, rows: list[dict[str, Any]]) -> Curves:
+        closest = [row["largest_share_of_bound"] for row in rows]
+        return Curves(
+            regret=np.array([row["regret"] for row in rows]),
+            bound=self.bound(name, dim).regret(self.grid) if RULES[name].is_covered else None,
+            closest=np.array([math.nan if share is None else share for share in closest]),
+            inside=np.array([row["inside_confidence_set"] for row in rows]),
+            choices=np.array([row["choices"] for row in rows]),
+        )
+
+
+def _numbers_of_seeds(seeds: SeedsPerRule) -> dict[str, int]:
+    numbers = {field.name: getattr(seeds, field.name) for field in fields(seeds)}
+    for name, number in numbers.items():
+        if number < 0:
+            raise ValueError(f"seeds.{name} must not be negative, got {number}")
+    if not any(numbers.values()):
+        raise ValueError("no rule has a seed")
+    return {name: number for name, number in numbers.items() if number > 0}
+
+
+def _table(summary: dict[str, Any]) -> Iterator[str]:
+    yield f"{'d':>4}  {'rule':<18}{'seeds':>6}{'regret':>12}{'exponent':>10}{'bound':>12}{'under it':>10}{'choices':>9}"
+    for dim, study in summary["dims"].items():
+        for name, numbers in study["rules"].items():
+            proved = "share_under_bound" in numbers
+            cells = (f"{numbers['bound']:,.0f}", f"{numbers['share_under_bound']:.3f}") if proved else ("-", "-")
+            yield (
+                f"{dim:>4}  {name:<18}{numbers['seeds']:>6}{numbers['regret']:>12,.1f}{numbers['exponent']:>10.3f}"
+                f"{cells[0]:>12}{cells[1]:>10}{numbers['choices']:>9.0f}"
+            )
