@@ -1,0 +1,1 @@
+"""Candidates as OpTI-BFM's released code draws them."""
