@@ -97,7 +97,7 @@ def draw_regret(
         for axis in axes.flat[len(curves) :]:
             axis.set_visible(False)
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=3)
+        figure.legend(handles, labels, loc="outside upper center", ncols=columns)
         save_figure(figure, path, table)
 
 
