@@ -28,7 +28,7 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
         f"* training: {summary['updates']:,} updates in {summary['seconds'] / 60:.0f} minutes",
         f"* command: `{provenance.get('command', 'unknown')}`",
         f"* versions: {', '.join(f'{name} {version}' for name, version in provenance.get('versions', {}).items())}",
-        f"* revision: {provenance.get('git_revision', 'unknown')}",
+        f"* revision: {_revision(provenance)}",
         "",
     ]
     if summary["tasks"]:
@@ -43,3 +43,10 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
         for task, row in summary["tasks"].items():
             lines.append(f"| {task} | {row['oracle_return']:.0f} | {row['standard_deviation']:.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def _revision(provenance: dict[str, Any]) -> str:
+    git = provenance.get("git")
+    if git is None:
+        return "not run from a checkout"
+    return f"{git['revision']}{', with changes' if git['changed'] else ''}"

@@ -43,7 +43,7 @@ def exponent(
 
 
 def _slopes(at: np.ndarray, means: np.ndarray) -> np.ndarray:  # (k,), (n, k) -> (n,)
-    positive = (means > 0).all(1)
+    positive = np.all(means > 0, axis=1)
     x = np.log(at) - np.log(at).mean()
     y = np.log(np.where(positive[:, None], means, 1.0))
     return np.where(positive, y @ x / (x @ x), np.nan)

@@ -42,12 +42,7 @@ def _read(path: Path) -> Iterator[tuple[str, list[Quantity]]]:
         return
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
-            values = {
-                each.target.id if isinstance(each, ast.AnnAssign) else each.targets[0].id: each.value
-                for each in node.body
-                if (isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name))
-                or (isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name))
-            }
+            values = dict(_assignments(node))
             name, measured = values.get("name"), values.get("measured")
             if isinstance(name, ast.Constant) and isinstance(measured, ast.Tuple | ast.List):
                 calls = [call for call in measured.elts if isinstance(call, ast.Call) and len(call.args) == 3]
@@ -55,3 +50,16 @@ def _read(path: Path) -> Iterator[tuple[str, list[Quantity]]]:
                     str(name.value),
                     [Quantity(*(str(ast.literal_eval(each)) for each in call.args)) for call in calls],
                 )
+
+
+def _assignments(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None]]:
+    for each in node.body:
+        target = (
+            each.target
+            if isinstance(each, ast.AnnAssign)
+            else each.targets[0]
+            if isinstance(each, ast.Assign)
+            else None
+        )
+        if isinstance(each, ast.AnnAssign | ast.Assign) and isinstance(target, ast.Name):
+            yield target.id, each.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,8 +60,8 @@ def exact_regression(
                 precision[i, j] = sums[i][j] * unit + (mpmath.mpf(prior_precision) if i == j else 0)
         lower = mpmath.cholesky(precision)
 
-        def half(vector: list[object]) -> list[object]:  # L⁻¹·vector
-            solved: list[object] = []
+        def half(vector: list[Any]) -> list[Any]:  # L⁻¹·vector
+            solved: list[Any] = []
             for i, value in enumerate(vector):
                 inner = sum((lower[i, j] * solved[j] for j in range(i)), mpmath.mpf(0))
                 solved.append((value - inner) / lower[i, i])

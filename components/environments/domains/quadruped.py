@@ -117,7 +117,8 @@ class Quadruped(Domain):
     def quantities(self, physics: Physics) -> tuple[float, ...]:
         """Uprightness of the torso, its velocity in its own frame, its height and that of the centre of mass."""
         data, torso = physics.data, self._torso
-        upright, forward, sideways = data.xmat[torso, 8], *data.sensordata[self._velocimeter[:2]]
+        upright = data.xmat[torso, 8]
+        forward, sideways = data.sensordata[self._velocimeter[:2]]
         return (upright, (1 + upright) / 2, forward, sideways, data.xpos[torso, 2], data.subtree_com[torso, 2])
 
 
