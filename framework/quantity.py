@@ -54,12 +54,7 @@ def _read(path: Path) -> Iterator[tuple[str, list[Quantity]]]:
 
 def _assignments(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None]]:
     for each in node.body:
-        target = (
-            each.target
-            if isinstance(each, ast.AnnAssign)
-            else each.targets[0]
-            if isinstance(each, ast.Assign)
-            else None
-        )
-        if isinstance(each, ast.AnnAssign | ast.Assign) and isinstance(target, ast.Name):
-            yield target.id, each.value
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+            yield each.target.id, each.value
+        elif isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name):
+            yield each.targets[0].id, each.value
