@@ -175,6 +175,19 @@ class BatchedAgent(Agent):
             stopped[run] = True
         self._require_a_run()
 
+    def labelled_features(self, labelled: TensorDictBase) -> tuple[Tensor, Tensor]:  # (n, d), (n, B, *rest)
+        """Features of labelled transitions, the same for all runs, and the rewards of each run.
+
+        Raises:
+            ValueError: if there is not one reward a transition and run.
+        """
+        keys = ("observation", "action", ("next", "observation"))
+        features = self.bfm.features(*(labelled.get(key).to(self.device, self.dtype) for key in keys))
+        reward = labelled.get(("next", "reward")).to(self.device, torch.float64)
+        if reward.shape[:2] != (len(features), len(self.seeds)):
+            raise ValueError(f"rewards must be ({len(features)}, {len(self.seeds)}), got {tuple(reward.shape)}")
+        return features, reward
+
     def noise(self, stream: str, shape: tuple[int, ...], runs: Tensor | None) -> Tensor:  # (n, *shape) float64
         """Standard normal noise of the runs at their present steps, on the model's device."""
         steps = self.state["step"].tolist()

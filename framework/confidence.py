@@ -11,11 +11,6 @@ from torch import Tensor
 from bfmkit.interfaces import Posterior
 from bfmkit.normal_posterior import NormalPosterior
 
-LEAST_SQUARES = {
-    "precision", "precision_lost", "response", "response_lost", "factor_inverse", "mean", "log_determinant",
-}  # fmt: skip
-"""What a belief of least squares holds; one with a window, with members or with a guess of the noise holds more."""
-
 
 @dataclass(frozen=True)
 class TheoreticalRadius:
@@ -61,7 +56,7 @@ class TheoreticalRadius:
         Raises:
             ValueError: for a posterior that the theorem is not about.
         """
-        if not isinstance(posterior, NormalPosterior) or posterior.discount < 1 or set(belief.keys()) != LEAST_SQUARES:
+        if not (isinstance(posterior, NormalPosterior) and posterior.is_least_squares and posterior.discount == 1):
             raise ValueError(
                 "a theoretical confidence_radius is known for least squares without forgetting (posteriors ridge and "
                 f"bayesian with discount 1), not for this {type(posterior).__name__}; give a number"

@@ -1,12 +1,14 @@
-"""One block of episodes of an explorer."""
+"""One block of episodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from tensordict import TensorDictBase
+from torch import Tensor
 
-from bfmkit.interfaces import Environment, Explorer
+from bfmkit.interfaces import Advance, Environment
 
 RECORDED = (
     "observation",
@@ -20,26 +22,33 @@ MOST_ABANDONED = 10
 """Blocks lost in a row to simulations that diverge before whoever explores gives up."""
 
 
+class Actor(Protocol):
+    """What acts in a block: an explorer, or policies that are being trained."""
+
+    def act(self, observation: Tensor) -> Tensor: ...  # (B, o) -> (B, a)
+    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None: ...
+
+
 def explore(
     environment: Environment,
-    explorer: Explorer,
+    actor: Actor,
     episodes: TensorDictBase,  # batch (B, T)
     before_step: Callable[[], None] | None = None,
 ) -> bool:
     """Fill ``episodes`` with one episode a row; false as soon as a simulation gives what is not finite.
 
-    One such number would stay in the explorer's running moments for ever, and in the data.
+    One such number would stay in an explorer's running moments for ever, and in the data.
     """
     columns = {key: episodes.get(key) for key in RECORDED}
     observation, _ = environment.begin()
     for step in range(episodes.shape[1]):
         if before_step is not None:
             before_step()
-        action = explorer.act(observation)
+        action = actor.act(observation)
         outcome = environment.advance(action)
         if not (outcome.observation.sum() + outcome.physics.sum()).isfinite():
             return False
-        explorer.observe(observation, action, outcome)
+        actor.observe(observation, action, outcome)
         columns["observation"][:, step] = observation
         columns["action"][:, step] = action
         columns["next", "observation"][:, step] = outcome.observation

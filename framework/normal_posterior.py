@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import ClassVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -42,6 +43,9 @@ class NormalPosterior(Posterior):
     Raises:
         ValueError: if ``discount`` is not in (0, 1]; a subclass checks the others, by the names it gives them.
     """
+
+    is_least_squares: ClassVar[bool] = False
+    """Whether ŵ and V are those of all rewards with noise of known size, as theorems on confidence sets ask."""
 
     def __init__(self, prior_precision: float, noise_std: float = 1.0, discount: float = 1.0) -> None:
         super().__init__()

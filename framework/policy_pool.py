@@ -62,7 +62,3 @@ class PolicyPool:
             torch.einsum("x,xpd->pd", mdp.start, successor_features[0]),
             torch.stack(gaps[::-1]),
         )
-
-    def best(self, weights: Tensor) -> Tensor:  # (*b, d) -> (*b)
-        """The policy of the pool with the highest return under each reward φᵀw; the first, if there are several."""
-        return (weights @ self.start_features.mT).argmax(-1)

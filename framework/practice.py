@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.exploration import MOST_ABANDONED, explore
-from bfmkit.interfaces import BFM, Advance, Environment, Explorer, Objective
+from bfmkit.interfaces import Advance, Environment, Objective
 from bfmkit.shards import empty_transitions
 
 
@@ -92,16 +91,12 @@ class PracticeGround:
         raise FloatingPointError(f"{MOST_ABANDONED} rounds of practice in a row held numbers that are not finite")
 
 
-class OwnPolicies(Explorer):
+class OwnPolicies:
     """π_z with noise, for a z drawn as in training and held for a while; it learns nothing itself."""
 
     def __init__(self, objective: Objective, practice: Practice, following: Callable[[int], Tensor]) -> None:
         self._objective, self._practice, self._following = objective, practice, following
         self._step, self._z = 0, torch.empty(0)
-
-    @property
-    def _bfm(self) -> BFM:
-        return self._objective.bfm
 
     @torch.no_grad()
     def act(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, a)
@@ -109,22 +104,8 @@ class OwnPolicies(Explorer):
         if self._step % self._practice.hold == 0:
             self._z = self._objective.latents(self._following(len(observation)))
         self._step += 1
-        action = self._bfm.act(observation.to(self._z.device), self._z)
+        action = self._objective.bfm.act(observation.to(self._z.device), self._z)
         return (action + self._practice.noise * torch.randn_like(action)).clamp_(-1, 1).to(observation.device)
 
     def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
         """Nothing: the objective learns from what is gathered."""
-
-    def remember(self, transitions: TensorDictBase) -> None:
-        """Nothing."""
-
-    def metrics(self) -> dict[str, float]:
-        """None."""
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """None."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing."""

@@ -90,9 +90,11 @@ def draw_regret(
             if "ucb" in rules and (bound := rules["ucb"].bound) is not None:
                 axis.plot(grid, bound, color="black", linestyle="-.", linewidth=1, label="bound on optimism")
             axis.set(xscale="log", yscale="log", title=f"d = {dim}", xlabel="episode", xlim=(grid[0], grid[-1]))
-            axis.legend(
-                *_exponents(axis, table, dim), loc="lower right", title="exponent", fontsize=6, title_fontsize=6
-            )
+            # Half as many decades again below the curves, for the exponents.
+            low, high = axis.get_ylim()
+            axis.set_ylim(low * (low / high) ** 0.5, high)
+            place: dict[str, Any] = {"loc": "lower right", "fontsize": 6, "title_fontsize": 6, "ncols": 2}
+            axis.legend(*_exponents(axis, table, dim), title="exponent", **place)
         axes[0, 0].set_ylabel("cumulative regret (noise of one reward = 1)")
         for axis in axes.flat[len(curves) :]:
             axis.set_visible(False)

@@ -94,7 +94,7 @@ class LolaAgent(BatchedAgent):
         center = self._onto_sphere(self.noise("lola start", (dim,), None))
         entries: dict[str, Tensor | TensorDict] = {}
         if labelled is not None and self.labelled_transitions > 0:
-            fitted = self._fit(labelled)
+            fitted = least_squares_weights(*self.labelled_features(labelled))
             # Labels that are all zero say nothing about where to start.
             told = (fitted != 0).any(dim=-1, keepdim=True)
             center = torch.where(told, self._onto_sphere(torch.where(told, fitted, center)), center)
@@ -208,14 +208,6 @@ class LolaAgent(BatchedAgent):
         moved = self._onto_sphere(center + self.learning_rate * step)
         for key, value in (("center", moved), ("first_moment", first), ("second_moment", second)):
             state.set(key, torch.where(chosen, value, state.get(key)))
-
-    def _fit(self, labelled: TensorDictBase) -> Tensor:  # (B, d)
-        keys = ("observation", "action", ("next", "observation"))
-        features = self.bfm.features(*(labelled.get(key).to(self.device, self.dtype) for key in keys))
-        reward = labelled.get(("next", "reward")).to(self.device)
-        if reward.shape != (len(features), len(self.seeds)):
-            raise ValueError(f"rewards must be ({len(features)}, {len(self.seeds)}), got {tuple(reward.shape)}")
-        return least_squares_weights(features, reward)
 
     def _onto_sphere(self, x: Tensor) -> Tensor:  # (*b, d)
         radius = self.radius if self.radius is not None else math.sqrt(x.shape[-1])

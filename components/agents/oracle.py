@@ -52,12 +52,9 @@ class OracleAgent(BatchedAgent):
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
         if labelled is None:
             raise ValueError("the oracle starts from labelled transitions, and was given none")
-        keys = ("observation", "action", ("next", "observation"))
-        transitions = [labelled.get(key).to(self.device, self.dtype) for key in keys]
-        features = self.bfm.features(*transitions)  # (n, d)
-        reward = labelled.get(("next", "reward")).to(self.device)
+        features, reward = self.labelled_features(labelled)
         rows, changes = len(self.seeds), self.label_every is not None
-        if reward.shape[:2] != (len(features), rows) or reward.ndim != 2 + changes:
+        if reward.ndim != 2 + changes:
             wanted = f"({len(features)}, {rows}{', T' if changes else ''})"
             raise ValueError(f"rewards must be {wanted}, got {tuple(reward.shape)}")
         solution = least_squares_weights(features, reward.flatten(1), self.regularization)

@@ -69,11 +69,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     def _warmed(self, belief: TensorDict, labelled: TensorDictBase) -> TensorDict:  # batch (B,), (n,) -> (B,)
         """The belief after n labelled transitions, the same for all runs, each with its own rewards."""
-        keys = ("observation", "action", ("next", "observation"))
-        features = self.bfm.features(*(labelled.get(key).to(self.device, self.dtype) for key in keys))  # (n, d)
-        reward = labelled.get(("next", "reward")).to(self.device, torch.float64)
-        if reward.shape != (len(features), len(self.seeds)):
-            raise ValueError(f"rewards must be ({len(features)}, {len(self.seeds)}), got {tuple(reward.shape)}")
+        features, reward = self.labelled_features(labelled)
         if not (features.isfinite().all() and reward.isfinite().all()):
             raise ValueError("a labelled transition has features or a reward that is not finite")
         return self.posterior.condition(belief, features.expand(len(self.seeds), *features.shape), reward.mT)

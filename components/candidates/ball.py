@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from bfmkit.interfaces import CandidateSampler, Situation
 from bfmkit.registry import register
+from bfmkit.unit_ball import EXTRA, in_unit_ball
 
 
 @register(CandidateSampler, "ball")
@@ -17,9 +17,7 @@ class BallCandidates(CandidateSampler):
 
     w_j = c + ρ u_j,  c = 0 or ŵ,  u_j uniform in the unit ball
 
-    The u_j are the first d coordinates of points uniform on the sphere in d + 2 dimensions, so that all the noise a
-    draw takes is normal. A model whose policies look at the direction of w alone sees no difference between a ball
-    around 0 and a sphere.
+    A model whose policies look at the direction of w alone sees no difference between a ball around 0 and a sphere.
 
     Args:
         count: how many weights to draw.
@@ -45,11 +43,10 @@ class BallCandidates(CandidateSampler):
         self.center = center
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:
-        return (self.count, dim + 2)
+        return (self.count, dim + EXTRA)
 
     def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
-        noise = situation.noise
-        drawn = self.radius * noise[..., :-2] / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)
+        drawn = self.radius * in_unit_ball(situation.noise)
         if self.center == "mean":
             drawn = drawn + situation.posterior.mean(situation.belief).unsqueeze(-2)
         return drawn

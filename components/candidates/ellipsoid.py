@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from bfmkit.interfaces import CandidateSampler, Situation
 from bfmkit.registry import register
+from bfmkit.unit_ball import EXTRA, in_unit_ball
 
 
 @register(CandidateSampler, "ellipsoid")
@@ -14,18 +14,15 @@ class EllipsoidCandidates(CandidateSampler):
     r"""Weights drawn uniformly from the inflated confidence ellipsoid of the posterior.
 
     w_j = ŵ + S·(α β u_j), u_j uniform in the unit ball, S Sᵀ the posterior's covariance: ‖w_j − ŵ‖ ≤ α β in the norm
-    of the precision. The u_j are the first d coordinates of points uniform on the sphere in d + 2 dimensions, so that
-    all the noise a draw takes is normal.
+    of the precision.
 
-    In many dimensions nearly all of a ball lies near its surface, so without ``include_mean`` the centre is never a
-    candidate.
+    In many dimensions nearly all of a ball lies near its surface, so the centre is never a candidate; a ``mixture``
+    adds it.
 
     Args:
         count: how many weights to draw.
         inflation: α, how much larger than the confidence ellipsoid the one drawn from is.
         radius: β; None takes the radius of the acquisition rule that asks.
-        include_mean: whether ŵ is one more candidate.
-        include_previous: whether the weights chosen last are one more candidate.
 
     Raises:
         ValueError: if ``count``, ``inflation`` or ``radius`` is not positive; when drawing, if neither this sampler
@@ -35,14 +32,7 @@ class EllipsoidCandidates(CandidateSampler):
         Harman and Lacko, On decompositional algorithms for uniform sampling from n-spheres and n-balls, 2010.
     """
 
-    def __init__(
-        self,
-        count: int = 128,
-        inflation: float = 2.0,
-        radius: float | None = None,
-        include_mean: bool = False,
-        include_previous: bool = False,
-    ) -> None:
+    def __init__(self, count: int = 128, inflation: float = 2.0, radius: float | None = None) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
         if not inflation > 0:
@@ -52,25 +42,23 @@ class EllipsoidCandidates(CandidateSampler):
         self.count = count
         self.inflation = inflation
         self.radius = radius
-        self.include_mean = include_mean
-        self.include_previous = include_previous
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:
-        return (self.count, dim + 2)
+        return (self.count, dim + EXTRA)
 
     def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
         radius = self.radius if self.radius is not None else situation.radius
         if radius is None:
-            raise ValueError('candidates "ellipsoid": this acquisition has no radius, so the candidates need one')
-        noise = situation.noise
-        ball = noise[..., :-2] / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)
+            raise ValueError("candidates from an ellipsoid: this acquisition has no radius, so the candidates need one")
         scale = self.inflation * radius
         if isinstance(scale, Tensor):  # (B,)
             scale = scale.reshape(-1, 1, 1)
-        drawn = situation.posterior.sample(situation.belief, scale * ball)
-        extra = []
-        if self.include_mean:
-            extra.append(situation.posterior.mean(situation.belief).unsqueeze(-2))
-        if self.include_previous:
-            extra.append(situation.weights.to(drawn.dtype).unsqueeze(-2))
-        return torch.cat([drawn, *extra], dim=-2) if extra else drawn
+        return self.map(situation, scale * in_unit_ball(situation.noise))
+
+    def map(
+        self,
+        situation: Situation,
+        points: Tensor,  # (B, k, d), in a ball around 0
+    ) -> Tensor:  # (B, k, d)
+        """The ellipsoid's points for those of a ball."""
+        return situation.posterior.sample(situation.belief, points)

@@ -32,6 +32,8 @@ class BayesianPosterior(NormalPosterior):
         Bishop, Pattern Recognition and Machine Learning, 2006, section 3.3.1.
     """
 
+    is_least_squares = True
+
     def __init__(self, noise_std: float = 0.01, prior_std: float = 1.0, discount: float = 1.0) -> None:
         for name, value in (("noise_std", noise_std), ("prior_std", prior_std)):
             if not 0.0 < value < float("inf"):

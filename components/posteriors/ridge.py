@@ -44,6 +44,8 @@ class RidgePosterior(NormalPosterior):
         Russac et al., Weighted Linear Bandits for Non-Stationary Environments, 2019, Algorithm 1.
     """
 
+    is_least_squares = True
+
     def __init__(self, regularization: float = 1.0, discount: float = 1.0, forgets_prior: bool = True) -> None:
         if not 0.0 < regularization < float("inf"):
             raise ValueError(f"regularization must be positive and finite, got {regularization}")

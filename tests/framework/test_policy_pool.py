@@ -49,7 +49,6 @@ def test_no_policy_does_better_on_its_direction_from_any_state(mdp: FiniteMDP, p
     for policy, direction in enumerate(pool.directions.numpy()):
         best = (values @ direction).max(0)
         np.testing.assert_allclose(pool.successor_features[0, :, policy].numpy() @ direction, best, atol=1e-12)
-        assert pool.best(pool.directions[policy]) == policy
 
 
 def test_gaps_add_up_to_what_a_policy_loses(mdp: FiniteMDP, pool: PolicyPool) -> None:

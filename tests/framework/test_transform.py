@@ -13,6 +13,7 @@ from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.bfms.tabular import TabularBFM
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.candidates.mixture import MixtureCandidates
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.components.environments.tabular import TabularEnvironment
 from bfmkit.components.networks.simple import SimpleNetworks
@@ -28,7 +29,7 @@ TASKS, SEEDS = ["task_0", "task_3"], [3, 4]
 
 
 def started() -> TaskInferenceAgent:
-    candidates = EllipsoidCandidates(count=16, include_previous=True)
+    candidates = MixtureCandidates([EllipsoidCandidates(count=16)], include_previous=True)
     agent = TaskInferenceAgent(RidgePosterior(discount=0.99), UCBAcquisition(candidates), EverySchedule(steps=2))
     agent.start(LinearBFM(), SEEDS)
     return agent

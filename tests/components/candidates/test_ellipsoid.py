@@ -22,17 +22,9 @@ class TestEllipsoidCandidates(CandidateSamplerContract):
         return EllipsoidCandidates(count=8)
 
 
-class TestEllipsoidCandidatesWithMore(CandidateSamplerContract):
+class TestEllipsoidCandidatesWithRadius(CandidateSamplerContract):
     def make(self) -> EllipsoidCandidates:
-        return EllipsoidCandidates(count=8, radius=0.3, include_mean=True, include_previous=True)
-
-    def test_mean_and_previous_weights_come_last(self) -> None:
-        sampler = self.make()
-        given = self.situation(sampler)
-        drawn = sampler.draw(given)
-        assert drawn.shape == (3, 10, 4)
-        assert torch.equal(drawn[:, -2], given.posterior.mean(given.belief))
-        assert torch.equal(drawn[:, -1], given.weights)
+        return EllipsoidCandidates(count=8, radius=0.3)
 
 
 @pytest.mark.parametrize("name", ["ridge_d3", "ridge_d50", "discounted_d50", "lambda_d8"])
