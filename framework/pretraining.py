@@ -92,6 +92,7 @@ class Pretraining(lightning.LightningModule):
         self.manual_backward(total)
         optimizer.step()
         self.objective.update_targets()
+        self.objective.update_statistics(batch)
         if self.average is not None and self._averaging is not None:
             # A shorter memory at first, so that the average is not still at its random start.
             rate = max(1 - self._averaging, 1 / (number + 1))

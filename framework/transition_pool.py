@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from bfmkit.episodes import episode_ends, later_rows
 from bfmkit.interfaces import Dataset
 from bfmkit.shards import ShardWriter, claim
 
@@ -29,6 +30,7 @@ class TransitionPool:
         given = dataset.to_device(device, TRAINING_KEYS)
         self._writer: ShardWriter | None = None
         self._count = len(dataset)
+        self._ends = torch.empty(0, dtype=torch.int64)
         if room == 0 or folder is None:
             self._training = given
             return
@@ -44,6 +46,19 @@ class TransitionPool:
     def batch(self, rows: torch.Tensor) -> TensorDict:  # (N,) int64 -> batch (N,)
         """What training needs of some transitions, on its device."""
         return self._training[rows.to(self._training.device)]
+
+    def future(self, rows: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:  # (N,), (N,) int64 -> (N, o)
+        """The next observation of the transition that many steps later in the same episode, or of its last one."""
+        device = self._training.device
+        later = later_rows(rows.to(device), steps.to(device), self._episode_ends())
+        return self._training["next", "observation"][later]
+
+    def _episode_ends(self) -> torch.Tensor:  # (m,) int64
+        known = int(self._ends[-1]) + 1 if len(self._ends) else 0
+        if known < self._count:
+            added = episode_ends(self._training[known : self._count]) + known
+            self._ends = torch.cat([self._ends.to(added.device), added])
+        return self._ends
 
     def add(self, transitions: TensorDictBase) -> None:  # batch (n,)
         """Keep more transitions.
@@ -63,6 +78,7 @@ class TransitionPool:
         if self._writer is None:
             return
         self._writer.rewind(added)
+        self._ends = self._ends[:0]
         self._count = len(self._dataset) + added
         kept = self._writer.written().select(*TRAINING_KEYS)
         self._training[len(self._dataset) : self._count] = kept.to(self._training.device)

@@ -48,6 +48,10 @@ class Checkpoint(BFM):
         """w to z, as the stored model does it."""
         return self.model.policy_latent(weights)
 
+    def feature_second_moment(self) -> Tensor | None:  # (d, d) float64
+        """That of the stored model."""
+        return self.model.feature_second_moment()
+
     def inference_set(self) -> TensorDict:  # batch (n,)
         """The transitions shipped with the model."""
         return self._inference_set

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
+from bfmkit.learnt_bfm import RELATIVE_RIDGE, LearntBFM
+from bfmkit.projection import project
 from bfmkit.registry import register
 from bfmkit.second_moment import ridged_inverse, second_moment
 
-RELATIVE_RIDGE = 1e-6
-SMALLEST_DEVIATION = 1e-3
-SMALLEST_NORM = 1e-150
-
 
 @register(BFM, "forward_backward")
-class ForwardBackward(BFM):
+class ForwardBackward(LearntBFM):
     """F(s, a, z)ᵀB(s⁺) models the discounted visits to s⁺ under π_z, relative to the data's distribution ρ.
 
     ψ(s, a, z) = F(s, a, z),   φ(s⁺) = C⁻¹B(s⁺),   C = E_ρ[B Bᵀ],   z = √d · w / ‖w‖
@@ -39,24 +35,12 @@ class ForwardBackward(BFM):
     """
 
     def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int = 50, discount: float = 0.98) -> None:
-        super().__init__()
-        if dim < 1:
-            raise ValueError(f"dim must be positive, got {dim}")
-        if not 0 < discount < 1:
-            raise ValueError(f"discount must lie between 0 and 1, got {discount}")
-        self.spec, self.dim, self.discount = spec, dim, discount
+        super().__init__(spec, dim, discount)
         o, a = spec.observation_size, spec.action_size
         self.forward_network = networks.critic(o, a, dim)
         self.backward_network = networks.encoder(o, dim)
         self.actor_network = networks.actor(o, a, dim)
-        self.register_buffer("observation_mean", torch.zeros(o))
-        self.register_buffer("observation_deviation", torch.ones(o))
-        self.register_buffer("second_moment", torch.eye(dim, dtype=torch.float64))
         self.register_buffer("inverse_second_moment", torch.eye(dim))
-
-    def scaled(self, observation: Tensor) -> Tensor:  # (*b, o)
-        """Observations as the networks see them."""
-        return (observation - self.observation_mean) / self.observation_deviation
 
     def backward_map(self, scaled: Tensor) -> Tensor:  # (*b, o) -> (*b, d)
         """B of scaled observations, of length √d."""
@@ -75,15 +59,10 @@ class ForwardBackward(BFM):
         """π_z(s)."""
         return self.actor_network(self.scaled(observation), z.to(observation.dtype))
 
-    def policy_latent(self, weights: Tensor) -> Tensor:  # (*b, d)
-        """z on the sphere of radius √d; zero for w = 0."""
-        return project(weights)
-
-    @torch.no_grad()
-    def fit_observation_scale(self, observations: Tensor) -> None:  # (n, o)
-        """Take mean and deviation from data."""
-        self.observation_mean.copy_(observations.mean(0))
-        self.observation_deviation.copy_(observations.std(0).clamp(min=SMALLEST_DEVIATION))
+    def feature_second_moment(self) -> Tensor:  # (d, d) float64
+        """E[φφᵀ] = C⁻¹ C C⁻¹, which is C⁻¹ but for the ridge."""
+        inverse = ridged_inverse(self.second_moment, RELATIVE_RIDGE)
+        return inverse @ self.second_moment @ inverse
 
     @torch.no_grad()
     def fit_second_moment(self, next_observations: Tensor) -> None:  # (n, o)
@@ -91,11 +70,3 @@ class ForwardBackward(BFM):
         moment = second_moment(self.backward_map(self.scaled(next_observations)))
         self.second_moment.copy_(moment)
         self.inverse_second_moment.copy_(ridged_inverse(moment, RELATIVE_RIDGE))
-
-
-def project(x: Tensor) -> Tensor:  # (*b, d)
-    """√d · x / ‖x‖, and zero for x = 0."""
-    # In float64, for the squares of weights that explain tiny rewards are nothing in float32.
-    wide = x.double()
-    norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-    return (wide * (math.sqrt(x.shape[-1]) / norm.clamp(min=SMALLEST_NORM))).to(x.dtype)

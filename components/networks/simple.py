@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bfmkit.interfaces import Networks
+from bfmkit.joined_linear import JoinedLinear
 from bfmkit.registry import register
 
 N = TypeVar("N", bound=nn.Module)
@@ -47,10 +48,11 @@ class SimpleNetworks(Networks):
         self.width, self.encoder_width, self.members = width, encoder_width, members
         self.first_bias = first_bias
 
-    def critic(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
+    def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:
         """F: (observation, z, action) -> (*b, E, d)."""
+        left, right = (observation_size, action_size), (observation_size, dim)
         members = [
-            self._started(TwoEmbeddings((observation_size, action_size), (observation_size, dim), self.width, dim))
+            self._started(TwoEmbeddings(left, right, self.width, dim if outputs is None else outputs))
             for _ in range(self.members)
         ]
         return CriticEnsemble(members)
@@ -77,29 +79,6 @@ class SimpleNetworks(Networks):
                 nn.init.orthogonal_(module.weight)
                 nn.init.normal_(module.bias, std=self.first_bias if isinstance(following, nn.LayerNorm) else 0.0)
         return network
-
-
-class JoinedLinear(nn.Linear):
-    """A linear layer on the concatenation of inputs whose batch dimensions broadcast.
-
-    An input that is the same for many rows (one observation, k candidates) is multiplied once, not k times.
-    """
-
-    def __init__(self, sizes: tuple[int, ...], outputs: int) -> None:
-        super().__init__(sum(sizes), outputs)
-        self.sizes = sizes
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Each of ``inputs`` (*b_i, size_i); gives (*b, outputs) with *b the broadcast of all *b_i."""
-        if len(inputs) == 1:
-            return functional.linear(inputs[0], self.weight, self.bias)
-        if all(x.shape[:-1] == inputs[0].shape[:-1] for x in inputs):
-            return functional.linear(torch.cat(inputs, -1), self.weight, self.bias)
-        first, *others = self.weight.split(self.sizes, dim=1)
-        total = functional.linear(inputs[0], first, self.bias)
-        for x, weight in zip(inputs[1:], others, strict=True):
-            total = total + functional.linear(x, weight)
-        return total
 
 
 class Embedding(nn.Module):

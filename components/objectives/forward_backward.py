@@ -7,8 +7,8 @@ from typing import Protocol, cast
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from bfmkit.actor_critic import frozen_call, orthonormality_loss, pessimistic, policy_value, with_clipped_noise
 from bfmkit.interfaces import BFM, Objective
 from bfmkit.registry import register
 from bfmkit.weights_average import frozen_copy, move_towards
@@ -124,10 +124,7 @@ class ForwardBackwardObjective(Objective):
         ortho_off_diagonal, ortho_diagonal = orthonormality_loss(backward)
 
         action = self._noisy(model.actor_network(s, z))
-        # Through detached weights: the actor's loss must not spend time on the critic's gradients.
-        frozen = {name: weight.detach() for name, weight in model.forward_network.named_parameters()}
-        successor = functional_call(model.forward_network, frozen, (s, z, action))
-        value = pessimistic((successor @ z.unsqueeze(-1)).squeeze(-1).movedim(-1, 0), self._actor_pessimism)
+        value = policy_value(frozen_call(model.forward_network, s, z, action), z, self._actor_pessimism)
 
         return TensorDict(
             {
@@ -149,10 +146,7 @@ class ForwardBackwardObjective(Objective):
         return torch.where(is_goal, goals, sphere)
 
     def _noisy(self, action: Tensor) -> Tensor:
-        noise = (self._action_noise * torch.randn_like(action)).clamp_(-self._noise_clip, self._noise_clip)
-        noisy = action + noise
-        # Clamped in value, not in gradient, so that an actor at its limits still learns.
-        return noisy + (noisy.clamp(-1, 1) - noisy).detach()
+        return with_clipped_noise(action, self._action_noise, self._noise_clip)
 
     def update_targets(self) -> None:
         """Move both target networks."""
@@ -179,16 +173,6 @@ class ForwardBackwardObjective(Objective):
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit the second moment of B."""
         cast(ForwardBackwardModel, bfm).fit_second_moment(transitions["next", "observation"])
-
-
-def pessimistic(values: Tensor, coefficient: float) -> Tensor:  # (E, *b) -> (*b)
-    """mean_e x_e − coefficient · mean over ordered pairs e ≠ e' of |x_e − x_e'|."""
-    members = len(values)
-    if members == 1 or coefficient == 0:
-        return values.mean(0)
-    pairs = torch.combinations(torch.arange(members, device=values.device))
-    spread = (values[pairs[:, 0]] - values[pairs[:, 1]]).abs().mean(0)
-    return values.mean(0) - coefficient * spread
 
 
 def target_measure(
@@ -230,12 +214,3 @@ def factored_measure_loss(
     diagonal = (left * right).sum(-1)
     squares = ((left.mT @ left).sum(0) * (right.mT @ right)).sum() - diagonal.square().sum()
     return squares / (members * rows * (rows - 1)), -2 * diagonal.mean()
-
-
-def orthonormality_loss(backward: Tensor) -> tuple[Tensor, Tensor]:  # (N, d)
-    """mean_{i≠j} (B_iᵀB_j)² and −2 mean_i B_iᵀB_i; their sum is ‖E[BBᵀ] − I‖² up to a constant."""
-    rows = len(backward)
-    lengths = backward.square().sum(-1)
-    # ‖BBᵀ‖² = ‖BᵀB‖², and the second matrix is d×d.
-    squares = (backward.mT @ backward).square().sum() - lengths.square().sum()
-    return squares / (rows * (rows - 1)), -2 * lengths.mean()

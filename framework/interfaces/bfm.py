@@ -74,6 +74,10 @@ class BFM(TensorDictModuleBase, ABC):
         """ψ(s, π_z(s), z) for k candidates in each observation; override to share what does not depend on z."""
         return self.successor_features(observation.unsqueeze(-2), z)
 
+    def feature_second_moment(self) -> Tensor | None:  # (d, d) float64
+        """E[φφᵀ], not centred, over the data that the model was trained on; None for a model that does not know it."""
+        return None
+
     def inference_set(self) -> TensorDict | None:  # batch (n,)
         """Reward-free transitions that travel with the model, so that any reward can be regressed on its features.
 

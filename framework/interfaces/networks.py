@@ -19,8 +19,8 @@ class Networks(ABC):
     folder: ClassVar[str] = "networks"
 
     @abstractmethod
-    def critic(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
-        """A module ``(observation (*b, o), z (*b, d), action (*b, a)) -> (*b, E, d)``."""
+    def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:
+        """A module ``(observation (*b, o), z (*b, d), action (*b, a)) -> (*b, E, outputs)``; d outputs if not given."""
 
     @abstractmethod
     def actor(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
@@ -28,4 +28,4 @@ class Networks(ABC):
 
     @abstractmethod
     def encoder(self, observation_size: int, dim: int) -> nn.Module:
-        """A module ``(observation (*b, o)) -> (*b, d)``, not normalised."""
+        """A module ``(observation (*b, o)) -> (*b, d)``, not normalised; any other input of size o will do."""

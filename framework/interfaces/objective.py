@@ -30,6 +30,10 @@ class Objective(LossModule):
     rate_factors: Mapping[str, float] = MappingProxyType({})
     """Group name -> factor on the learning rate; 1 for a group that is not named."""
 
+    future_discount: float | None = None
+    """If given, batches hold ``("future", "observation")`` too: what the same episode shows k ≥ 0 steps after the next
+    observation, k geometric with this discount, or its last observation if it ends before."""
+
     @abstractmethod
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Losses and metrics of a batch (N,) of transitions."""
@@ -41,6 +45,10 @@ class Objective(LossModule):
     @abstractmethod
     def update_targets(self) -> None:
         """Move target networks after an optimiser step."""
+
+    def update_statistics(self, tensordict: TensorDictBase) -> None:  # batch (N,)
+        """Take running statistics, e.g. a mean, from a batch that was just learnt from; nothing if there are none."""
+        return
 
     @abstractmethod
     def latents(self, next_observation: torch.Tensor) -> torch.Tensor:  # (n, o) -> (n, d)

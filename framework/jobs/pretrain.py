@@ -152,7 +152,9 @@ class PretrainJob(Job):
             # Lightning draws one batch ahead, when the round before it has not been played yet.
             return given if practice is None else given + practice.rounds(max(number - 1, 0)) * practice.block
 
-        batches = TransitionBatches(pool, self.batch_size, self.seed, lambda: int(module.update), size)
+        batches = TransitionBatches(
+            pool, self.batch_size, self.seed, lambda: int(module.update), size, objective.future_discount
+        )
         # A loader draws a seed when it starts, and it must not come from the generator that the noise comes from.
         loader = DataLoader(batches, batch_size=None, collate_fn=_as_it_is, generator=torch.Generator())
         with warnings.catch_warnings():

@@ -29,6 +29,8 @@ class NetworksContract(ABC):
             assert value.shape[-1] == D
             assert actor(s, z).shape == (*batch, A)
             assert encoder(s).shape == (*batch, D)
+        wide = family.critic(OBS, A, D, outputs=D + 3)
+        assert wide(torch.randn(4, OBS), torch.randn(4, D), torch.rand(4, A)).shape[-1] == D + 3
 
     def test_one_observation_meets_many_candidates(self) -> None:
         torch.manual_seed(0)

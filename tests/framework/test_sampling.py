@@ -58,3 +58,10 @@ def test_a_batch_comes_from_as_much_of_the_pool_as_it_is_told() -> None:
     stream = TransitionBatches(TRANSITIONS, 200, 0, lambda: 0, size=lambda number: 10 * (number + 1))
     drawn = numbers(stream, 3)
     assert [max(batch) for batch in drawn] == [9, 19, 29]
+
+
+def test_a_batch_shows_later_states_where_they_are_asked_for() -> None:
+    plain, asked = (TransitionBatches(TRANSITIONS, 8, 3, lambda: 0, None, future) for future in (None, 0.9))
+    assert torch.equal(asked.batch(2)["observation"], plain.batch(2)["observation"])
+    assert asked.batch(2)["future", "observation"].shape == (8, 1)
+    assert ("future", "observation") not in plain.batch(2).keys(include_nested=True)

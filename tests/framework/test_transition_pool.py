@@ -66,3 +66,25 @@ def test_without_room_nothing_is_added(dataset: MemoryMapDataset, tmp_path: Path
     with pytest.raises(ValueError, match="without room"):
         pool.add(numbered(0, 1))
     assert len(pool) == 10
+
+
+def walk(first: int, count: int) -> TensorDict:
+    """An episode that counts up, and is cut off."""
+    rows = numbered(first, count)
+    rows["next", "observation"] += rows["observation"] + 1
+    return rows
+
+
+def test_the_future_of_a_transition_lies_in_its_episode(tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    claim(folder, SPEC)
+    ShardWriter(folder, "shard-000", SPEC, 7).append(torch.cat([walk(0, 4), walk(20, 3)]))
+    pool = TransitionPool(MemoryMapDataset(folder), CPU, room=4, folder=tmp_path / "added")
+    rows, steps = torch.tensor([0, 1, 1, 6, 4]), torch.tensor([2, 0, 50, 0, 1])
+    assert pool.future(rows, steps)[:, 0].tolist() == [3, 2, 4, 23, 22]
+    pool.add(walk(40, 2))
+    pool.add(walk(60, 2))
+    assert pool.future(torch.tensor([6, 7, 9]), torch.tensor([9, 9, 1]))[:, 0].tolist() == [23, 42, 62]
+    pool.rewind(2)
+    pool.add(walk(80, 2))
+    assert pool.future(torch.tensor([0, 9]), torch.tensor([9, 9]))[:, 0].tolist() == [4, 82]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bfmkit.components.bfms.forward_backward import ForwardBackward, project
+from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.regression import least_squares_weights
@@ -36,24 +36,14 @@ class TestForwardBackward(BFMContract):
         torch.testing.assert_close(scaled.std(0)[[0, 1, 3, 4]], torch.ones(4))
         assert scaled[:, 2].abs().max() < 1e-3, "a constant entry must not blow up"
 
+    def test_knows_the_second_moment_of_its_features(self) -> None:
+        bfm, observations = self.make(), torch.randn(500, 5)
+        bfm.fit_second_moment(observations)
+        with torch.no_grad():
+            features = bfm.features(observations, observations, observations).double()
+        torch.testing.assert_close(bfm.feature_second_moment(), features.mT @ features / 500, rtol=1e-3, atol=1e-4)
+
     def test_refuses_numbers_that_make_no_sense(self) -> None:
         for wrong in ({"dim": 0}, {"discount": 1.0}):
             with pytest.raises(ValueError, match=next(iter(wrong))):
                 ForwardBackward(SPEC, SimpleNetworks(16, 16), **wrong)
-
-
-def test_projection_keeps_the_direction_and_sets_the_length() -> None:
-    x = torch.tensor([[3.0, 4.0], [3e-30, 4e-30], [0.0, 0.0]], dtype=torch.float64)
-    expected = 2**0.5 * torch.tensor([[0.6, 0.8], [0.6, 0.8], [0.0, 0.0]], dtype=torch.float64)
-    torch.testing.assert_close(project(x), expected)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("size", [0.0, 1e-42, 1e-30, 1e-20, 1.0, 1e30])
-def test_projection_of_anything_finite_is_finite(size: float, dtype: torch.dtype) -> None:
-    projected = project(torch.full((1, 50), size, dtype=dtype))
-    torch.testing.assert_close(projected, torch.full((1, 50), float(size > 0), dtype=dtype))
-
-
-def test_projection_has_the_gradients_of_its_formula() -> None:
-    assert torch.autograd.gradcheck(project, torch.randn(3, 4, dtype=torch.float64, requires_grad=True))

@@ -7,14 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from bfmkit.actor_critic import orthonormality_loss, pessimistic
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.objectives.forward_backward import (
     ForwardBackwardObjective,
     factored_measure_loss,
     measure_loss,
-    orthonormality_loss,
-    pessimistic,
     target_measure,
 )
 from bfmkit.testing.models import LinearBFM
@@ -94,11 +93,3 @@ def test_the_factored_loss_has_the_same_value_and_gradients(golden: dict[str, Te
         results.append((*(part.detach() for part in parts), *torch.autograd.grad(sum(parts), (forward, backward))))
     for plain, quick in zip(*results, strict=True):
         assert_golden(quick, plain)
-
-
-def test_half_a_pessimism_of_two_is_the_minimum() -> None:
-    values = torch.randn(2, 9, dtype=torch.float64)
-    torch.testing.assert_close(pessimistic(values, 0.5), values.min(0).values)
-    three = torch.tensor([[0.0], [1.0], [5.0]])
-    # Pairs differ by 1, 5 and 4: mean 10/3; the mean value is 2.
-    torch.testing.assert_close(pessimistic(three, 1.0), torch.tensor([2 - 10 / 3]))

@@ -1,0 +1,49 @@
+"""What the losses of critics and actors have in common, whatever the critic predicts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+def pessimistic(values: Tensor, coefficient: float) -> Tensor:  # (E, *b) -> (*b)
+    """mean_e x_e − coefficient · mean over ordered pairs e ≠ e' of |x_e − x_e'|."""
+    members = len(values)
+    if members == 1 or coefficient == 0:
+        return values.mean(0)
+    pairs = torch.combinations(torch.arange(members, device=values.device))
+    spread = (values[pairs[:, 0]] - values[pairs[:, 1]]).abs().mean(0)
+    return values.mean(0) - coefficient * spread
+
+
+def with_clipped_noise(action: Tensor, deviation: float, clip: float) -> Tensor:  # (*b, a)
+    """Actions plus Gaussian noise of at most ``clip``, in [-1, 1]."""
+    noise = (deviation * torch.randn_like(action)).clamp_(-clip, clip)
+    noisy = action + noise
+    # Clamped in value, not in gradient, so that an actor at its limits still learns.
+    return noisy + (noisy.clamp(-1, 1) - noisy).detach()
+
+
+def frozen_call(network: nn.Module, *inputs: Tensor) -> Tensor:
+    """``network(*inputs)`` through detached weights: gradients reach the inputs, and no time is spent on the rest."""
+    frozen = {name: weight.detach() for name, weight in network.named_parameters()}
+    return functional_call(network, frozen, inputs)
+
+
+def policy_value(
+    successor_features: Tensor,  # (N, E, d)
+    z: Tensor,  # (N, d)
+    pessimism: float,
+) -> Tensor:  # (N,)
+    """pessimistic_e ψ_eᵀz."""
+    return pessimistic((successor_features @ z.unsqueeze(-1)).squeeze(-1).movedim(-1, 0), pessimism)
+
+
+def orthonormality_loss(features: Tensor) -> tuple[Tensor, Tensor]:  # (N, d)
+    """mean_{i≠j} (φ_iᵀφ_j)² and −2 mean_i φ_iᵀφ_i; their sum is ‖E[φφᵀ] − I‖² up to a constant."""
+    rows = len(features)
+    lengths = features.square().sum(-1)
+    # ‖ΦΦᵀ‖² = ‖ΦᵀΦ‖², and the second matrix is d×d.
+    squares = (features.mT @ features).square().sum() - lengths.square().sum()
+    return squares / (rows * (rows - 1)), -2 * lengths.mean()

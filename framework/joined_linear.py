@@ -1,0 +1,30 @@
+"""A layer that multiplies nothing twice."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class JoinedLinear(nn.Linear):
+    """A linear layer on the concatenation of inputs whose batch dimensions broadcast.
+
+    An input that is the same for many rows (one observation, k candidates) is multiplied once, not k times.
+    """
+
+    def __init__(self, sizes: tuple[int, ...], outputs: int) -> None:
+        super().__init__(sum(sizes), outputs)
+        self.sizes = sizes
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Each of ``inputs`` (*b_i, size_i); gives (*b, outputs) with *b the broadcast of all *b_i."""
+        if len(inputs) == 1:
+            return functional.linear(inputs[0], self.weight, self.bias)
+        if all(x.shape[:-1] == inputs[0].shape[:-1] for x in inputs):
+            return functional.linear(torch.cat(inputs, -1), self.weight, self.bias)
+        first, *others = self.weight.split(self.sizes, dim=1)
+        total = functional.linear(inputs[0], first, self.bias)
+        for x, weight in zip(inputs[1:], others, strict=True):
+            total = total + functional.linear(x, weight)
+        return total
