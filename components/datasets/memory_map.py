@@ -9,32 +9,31 @@ from tensordict import TensorDict
 
 from bfmkit.interfaces import Dataset
 from bfmkit.registry import register
-from bfmkit.shards import read_shard, read_spec, shard_names
+from bfmkit.stored_transitions import StoredTransitions
 
 
 @register(Dataset, "memory_map")
 class MemoryMapDataset(Dataset):
-    """A folder of shards written by ``bfmkit run collect_...``; nothing is read before it is asked for.
+    """Folders of shards as ``bfmkit run collect_...`` and practice write them; nothing is read before it is asked for.
 
     Args:
-        path: the dataset's folder, or the run directory that holds it as ``dataset/``.
+        path: the dataset's folder, or the run directory that holds it as ``dataset/``; of several, one after another.
 
     Raises:
-        FileNotFoundError: if there is no dataset in ``path``.
-        ValueError: if it is damaged, or empty.
+        FileNotFoundError: if there is no dataset in a ``path``.
+        ValueError: if one is damaged, or of another domain than the first, or all are empty.
     """
 
-    def __init__(self, path: Path) -> None:
-        root = path / "dataset" if (path / "dataset").is_dir() else path
-        self.spec = read_spec(root)
-        self._shards = [read_shard(root, name) for name in shard_names(root)]
-        self._starts = torch.tensor([0, *(len(shard) for shard in self._shards)]).cumsum(0)
-        if len(self) == 0:
-            raise ValueError(f"the dataset {root} holds no transitions yet")
+    def __init__(self, path: Path | list[Path]) -> None:
+        given = path if isinstance(path, list) else [path]
+        if not given:
+            raise ValueError("path names no dataset")
+        self._stored = StoredTransitions([each / "dataset" if (each / "dataset").is_dir() else each for each in given])
+        self.spec = self._stored.spec
 
     def __len__(self) -> int:
-        """The number of transitions in all shards."""
-        return int(self._starts[-1])
+        """The number of transitions in all folders."""
+        return len(self._stored)
 
     def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
         """Transitions by index, in the order asked for.
@@ -42,17 +41,12 @@ class MemoryMapDataset(Dataset):
         Raises:
             IndexError: for an index outside the dataset.
         """
-        if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= len(self)):
-            raise IndexError(f"indices must lie in [0, {len(self)}), got {int(indices.min())} to {int(indices.max())}")
-        shard_of = torch.searchsorted(self._starts, indices, right=True) - 1
-        order, pieces = [], []
-        for number, shard in enumerate(self._shards):
-            positions = (shard_of == number).nonzero().squeeze(-1)
-            order.append(positions)
-            pieces.append(shard[indices[positions] - self._starts[number]])
-        joined = torch.cat(pieces)
-        return joined[torch.cat(order).argsort()]
+        return self._stored.read(indices)
+
+    def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
+        """The named keys of some transitions; the rest is not touched."""
+        return self._stored.read(indices, keys)
 
     def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
         """The named keys of all transitions, copied to ``device``."""
-        return torch.cat([shard.select(*keys).to(device).contiguous() for shard in self._shards])
+        return self._stored.to_device(device, keys)

@@ -49,6 +49,14 @@ class DatasetContract(ABC):
             with pytest.raises(IndexError):
                 dataset.read(torch.tensor([index]))
 
+    def test_reads_the_named_keys_alone(self) -> None:
+        dataset, rows = self.make(), torch.tensor([2, 0])
+        keys = ["observation", ("next", "terminated")]
+        read = dataset.read_keys(rows, keys)
+        assert set(read.keys(include_nested=True, leaves_only=True)) == set(keys)
+        for key in keys:
+            assert torch.equal(read[key], dataset.read(rows)[key])
+
     def test_to_device_gives_the_same_transitions(self) -> None:
         dataset = self.make()
         keys = ["action", ("next", "observation")]

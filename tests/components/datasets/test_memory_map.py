@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,12 @@ from bfmkit.testing.dataset import DatasetContract
 SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))
 
 
-def write(folder: Path) -> None:
-    """Two shards, one of them not full; every number in them is different."""
-    claim(folder, SPEC)
-    count = 0
+def write(folder: Path, spec: EnvironmentSpec = SPEC, count: int = 0) -> None:
+    """Two shards, one of them not full; every number in them is different, counted on from ``count``."""
+    claim(folder, spec)
     for number, rows in enumerate((7, 12)):
-        writer = ShardWriter(folder, f"shard-{number:03d}", SPEC, capacity=15)
-        transitions = empty_transitions(SPEC, rows)
+        writer = ShardWriter(folder, f"shard-{number:03d}", spec, capacity=15)
+        transitions = empty_transitions(spec, rows)
         for key in ("observation", "action", ("next", "observation"), ("next", "physics")):
             value = transitions[key]
             value.copy_(torch.arange(count, count + value.numel()).reshape(value.shape))
@@ -63,3 +63,29 @@ class TestMemoryMapDataset(DatasetContract):
         claim(tmp_path / "empty", SPEC)
         with pytest.raises(ValueError, match="no transitions"):
             MemoryMapDataset(tmp_path / "empty")
+
+    def test_several_folders_are_read_one_after_another(self, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        write(other, count=10_000)
+        both = MemoryMapDataset([self.folder.parent, other])
+        assert len(both) == 38
+        alone = MemoryMapDataset(other)
+        assert (both.read(torch.arange(19)) == self.make().read(torch.arange(19))).all()
+        assert (both.read(torch.arange(19, 38)) == alone.read(torch.arange(19))).all()
+        mixed = both.read(torch.tensor([37, 0, 19]))
+        assert torch.equal(mixed["action"][0], alone.read(torch.tensor([18]))["action"][0])
+        everything = both.to_device("cpu", ["observation"])["observation"]
+        assert torch.equal(everything[19:], alone.to_device("cpu", ["observation"])["observation"])
+
+    def test_a_second_folder_of_another_domain_is_refused(self, tmp_path: Path) -> None:
+        write(tmp_path / "cheetah", replace(SPEC, domain="cheetah"))
+        with pytest.raises(ValueError, match=r"cheetah.*was made for domain cheetah"):
+            MemoryMapDataset([self.folder, tmp_path / "cheetah"])
+
+    def test_an_empty_list_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="no dataset"):
+            MemoryMapDataset([])
+
+    def test_a_folder_beside_an_empty_one_is_enough(self, tmp_path: Path) -> None:
+        claim(tmp_path / "empty", SPEC)
+        assert len(MemoryMapDataset([tmp_path / "empty", self.folder])) == 19
