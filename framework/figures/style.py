@@ -1,0 +1,70 @@
+"""The one style of all figures, and how they are written."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bfmkit.run_directory import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette.
+BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#595959",
+)  # fmt: skip
+
+STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e5e5e5",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+}
+
+COLUMN = 3.4
+"""Inches."""
+
+
+def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """An empty figure and its axes (rows, columns); touches no display and no global state of matplotlib."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        width = COLUMN if columns == 1 else 2.4 * columns
+        figure = Figure(figsize=(width, 2.3 * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def save_figure(figure: Figure, path: Path, table: list[dict[str, Any]]) -> None:
+    """Write the figure, and the numbers it shows in a CSV file beside it."""
+    from matplotlib import rc_context
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(image, format="png")
+    write_atomically(path, image.getvalue())
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(table[0]) if table else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    write_atomically(path.with_suffix(".csv"), text.getvalue())
