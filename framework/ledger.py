@@ -24,6 +24,7 @@ class Ledger:
     rows: int = 0  # of metrics.jsonl
     agent: dict[str, Any] | None = None  # state in the middle of a stage
     failures: dict[int, str] = field(default_factory=dict)  # run -> why it was stopped
+    oracle_rows: int = 0  # of oracle.jsonl
 
     def save(self, path: Path) -> None:
         """Write it whole; ``torch.load`` reads it weights-only."""

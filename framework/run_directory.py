@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 RECIPE, PROVENANCE, METRICS, SUMMARY = "recipe.yaml", "provenance.json", "metrics.jsonl", "summary.json"
 
+ORACLE_METRICS = "oracle.jsonl"
+"""The episodes of the yardstick, in the same words as the agent's."""
+
 
 class RunDirectoryRefused(ValueError):
     """The directory cannot be used for this run; the message says why and what to do."""
@@ -63,7 +66,8 @@ def open_run(out: Path, recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[bo
             _write_provenance(out, facts)
             if not resumes:
                 write_atomically(out / RECIPE, recipe.to_yaml())
-            cut_torn_line(out / METRICS)
+            for name in (METRICS, ORACLE_METRICS):
+                cut_torn_line(out / name)
             yield resumes
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         if (out / RECIPE).is_file():
@@ -166,21 +170,21 @@ def write_summary(out: Path, summary: Mapping[str, Any]) -> None:
     write_atomically(out / SUMMARY, to_json(summary))
 
 
-def append_metrics(out: Path, rows: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> None:
-    """Append one row or several to ``metrics.jsonl``, in one write."""
+def append_metrics(out: Path, rows: Mapping[str, Any] | Iterable[Mapping[str, Any]], name: str = METRICS) -> None:
+    """Append one row or several to ``metrics.jsonl``, or to ``name``, in one write."""
     rows = [rows] if isinstance(rows, Mapping) else list(rows)
     text = "".join(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    with (out / METRICS).open("ab") as file:
+    with (out / name).open("ab") as file:
         file.write(text.encode("utf-8"))
 
 
-def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """All rows of ``metrics.jsonl``; a torn last line is left out.
+def read_metrics(out: Path, name: str = METRICS) -> list[dict[str, Any]]:
+    """All rows of ``metrics.jsonl``, or of ``name``; a torn last line is left out.
 
     Raises:
         ValueError: if another line than the last is damaged.
     """
-    path = out / METRICS
+    path = out / name
     if not path.exists():
         return []
     whole = path.read_bytes().decode("utf-8", errors="replace").split("\n")[:-1]

@@ -13,15 +13,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from bfmkit.batched_run import Run, play, tally_numbers, window_numbers
 from bfmkit.figures import draw_returns
-from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed, RunStopped
-from bfmkit.labels import labelled_transitions
+from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
 from bfmkit.ledger import Ledger
-from bfmkit.loop import Episode, Step, Tally, run_episode
+from bfmkit.loop import Episode, Step
 from bfmkit.progress import Progress
 from bfmkit.registry import lookup, register
 from bfmkit.returns import overall_summary, task_summary
-from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+from bfmkit.run_directory import (
+    METRICS,
+    ORACLE_METRICS,
+    append_metrics,
+    read_metrics,
+    write_atomically,
+    write_summary,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +94,7 @@ class InferJob(Job):
         self.episodes, self.batch_size = episodes, batch_size
         self.seeds = _seeds(seed, seeds)
         self.tasks = _tasks(environment, tasks)
-        self.runs = [(task, run_seed) for task in self.tasks for run_seed in self.seeds]
+        self.runs = [Run(task, run_seed) for task in self.tasks for run_seed in self.seeds]
         self.oracle_episodes = episodes if oracle_episodes is None else oracle_episodes
         self.oracle: Agent | None = None
         if self.oracle_episodes > 0:
@@ -107,8 +114,10 @@ class InferJob(Job):
         checkpoint = out / "checkpoints" / "progress.pt"
         ledger = Ledger.load(checkpoint) if checkpoint.is_file() else self._empty_ledger()
         # What was written after the checkpoint is written again.
-        kept = read_metrics(out)[: ledger.rows]
-        write_atomically(out / METRICS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+        for name, count in ((METRICS, ledger.rows), (ORACLE_METRICS, ledger.oracle_rows)):
+            kept = read_metrics(out, name)[:count]
+            if kept or name == METRICS or (out / name).exists():
+                write_atomically(out / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
         with self._log(out) as log, self._bar(ledger) as bar:
             for index, stage in enumerate(self._stages()):
                 if index >= ledger.stage:
@@ -126,27 +135,17 @@ class InferJob(Job):
         return stages
 
     def _run_stage(self, stage: Stage, ledger: Ledger, outputs: _Outputs) -> None:
-        tasks = [self.runs[run][0] for run in stage.runs]
-        seeds = [self.runs[run][1] for run in stage.runs]
         agent = self.oracle if stage.is_oracle and self.oracle is not None else self.agent
-        labelled = None
-        if agent.labelled_transitions > 0:
-            count, every = agent.labelled_transitions, agent.label_every
-            labelled = labelled_transitions(self.bfm, self.environment, tasks, count, every)
-        agent.start(self.bfm, seeds, labelled)
-        if ledger.agent is not None:
-            agent.load_state_dict(ledger.agent)
-        environment = self.environment.with_rows(tasks)
-        environment.seed_rows(seeds, ledger.episode)
-        for episode in range(ledger.episode, stage.episodes):
-            with outputs.watching(stage, episode) as on_step:
-                try:
-                    result = run_episode(agent, environment, on_step)
-                except RunStopped:
-                    result = None
+        runs, first = [self.runs[run] for run in stage.runs], ledger.episode
+
+        def watching(episode: int) -> _Watch:
+            return outputs.watching(stage, episode)
+
+        episodes = play(
+            agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first, state=ledger.agent
+        )
+        for episode, result in enumerate(episodes, start=first):
             self._record(stage, episode, result, agent, ledger, outputs)
-            if result is None:
-                break
         ledger.stage, ledger.episode, ledger.agent = ledger.stage + 1, 0, None
         ledger.save(outputs.checkpoint)
 
@@ -166,7 +165,10 @@ class InferJob(Job):
             if not result.stopped[row]:
                 whole[run, episode] = float(result.returns[row])
                 rows += self._rows(run, episode, row, result)
-        if not stage.is_oracle:
+        if stage.is_oracle:
+            append_metrics(outputs.out, rows, ORACLE_METRICS)
+            ledger.oracle_rows += len(rows)
+        else:
             append_metrics(outputs.out, rows)
             ledger.rows += len(rows)
             returns = [(*self.runs[run], whole[run, episode]) for run in stage.runs]
@@ -186,11 +188,8 @@ class InferJob(Job):
     def _rows(self, run: int, episode: int, row: int, result: Episode) -> Iterator[dict[str, Any]]:
         task, seed = self.runs[run]
         head = {"task": task, "seed": seed, "episode": episode}
-        if not result.windows:
-            yield head | _numbers(result, row)
-        for window, tally in enumerate(result.windows):
-            if tally.steps[row] > 0:
-                yield head | _numbers(tally, row) | {"window": window}
+        for tally in window_numbers(result, row) or [tally_numbers(result, row)]:
+            yield head | tally
 
     def _finish(self, out: Path, ledger: Ledger) -> dict[str, Any]:
         runs = {task: self._finished(task, ledger) for task in self.tasks}
@@ -310,14 +309,6 @@ def _tasks(environment: Environment, tasks: str | list[str] | None) -> tuple[str
     for task in chosen:
         environment.spec.require_task(task)
     return tuple(dict.fromkeys(chosen))
-
-
-def _numbers(tally: Tally, row: int) -> dict[str, Any]:
-    return {
-        "return": float(tally.returns[row]),
-        "steps": int(tally.steps[row]),
-        "labels": int(tally.labels[row]),
-    }
 
 
 def _table(tasks: dict[str, Any]) -> Iterator[str]:
