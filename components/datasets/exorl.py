@@ -1,0 +1,92 @@
+"""Data in ExORL's layout."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+
+from bfmkit.conversion import BadData, converted
+from bfmkit.exorl_layout import BUFFER, buffer_folder, episode_files, episode_pieces
+from bfmkit.interfaces import Dataset, Environment
+from bfmkit.registry import register
+from bfmkit.stored_transitions import StoredTransitions
+
+
+@register(Dataset, "exorl")
+class ExorlDataset(Dataset):
+    """A folder ``DOMAIN/ALGORITHM`` of ExORL, or one that ``bfmkit run export`` wrote.
+
+    Its episodes are taken in the order of their numbers. The first use converts them into a memory map, in a folder
+    beside the episodes, with the checksum of every file; it is made anew if the files are no longer the same. Stored
+    rewards are not looked at.
+
+    Args:
+        path: ``DOMAIN/ALGORITHM``, or its ``buffer`` folder.
+        environment: the body that the data came from; only its spec is looked at.
+        episodes: how many, from the first; all if not given.
+        skip_corrupt: leave out files that cannot be used, and count them, instead of stopping at the first.
+        checksum: what ``checksum`` in the memory map's ``source.json`` must be, if the very same data are to be used.
+        cache: where the memory map is put; in ``path`` if not given.
+
+    Raises:
+        FileNotFoundError: if there are no episodes.
+        ValueError: if ``episodes`` is not positive, or a file name is not an episode's.
+        JobFailed: on first use, naming the file that is truncated, of another shape or domain, or not finite; or if the
+            disk is too small, or ``checksum`` is another.
+
+    Reference:
+        Yarats et al., Don't change the algorithm, change the data: exploratory data for offline reinforcement
+        learning, 2022.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        environment: Environment,
+        episodes: int | None = None,
+        skip_corrupt: bool = False,
+        checksum: str | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        if episodes is not None and episodes < 1:
+            raise ValueError(f"episodes must be positive, got {episodes}")
+        folder = buffer_folder(path)
+        self.spec = environment.spec
+        self._files = episode_files(folder)[:episodes]
+        self._skip_corrupt, self._checksum = skip_corrupt, checksum
+        home = folder.parent if folder.name == BUFFER else folder
+        self._cache = cache or home / ("memory_map" if episodes is None else f"memory_map_{episodes}")
+
+    @cached_property
+    def source(self) -> dict[str, Any]:
+        """What the memory map was made of: ``files`` with checksums, ``skipped`` with reasons, ``checksum``."""
+        source = converted(self._cache, self.spec, episode_pieces(self._files, self.spec), self._skip_corrupt)
+        if self._checksum is not None and source["checksum"] != self._checksum:
+            where = self._files[0].path.parent
+            raise BadData(f"{where}: the data's checksum is {source['checksum']}, not {self._checksum}")
+        return source
+
+    @cached_property
+    def _stored(self) -> StoredTransitions:
+        self.source  # noqa: B018  makes the memory map where there is none
+        return StoredTransitions([self._cache])
+
+    def __len__(self) -> int:
+        """The number of transitions."""
+        return len(self._stored)
+
+    def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
+        """Transitions by index, in the order asked for."""
+        return self._stored.read(indices)
+
+    def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
+        """The named keys of some transitions; the rest is not touched."""
+        return self._stored.read(indices, keys)
+
+    def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
+        """The named keys of all transitions, copied to ``device``."""
+        return self._stored.to_device(device, keys)

@@ -1,0 +1,74 @@
+"""Job ``export``: write data in a layout that other codebases read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bfmkit.exorl_layout import BUFFER, write_episode
+from bfmkit.interfaces import Dataset, Environment, Job
+from bfmkit.progress import Progress
+from bfmkit.registry import register
+
+READ_AT_ONCE = 100_000
+
+
+@register(Job, "export")
+class ExportJob(Job):
+    """Writes a dataset as ``out/DOMAIN/ALGORITHM/buffer/episode_INDEX_LENGTH.npz``, the layout of ExORL.
+
+    Run again, it writes the episodes that are missing. Rewards are zero unless an environment is given, which computes
+    those of its task from the recorded physics. The physics of a reset was not recorded: its row repeats the first
+    step's.
+
+    Args:
+        dataset: what to write.
+        algorithm: the name of the folder below the domain's.
+        environment: whose task, that of its first row, gives the rewards.
+
+    Raises:
+        ValueError: if ``algorithm`` is no name of a folder, or the environment is of another body.
+    """
+
+    def __init__(self, dataset: Dataset, algorithm: str = "collected", environment: Environment | None = None) -> None:
+        if Path(algorithm).name != algorithm or algorithm in ("", ".", ".."):
+            raise ValueError(f'algorithm must be the name of a folder, got "{algorithm}"')
+        if environment is not None:
+            environment.spec.require_compatible(dataset.spec, "the dataset")
+        self.dataset, self.algorithm, self.environment = dataset, algorithm, environment
+
+    def run(self, out: Path, device: torch.device) -> dict[str, Any]:
+        """Write what is not there yet."""
+        folder = out / self.dataset.spec.domain / self.algorithm / BUFFER
+        folder.mkdir(parents=True, exist_ok=True)
+        written = 0
+        with Progress("export", len(self.dataset), unit="transitions") as bar:
+            for index, rows in enumerate(self._episodes()):
+                if not (folder / f"episode_{index:06d}_{len(rows)}.npz").exists():
+                    self._write(folder, index, rows)
+                written = index + 1
+                bar.advance(len(rows))
+        return {"episodes": written, "transitions": len(self.dataset), "folder": str(folder.relative_to(out))}
+
+    def _write(self, folder: Path, index: int, rows: torch.Tensor) -> None:
+        transitions = self.dataset.read(rows)
+        reward = None
+        if self.environment is not None:
+            physics, action = transitions["next", "physics"], transitions["action"]
+            reward = self.environment.relabel(physics, action, self.environment.tasks[0])
+        write_episode(folder, index, transitions, reward)
+
+    def _episodes(self) -> Iterator[torch.Tensor]:
+        """The rows of each episode; the last one may have no end."""
+        first = 0
+        for start in range(0, len(self.dataset), READ_AT_ONCE):
+            rows = torch.arange(start, min(start + READ_AT_ONCE, len(self.dataset)))
+            flags = self.dataset.read_keys(rows, [("next", "terminated"), ("next", "truncated")])["next"]
+            for end in (flags["terminated"] | flags["truncated"]).nonzero().squeeze(-1).tolist():
+                yield torch.arange(first, start + end + 1)
+                first = start + end + 1
+        if first < len(self.dataset):
+            yield torch.arange(first, len(self.dataset))
