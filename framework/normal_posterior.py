@@ -169,6 +169,9 @@ class NormalPosterior(Posterior):
     ) -> Tensor:  # (B, *k)
         return (_norm(belief["factor_inverse"], features) / self.noise_std).square().log1p()
 
+    def log_determinant(self, belief: TensorDictBase) -> Tensor:  # (B,)
+        return belief["log_determinant"]
+
 
 def normal_belief(sums: dict[str, Tensor]) -> TensorDict:  # batch (B,)
     """The belief with all that follows from its ``precision`` (B, d, d) and ``response`` (B, d)."""

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from bfmkit import calibration
 from bfmkit.agent import BatchedAgent
 from bfmkit.interfaces import Acquisition, Agent, Gate, Posterior, Schedule, Situation
 from bfmkit.registry import register
+
+logger = logging.getLogger(__name__)
+
+LARGEST_REWARD = 1e100
+"""The square of a larger one, times that of a feature, need not be a number any more."""
+
+CHECKED_EVERY = 1000
+"""Steps between two looks at whether the belief's intervals hold."""
 
 
 @register(Agent, "task_inference")
@@ -20,6 +32,9 @@ class TaskInferenceAgent(BatchedAgent):
 
     OpTI-BFM is this agent with a ridge posterior and the ucb rule over candidates from the confidence ellipsoid.
     Weights are chosen anew at the start of every episode, whatever the schedule says.
+
+    Each reward is compared with what the belief expected of it before it is learnt from; when clearly too few lie
+    within its intervals, a warning says so, once.
 
     Args:
         posterior: what the rewards seen so far say about w.
@@ -51,6 +66,7 @@ class TaskInferenceAgent(BatchedAgent):
         self.acquisition = acquisition
         self.gate = gate
         self._counts_information = schedule is not None and schedule.needs_information
+        self._warned = False
 
     @property
     def belief(self) -> TensorDict:  # batch (B,)
@@ -59,7 +75,10 @@ class TaskInferenceAgent(BatchedAgent):
 
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
         belief = self.posterior.prior_for(self.seeds, self.bfm.dim, self.device)
-        entries: dict[str, Tensor | TensorDict] = {"belief": belief}
+        sums = calibration.blank(len(self.seeds), self.device)
+        entries: dict[str, Tensor | TensorDict] = {"belief": belief, calibration.RESIDUALS: sums}
+        if self.logbook is not None:
+            self.logbook.begin(None, None)
         if self._counts_information:
             entries["information"] = torch.zeros(len(self.seeds), dtype=torch.float64)
         if self.labelled_transitions > 0 and labelled is not None:
@@ -72,6 +91,8 @@ class TaskInferenceAgent(BatchedAgent):
         features, reward = self.labelled_features(labelled)
         if not (features.isfinite().all() and reward.isfinite().all()):
             raise ValueError("a labelled transition has features or a reward that is not finite")
+        if self.logbook is not None:
+            self.logbook.begin(features, reward)
         return self.posterior.condition(belief, features.expand(len(self.seeds), *features.shape), reward.mT)
 
     def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
@@ -80,6 +101,7 @@ class TaskInferenceAgent(BatchedAgent):
             rows = runs.to(self.device)
             belief, weights = belief[rows], weights[rows]
         noise = self.noise("acquisition", self.acquisition.noise_shape(self.bfm.dim), runs)
+        self._asked = (observation, weights, torch.arange(len(self.seeds)) if runs is None else runs)
         return self.acquisition.propose(Situation(self.posterior, belief, self.bfm, observation, weights, noise))
 
     def learn(
@@ -109,21 +131,83 @@ class TaskInferenceAgent(BatchedAgent):
         if self.gate is not None:
             labels = self.state.get("labels").to(self.device)
             observed = observed & self.gate.open(self.posterior, belief, features, labels).cpu()
+        updated = self.posterior.update(belief, features, reward, observed.to(self.device))
+        # Nothing of the state has changed so far: whatever goes wrong up to here leaves every run as it was.
+        broken = self._broken(reward, updated) & observed
+        if broken.any():
+            self.stop(broken, "reward or features are too large to learn from: the belief would no longer be finite")
+            runs = (everyone if runs is None else runs) & ~broken
+            observed = observed & ~broken
+        taken = observed.to(self.device)
+        sums = calibration.counted(
+            self.state.get(calibration.RESIDUALS), self.posterior, belief, features, reward, taken
+        )
         if self._counts_information:
             gain = self.posterior.information_gain(belief, features).cpu()
             self.state.get("information").add_(torch.where(observed, gain, 0.0))
-        updated = self.posterior.update(belief, features, reward, observed.to(self.device))
         if runs is not None and not runs.all():
             # Runs that stand still do not even forget.
             moves = runs.to(self.device)
             updated = updated.apply(lambda new, old: torch.where(_like(moves, new), new, old), belief)
         self.state.set("belief", updated)
+        self.state.set(calibration.RESIDUALS, sums)
+        if self.logbook is not None:
+            self.logbook.step(features, reward, observed, runs)
+        if int(self.state.get("step").max()) % CHECKED_EVERY == CHECKED_EVERY - 1:
+            self._warn_if_overconfident()
         return observed
+
+    @torch.no_grad()
+    def diagnostics(self, observation: Tensor) -> dict[str, Tensor]:  # (B, o) -> (B, ...) each
+        rows = self._rows(observation, "observation", self.bfm.spec.observation_size)
+        successor = self.bfm.successor_features(rows, self.state.get("z")).mean(dim=-2)
+        return {
+            "mean": self.posterior.mean(self.belief),
+            "log_determinant": self.posterior.log_determinant(self.belief),
+            "width": self.posterior.width(self.belief, successor),
+        }
+
+    def _broken(self, reward: Tensor, updated: TensorDict) -> Tensor:  # (B,) bool on the CPU
+        """Which runs' rewards are too much for their beliefs."""
+        mean = self.posterior.mean(updated)
+        broken = reward.abs() > LARGEST_REWARD
+        if not mean.sum().isfinite():
+            broken = broken | ~mean.isfinite().all(dim=-1)
+        return broken.cpu()
+
+    def begin_episode(self, runs: Tensor | None = None) -> None:
+        super().begin_episode(runs)
+        self._warn_if_overconfident()
+
+    def _warn_if_overconfident(self) -> None:
+        if self._warned:
+            return
+        found = calibration.calibrations(self)
+        off = [run for run, each in enumerate(found) if each.is_overconfident]
+        if off:
+            off.sort(key=lambda run: found[run].within_two)
+            logger.warning(
+                "%s", calibration.warning([f"the run of seed {self.seeds[run]}" for run in off], found[off[0]])
+            )
+            self._warned = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | ({} if self.logbook is None else {"logbook": self.logbook.state_dict()})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self.logbook is not None:
+            if "logbook" in state:
+                self.logbook.load_state_dict(state["logbook"])
+            else:
+                self.logbook.is_whole = False
 
     def information(self) -> Tensor:  # (B,) float64
         return self.state.get("information") if self._counts_information else super().information()
 
     def chosen(self, runs: Tensor) -> None:
+        if self.logbook is not None:
+            self.logbook.choose(*self._asked, self.state.get("step"), runs)
         if self._counts_information:
             self.state.get("information").masked_fill_(runs, 0.0)
 

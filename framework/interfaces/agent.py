@@ -42,6 +42,10 @@ class Agent(ABC):
     state: TensorDict
     """Batch (B,): ``weights``, ``z``, ``step``, ``labels``, ``stopped`` and whatever the agent adds."""
 
+    logbook: Any = None
+    """A :class:`bfmkit.logbook.Logbook` for an agent with a belief to write down what the belief takes in; None: nobody
+    wants to know. Given before :meth:`start`."""
+
     failures: dict[int, str]
     """Stopped runs: index -> one line naming run, step and reason."""
 
@@ -110,6 +114,17 @@ class Agent(ABC):
             RunStopped: when no run is left.
             ValueError: if shapes do not fit; nothing has been learnt then.
         """
+
+    def diagnostics(
+        self,
+        observation: Tensor,  # (B, o)
+    ) -> dict[str, Tensor]:  # (B, ...) each
+        """What it believes now, in numbers, for whoever keeps records; changes nothing.
+
+        Of an agent with a belief: its ``mean`` (B, d), the ``log_determinant`` of its precision and its ``width`` along
+        the successor features of the present z in ``observation``. Empty for an agent without one.
+        """
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """All that a started agent needs to go on, in plain containers that ``torch.load`` reads weights-only.

@@ -94,6 +94,14 @@ class Posterior(TensorDictModuleBase, ABC):
     ) -> Tensor:  # (B, *k)
         """The belief's standard deviation of xᵀw."""
 
+    def reward_width(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, *k, d)
+    ) -> Tensor:  # (B, *k)
+        """The belief's standard deviation of a reward: :meth:`width`, and the noise where it believes in some."""
+        return self.width(belief, features)
+
     @abstractmethod
     def information_gain(
         self,
@@ -101,6 +109,13 @@ class Posterior(TensorDictModuleBase, ABC):
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """How much one reward at ``features`` would raise the log determinant of the precision; nats, times two."""
+
+    def log_determinant(self, belief: TensorDictBase) -> Tensor:  # (B,)
+        """log det V, of the precision that :meth:`information_gain` speaks of; here that of (S Sᵀ)⁻¹."""
+        mean = self.mean(belief)
+        axes = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).expand(len(mean), -1, -1)
+        root = self.sample(belief, axes) - mean.unsqueeze(1)
+        return -2.0 * torch.linalg.slogdet(root).logabsdet
 
     def ucb(
         self,

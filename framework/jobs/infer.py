@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from bfmkit.run_directory import (
     write_atomically,
     write_summary,
 )
+from bfmkit.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,8 @@ class InferJob(Job):
         oracle: the yardstick; none given: the agent ``oracle`` as it is by default.
         oracle_episodes: of each run; none given: as many as the agent's. 0 goes without the yardstick.
         batch_size: how many runs to step together at most.
+        trace_every: how many steps between two entries of the trace, which holds what the belief was on the way; none
+            given: there is no trace.
 
     Raises:
         ValueError: if a number is not positive, a seed comes twice, a task does not exist, the model was made for
@@ -82,6 +86,7 @@ class InferJob(Job):
         oracle: Agent | None = None,
         oracle_episodes: int | None = None,
         batch_size: int = 64,
+        trace_every: int | None = None,
     ) -> None:
         if episodes < 1:
             raise ValueError(f"episodes must be at least 1, got {episodes}")
@@ -89,9 +94,11 @@ class InferJob(Job):
             raise ValueError(f"oracle_episodes must not be negative, got {oracle_episodes}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if trace_every is not None and trace_every < 1:
+            raise ValueError(f"trace_every must be at least 1, got {trace_every}")
         environment.spec.require_compatible(bfm.spec, "the model")
         self.bfm, self.environment, self.agent = bfm, environment, agent
-        self.episodes, self.batch_size = episodes, batch_size
+        self.episodes, self.batch_size, self.trace_every = episodes, batch_size, trace_every
         self.seeds = _seeds(seed, seeds)
         self.tasks = _tasks(environment, tasks)
         self.runs = [Run(task, run_seed) for task in self.tasks for run_seed in self.seeds]
@@ -138,8 +145,11 @@ class InferJob(Job):
         agent = self.oracle if stage.is_oracle and self.oracle is not None else self.agent
         runs, first = [self.runs[run] for run in stage.runs], ledger.episode
 
-        def watching(episode: int) -> _Watch:
-            return outputs.watching(stage, episode)
+        tracer = Tracer(outputs.out, self.trace_every, stage.runs[0], runs, self.environment.spec.episode_steps)
+
+        def watching(episode: int) -> AbstractContextManager[Callable[[Step], None]]:
+            bar = outputs.watching(stage, episode)
+            return tracer.watching(agent, self.bfm, stage.is_oracle, episode, bar)
 
         episodes = play(
             agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first, state=ledger.agent

@@ -185,6 +185,15 @@ class AgentContract(ABC):
             assert torch.equal(value[1], before.get(key)[1]), key
         assert agent.state["step"].tolist() == [1, 0, 1]
 
+    def test_diagnostics_are_a_number_or_more_a_run_and_change_nothing(self) -> None:
+        agent, environment = self.started(), self.environment()
+        run_episode(agent, environment)
+        before = agent.state.clone()
+        for name, value in agent.diagnostics(torch.full((3, 4), 0.1)).items():
+            assert value.shape[0] == 3, name
+            assert value.isfinite().all(), name
+        assert (agent.state == before).all()
+
     def test_asked_twice_in_one_step_it_answers_the_same(self) -> None:
         agent, environment = self.started(), self.environment()
         observation, _ = environment.begin()

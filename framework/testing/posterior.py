@@ -189,6 +189,17 @@ class PosteriorContract(ABC):
         assert (posterior.information_gain(belief, x) > 0).all()
         assert (posterior.information_gain(after, x) < posterior.information_gain(belief, x)).all()
 
+    def test_log_determinant_grows_by_the_information_gained(self) -> None:
+        features, rewards = self.data(count=6)
+        posterior = self.make()
+        belief = posterior.prior(3, 5)
+        x = features[:, 0]
+        after = posterior.update(belief, x, rewards[:, 0], torch.ones(3, dtype=torch.bool))
+        grown = posterior.log_determinant(after) - posterior.log_determinant(belief)
+        assert grown.shape == (3,)
+        if not self.forgets:
+            torch.testing.assert_close(grown, posterior.information_gain(belief, x))
+
     def test_bounds_take_any_shape_and_precision(self) -> None:
         features, rewards = self.data()
         posterior = self.make()

@@ -15,6 +15,7 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
+from bfmkit.interfaces import Posterior
 from bfmkit.normal_posterior import NormalPosterior
 from bfmkit.testing.exact import exact_regression, on_grid
 
@@ -254,3 +255,10 @@ def test_each_run_is_mended_by_as_little_as_it_needs() -> None:
     width = posterior.width(after, across)
     assert width[0] > 1e6 > width[1] > 1e3
     torch.testing.assert_close(width[2], torch.tensor(2.0, dtype=torch.float64).sqrt())
+
+
+@pytest.mark.parametrize("posterior", [STEADY["ridge"], STEADY["bayesian"]], ids=["ridge", "bayesian"])
+def test_log_determinant_is_what_its_samples_say(posterior: NormalPosterior) -> None:
+    features = torch.randn(1, 9, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    belief = one_by_one(posterior, features, features.sum(-1))
+    torch.testing.assert_close(posterior.log_determinant(belief), Posterior.log_determinant(posterior, belief))

@@ -63,6 +63,17 @@ class TestTaskInferenceAgent(AgentContract):
         torch.testing.assert_close(agent.belief["mean"], expected["mean"])
         torch.testing.assert_close(agent.belief["precision"], expected["precision"])
 
+    def test_diagnostics_are_those_of_its_belief(self) -> None:
+        agent, environment = self.started(), self.environment()
+        run_episode(agent, environment)
+        observation = torch.full((3, 4), 0.1)
+        said = agent.diagnostics(observation)
+        torch.testing.assert_close(said["mean"], agent.belief["mean"])
+        torch.testing.assert_close(said["log_determinant"], agent.belief["precision"].logdet())
+        successor = agent.bfm.successor_features(observation, agent.state["z"])[:, 0].double()
+        covariance = agent.belief["precision"].inverse()
+        torch.testing.assert_close(said["width"], torch.einsum("bi,bij,bj->b", successor, covariance, successor).sqrt())
+
 
 class TestFullTaskInferenceAgent(AgentContract):
     def make(self) -> TaskInferenceAgent:
