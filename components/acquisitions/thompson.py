@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from bfmkit.interfaces import Acquisition, Situation
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 
@@ -27,8 +28,7 @@ class ThompsonAcquisition(Acquisition):
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
-        if not 0 < scale < float("inf"):
-            raise ValueError(f"scale must be positive and finite, got {scale}")
+        require_positive(scale=scale)
         self.scale = scale
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bfmkit.agent import BatchedAgent
 from bfmkit.interfaces import Agent
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.regression import least_squares_weights
 
@@ -73,9 +74,7 @@ class LolaAgent(BatchedAgent):
         ):  # fmt: skip
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
-        for name, number in (("std", std), ("learning_rate", learning_rate), ("radius", radius)):
-            if number is not None and not 0 < number < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {number}")
+        require_positive(std=std, learning_rate=learning_rate, radius=radius)
         for name, word, words in (
             ("density", density, ("drawn", "projected")),
             ("windows", windows, ("running", "episode")),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bfmkit.agent import BatchedAgent
 from bfmkit.interfaces import Agent
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.regression import least_squares_weights
 
@@ -41,8 +42,7 @@ class OracleAgent(BatchedAgent):
         super().__init__()
         if labelled_transitions < 1:
             raise ValueError(f"labelled_transitions must be at least 1, got {labelled_transitions}")
-        if not regularization > 0:
-            raise ValueError(f"regularization must be positive, got {regularization}")
+        require_positive(regularization=regularization)
         if label_every is not None and label_every < 1:
             raise ValueError(f"label_every must be at least 1, got {label_every}")
         self.labelled_transitions = labelled_transitions

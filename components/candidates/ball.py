@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.unit_ball import EXTRA, in_unit_ball
 
@@ -34,8 +35,7 @@ class BallCandidates(CandidateSampler):
     def __init__(self, count: int = 128, radius: float = 1.0, center: Literal["origin", "mean"] = "origin") -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
-        if not radius > 0:
-            raise ValueError(f"radius must be positive, got {radius}")
+        require_positive(radius=radius)
         if center not in ("origin", "mean"):
             raise ValueError(f'center must be "origin" or "mean", got {center!r}')
         self.count = count

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.unit_ball import EXTRA, in_unit_ball
 
@@ -35,10 +36,7 @@ class EllipsoidCandidates(CandidateSampler):
     def __init__(self, count: int = 128, inflation: float = 2.0, radius: float | None = None) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
-        if not inflation > 0:
-            raise ValueError(f"inflation must be positive, got {inflation}")
-        if radius is not None and not radius > 0:
-            raise ValueError(f"radius must be positive, got {radius}")
+        require_positive(inflation=inflation, radius=radius)
         self.count = count
         self.inflation = inflation
         self.radius = radius

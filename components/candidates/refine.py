@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 SMALLEST_NORM = 1e-150
@@ -37,8 +38,7 @@ class RefineCandidates(CandidateSampler):
         for name, value in (("starts", starts), ("steps", steps)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if not step_size > 0:
-            raise ValueError(f"step_size must be positive, got {step_size}")
+        require_positive(step_size=step_size)
         self.candidates = candidates
         self.starts = starts
         self.steps = steps

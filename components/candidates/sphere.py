@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 
@@ -27,8 +28,7 @@ class SphereCandidates(CandidateSampler):
     def __init__(self, count: int = 128, radius: float = 1.0) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
-        if not radius > 0:
-            raise ValueError(f"radius must be positive, got {radius}")
+        require_positive(radius=radius)
         self.count = count
         self.radius = radius
 

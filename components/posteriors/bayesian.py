@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from tensordict import TensorDictBase
+from torch import Tensor
+
 from bfmkit.interfaces import Posterior
 from bfmkit.normal_posterior import NormalPosterior
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 
@@ -35,8 +39,14 @@ class BayesianPosterior(NormalPosterior):
     is_least_squares = True
 
     def __init__(self, noise_std: float = 0.01, prior_std: float = 1.0, discount: float = 1.0) -> None:
-        for name, value in (("noise_std", noise_std), ("prior_std", prior_std)):
-            if not 0.0 < value < float("inf"):
-                raise ValueError(f"{name} must be positive and finite, got {value}")
+        require_positive(noise_std=noise_std, prior_std=prior_std)
         super().__init__(prior_std**-2, noise_std, discount)
         self.prior_std = prior_std
+
+    def reward_width(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, *k, d)
+    ) -> Tensor:  # (B, *k)
+        """√(width² + σ²)."""
+        return (self.width(belief, features).square() + self.noise_std**2).sqrt()

@@ -12,6 +12,7 @@ from bfmkit.compensated import add_products
 from bfmkit.interfaces import Posterior
 from bfmkit.noise import normal_noise
 from bfmkit.normal_posterior import NormalPosterior
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 
@@ -46,9 +47,7 @@ class EnsemblePosterior(NormalPosterior):
     def __init__(self, members: int = 32, noise_std: float = 0.01, prior_std: float = 1.0) -> None:
         if members < 1:
             raise ValueError(f"members must be at least 1, got {members}")
-        for name, value in (("noise_std", noise_std), ("prior_std", prior_std)):
-            if not 0.0 < value < float("inf"):
-                raise ValueError(f"{name} must be positive and finite, got {value}")
+        require_positive(noise_std=noise_std, prior_std=prior_std)
         super().__init__(prior_std**-2, noise_std)
         self.members = members
         self.prior_std = prior_std
@@ -85,6 +84,14 @@ class EnsemblePosterior(NormalPosterior):
 
     def root(self, belief: TensorDictBase) -> Tensor:  # (B, d, d)
         return belief["spread"]
+
+    def reward_width(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, *k, d)
+    ) -> Tensor:  # (B, *k)
+        """√(width² + σ²)."""
+        return (self.width(belief, features).square() + self.noise_std**2).sqrt()
 
     def draw(
         self,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import Posterior
 from bfmkit.normal_posterior import NormalPosterior
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 
@@ -47,9 +48,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
     def __init__(
         self, regularization: float = 1.0, shape: float = 1.0, rate: float = 1e-30, discount: float = 1.0
     ) -> None:
-        for name, value in (("regularization", regularization), ("shape", shape), ("rate", rate)):
-            if not 0.0 < value < float("inf"):
-                raise ValueError(f"{name} must be positive and finite, got {value}")
+        require_positive(regularization=regularization, shape=shape, rate=rate)
         super().__init__(regularization, discount=discount)
         self.regularization = regularization
         self.shape = shape
@@ -84,6 +83,15 @@ class NormalInverseGammaPosterior(NormalPosterior):
 
     def root(self, belief: TensorDictBase) -> Tensor:  # (B, d, d)
         return (belief["rate"] / belief["shape"]).sqrt().reshape(-1, 1, 1) * belief["factor_inverse"]
+
+    def reward_width(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, *k, d)
+    ) -> Tensor:  # (B, *k)
+        """√(width² + β/α)."""
+        noise = (belief["rate"] / belief["shape"]).reshape(-1, *[1] * (features.ndim - 2))
+        return (self.width(belief, features).square() + noise).sqrt()
 
     def draw(
         self,

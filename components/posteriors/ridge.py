@@ -9,6 +9,7 @@ from torch import Tensor
 from bfmkit.compensated import add_products
 from bfmkit.interfaces import Posterior
 from bfmkit.normal_posterior import NormalPosterior, cholesky
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 
@@ -47,8 +48,7 @@ class RidgePosterior(NormalPosterior):
     is_least_squares = True
 
     def __init__(self, regularization: float = 1.0, discount: float = 1.0, forgets_prior: bool = True) -> None:
-        if not 0.0 < regularization < float("inf"):
-            raise ValueError(f"regularization must be positive and finite, got {regularization}")
+        require_positive(regularization=regularization)
         super().__init__(regularization, discount=discount)
         self.regularization = regularization
         self.forgets_prior = forgets_prior

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import Posterior
 from bfmkit.normal_posterior import NormalPosterior, normal_belief
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 SUMS = ("precision", "precision_lost", "response", "response_lost")
@@ -42,8 +43,7 @@ class SlidingWindowPosterior(NormalPosterior):
     def __init__(self, steps: int = 1000, regularization: float = 1.0) -> None:
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")
-        if not 0.0 < regularization < float("inf"):
-            raise ValueError(f"regularization must be positive and finite, got {regularization}")
+        require_positive(regularization=regularization)
         super().__init__(regularization)
         self.steps = steps
         self.regularization = regularization

@@ -1,0 +1,113 @@
+"""How often rewards lie where the belief said they would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.interfaces import Agent, Posterior
+
+RESIDUALS = "residuals"
+"""The entry of an agent's state that holds the sums."""
+
+ENOUGH = 200
+"""Fewer rewards are no ground for a warning."""
+TOO_FEW_INSIDE = 0.8
+"""A smaller share of rewards within two standard deviations, of which a normal belief has 0.954, is worth a warning."""
+
+_COLUMNS = 6
+
+
+def blank(runs: int, device: torch.device | str = "cpu") -> Tensor:  # (B, 6) float64
+    """The sums before the first reward: rewards, those within one and two widths, Σe², Σr, Σr²."""
+    return torch.zeros(runs, _COLUMNS, dtype=torch.float64, device=device)
+
+
+def counted(
+    sums: Tensor,  # (B, 6)
+    posterior: Posterior,
+    belief: TensorDictBase,  # batch (B,), which has not seen the rewards yet
+    features: Tensor,  # (B, d)
+    reward: Tensor,  # (B,)
+    observed: Tensor,  # (B,) bool
+) -> Tensor:  # (B, 6)
+    r"""The sums with one reward more in each run observed: e = r − φᵀŵ, beside its predicted width."""
+    residual = reward - (features.double() * posterior.mean(belief)).sum(-1)
+    size, width = residual.abs(), posterior.reward_width(belief, features)
+    entries = (torch.ones_like(size), size <= width, size <= 2.0 * width, residual.square(), reward, reward.square())
+    row = torch.stack([entry.double() for entry in entries], dim=-1)
+    return torch.where(observed.unsqueeze(-1), sums + row, sums)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How well a belief foretold each reward before it saw it.
+
+    Args:
+        rewards: how many it was asked about.
+        within_one: the share of them within one standard deviation of what was expected; 0.68 for a normal belief.
+        within_two: within two of them; 0.95.
+        explained: 1 − Σe²/Σ(r − r̄)²: 1 where every reward was foretold exactly, 0 or less where the rewards' mean
+            would have foretold them as well. NaN where all rewards were the same.
+    """
+
+    rewards: int
+    within_one: float
+    within_two: float
+    explained: float
+
+    @classmethod
+    def of(cls, sums: Tensor) -> Calibration:  # (6,), or several of them, (n, 6)
+        """What the sums of one run, or of several, say."""
+        rewards, one, two, squared, total, squares = sums.double().reshape(-1, _COLUMNS).sum(0).tolist()
+        if rewards == 0:
+            return cls(0, float("nan"), float("nan"), float("nan"))
+        spread = squares - total**2 / rewards
+        # Below rounding, the rewards were all the same.
+        explained = 1.0 - squared / spread if spread > 1e-12 * squares else float("nan")
+        return cls(int(rewards), one / rewards, two / rewards, explained)
+
+    @property
+    def is_overconfident(self) -> bool:
+        """Whether clearly fewer rewards lie within the intervals than should."""
+        return self.rewards >= ENOUGH and self.within_two < TOO_FEW_INSIDE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return asdict(self)
+
+    def words(self) -> str:
+        """``0.51 of 2,000 rewards within two of the belief's standard deviations (0.95 expected), ...``."""
+        if self.rewards == 0:
+            return "no reward yet"
+        share = f"{self.within_two:.2f} of {self.rewards:,} rewards within two of the belief's standard deviations"
+        explained = "" if self.explained != self.explained else f", {self.explained:.2f} of their variance foretold"
+        return f"{share} (0.95 expected){explained}"
+
+
+def calibrations(agent: Agent) -> list[Calibration]:
+    """One a run; none for an agent that keeps no belief."""
+    if RESIDUALS not in agent.state.keys():
+        return []
+    return [Calibration.of(row) for row in agent.state[RESIDUALS].cpu()]
+
+
+def warning(whose: Sequence[str], worst: Calibration) -> str:
+    """What to tell the user when beliefs are surer than they should be.
+
+    Args:
+        whose: the runs it is about, in words.
+        worst: the calibration of the one that is farthest off.
+    """
+    runs = whose[0] if len(whose) == 1 else f"{len(whose)} runs, most of all in {whose[0]}"
+    return (
+        f"the belief is surer than it should be in {runs}: {worst.words()}. Either the model's features cannot express "
+        "this reward, or rewards are larger than the prior expects; the interval around what is believed is then too "
+        "narrow, and exploring ends too early. A larger confidence_radius, noise_std or prior_std (or a smaller "
+        "regularization) helps, and the posterior normal_inverse_gamma learns the size of the noise by itself."
+    )
