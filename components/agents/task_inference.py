@@ -97,12 +97,14 @@ class TaskInferenceAgent(BatchedAgent):
 
     def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
         belief, weights = self.belief, self.state.get("weights")
+        labels = self.state.get("labels").to(self.device)
         if runs is not None:
             rows = runs.to(self.device)
-            belief, weights = belief[rows], weights[rows]
+            belief, weights, labels = belief[rows], weights[rows], labels[rows]
         noise = self.noise("acquisition", self.acquisition.noise_shape(self.bfm.dim), runs)
         self._asked = (observation, weights, torch.arange(len(self.seeds)) if runs is None else runs)
-        return self.acquisition.propose(Situation(self.posterior, belief, self.bfm, observation, weights, noise))
+        situation = Situation(self.posterior, belief, self.bfm, observation, weights, noise, labels)
+        return self.acquisition.propose(situation)
 
     def learn(
         self,

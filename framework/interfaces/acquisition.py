@@ -25,6 +25,7 @@ class Situation:
     observation: Tensor  # (B, o)
     weights: Tensor  # (B, d), the previous choice; zero before the first
     noise: Tensor  # (B, *noise_shape), standard normal
+    labels: Tensor  # (B,) int64, how many rewards the belief has taken in
     radius: float | Tensor | None = None  # the confidence radius of the rule that asks; None where it has none
     value: Callable[[Situation, Tensor], Tensor] | None = None
     """What the rule that asks makes of weights, (situation, (B, k, d)) -> (B, k), to be differentiated by the weights;
@@ -49,14 +50,14 @@ class CandidateSampler(ABC):
 class Acquisition(TensorDictModuleBase, ABC):
     """Chooses the weights w whose policy acts next.
 
-    As a TensorDict module (after :meth:`attach`): ``belief``, ``observation``, ``weights`` and ``noise`` in,
-    ``weights`` out.
+    As a TensorDict module (after :meth:`attach`): ``belief``, ``observation``, ``weights``, ``noise`` and ``labels``
+    in, ``weights`` out.
     """
 
     kind: ClassVar[str] = "acquisition"
     folder: ClassVar[str] = "acquisitions"
 
-    in_keys = ["belief", "observation", "weights", "noise"]
+    in_keys = ["belief", "observation", "weights", "noise", "labels"]
     out_keys = ["weights"]
 
     _attached: tuple[Posterior, BFM] | None = None
@@ -84,6 +85,6 @@ class Acquisition(TensorDictModuleBase, ABC):
         if self._attached is None:
             raise RuntimeError("call attach(posterior, bfm) before using an acquisition as a TensorDict module")
         posterior, bfm = self._attached
-        belief, observation, weights, noise = (tensordict.get(key) for key in self.in_keys)
-        situation = Situation(posterior, belief, bfm, observation, weights, noise)
+        belief, *tensors = (tensordict.get(key) for key in self.in_keys)
+        situation = Situation(posterior, belief, bfm, *tensors)
         return tensordict.set("weights", self.propose(situation))

@@ -32,6 +32,7 @@ def situation(
         observation=torch.randn(runs, dim, generator=generator) / dim,
         weights=torch.randn(runs, dim, generator=generator, dtype=torch.float64),
         noise=torch.randn(runs, *noise_shape, generator=generator, dtype=torch.float64),
+        labels=1000 * torch.arange(runs),
     )
 
 
@@ -40,7 +41,7 @@ def row(whole: Situation, index: int) -> Situation:
     rows = slice(index, index + 1)
     return Situation(
         whole.posterior, whole.belief[rows], whole.bfm, whole.observation[rows], whole.weights[rows], whole.noise[rows],
-        whole.radius, whole.value,
+        whole.labels[rows], whole.radius, whole.value,
     )  # fmt: skip
 
 
@@ -87,7 +88,13 @@ class AcquisitionContract(ABC):
         rule = self.make()
         given = self.situation(rule)
         tensordict = TensorDict(
-            {"belief": given.belief, "observation": given.observation, "weights": given.weights, "noise": given.noise},
+            {
+                "belief": given.belief,
+                "observation": given.observation,
+                "weights": given.weights,
+                "noise": given.noise,
+                "labels": given.labels,
+            },
             [3],
         )
         with pytest.raises(RuntimeError, match="attach"):

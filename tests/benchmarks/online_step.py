@@ -64,7 +64,7 @@ def measure(width: int, repeats: int, runs: int = 1) -> dict[str, float]:
     belief, weights, z = agent.belief, agent.state["weights"], agent.state["z"]
     action, features = bfm.act(observation, z), bfm.features(observation, torch.zeros(runs, 6), observation)
     noise = agent.noise("acquisition", rule.noise_shape(50), None)
-    situation = Situation(posterior, belief, bfm, observation, weights, noise, 0.1)
+    situation = Situation(posterior, belief, bfm, observation, weights, noise, torch.zeros(1, dtype=torch.int64), 0.1)
     drawn = candidates.draw(situation)
     latents = bfm.policy_latent(drawn.float())
     successor_features = bfm.candidate_successor_features(observation, latents)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,7 @@ import torch
 
 from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.interfaces import Situation
 from bfmkit.testing.acquisition import AcquisitionContract, situation
-from bfmkit.testing.models import LinearBFM
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 ROOT = torch.tensor([[2.0, 0.0, 0.0], [1.0, 0.5, 0.0], [0.0, 3.0, 0.1]], dtype=torch.float64)
@@ -45,11 +44,8 @@ def test_a_scaled_ridge_draw_is_that_of_known_noise_and_prior() -> None:
     belief = posterior.condition(posterior.prior(1, 3), features[None], rewards[None])
     noise = torch.eye(3, dtype=torch.float64)[:, None]
     draw = ThompsonAcquisition(scale=noise_std)
-    columns = [
-        draw.propose(Situation(posterior, belief, LinearBFM(3), torch.zeros(1, 3), torch.zeros(1, 3), each))[0]
-        - belief["mean"][0]
-        for each in noise
-    ]
+    given = replace(situation((3,), runs=1, dim=3), posterior=posterior, belief=belief)
+    columns = [draw.propose(replace(given, noise=each))[0] - belief["mean"][0] for each in noise]
     root = torch.stack(columns, -1)
     expected = precision * torch.eye(3, dtype=torch.float64) + features.mT @ features / noise_std**2
     torch.testing.assert_close(root @ root.mT, torch.linalg.inv(expected))

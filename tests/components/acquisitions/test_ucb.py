@@ -79,7 +79,9 @@ def test_picks_the_reference_candidate(name: str) -> None:
     belief = posterior.prior(1, dim)
     for features, reward in zip(golden["features"], golden["rewards"], strict=True):
         belief = posterior.update(belief, features[None], reward[None], torch.ones(1, dtype=torch.bool))
-    given = Situation(posterior, belief, Table(golden["psi"]), torch.zeros(1, dim), weights[:1], torch.zeros(1, 1))
+    given = Situation(
+        posterior, belief, Table(golden["psi"]), torch.zeros(1, dim), weights[:1], torch.zeros(1, 1), torch.zeros(1)
+    )
     bound = rule.value(given, weights[None])[0]
     expected = golden["ucb_pessimistic"][-1]
     torch.testing.assert_close(bound, expected, rtol=0, atol=1e-8 * float(expected.abs().max()))
@@ -96,7 +98,9 @@ def test_bounds_by_hand(ensemble: str, bounds: list[float]) -> None:
     weights = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     rule = UCBAcquisition(Given(weights), 1.0, ensemble)
     given = situation((1,), runs=1, dim=2, mean=torch.tensor([1.0, 0.0]))
-    given = Situation(given.posterior, given.belief, Table(VALUES), given.observation, given.weights, given.noise)
+    given = Situation(
+        given.posterior, given.belief, Table(VALUES), given.observation, given.weights, given.noise, given.labels
+    )
     assert rule.value(given, weights[None])[0].tolist() == bounds
     assert torch.equal(rule.propose(given)[0], weights[bounds.index(max(bounds))].double())
 

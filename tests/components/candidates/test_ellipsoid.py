@@ -42,7 +42,14 @@ def test_draws_the_reference_candidates(name: str) -> None:
     sampler = EllipsoidCandidates(count=len(ball), inflation=2.0)
     assert noise.shape == sampler.noise_shape(dim)
     given = Situation(
-        posterior, belief, LinearBFM(dim), torch.zeros(1, dim), torch.zeros(1, dim), noise[None], float(golden["beta"])
+        posterior,
+        belief,
+        LinearBFM(dim),
+        torch.zeros(1, dim),
+        torch.zeros(1, dim),
+        noise[None],
+        torch.zeros(1),
+        radius=float(golden["beta"]),
     )
     expected = golden["candidates"]
     drawn = sampler.draw(given)[0]
