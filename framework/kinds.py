@@ -31,6 +31,7 @@ KINDS: dict[str, Kind] = {
         Kind("gate", "gates", "bfmkit.interfaces.schedule:Gate"),
         Kind("bfm", "bfms", "bfmkit.interfaces.bfm:BFM"),
         Kind("feature_map", "features", "bfmkit.interfaces.feature_map:FeatureMap"),
+        Kind("feature_objective", "feature_objectives", "bfmkit.interfaces.feature_objective:FeatureObjective"),
         Kind("networks", "networks", "bfmkit.interfaces.networks:Networks"),
         Kind("objective", "objectives", "bfmkit.interfaces.objective:Objective"),
         Kind("environment", "environments", "bfmkit.interfaces.environment:Environment"),

@@ -7,15 +7,17 @@ from bfmkit.interfaces.dataset import Dataset
 from bfmkit.interfaces.environment import Advance, Environment
 from bfmkit.interfaces.explorer import Explorer
 from bfmkit.interfaces.feature_map import FeatureMap
+from bfmkit.interfaces.feature_objective import FeatureBatch, FeatureObjective
 from bfmkit.interfaces.job import Job, JobFailed
 from bfmkit.interfaces.networks import Networks
 from bfmkit.interfaces.objective import Objective
+from bfmkit.interfaces.plane import Plane
 from bfmkit.interfaces.posterior import Posterior
 from bfmkit.interfaces.schedule import Gate, Progress, Schedule
 from bfmkit.interfaces.spec import EnvironmentSpec
 
 __all__ = [
     "BFM", "Acquisition", "Advance", "Agent", "CandidateSampler", "Dataset", "Environment", "EnvironmentSpec",
-    "Explorer", "FeatureMap", "Gate", "Job", "JobFailed", "Networks", "Objective", "Posterior", "Progress",
-    "RunStopped", "Schedule", "Situation",
+    "Explorer", "FeatureBatch", "FeatureMap", "FeatureObjective", "Gate", "Job", "JobFailed", "Networks", "Objective",
+    "Plane", "Posterior", "Progress", "RunStopped", "Schedule", "Situation",
 ]  # fmt: skip

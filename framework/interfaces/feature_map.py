@@ -35,6 +35,16 @@ class FeatureMap(TensorDictModuleBase, ABC):
     ) -> Tensor:  # (*b, d)
         """φ of each transition."""
 
+    def fit(
+        self,
+        observation: Tensor,  # (N, o)
+        action: Tensor,  # (N, a)
+        next_observation: Tensor,  # (N, o)
+        rate: Tensor | float = 1.0,
+    ) -> None:
+        """Move what the map takes from data beside its weights, e.g. a mean, by ``rate`` towards these transitions'."""
+        return
+
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Write ``features`` into ``tensordict``."""
         return tensordict.set("features", self.features(*(tensordict.get(key) for key in self.in_keys)))

@@ -5,10 +5,39 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
+from torch import Tensor, nn
 
 from bfmkit.interfaces import Networks
+from bfmkit.joined_linear import JoinedLinear
 
 OBS, A, D = 5, 2, 6
+
+
+class LinearNetworks(Networks):
+    """One linear layer each, one critic: what such encoders learn at best can be worked out."""
+
+    def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:
+        return LinearCritic((observation_size, dim, action_size), dim if outputs is None else outputs)
+
+    def actor(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
+        return LinearActor((observation_size, dim), action_size)
+
+    def encoder(self, observation_size: int, dim: int) -> nn.Module:
+        return nn.Linear(observation_size, dim)
+
+
+class LinearCritic(JoinedLinear):
+    """E = 1."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return super().forward(*inputs).unsqueeze(-2)
+
+
+class LinearActor(JoinedLinear):
+    """Bounded by tanh."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return torch.tanh(super().forward(*inputs))
 
 
 class NetworksContract(ABC):

@@ -12,6 +12,24 @@ from bfmkit.interfaces import EnvironmentSpec, Objective
 SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a", "b"))
 
 
+def transitions(rows: int) -> TensorDict:
+    """Random transitions of ``SPEC``, always the same, some of them terminal; and what comes later."""
+    generator = torch.Generator().manual_seed(1)
+    s, following = torch.randn(2, rows, SPEC.observation_size, generator=generator)
+    action = torch.rand(rows, SPEC.action_size, generator=generator) * 2 - 1
+    terminated = torch.arange(rows) % 7 == 0
+    future = torch.randn(rows, SPEC.observation_size, generator=generator)
+    return TensorDict(
+        {
+            "observation": s,
+            "action": action,
+            "next": {"observation": following, "terminated": terminated},
+            "future": {"observation": future},
+        },
+        [rows],
+    )
+
+
 class ObjectiveContract(ABC):
     """Inherit from it in a test class and say how to build the objective, small, for ``SPEC``."""
 
@@ -20,14 +38,8 @@ class ObjectiveContract(ABC):
         """The objective under test; the same weights at every call."""
 
     def batch(self, rows: int = 32) -> TensorDict:
-        """Transitions of ``SPEC``, some of them terminal."""
-        generator = torch.Generator().manual_seed(1)
-        s, following = torch.randn(2, rows, SPEC.observation_size, generator=generator)
-        action = torch.rand(rows, SPEC.action_size, generator=generator) * 2 - 1
-        terminated = torch.arange(rows) % 7 == 0
-        return TensorDict(
-            {"observation": s, "action": action, "next": {"observation": following, "terminated": terminated}}, [rows]
-        )
+        """Transitions of ``SPEC``."""
+        return transitions(rows)
 
     def losses(self, objective: Objective, seed: int = 0) -> TensorDict:
         """Losses under fixed noise."""
@@ -114,6 +126,14 @@ class ObjectiveContract(ABC):
         for name, value in fresh.state_dict().items():
             torch.testing.assert_close(value, before[name])
 
+    def test_statistics_are_taken_where_no_gradient_goes(self) -> None:
+        objective = self.make()
+        before = {id(parameter): parameter.clone() for parameter in objective.parameters()}
+        for _ in range(3):
+            objective.update_statistics(self.batch())
+        assert all(torch.equal(parameter, before[id(parameter)]) for parameter in objective.parameters())
+        assert all(value.isfinite() for value in self.losses(objective).values())
+
     def test_finish_makes_the_model_usable(self) -> None:
         objective = self.make()
         batch = self.batch(256)
@@ -122,3 +142,7 @@ class ObjectiveContract(ABC):
         features = objective.bfm.features(batch["observation"], batch["action"], batch["next", "observation"])
         assert features.isfinite().all()
         assert features.std() > 0
+        moment = objective.bfm.feature_second_moment()
+        assert moment is not None
+        expected = (features.double().mT @ features.double() / len(features)).detach()
+        torch.testing.assert_close(moment, expected, rtol=1e-3, atol=1e-4 * expected.diagonal().mean().item())

@@ -1,0 +1,94 @@
+"""A model in coordinates in which its features are white."""
+
+from __future__ import annotations
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from bfmkit.interfaces import BFM
+from bfmkit.registry import register
+from bfmkit.second_moment import second_moment
+
+
+@register(BFM, "whitened")
+class Whitened(BFM):
+    r"""Another model's features, scaled so that their second moment over the data is the identity.
+
+        φ̃ = C^{-1/2} φ,   ψ̃ = C^{-1/2} ψ,   policy_latent(w̃) = policy_latent(C^{-1/2} w̃),   C = E[φφᵀ]
+
+    φ̃ᵀw̃ and ψ̃ᵀw̃ are φᵀw and ψᵀw for w = C^{-1/2}w̃: the model holds the same rewards and the same policies. But the mean
+    of ‖φ̃‖² is d, and a reward r that is linear in the features has ‖w̃‖² = E[r²], whatever the family and its units, so
+    that one regularisation and one confidence radius mean the same for all.
+
+    C comes from the model; where it knows none, from the transitions that it brings.
+
+    Args:
+        bfm: the model.
+        relative_ridge: added to the diagonal of C, as a share of its mean.
+
+    Raises:
+        ValueError: if the model knows neither its features' second moment nor brings transitions, or
+            ``relative_ridge`` is not positive.
+    """
+
+    root: Tensor
+    """C^{-1/2}, float64."""
+
+    def __init__(self, bfm: BFM, relative_ridge: float = 1e-6) -> None:
+        super().__init__()
+        if not relative_ridge > 0:
+            raise ValueError(f"relative_ridge must be positive, got {relative_ridge}")
+        self.model = bfm
+        self.spec, self.dim, self.discount = bfm.spec, bfm.dim, bfm.discount
+        moment = _second_moment(bfm)
+        values, vectors = torch.linalg.eigh(moment)
+        # Rounding leaves eigenvalues that should be zero a little below it.
+        ridged = values.clamp(min=0) + relative_ridge * moment.diagonal().mean()
+        self.register_buffer("root", (vectors * ridged.rsqrt()) @ vectors.mT)
+
+    def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)
+        """φ̃ of each transition."""
+        return self._white(self.model.features(observation, action, next_observation))
+
+    def successor_features(self, observation: Tensor, z: Tensor, action: Tensor | None = None) -> Tensor:
+        """ψ̃(s, a, z): (*b, E, d)."""
+        return self._white(self.model.successor_features(observation, z, action))
+
+    def candidate_successor_features(self, observation: Tensor, z: Tensor) -> Tensor:  # (B, k, E, d)
+        """ψ̃ of k candidates."""
+        return self._white(self.model.candidate_successor_features(observation, z))
+
+    def act(self, observation: Tensor, z: Tensor) -> Tensor:  # (*b, a)
+        """π of the model; z is the model's own."""
+        return self.model.act(observation, z)
+
+    def policy_latent(self, weights: Tensor) -> Tensor:  # (*b, d)
+        """w̃ to z."""
+        return self.model.policy_latent(self._white(weights))
+
+    def feature_second_moment(self) -> Tensor:  # (d, d) float64
+        """C^{-1/2} C C^{-1/2}: the identity, but for the ridge."""
+        moment = _second_moment(self.model).to(self.root.device)
+        return self.root @ moment @ self.root
+
+    def inference_set(self) -> TensorDict | None:  # batch (n,)
+        """The model's."""
+        return self.model.inference_set()
+
+    def _white(self, values: Tensor) -> Tensor:  # (*b, d)
+        # In float64, for C may have little to say about some directions, which its root then makes large.
+        return (values.double() @ self.root).to(values.dtype)
+
+
+@torch.no_grad()
+def _second_moment(bfm: BFM) -> Tensor:  # (d, d) float64
+    known = bfm.feature_second_moment()
+    if known is not None:
+        return known
+    data = bfm.inference_set()
+    if data is None:
+        raise ValueError(
+            f"{type(bfm).__name__} knows no second moment of its features, and has no data to take it from"
+        )
+    return second_moment(bfm.features(data["observation"], data["action"], data["next", "observation"]))

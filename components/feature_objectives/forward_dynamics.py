@@ -1,0 +1,34 @@
+"""Features from which the next state follows, given the action."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bfmkit.encoded_features import require_encoder
+from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
+from bfmkit.registry import register
+
+
+@register(FeatureObjective, "forward_dynamics")
+class ForwardDynamicsObjective(FeatureObjective):
+    r"""The next state is predicted from the code of a state and the action.
+
+        loss_prediction = mean_{i,k} (s'_i − f(e(s_i), a_i))²_k,   f a network of its own
+
+    Observations are standardised, so 1 is the loss of knowing nothing.
+
+    Reference:
+        Touati et al., Does zero-shot reinforcement learning exist?, 2023, there called transition.
+    """
+
+    def attach(self, features: FeatureMap, spec: EnvironmentSpec) -> None:
+        """Make f."""
+        encoder = require_encoder(features, "forward_dynamics")
+        self._head = encoder.networks.encoder(encoder.dim + spec.action_size, spec.observation_size)
+
+    def losses(self, features: FeatureMap, batch: FeatureBatch) -> dict[str, Tensor]:
+        """The loss."""
+        code = require_encoder(features, "forward_dynamics").encode(batch.observation)
+        prediction = self._head(torch.cat([code, batch.action], -1))
+        return {"loss_prediction": (batch.next_observation - prediction).square().mean()}

@@ -1,0 +1,54 @@
+"""Features that change slowly: eigenfunctions of the Laplacian of the data's moves."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bfmkit.actor_critic import orthonormality_loss
+from bfmkit.encoded_features import require_encoder
+from bfmkit.gathering import full_precision, gathered
+from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
+from bfmkit.registry import register
+
+
+@register(FeatureObjective, "laplacian")
+class LaplacianObjective(FeatureObjective):
+    r"""Codes of consecutive states are close, and codes are orthonormal over the data.
+
+        loss_smoothness = mean_i ‖e(s_i) − e(s'_i)‖²
+        loss_orthonormality = λ [ mean_{i≠j} (e(s_i)ᵀe(s_j))² − 2 mean_i ‖e(s_i)‖² ]
+
+    The sum is 2 tr(E[e (1 − P) eᵀ]) + λ‖E[e eᵀ] − I‖², P the data's moves, so that the best e spans the d slowest
+    eigenfunctions of P, those of eigenvalue p with length √(1 − (1 − p)/λ). On a sphere they are a compromise.
+
+    Args:
+        orthonormality: λ.
+
+    Raises:
+        ValueError: if ``orthonormality`` is not positive.
+
+    Reference:
+        Wu et al., The Laplacian in RL, 2019; Touati et al., Does zero-shot reinforcement learning exist?, 2023.
+    """
+
+    def __init__(self, orthonormality: float = 1.0) -> None:
+        super().__init__()
+        if not orthonormality > 0:
+            raise ValueError(f"orthonormality must be positive, got {orthonormality}")
+        self._orthonormality = orthonormality
+
+    def attach(self, features: FeatureMap, spec: EnvironmentSpec) -> None:
+        """Needs nothing beside the map."""
+        require_encoder(features, "laplacian")
+
+    def losses(self, features: FeatureMap, batch: FeatureBatch) -> dict[str, Tensor]:
+        """The two losses."""
+        encoder = require_encoder(features, "laplacian")
+        code, following = encoder.encode(batch.observation), encoder.encode(batch.next_observation)
+        with full_precision(code):
+            off_diagonal, diagonal = orthonormality_loss(gathered(code))
+        return {
+            "loss_smoothness": (code - following).square().sum(-1).mean(),
+            "loss_orthonormality": self._orthonormality * (off_diagonal + diagonal),
+            "orthonormality_off_diagonal": off_diagonal.detach(),
+        }

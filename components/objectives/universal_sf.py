@@ -1,0 +1,227 @@
+"""The losses of universal successor features, with any feature objective as a part."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, cast
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor, nn
+
+from bfmkit.actor_critic import frozen_call, policy_value, with_clipped_noise
+from bfmkit.gathering import full_precision, gathered
+from bfmkit.interfaces import BFM, EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective, Objective
+from bfmkit.registry import register
+from bfmkit.second_moment import second_moment
+from bfmkit.weights_average import frozen_copy, move_towards
+
+STATISTICS_RATE = 0.005
+# Larger than that of a model's second moment: directions in which features hardly vary would make up all of z.
+GOAL_RIDGE = 1e-3
+
+
+class UniversalSFModel(Protocol):
+    """What this objective needs of its BFM, beside the interface."""
+
+    spec: EnvironmentSpec
+    discount: float
+    dim: int
+    feature_map: FeatureMap
+    successor_network: nn.Module
+    actor_network: nn.Module
+
+    def scaled(self, observation: Tensor) -> Tensor: ...
+    def policy_latent(self, weights: Tensor) -> Tensor: ...
+    def fit_observation_scale(self, observations: Tensor) -> None: ...
+    def fit_features(self, transitions: TensorDictBase) -> None: ...
+
+
+@register(Objective, "universal_sf")
+class UniversalSFObjective(Objective):
+    r"""Trains ψ and π for features φ, and φ by an objective of its own, all on the same batches.
+
+    With a target from target networks at a' ∼ π_z(s'), through which φ gets no gradient,
+
+        T = φ(s, a, s') + γ(1−t) ψ̄(s', a', z)
+        loss_successor = Σ_e mean_{i,k} (ψ_e(s_i, a_i, z_i) − T_i)²_k          predict: features
+                         Σ_e mean_i (ψ_e(s_i, a_i, z_i)ᵀz_i − T_iᵀz_i)²        predict: value
+        loss_actor = −mean_i pessimistic_e ψ_e(s_i, ã_i, z_i)ᵀz_i,   ã ∼ π_z(s), ψ frozen
+
+    t marks termination. ψ̄ is the ensemble's mean, or its member of least ψ̄ᵀz. z is uniform on the sphere of radius
+    √d, or, with probability ``goal_share``, P(C⁻¹φ(x, 0, x')) for the next observations x, x' of two rows: for most
+    maps that is the features of a state x', for differences of states the way from x to x'. P projects onto the
+    sphere, C is a running second moment of these features. Pessimism is that of the objective ``forward_backward``.
+
+    Args:
+        bfm: the model to train, a ``universal_sf``.
+        feature_objective: what φ is learnt by; φ stays as it is if not given.
+        predict: what the loss compares.
+        target: ψ̄.
+        target_rate: how far target networks move an update.
+        goal_share: share of z that are made of states.
+        action_noise: standard deviation of the noise on π's actions.
+        noise_clip: largest absolute noise.
+        actor_pessimism: for the actor's value.
+        feature_rate: factor on the learning rate of φ and of what its objective trains beside it.
+        actor_rate: factor on the learning rate of π.
+
+    Raises:
+        ValueError: if a rate is not positive.
+        TypeError: if ``bfm`` has no feature map, or one that the feature objective cannot train.
+
+    Reference:
+        Touati et al., Does zero-shot reinforcement learning exist?, 2023, section 4 and appendix B.
+    """
+
+    moment: Tensor
+    inverse_moment: Tensor
+    batches: Tensor
+
+    def __init__(
+        self,
+        bfm: BFM,
+        feature_objective: FeatureObjective | None = None,
+        predict: Literal["features", "value"] = "features",
+        target: Literal["mean", "minimum"] = "mean",
+        target_rate: float = 0.01,
+        goal_share: float = 0.5,
+        action_noise: float = 0.2,
+        noise_clip: float = 0.3,
+        actor_pessimism: float = 0.5,
+        feature_rate: float = 1.0,
+        actor_rate: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not hasattr(bfm, "feature_map") or not hasattr(bfm, "successor_network"):
+            raise TypeError(f"the universal_sf objective cannot train a {type(bfm).__name__}: no feature map")
+        if not (feature_rate > 0 and actor_rate > 0):
+            raise ValueError(f"rates must be positive, got feature_rate {feature_rate}, actor_rate {actor_rate}")
+        self.bfm = bfm
+        self.rate_factors = {"features": feature_rate, "actor": actor_rate}
+        self.feature_objective = feature_objective
+        if feature_objective is not None:
+            feature_objective.attach(self._model.feature_map, bfm.spec)
+            self.future_discount = feature_objective.future_discount
+        self._target_successor = frozen_copy(self._model.successor_network)
+        self._predict, self._target, self._target_rate = predict, target, target_rate
+        self._goal_share, self._actor_pessimism = goal_share, actor_pessimism
+        self._action_noise, self._noise_clip = action_noise, noise_clip
+        self.register_buffer("moment", torch.eye(bfm.dim, dtype=torch.float64))
+        self.register_buffer("inverse_moment", torch.eye(bfm.dim))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def _model(self) -> UniversalSFModel:
+        return cast(UniversalSFModel, self.bfm)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """``successor``, ``actor``, and ``features`` if they are learnt."""
+        model = self._model
+        groups = {
+            "successor": list(model.successor_network.parameters()),
+            "actor": list(model.actor_network.parameters()),
+        }
+        if self.feature_objective is not None:
+            beside = [parameter for parameter in self.feature_objective.parameters() if parameter.requires_grad]
+            groups["features"] = [*model.feature_map.parameters(), *beside]
+        return groups
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDict:
+        """The losses, and a few numbers for the log."""
+        model, action = self._model, tensordict["action"]
+        s, following = model.scaled(tensordict["observation"]), model.scaled(tensordict["next", "observation"])
+        discount = model.discount * (~tensordict["next", "terminated"]).to(s.dtype).unsqueeze(-1)
+        with torch.no_grad():
+            z = self._sample_z(following)
+            features = model.feature_map.features(s, action, following)
+            later = self._target_successor(following, z, self._noisy(model.actor_network(following, z)))
+            target = features + discount * (later.mean(-2) if self._target == "mean" else least(later, z))
+        successor = model.successor_network(s, z, action)  # (N, E, d)
+        # At least float32, for differences of large numbers are no matter for bfloat16.
+        error = successor.float() - target.float().unsqueeze(-2)
+        if self._predict == "value":
+            error = (error * z.unsqueeze(-2)).sum(-1)
+        # Summed over the ensemble, a mean over the rest.
+        loss = error.square().mean() * successor.shape[-2]
+
+        own_action = self._noisy(model.actor_network(s, z))
+        value = policy_value(frozen_call(model.successor_network, s, z, own_action), z, self._actor_pessimism)
+        losses = {
+            "loss_successor": loss,
+            "loss_actor": -value.mean(),
+            "value": value.detach().mean(),
+            "feature_norm": features.norm(dim=-1).mean(),
+            "successor_norm": successor.detach().norm(dim=-1).mean(),
+        }
+        if self.feature_objective is not None:
+            future = None
+            if self.future_discount is not None:
+                future = model.scaled(tensordict["future", "observation"])
+            batch = FeatureBatch(s, action, following, future)
+            losses |= self.feature_objective.losses(model.feature_map, batch)
+        return TensorDict(losses)
+
+    def _sample_z(self, following: Tensor) -> Tensor:  # (N, o) -> (N, d)
+        model, pairs = self._model, self._pairs(following).float()
+        with full_precision(following):
+            goals = model.policy_latent(pairs @ self.inverse_moment)
+        sphere = model.policy_latent(torch.randn_like(goals))
+        is_goal = torch.rand(len(goals), 1, device=goals.device) < self._goal_share
+        return torch.where(is_goal, goals, sphere)
+
+    def _pairs(self, following: Tensor) -> Tensor:  # (N, o) -> (N, d)
+        """φ from each state to the one in the row before."""
+        nothing = following.new_zeros(len(following), self._model.spec.action_size)
+        return self._model.feature_map.features(following, nothing, following.roll(1, 0))
+
+    def _noisy(self, action: Tensor) -> Tensor:
+        return with_clipped_noise(action, self._action_noise, self._noise_clip)
+
+    def update_targets(self) -> None:
+        """Move all target networks."""
+        move_towards(self._target_successor, self._model.successor_network, self._target_rate)
+        if self.feature_objective is not None:
+            self.feature_objective.update_targets(self._model.feature_map)
+
+    @torch.no_grad()
+    def update_statistics(self, tensordict: TensorDictBase) -> None:  # batch (N,)
+        """Follow what the feature map takes from data, and C."""
+        model = self._model
+        keys = ("observation", "action", ("next", "observation"))
+        observation, action, next_observation = (gathered(tensordict[key]) for key in keys)
+        s, following = model.scaled(observation), model.scaled(next_observation)
+        self.batches.add_(1)
+        # A shorter memory at first, so that it is not still at its arbitrary start.
+        rate = (1 / self.batches.double()).clamp(min=STATISTICS_RATE)
+        model.feature_map.fit(s, action, following, rate.to(s.dtype))
+        self.moment.add_(rate * (second_moment(self._pairs(following)) - self.moment))
+        ridge = GOAL_RIDGE * self.moment.diagonal().mean() * torch.eye(model.dim, device=s.device)
+        # Without a look at whether it succeeded, which would stop a GPU.
+        root = torch.linalg.cholesky_ex(self.moment + ridge).L
+        self.inverse_moment.copy_(torch.cholesky_inverse(root))
+
+    def start_from(self, model: BFM) -> None:
+        """Take over all weights; target networks start where the networks do."""
+        self.bfm.load_state_dict(model.state_dict())
+        move_towards(self._target_successor, self._model.successor_network, 1.0)
+        if self.feature_objective is not None:
+            self.feature_objective.start_from(self._model.feature_map)
+
+    @torch.no_grad()
+    def latents(self, next_observation: Tensor) -> Tensor:  # (n, o) -> (n, d)
+        """z on the sphere, or made of the given states with probability ``goal_share``."""
+        return self._sample_z(self._model.scaled(next_observation))
+
+    def prepare(self, observations: Tensor) -> None:  # (n, o)
+        """Fix the scaling of observations."""
+        self._model.fit_observation_scale(observations)
+
+    def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
+        """Fit what the feature map takes from data, and the second moment of φ."""
+        cast(UniversalSFModel, bfm).fit_features(transitions)
+
+
+def least(successor_features: Tensor, z: Tensor) -> Tensor:  # (N, E, d), (N, d) -> (N, d)
+    """The member of the ensemble with the smallest ψ_eᵀz, row by row."""
+    member = (successor_features @ z.unsqueeze(-1)).argmin(dim=-2, keepdim=True)  # (N, 1, 1)
+    return successor_features.take_along_dim(member, dim=-2).squeeze(-2)
