@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     import torch
 
     from bfmkit.interfaces import Agent
+    from bfmkit.record import Record
 
-__all__ = ["load"]
+__all__ = ["load", "save_record"]
 
 
 def load(
@@ -19,6 +20,7 @@ def load(
     *overrides: str,
     seeds: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
+    logbook: bool = True,
 ) -> Agent:
     """An agent of an inference recipe, ready to act.
 
@@ -31,6 +33,8 @@ def load(
         overrides: ``"path.to.key=value"``, as on the command line.
         seeds: one a run; the recipe's seed if none are given.
         device: where to compute.
+        logbook: whether the agent keeps what its belief takes in, for :func:`save_record`; some 4d + 9 bytes a step and
+            run, so not for a robot that acts for weeks.
 
     Raises:
         RecipeError: with all that is wrong with the recipe.
@@ -39,4 +43,24 @@ def load(
     # Imported here: `import bfmkit` must stay light, for the command line is built on it.
     from bfmkit.loading import load_agent
 
-    return load_agent(recipe, overrides, seeds, device)
+    return load_agent(recipe, overrides, seeds, device, logbook)
+
+
+def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None = None) -> Record:
+    """Write down what an agent from :func:`load` believes, and all that it follows from.
+
+    ``bfmkit.save_record(agent, "stand.safetensors")``; then ``bfmkit replay stand.safetensors`` works it out again, and
+    ``bfmkit explain stand.safetensors`` says it in words.
+
+    Args:
+        agent: that has acted and observed.
+        path: of the file to write.
+        run: which of its runs.
+        task: what was asked for, if anybody knows; for people.
+
+    Raises:
+        ValueError: if the agent has kept no logbook, or keeps no belief.
+    """
+    from bfmkit.recording import save_record as save
+
+    return save(agent, path, run, task)

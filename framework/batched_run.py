@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from bfmkit.interfaces import BFM, Agent, Environment, RunStopped
 from bfmkit.labels import labelled_transitions
-from bfmkit.loop import Episode, Step, Tally, run_episode
+from bfmkit.loop import Episode, Midway, Step, Tally, run_episode
 
 
 class Run(NamedTuple):
@@ -27,6 +28,8 @@ def play(
     watching: Callable[[int], AbstractContextManager[Callable[[Step], None]]],
     first: int = 0,
     state: dict[str, Any] | None = None,
+    midway: Midway | None = None,
+    on_window: Callable[[int, Midway], None] | None = None,
 ) -> Iterator[Episode | None]:
     """Let an agent live its episodes on every run at once; gives each when it is over.
 
@@ -43,6 +46,8 @@ def play(
         watching: a context for each episode, which is called after each step.
         first: the episode to begin with.
         state: what the agent had learnt before it; None: nothing, it begins.
+        midway: where the first episode was left, and the agent's state with it; None: it begins.
+        on_window: called in the middle of long episodes, with the episode's number and what to go on from.
 
     Yields:
         The episode; None, and nothing after it, when every run was stopped before its end.
@@ -59,8 +64,10 @@ def play(
     rows.seed_rows(seeds, first)
     for episode in range(first, episodes):
         result: Episode | None = None
+        left = None if on_window is None else partial(on_window, episode)
         with watching(episode) as on_step, suppress(RunStopped):
-            result = run_episode(agent, rows, on_step)
+            result = run_episode(agent, rows, on_step, midway=midway, on_window=left)
+        midway = None
         yield result
         if result is None:
             return

@@ -53,29 +53,29 @@ class Calibration:
         within_one: the share of them within one standard deviation of what was expected; 0.68 for a normal belief.
         within_two: within two of them; 0.95.
         explained: 1 − Σe²/Σ(r − r̄)²: 1 where every reward was foretold exactly, 0 or less where the rewards' mean
-            would have foretold them as well. NaN where all rewards were the same.
+            would have foretold them as well. None where all rewards were the same.
     """
 
     rewards: int
-    within_one: float
-    within_two: float
-    explained: float
+    within_one: float | None
+    within_two: float | None
+    explained: float | None
 
     @classmethod
     def of(cls, sums: Tensor) -> Calibration:  # (6,), or several of them, (n, 6)
         """What the sums of one run, or of several, say."""
         rewards, one, two, squared, total, squares = sums.double().reshape(-1, _COLUMNS).sum(0).tolist()
         if rewards == 0:
-            return cls(0, float("nan"), float("nan"), float("nan"))
+            return cls(0, None, None, None)
         spread = squares - total**2 / rewards
         # Below rounding, the rewards were all the same.
-        explained = 1.0 - squared / spread if spread > 1e-12 * squares else float("nan")
+        explained = 1.0 - squared / spread if spread > 1e-12 * squares else None
         return cls(int(rewards), one / rewards, two / rewards, explained)
 
     @property
     def is_overconfident(self) -> bool:
         """Whether clearly fewer rewards lie within the intervals than should."""
-        return self.rewards >= ENOUGH and self.within_two < TOO_FEW_INSIDE
+        return self.within_two is not None and self.rewards >= ENOUGH and self.within_two < TOO_FEW_INSIDE
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -83,10 +83,10 @@ class Calibration:
 
     def words(self) -> str:
         """``0.51 of 2,000 rewards within two of the belief's standard deviations (0.95 expected), ...``."""
-        if self.rewards == 0:
+        if self.within_two is None:
             return "no reward yet"
         share = f"{self.within_two:.2f} of {self.rewards:,} rewards within two of the belief's standard deviations"
-        explained = "" if self.explained != self.explained else f", {self.explained:.2f} of their variance foretold"
+        explained = "" if self.explained is None else f", {self.explained:.2f} of their variance foretold"
         return f"{share} (0.95 expected){explained}"
 
 

@@ -23,6 +23,8 @@ class Ledger:
     episode: int = 0
     rows: int = 0  # of metrics.jsonl
     agent: dict[str, Any] | None = None  # state in the middle of a stage
+    midway: dict[str, Any] | None = None  # of the episode, where it was left in its middle
+    residuals: dict[int, list[float]] = field(default_factory=dict)  # run -> sums of bfmkit.calibration
     failures: dict[int, str] = field(default_factory=dict)  # run -> why it was stopped
     oracle_rows: int = 0  # of oracle.jsonl
 

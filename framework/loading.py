@@ -10,6 +10,7 @@ import torch
 from bfmkit.interfaces import Agent
 from bfmkit.jobs.infer import InferJob
 from bfmkit.labels import labelled_transitions
+from bfmkit.logbook import Logbook
 from bfmkit.recipe import load_recipe
 
 
@@ -18,6 +19,7 @@ def load_agent(
     overrides: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
+    logbook: bool = True,
 ) -> Agent:
     """Build the model and the agent of an inference recipe, and start the agent.
 
@@ -29,6 +31,8 @@ def load_agent(
         overrides: ``"path.to.key=value"``, as on the command line.
         seeds: one a run; the recipe's seed if none are given.
         device: where to compute.
+        logbook: whether the agent keeps what its belief takes in, so that :func:`bfmkit.save_record` can tell where
+            its weights come from; some 4d + 9 bytes a step and run.
 
     Raises:
         RecipeError: with all that is wrong with the recipe.
@@ -46,5 +50,8 @@ def load_agent(
         environment = parts["environment"].build()
         tasks = [environment.tasks[0]] * len(runs)
         labelled = labelled_transitions(bfm, environment, tasks, agent.labelled_transitions, agent.label_every)
+    if logbook:
+        origin = {name: loaded.tree[name] for name in ("bfm", "agent", "environment") if name in loaded.tree}
+        agent.logbook = Logbook(origin | {"start_labels": "the model's inference set, labelled by the environment"})
     agent.start(bfm, runs, labelled)
     return agent

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,11 +44,17 @@ class Step:
     running: Tensor  # (B,) bool, rows whose episode was not over before this step
 
 
+Midway = dict[str, Any]
+"""An episode that was left in the middle, in plain containers."""
+
+
 def run_episode(
     agent: Agent,
     environment: Environment,
     on_step: Callable[[Step], None] | None = None,
     window: int = WINDOW,
+    midway: Midway | None = None,
+    on_window: Callable[[Midway], None] | None = None,
 ) -> Episode:
     """Let a started agent live one episode, learning on the way.
 
@@ -56,43 +63,89 @@ def run_episode(
         environment: seeded; it begins the episode that is next.
         on_step: called after each step.
         window: the length of the stretches that a longer episode is reported in.
+        midway: where an earlier call was left; the agent's state is that of the same moment.
+        on_window: called after each stretch but the last, with what a later call needs to go on from there; never by an
+            environment that takes no snapshots.
 
     Raises:
         RunStopped: when no run is left.
     """
-    agent.begin_episode()
-    observation, _ = environment.begin()
-    rows = len(observation)
-    returns = torch.zeros(rows, dtype=torch.float64)
-    steps = torch.zeros(rows, dtype=torch.int64)
-    running = torch.ones(rows, dtype=torch.bool)
-    marks = [(returns.clone(), steps.clone())]
-    windows: list[Tally] = []
-    for index in range(environment.spec.episode_steps):
+    episode = _Progress.begun(agent, environment) if midway is None else _Progress.gone_on(environment, midway)
+    total = environment.spec.episode_steps
+    for index in range(episode.index, total):
+        running, observation = episode.running, episode.observation
         runs = None if running.all() else running
         action = agent.act(observation, runs)
         outcome = environment.advance(action)
         agent.observe(observation, action, outcome.observation, outcome.reward, runs=runs)
-        returns += torch.where(running, outcome.reward.cpu().double(), 0.0)
-        steps += running
+        episode.returns += torch.where(running, outcome.reward.cpu().double(), 0.0)
+        episode.steps += running
         if on_step is not None:
             on_step(Step(index, observation, agent.state.get("z"), action, outcome, running))
-        running = running & ~(outcome.terminated | outcome.truncated).cpu()
-        observation = outcome.observation
-        over = not running.any() or index + 1 == environment.spec.episode_steps
+        episode.running = running & ~(outcome.terminated | outcome.truncated).cpu()
+        episode.observation = outcome.observation
+        episode.index = index + 1
+        over = not episode.running.any() or index + 1 == total
         if (index + 1) % window == 0 or over:
-            state = agent.state
-            windows.append(
-                Tally(returns - marks[-1][0], steps - marks[-1][1], state["labels"].clone(), state["stopped"].clone())
-            )
-            marks.append((returns.clone(), steps.clone()))
+            episode.close_window(agent)
         if over:
             break
+        if (index + 1) % window == 0 and on_window is not None:
+            left = episode.left(environment)
+            if left is not None:
+                on_window(left)
     state = agent.state
     return Episode(
-        returns,
-        steps,
+        episode.returns,
+        episode.steps,
         state["labels"].clone(),
         state["stopped"].clone(),
-        tuple(windows) if environment.spec.episode_steps > window else (),
+        tuple(episode.windows) if total > window else (),
     )
+
+
+_MOVING = ("observation", "returns", "steps", "running", "marked_returns", "marked_steps")
+
+
+@dataclass
+class _Progress:
+    """How far an episode is."""
+
+    index: int  # steps done
+    observation: Tensor  # (B, o)
+    returns: Tensor  # (B,) float64
+    steps: Tensor  # (B,) int64
+    running: Tensor  # (B,) bool
+    marked_returns: Tensor  # (B,), at the end of the last window
+    marked_steps: Tensor  # (B,)
+    windows: list[Tally]
+
+    @classmethod
+    def begun(cls, agent: Agent, environment: Environment) -> _Progress:
+        agent.begin_episode()
+        observation, _ = environment.begin()
+        rows = len(observation)
+        nothing, none = torch.zeros(rows, dtype=torch.float64), torch.zeros(rows, dtype=torch.int64)
+        running = torch.ones(rows, dtype=torch.bool)
+        return cls(0, observation, nothing, none, running, nothing.clone(), none.clone(), [])
+
+    @classmethod
+    def gone_on(cls, environment: Environment, midway: Midway) -> _Progress:
+        environment.restore(midway["environment"])
+        values = {name: midway[name].clone() for name in _MOVING}
+        return cls(midway["index"], **values, windows=[Tally(**window) for window in midway["windows"]])
+
+    def close_window(self, agent: Agent) -> None:
+        """Add up what came since the last one."""
+        state, returns, steps = agent.state, self.returns - self.marked_returns, self.steps - self.marked_steps
+        self.windows.append(Tally(returns, steps, state["labels"].clone(), state["stopped"].clone()))
+        self.marked_returns, self.marked_steps = self.returns.clone(), self.steps.clone()
+
+    def left(self, environment: Environment) -> Midway | None:
+        """All of it, and the environment's; None if that takes no snapshots."""
+        state = environment.snapshot()
+        if state is None:
+            return None
+        windows = [{field.name: getattr(each, field.name) for field in fields(each)} for each in self.windows]
+        tensors = {name: getattr(self, name).clone() for name in _MOVING}
+        return {"index": self.index, **tensors, "windows": windows, "environment": state}

@@ -187,7 +187,7 @@ class TaskInferenceAgent(BatchedAgent):
         found = calibration.calibrations(self)
         off = [run for run, each in enumerate(found) if each.is_overconfident]
         if off:
-            off.sort(key=lambda run: found[run].within_two)
+            off.sort(key=lambda run: found[run].within_two or 0.0)
             logger.warning(
                 "%s", calibration.warning([f"the run of seed {self.seeds[run]}" for run in off], found[off[0]])
             )

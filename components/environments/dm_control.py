@@ -23,6 +23,8 @@ from bfmkit.registry import register
 from bfmkit.reward_expression import STEP
 from bfmkit.task_rows import task_rows
 
+_INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+
 
 @register(Environment, "dm_control")
 class DMControlEnvironment(Environment):
@@ -133,6 +135,28 @@ class DMControlEnvironment(Environment):
             truncated=torch.full((rows,), clock.step >= self.spec.episode_steps),
             physics=self._states(),
         )
+
+    def snapshot(self) -> dict[str, Any]:
+        """MuJoCo's full integration state of every row: positions and velocities alone would drift."""
+        clock = self._clock
+        size = mujoco.mj_stateSize(self._physics[0].model.ptr, _INTEGRATION)
+        states = np.empty((len(self._physics), size))
+        for row, physics in enumerate(self._physics):
+            mujoco.mj_getState(physics.model.ptr, physics.data.ptr, states[row], _INTEGRATION)
+        return {
+            "states": torch.from_numpy(states),
+            "seeds": list(clock.seeds),
+            "episode": clock.episode,
+            "step": clock.step,
+            "diverged": sorted(clock.diverged),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Set the states, and work out what the next step starts from."""
+        for physics, values in zip(self._physics, state["states"].numpy(), strict=True):
+            mujoco.mj_setState(physics.model.ptr, physics.data.ptr, values, _INTEGRATION)
+            mujoco.mj_step1(physics.model.ptr, physics.data.ptr)
+        self._clock = _Clock(list(state["seeds"]), state["episode"], state["step"], set(state["diverged"]))
 
     def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
         """The domain's function of that name."""

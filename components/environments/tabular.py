@@ -98,6 +98,16 @@ class TabularEnvironment(Environment):
             physics=self._physics(),
         )
 
+    def snapshot(self) -> dict[str, Any]:
+        """The numbers of the states, and the clock that the next moves are drawn by."""
+        clock = {"seeds": list(self._seeds), "episode": self._episode, "step": self._step_number}
+        return {"state": self._state.clone(), **clock}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from those."""
+        self._state = state["state"].clone()
+        self._seeds, self._episode, self._step_number = list(state["seeds"]), state["episode"], state["step"]
+
     def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
         """φ(s')ᵀw."""
         self.spec.require_named_task(task)

@@ -63,7 +63,14 @@ def explain(error: Exception) -> tuple[int, str]:
     """Exit code and message for what a command raised."""
     # By name, for importing these classes would import torch before a mere listing fails.
     names = {each.__name__ for each in type(error).__mro__ if each.__module__.startswith("bfmkit.")}
-    if names & {"Refused", "RecipeError", "RunDirectoryRefused", "UnknownComponent", "BrokenComponent"}:
+    if names & {
+        "Refused",
+        "RecipeError",
+        "RunDirectoryRefused",
+        "UnknownComponent",
+        "BrokenComponent",
+        "RecordRefused",
+    }:
         return REFUSED, str(error)
     if "JobFailed" in names:
         return FAILED, f"bfmkit: {error}"
@@ -125,10 +132,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     add("schema", "printing_schema", "print the JSON schema of recipes, for editors")
 
-    new = add("new", "new", "write a new component and its test, which passes the contract of its kind")
-    new.add_argument("kind", metavar="KIND")
-    new.add_argument("name", metavar="NAME", help="lower_snake_case")
-    new.add_argument("--package", help="the plugin package to write to (that of ./pyproject.toml, or my_components)")
+    explain = add("explain", "explaining", "say in words, tables and a picture what inferred weights mean")
+    explain.add_argument("record", metavar="RECORD", type=Path, help="a file from a run's records/")
+    explain.add_argument("--picture", type=Path, help="where to draw (beside the record)")
+
+    replay = add("replay", "replaying", "work inferred weights out again from their record, to the same bits")
+    replay.add_argument("record", metavar="RECORD", type=Path, help="a file from a run's records/")
 
     add("doctor", "doctor", "say what works on this machine, and what to install")
     return parser

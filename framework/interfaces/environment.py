@@ -115,6 +115,17 @@ class Environment(EnvBase):
     def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
         """The reward of a named task: a function of the quantities and ``step``, numbers or arrays (n,) of them."""
 
+    def snapshot(self) -> dict[str, Any] | None:
+        """What :meth:`restore` needs to go on from here, the next steps being the same to the bit.
+
+        Plain containers that ``torch.load`` reads weights-only. None for an environment that can only begin episodes.
+        """
+        return None
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`snapshot` of an environment with the same rows."""
+        raise NotImplementedError(f"{type(self).__name__} takes no snapshots")
+
     measurement: str | None = None
     """All but physics and action that :meth:`quantities` depends on (engine, model, their versions), so that they can
     be kept for another time; None: they are worked out anew each time."""

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 
 from bfmkit.batched_run import Run, play, tally_numbers, window_numbers
+from bfmkit.calibration import RESIDUALS, Calibration
 from bfmkit.figures import draw_returns
+from bfmkit.figures.trace import draw_trace
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
 from bfmkit.ledger import Ledger
-from bfmkit.loop import Episode, Step
+from bfmkit.loop import Episode, Midway, Step
 from bfmkit.progress import Progress
 from bfmkit.registry import lookup, register
 from bfmkit.returns import overall_summary, task_summary
@@ -30,6 +32,7 @@ from bfmkit.run_directory import (
     write_atomically,
     write_summary,
 )
+from bfmkit.run_records import RunRecords
 from bfmkit.tracing import Tracer
 
 logger = logging.getLogger(__name__)
@@ -53,7 +56,9 @@ class InferJob(Job):
     One run a task and a seed. Runs share batches for speed. All of a run's randomness comes from its own seed, so its
     choices are those it makes alone, to rounding: float32 products depend in the last digit on how many rows they
     have, and a body that falls chaotically makes that visible within some hundred steps. The same ``batch_size`` gives
-    the same numbers. The job goes on at the start of the episode in which it was interrupted.
+    the same numbers. The job goes on at the start of the episode in which it was interrupted, or within a long one,
+    unless it is traced, at the end of the last 1,000 steps. What each run came to believe, and from what, is left in
+    ``records/``.
 
     Args:
         bfm: the model whose policies to act with.
@@ -151,13 +156,26 @@ class InferJob(Job):
             bar = outputs.watching(stage, episode)
             return tracer.watching(agent, self.bfm, stage.is_oracle, episode, bar)
 
+        def on_window(episode: int, midway: Midway) -> None:
+            ledger.episode, ledger.midway, ledger.agent = episode, midway, agent.state_dict()
+            ledger.save(outputs.checkpoint)
+
+        records = RunRecords(outputs.out)
+        agent.logbook = None if stage.is_oracle else records.logbook()
         episodes = play(
-            agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first, state=ledger.agent
-        )
+            agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first, state=ledger.agent,
+            # The first steps of a trace would be gone.
+            midway=ledger.midway, on_window=on_window if self.trace_every is None else None,
+        )  # fmt: skip
         for episode, result in enumerate(episodes, start=first):
             self._record(stage, episode, result, agent, ledger, outputs)
-        ledger.stage, ledger.episode, ledger.agent = ledger.stage + 1, 0, None
+        if not stage.is_oracle:
+            records.write(agent, runs)
+            sums = agent.state.get(RESIDUALS, torch.zeros(0)).tolist()
+            ledger.residuals |= dict(zip(stage.runs, sums, strict=False))
+        ledger.stage, ledger.episode, ledger.agent, ledger.midway = ledger.stage + 1, 0, None, None
         ledger.save(outputs.checkpoint)
+        records.tidy()
 
     def _record(
         self, stage: Stage, episode: int, result: Episode | None, agent: Agent, ledger: Ledger, outputs: _Outputs
@@ -183,7 +201,7 @@ class InferJob(Job):
             ledger.rows += len(rows)
             returns = [(*self.runs[run], whole[run, episode]) for run in stage.runs]
             outputs.log_returns(episode, returns, self._oracle_means(stage, ledger))
-        ledger.episode, ledger.agent = episode + 1, agent.state_dict()
+        ledger.episode, ledger.agent, ledger.midway = episode + 1, agent.state_dict(), None
         ledger.save(outputs.checkpoint)
 
     def _oracle_means(self, stage: Stage, ledger: Ledger) -> dict[str, float]:
@@ -208,7 +226,7 @@ class InferJob(Job):
             for task, kept in runs.items()
         }
         summary: dict[str, Any] = {
-            "tasks": {task: task_summary(*pair) for task, pair in tasks.items()},
+            "tasks": {task: task_summary(*pair) | self._calibration(task, ledger) for task, pair in tasks.items()},
             **overall_summary(tasks),
             "episodes": self.episodes,
             "seeds": list(self.seeds),
@@ -224,6 +242,13 @@ class InferJob(Job):
             )
         return summary
 
+    def _calibration(self, task: str, ledger: Ledger) -> dict[str, Any]:
+        """How often the rewards of a task lay where its runs' beliefs expected them; nothing of other agents."""
+        sums = [
+            ledger.residuals[run] for run, each in enumerate(self.runs) if each.task == task and run in ledger.residuals
+        ]
+        return {"calibration": Calibration.of(torch.tensor(sums, dtype=torch.float64)).to_dict()} if sums else {}
+
     def _finished(self, task: str, ledger: Ledger) -> list[int]:
         """The runs of one task that came through."""
         return [run for run, (name, _) in enumerate(self.runs) if name == task and run not in ledger.failures]
@@ -235,8 +260,9 @@ class InferJob(Job):
     def _bar(self, ledger: Ledger) -> Progress:
         steps = self.environment.spec.episode_steps
         stages = self._stages()
-        done = sum(stage.episodes for stage in stages[: ledger.stage]) + ledger.episode
-        return Progress("infer", sum(stage.episodes for stage in stages) * steps, "steps", done * steps)
+        done = (sum(stage.episodes for stage in stages[: ledger.stage]) + ledger.episode) * steps
+        done += 0 if ledger.midway is None else ledger.midway["index"]
+        return Progress("infer", sum(stage.episodes for stage in stages) * steps, "steps", done)
 
     def _log(self, out: Path) -> Any:
         # Imported here: it takes a second, and nothing but a running job needs it.
@@ -329,3 +355,7 @@ def _table(tasks: dict[str, Any]) -> Iterator[str]:
         row = "".join(f"{'-' if cell is None else format(cell, '.1f'):>10}" for cell in cells)
         relative = numbers["relative_return"]
         yield f"{task:<24}{row}{'-' if relative is None else format(relative, '.3f'):>10}"
+    for task, numbers in tasks.items():
+        known = numbers.get("calibration")
+        if known is not None and known["rewards"]:
+            yield f"{task}: {Calibration(**known).words()}"

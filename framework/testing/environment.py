@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -66,6 +67,30 @@ class EnvironmentContract(ABC):
         other = self.make().with_rows(self.make().spec.tasks[:1])
         other.seed_rows([3], episode=2)
         torch.testing.assert_close(other.begin()[1], starts[2], rtol=0, atol=0)
+
+    def test_goes_on_from_a_snapshot_to_the_same_bits(self) -> None:
+        tasks = self.make().spec.tasks
+        environment = self.make().with_rows([tasks[0], tasks[-1]])
+        environment.seed_rows([3, 5], episode=1)
+        environment.begin()
+        actions = self.actions(environment, 8)
+        for action in actions[:4]:
+            environment.advance(action)
+        state = environment.snapshot()
+        if state is None:
+            pytest.skip("it takes no snapshots")
+        file = io.BytesIO()
+        torch.save(state, file)
+        file.seek(0)
+        expected = [environment.advance(action) for action in actions[4:]]
+        later = environment.begin()[1]
+        again = self.make().with_rows([tasks[0], tasks[-1]])
+        again.begin()
+        again.restore(torch.load(file, weights_only=True))
+        for action, one in zip(actions[4:], expected, strict=True):
+            for name, value in again.advance(action)._asdict().items():
+                assert torch.equal(value, getattr(one, name)), name
+        assert torch.equal(again.begin()[1], later), "the episode after it is another"
 
     def test_seeds_and_episodes_differ(self) -> None:
         environment = self.make().with_rows(self.make().spec.tasks[:1] * 8)

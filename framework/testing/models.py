@@ -136,6 +136,14 @@ class BallEnvironment(Environment):
         truncated = torch.full_like(terminated, self._steps >= self.spec.episode_steps) & ~terminated
         return Advance(self._position.float(), reward.float(), terminated, truncated, self._position.clone())
 
+    def snapshot(self) -> dict[str, Any]:
+        clock = {"seeds": list(self._seeds), "episode": self._episode, "steps": self._steps}
+        return {"position": self._position.clone(), **clock}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._position = state["position"].clone()
+        self._seeds, self._episode, self._steps = list(state["seeds"]), state["episode"], state["steps"]
+
     def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
         self.spec.require_named_task(task)
         name = self.spec.quantities[self.spec.tasks.index(task)]

@@ -1,0 +1,23 @@
+"""``bfmkit explain``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from pathlib import Path
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the paragraph and the tables, and draw the picture."""
+    from bfmkit.explaining import explain
+    from bfmkit.figures.explanation import draw_explanation
+    from bfmkit.record import Record
+
+    path: Path = arguments.record
+    picture: Path = arguments.picture or path.with_suffix(".png")
+    explanation = explain(Record.load(path))
+    draw_explanation(picture, explanation)
+    paragraph = textwrap.fill(explanation.paragraph(), 100)
+    sys.stdout.write("\n".join([paragraph, "", *explanation.tables(), "", str(picture)]) + "\n")
+    return 0

@@ -1,0 +1,35 @@
+"""One number for all that a model is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import BFM
+
+
+def model_digest(bfm: BFM) -> str:
+    """SHA-256 of class, spec, tensors and inference set: two models of one digest give the same numbers."""
+    kind = f"{type(bfm).__module__}.{type(bfm).__qualname__}"
+    facts = {"class": kind, "dim": bfm.dim, "discount": bfm.discount, "spec": bfm.spec.to_dict()}
+    known = bfm.inference_set()
+    labelled = () if known is None else known.flatten_keys(".").items()
+    return tensors_digest([*_named(bfm.state_dict().items()), *_named(labelled)], json.dumps(facts, sort_keys=True))
+
+
+def tensors_digest(tensors: Iterable[tuple[str, Tensor]], text: str = "") -> str:
+    """SHA-256 of a text, and of names, types, shapes and contents of tensors in the order of their names."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        content = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(content.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _named(items: Iterable) -> Iterator[tuple[str, Tensor]]:
+    return ((name, tensor) for name, tensor in items if isinstance(tensor, Tensor))
