@@ -132,6 +132,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     add("schema", "printing_schema", "print the JSON schema of recipes, for editors")
 
+    new = add("new", "new", "write a new component and its test, which passes the contract of its kind")
+    new.add_argument("kind", metavar="KIND")
+    new.add_argument("name", metavar="NAME", help="lower_snake_case")
+    new.add_argument("--package", help="the plugin package to write to (that of ./pyproject.toml, or my_components)")
+
     explain = add("explain", "explaining", "say in words, tables and a picture what inferred weights mean")
     explain.add_argument("record", metavar="RECORD", type=Path, help="a file from a run's records/")
     explain.add_argument("--picture", type=Path, help="where to draw (beside the record)")

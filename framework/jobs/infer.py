@@ -17,7 +17,6 @@ import torch
 from bfmkit.batched_run import Run, play, tally_numbers, window_numbers
 from bfmkit.calibration import RESIDUALS, Calibration
 from bfmkit.figures import draw_returns
-from bfmkit.figures.trace import draw_trace
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
 from bfmkit.ledger import Ledger
 from bfmkit.loop import Episode, Midway, Step
