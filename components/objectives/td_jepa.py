@@ -1,0 +1,188 @@
+"""The losses of temporal-difference joint-embedding prediction."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor, nn
+
+from bfmkit.actor_critic import frozen_call, orthonormality_loss, policy_value, with_clipped_noise
+from bfmkit.gathering import full_precision, gathered
+from bfmkit.interfaces import BFM, EnvironmentSpec, Networks, Objective
+from bfmkit.projection import project
+from bfmkit.registry import register
+from bfmkit.weights_average import frozen_copy, move_towards
+
+
+class TDJepaModel(Protocol):
+    """What this objective needs of its BFM, beside the interface."""
+
+    spec: EnvironmentSpec
+    discount: float
+    dim: int
+    state_dim: int
+    networks: Networks
+    state_encoder: nn.Module
+    task_encoder: nn.Module
+    successor_network: nn.Module
+    actor_network: nn.Module
+
+    def scaled(self, observation: Tensor) -> Tensor: ...
+    def state_code(self, scaled: Tensor) -> Tensor: ...
+    def task_code(self, scaled: Tensor) -> Tensor: ...
+    def policy_latent(self, weights: Tensor) -> Tensor: ...
+    def fit_observation_scale(self, observations: Tensor) -> None: ...
+    def fit_second_moment(self, next_observations: Tensor) -> None: ...
+
+
+@register(Objective, "td_jepa")
+class TDJepaObjective(Objective):
+    r"""Each encoder learns by predicting, from its own code, what the other's will add up to under π_z.
+
+    With e the state encoder, t the task encoder, T the model's predictor and U one beside it, a bar for target
+    networks, and a' ∼ π_z(s'):
+
+        loss_task = mean_{k,i} ‖T_k(e(s_i), z_i, a_i) − t̄(s'_i) − γ(1−τ) mean_k T̄_k(ē(s'_i), z_i, a'_i)‖²
+        loss_state = mean_{k,i} ‖U_k(t(s_i), z_i, a_i) − ē(s'_i) − γ(1−τ) mean_k Ū_k(t̄(s'_i), z_i, a'_i)‖²
+        loss_orthonormality = Σ_{c∈{e,t}} λ [ mean_{i≠j} (c(s_i)ᵀc(s_j))² − 2 mean_i ‖c(s_i)‖² ]
+        loss_actor = −mean_i pessimistic_k T_k(e(s_i), z_i, ã_i)ᵀz_i,   ã ∼ π_z(s), T and e frozen
+
+    k counts the members of an ensemble, τ marks termination. z is uniform on the sphere of radius √d, or, with
+    probability ``goal_share``, t of a next state of the batch. Pessimism is that of the objective
+    ``forward_backward``.
+
+    Args:
+        bfm: the model to train, a ``td_jepa``.
+        orthonormality: λ.
+        target_rate: how far target networks move an update.
+        goal_share: share of z that are t of a state.
+        action_noise: standard deviation of the noise on π's actions.
+        noise_clip: largest absolute noise.
+        actor_pessimism: for the actor's value.
+        task_encoder_rate: factor on the learning rate of t.
+        actor_rate: factor on the learning rate of π.
+
+    Raises:
+        ValueError: if a rate is not positive.
+        TypeError: if ``bfm`` has no state and task encoders.
+
+    Reference:
+        Bagatella et al., TD-JEPA: latent-predictive representations for zero-shot reinforcement learning, 2025.
+    """
+
+    def __init__(
+        self,
+        bfm: BFM,
+        orthonormality: float = 0.1,
+        target_rate: float = 0.001,
+        goal_share: float = 0.5,
+        action_noise: float = 0.2,
+        noise_clip: float = 0.3,
+        actor_pessimism: float = 0.0,
+        task_encoder_rate: float = 1.0,
+        actor_rate: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not hasattr(bfm, "state_encoder") or not hasattr(bfm, "task_encoder"):
+            raise TypeError(f"the td_jepa objective cannot train a {type(bfm).__name__}: no state and task encoders")
+        if not (task_encoder_rate > 0 and actor_rate > 0):
+            given = f"task_encoder_rate {task_encoder_rate}, actor_rate {actor_rate}"
+            raise ValueError(f"rates must be positive, got {given}")
+        self.bfm = bfm
+        self.rate_factors = {"task_encoder": task_encoder_rate, "actor": actor_rate}
+        model = self._model
+        self._state_predictor = model.networks.critic(model.dim, model.spec.action_size, model.dim, model.state_dim)
+        self._targets = nn.ModuleList(frozen_copy(each) for each in self._followed())
+        self._orthonormality, self._target_rate, self._goal_share = orthonormality, target_rate, goal_share
+        self._action_noise, self._noise_clip = action_noise, noise_clip
+        self._actor_pessimism = actor_pessimism
+
+    @property
+    def _model(self) -> TDJepaModel:
+        return cast(TDJepaModel, self.bfm)
+
+    def _followed(self) -> list[nn.Module]:
+        """What target networks follow: e, t, T, U."""
+        model = self._model
+        return [model.state_encoder, model.task_encoder, model.successor_network, self._state_predictor]
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """``state_encoder``, ``task_encoder``, ``predictors`` and ``actor``."""
+        model = self._model
+        return {
+            "state_encoder": list(model.state_encoder.parameters()),
+            "task_encoder": list(model.task_encoder.parameters()),
+            "predictors": [*model.successor_network.parameters(), *self._state_predictor.parameters()],
+            "actor": list(model.actor_network.parameters()),
+        }
+
+    def forward(self, tensordict: TensorDictBase) -> TensorDict:
+        """The losses, and a few numbers for the log."""
+        model, action = self._model, tensordict["action"]
+        s, following = model.scaled(tensordict["observation"]), model.scaled(tensordict["next", "observation"])
+        discount = model.discount * (~tensordict["next", "terminated"]).to(s.dtype).unsqueeze(-1)
+        state, task = model.state_code(s), model.task_code(s)
+        with torch.no_grad():
+            z = self._sample_z(following)
+            encoder, task_encoder, predictor, state_predictor = self._targets
+            state_target, task_target = project(encoder(following)), project(task_encoder(following))
+            next_action = self._noisy(model.actor_network(model.state_code(following), z))
+            task_sum = task_target + discount * predictor(state_target, z, next_action).mean(-2)
+            state_sum = state_target + discount * state_predictor(task_target, z, next_action).mean(-2)
+        task_error = model.successor_network(state, z, action).float() - task_sum.float().unsqueeze(-2)
+        state_error = self._state_predictor(task, z, action).float() - state_sum.float().unsqueeze(-2)
+
+        seen = state.detach()
+        own_action = self._noisy(model.actor_network(seen, z))
+        value = policy_value(frozen_call(model.successor_network, seen, z, own_action), z, self._actor_pessimism)
+        with full_precision(state):
+            orthonormality = [sum(orthonormality_loss(gathered(code))) for code in (state, task)]
+        return TensorDict(
+            {
+                "loss_task": task_error.square().sum(-1).mean(),
+                "loss_state": state_error.square().sum(-1).mean(),
+                "loss_orthonormality": self._orthonormality * (orthonormality[0] + orthonormality[1]),
+                "loss_actor": -value.mean(),
+                "value": value.detach().mean(),
+                "task_orthonormality": orthonormality[1].detach(),
+                "successor_norm": task_sum.norm(dim=-1).mean(),
+            }
+        )
+
+    def _sample_z(self, following: Tensor) -> Tensor:  # (N, o), scaled -> (N, d)
+        model = self._model
+        goals = model.task_code(following).roll(1, 0)
+        sphere = model.policy_latent(torch.randn_like(goals))
+        is_goal = torch.rand(len(goals), 1, device=goals.device) < self._goal_share
+        return torch.where(is_goal, goals, sphere)
+
+    def _noisy(self, action: Tensor) -> Tensor:
+        return with_clipped_noise(action, self._action_noise, self._noise_clip)
+
+    def update_targets(self) -> None:
+        """Move all target networks."""
+        self._move_targets(self._target_rate)
+
+    def start_from(self, model: BFM) -> None:
+        """Take over all weights; target networks start where the networks do, U from nothing."""
+        self.bfm.load_state_dict(model.state_dict())
+        self._move_targets(1.0)
+
+    def _move_targets(self, rate: float) -> None:
+        for target, network in zip(self._targets, self._followed(), strict=True):
+            move_towards(target, network, rate)
+
+    @torch.no_grad()
+    def latents(self, next_observation: Tensor) -> Tensor:  # (n, o) -> (n, d)
+        """z on the sphere, or t of a given state with probability ``goal_share``."""
+        return self._sample_z(self._model.scaled(next_observation))
+
+    def prepare(self, observations: Tensor) -> None:  # (n, o)
+        """Fix the scaling of observations."""
+        self._model.fit_observation_scale(observations)
+
+    def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
+        """Fit the second moment of t."""
+        cast(TDJepaModel, bfm).fit_second_moment(transitions["next", "observation"])
