@@ -18,7 +18,7 @@ from dm_control.rl.control import PhysicsError
 from torch import Tensor
 
 from bfmkit.components.environments.domains import make_domain
-from bfmkit.interfaces import Advance, Environment, EnvironmentSpec
+from bfmkit.interfaces import Advance, Environment, EnvironmentSpec, Plane
 from bfmkit.registry import register
 from bfmkit.reward_expression import STEP
 from bfmkit.task_rows import task_rows
@@ -194,6 +194,20 @@ class DMControlEnvironment(Environment):
             body.forward()
             table[row] = self._domain.quantities(body)
         return {name: torch.from_numpy(table[:, column]) for column, name in enumerate(self.spec.quantities)}
+
+    def plane(self) -> Plane | None:
+        """The domain's."""
+        return self._domain.plane(self._physics[0].copy(share_model=True))
+
+    def pictures(self, physics: Tensor, height: int, width: int) -> np.ndarray:  # (n, height, width, 3) uint8
+        """As the first camera sees it; needs a way to draw, which ``MUJOCO_GL`` names before the first import."""
+        body = self._physics[0].copy(share_model=True)
+        frames = np.empty((len(physics), height, width, 3), np.uint8)
+        for frame, state in zip(frames, physics.double().cpu().numpy(), strict=True):
+            body.set_state(state)
+            body.forward()
+            frame[:] = body.render(height, width, camera_id=0)
+        return frames
 
     # Between tensors and MuJoCo.
 

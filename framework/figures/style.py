@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from bfmkit.run_directory import write_atomically
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette.
@@ -40,6 +43,20 @@ STYLE: Any = {
 COLUMN = 3.4
 """Inches."""
 
+_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
+_DASHES = ("-", "--", "-.", ":")
+_MARKERS = "osD^vPX"
+
+
+def look(index: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the curve with this number; the first 28 can be told apart, in grey as well."""
+    return {
+        "color": _COLOURS[index % len(_COLOURS)],
+        "linestyle": _DASHES[(index % len(_COLOURS) + index // len(_COLOURS)) % len(_DASHES)],
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "markersize": 3,
+    }
+
 
 def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """An empty figure and its axes (rows, columns); touches no display and no global state of matplotlib."""
@@ -52,6 +69,33 @@ def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
         figure = Figure(figsize=(width, 2.3 * rows), layout="constrained")
         FigureCanvasAgg(figure)
         return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def panels(count: int, most: int = 4) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels, at most so many beside each other; places that are left over stay empty."""
+    rows = -(-max(1, count) // most)
+    figure, axes = new_figure(rows, -(-max(1, count) // rows))
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
+def legend_above(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend for all panels, above them, where no curve runs; in as many columns as fit."""
+    found: dict[str, Any] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        found |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in found}
+    if found:
+        # A character is about half as wide as it is high; a handle takes the room of eight.
+        width = (max(map(len, found)) + 8) * 0.5 * STYLE["legend.fontsize"] / 72
+        columns = max(1, min(len(found), int(figure.get_figwidth() / width)))
+        figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns)
+
+
+def title_of(task: str) -> str:
+    """A task as the title of a panel; a typed reward may be long."""
+    return textwrap.fill(task, 32)
 
 
 def save_figure(figure: Figure, path: Path, table: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchrl.data import Binary, Bounded, Composite, Unbounded
 from torchrl.envs import EnvBase
 
+from bfmkit.interfaces.plane import Plane
 from bfmkit.interfaces.spec import EnvironmentSpec
 from bfmkit.reward_expression import STEP
 
@@ -129,6 +130,19 @@ class Environment(EnvBase):
     measurement: str | None = None
     """All but physics and action that :meth:`quantities` depends on (engine, model, their versions), so that they can
     be kept for another time; None: they are worked out anew each time."""
+
+    def plane(self) -> Plane | None:
+        """States for pictures of a reward over the place that the body moves in; None where no plane shows it."""
+        return None
+
+    def pictures(
+        self,
+        physics: Tensor,  # (n, p)
+        height: int,
+        width: int,
+    ) -> np.ndarray | None:  # (n, height, width, 3) uint8
+        """How the body looks in recorded states; None for an environment that has no looks."""
+        return None
 
     def reward_of(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
         """The reward of a named or typed task: a function of the quantities and ``step``.

@@ -17,6 +17,7 @@ import torch
 from bfmkit.batched_run import Run, play, tally_numbers, window_numbers
 from bfmkit.calibration import RESIDUALS, Calibration
 from bfmkit.figures import draw_returns
+from bfmkit.figures.trace import draw_trace
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
 from bfmkit.ledger import Ledger
 from bfmkit.loop import Episode, Midway, Step
@@ -32,6 +33,7 @@ from bfmkit.run_directory import (
     write_summary,
 )
 from bfmkit.run_records import RunRecords
+from bfmkit.traced_plane import write_plane
 from bfmkit.tracing import Tracer
 
 logger = logging.getLogger(__name__)
@@ -233,6 +235,9 @@ class InferJob(Job):
         }
         seeds = {task: [self.runs[run][1] for run in kept] for task, kept in runs.items()}
         draw_returns(out / "figures" / "return.png", tasks, seeds)
+        if self.trace_every is not None:
+            write_plane(out, self.environment, self.bfm, self.tasks)
+            draw_trace(out, self.tasks, self.seeds)
         write_summary(out, summary)
         sys.stderr.write("".join(f"{line}\n" for line in _table(summary["tasks"])))
         if ledger.failures:

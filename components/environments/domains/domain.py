@@ -14,6 +14,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*DISPLAY")
     from dm_control.mujoco import Physics
 
+from bfmkit.interfaces import Plane
 from bfmkit.quantity import Quantity
 
 Quantities = Mapping[str, Any]
@@ -55,6 +56,10 @@ class Domain(ABC):
     @abstractmethod
     def observe(self, physics: Physics) -> np.ndarray:  # (o,) float64
         """The flat observation, in the order of dm_control's suite."""
+
+    def plane(self, physics: Physics) -> Plane | None:
+        """States spread over the place that the body moves in; None where no plane shows it."""
+        return None
 
     @abstractmethod
     def quantities(self, physics: Physics) -> tuple[float, ...]:

@@ -7,13 +7,17 @@ from importlib import resources
 from typing import ClassVar
 
 import numpy as np
+import torch
 from dm_control.mujoco import Physics
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
 from bfmkit.components.environments.domains.tolerance import gaussian_at_most, quadratic_at_zero
+from bfmkit.interfaces import Plane
 from bfmkit.quantity import Quantity
 
 GOAL_RADIUS = 0.015  # metres
+WALL = 0.3  # metres from the middle, on all four sides
+CELLS = 60  # of a picture, along a side
 GOALS = {
     "top_left": (-0.15, 0.15),
     "top_right": (0.15, 0.15),
@@ -64,6 +68,23 @@ class PointMassMaze(Domain):
     def observe(self, physics: Physics) -> np.ndarray:  # (4,)
         """Position and velocity."""
         return np.concatenate((physics.data.qpos, physics.data.qvel))
+
+    def plane(self, physics: Physics) -> Plane:
+        """The ball at rest, in every cell of a grid over the arena."""
+        side = np.linspace(-WALL, WALL, 2 * CELLS + 1)[1::2]
+        x, y = np.meshgrid(side, side)  # row by row from the bottom
+        states = np.stack([x.ravel(), y.ravel(), np.zeros(x.size), np.zeros(x.size)], axis=-1)
+        middle, half = physics.named.model.geom_pos, physics.named.model.geom_size
+        arms = [(middle[name][:2], half[name][:2]) for name in ("arms_x", "arms_y")]
+        return Plane(
+            observation=torch.from_numpy(states).float(),
+            physics=torch.from_numpy(states),
+            rows=CELLS,
+            columns=CELLS,
+            extent=(-WALL, WALL, -WALL, WALL),
+            axes=("x (m)", "y (m)"),
+            walls=tuple((*map(float, centre - size), *map(float, 2 * size)) for centre, size in arms),
+        )
 
     def quantities(self, physics: Physics) -> tuple[float, ...]:
         """Position, velocity, and the forces asked for, before the actuators' gear."""

@@ -84,3 +84,16 @@ def test_every_goal_is_reached_from_the_start_and_pays(maze: PointMassMaze, goal
         quantities = dict(zip(maze.quantity_names, maze.quantities(physics), strict=True))
         rewards.append(maze.tasks[f"reach_{goal}"](quantities))
     assert np.mean(rewards[-100:]) > 0.9
+
+
+def test_its_plane_covers_the_arena(maze: PointMassMaze) -> None:
+    physics = maze.load()
+    plane = maze.plane(physics)
+    assert plane.physics.shape == plane.observation.shape == (plane.rows * plane.columns, 4)
+    places = plane.physics[:, list(plane.coordinates)].numpy()
+    assert (np.abs(places) < 0.3).all() and np.abs(places).max() > 0.29
+    assert places[0].tolist() == places.min(0).tolist()  # from the bottom left
+    assert places[1, 0] > places[0, 0] and places[1, 1] == places[0, 1]
+    assert sorted(plane.walls) == [pytest.approx((-0.18, -0.02, 0.36, 0.04)), pytest.approx((-0.02, -0.18, 0.04, 0.36))]
+    physics.set_state(plane.physics[77].numpy())
+    np.testing.assert_allclose(maze.observe(physics), plane.observation[77], atol=1e-7)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bfmkit.figures.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
+
+
+def table(recipes: Sequence[str] = ("a", "b"), labels: int = 10, oracle: float | None = 2.0) -> pl.DataFrame:
+    rows = [
+        {"recipe": recipe, "task": task, "seed": seed, "episode": episode, "return": 1.0 + episode + seed,
+         "steps": 10, "labels": labels * (episode + 1) if recipe == "a" else 0, "oracle_return": oracle}
+        for recipe in recipes for task in ("walk", "run") for seed in (0, 1) for episode in range(3)
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema_overrides={"oracle_return": pl.Float64})
+
+
+def numbers(path: Path) -> list[dict[str, str]]:
+    assert path.read_bytes().startswith(b"\x89PNG")
+    return list(csv.DictReader(path.with_suffix(".csv").read_text().splitlines()))
+
+
+def test_return_by_episode_has_a_curve_a_recipe_and_one_over_all_tasks(tmp_path: Path) -> None:
+    draw_return_by_episode(tmp_path / "x.png", table())
+    rows = numbers(tmp_path / "x.png")
+    assert len(rows) == 2 * 3 * 3
+    walk = [row for row in rows if row["task"] == "walk" and row["recipe"] == "a"]
+    assert [float(row["value"]) for row in walk] == [1.5, 2.5, 3.5]
+    assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in walk)
+    overall = [row for row in rows if row["task"] == "all tasks" and row["recipe"] == "b"]
+    assert [float(row["value"]) for row in overall] == [0.75, 1.25, 1.75]
+
+
+def test_without_an_oracle_nothing_is_said_over_all_tasks(tmp_path: Path) -> None:
+    draw_return_by_episode(tmp_path / "x.png", table(oracle=None))
+    assert {row["task"] for row in numbers(tmp_path / "x.png")} == {"walk", "run"}
+
+
+def test_return_by_labels_leaves_out_who_takes_none(tmp_path: Path) -> None:
+    assert draw_return_by_labels(tmp_path / "x.png", table())
+    rows = numbers(tmp_path / "x.png")
+    assert {row["recipe"] for row in rows} == {"a"}
+    assert [float(row["x"]) for row in rows if row["task"] == "run"] == [10.0, 20.0, 30.0]
+    assert not draw_return_by_labels(tmp_path / "y.png", table(["b"]))
+    assert not (tmp_path / "y.png").exists()
+
+
+def test_profiles_are_shares_of_cells(tmp_path: Path) -> None:
+    draw_profiles(tmp_path / "x.png", {"a": {"walk": np.array([0.2, 0.8]), "run": np.array([1.4, 1.4])}})
+    rows = numbers(tmp_path / "x.png")
+    shares = {round(float(row["threshold"]), 2): float(row["share"]) for row in rows}
+    assert shares[0.0] == 1.0
+    assert min(shares.values()) == 0.0
+    assert float(min(rows, key=lambda row: abs(float(row["threshold"]) - 0.5))["share"]) == pytest.approx(0.75)
