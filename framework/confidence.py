@@ -1,15 +1,17 @@
-"""Confidence radii that come with a proof."""
+"""Confidence radii that are more than a number: one with a proof, and one that ends exploring."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces import Posterior
 from bfmkit.normal_posterior import NormalPosterior
+from bfmkit.positive import require_positive
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,32 @@ class TheoreticalRadius:
         growth = (belief["log_determinant"] - dim * math.log(regularization)).clamp(min=0)
         deviation = (growth + 2 * math.log(1 / self.delta)).sqrt()
         return self.noise_bound / posterior.noise_std * deviation + math.sqrt(regularization) * self.weight_norm
+
+
+@dataclass(frozen=True)
+class SteppedRadius:
+    """A wide radius until a run's belief has taken in so many rewards, a narrow one from then on.
+
+    Rewards that the features express only in part need both: a narrow radius settles on what the first policies
+    happened to show, and a wide one tries policies for longer than an episode's return can bear, for the width that
+    it multiplies shrinks with one over the square root of the labels.
+
+    Args:
+        wide: the radius at first.
+        labels: how many rewards it gathers. Rewards that a gate keeps out, or that never come, do not count.
+        narrow: the radius afterwards.
+
+    Raises:
+        ValueError: if a number is not positive and finite.
+    """
+
+    wide: float
+    labels: int
+    narrow: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_positive(wide=self.wide, labels=self.labels, narrow=self.narrow)
+
+    def of(self, labels: Tensor) -> Tensor:  # (B,) int64 -> (B,) float64
+        """The radius of each run, by the rewards that its belief has taken in."""
+        return torch.where(labels < self.labels, self.wide, self.narrow).double()

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from bfmkit.acquisition import CandidateAcquisition
-from bfmkit.confidence import TheoreticalRadius
+from bfmkit.confidence import SteppedRadius, TheoreticalRadius
 from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
 from bfmkit.registry import register
 
@@ -23,7 +23,8 @@ class UCBAcquisition(CandidateAcquisition):
     Args:
         candidates: the weights w_j to compare.
         confidence_radius: β, a radius and not its square; ``theoretical``, or a mapping with ``delta``,
-            ``noise_bound`` and ``weight_norm``, makes it the self-normalised radius that grows with what is known.
+            ``noise_bound`` and ``weight_norm``, makes it the self-normalised radius that grows with what is known; a
+            mapping with ``wide``, ``labels`` and ``narrow`` makes it wide for so many rewards and narrow afterwards.
         ensemble: what to make of the critics' bounds, their minimum or their mean.
 
     Raises:
@@ -37,7 +38,7 @@ class UCBAcquisition(CandidateAcquisition):
     def __init__(
         self,
         candidates: CandidateSampler,
-        confidence_radius: float | Literal["theoretical"] | TheoreticalRadius = 0.1,
+        confidence_radius: float | Literal["theoretical"] | TheoreticalRadius | SteppedRadius = 0.1,
         ensemble: Literal["min", "mean"] = "min",
     ) -> None:
         super().__init__(candidates, ensemble)
@@ -45,13 +46,15 @@ class UCBAcquisition(CandidateAcquisition):
             if confidence_radius != "theoretical":
                 raise ValueError(f'confidence_radius must be a number or "theoretical", got {confidence_radius!r}')
             confidence_radius = TheoreticalRadius()
-        if not isinstance(confidence_radius, TheoreticalRadius) and not confidence_radius >= 0:
+        if isinstance(confidence_radius, (int, float)) and not confidence_radius >= 0:
             raise ValueError(f"confidence_radius must not be negative, got {confidence_radius}")
         self.confidence_radius = confidence_radius
 
     def radius(self, situation: Situation) -> float | Tensor:
         if isinstance(self.confidence_radius, TheoreticalRadius):
             return self.confidence_radius.of(situation.posterior, situation.belief)
+        if isinstance(self.confidence_radius, SteppedRadius):
+            return self.confidence_radius.of(situation.labels)
         return self.confidence_radius
 
     def score(

@@ -191,7 +191,7 @@ class Checker:
         return INVALID if any(item is INVALID for item in parts) else container(parts)
 
     def _one_of(self, alternatives: list[Any], annotation: Any, value: Any, path: Path, has_spec: bool) -> Any:
-        """The first alternative that ``value`` fits; if none does, what the only one it can have meant complains of."""
+        """The first alternative that ``value`` fits; if none does, what the one it fits best complains of."""
         attempts = []
         for alternative in (each for each in alternatives if _same_shape(each, value)):
             attempt = Checker(self.source_of, self.known_bad, self.last_word_on)
@@ -199,7 +199,8 @@ class Checker:
             if checked is not INVALID:
                 return checked
             attempts.append(attempt)
-        if len(attempts) == 1:
+        attempts.sort(key=lambda attempt: len(attempt.problems))
+        if len(attempts) == 1 or (len(attempts) > 1 and len(attempts[0].problems) < len(attempts[1].problems)):
             self.problems.extend(attempts[0].problems)
             return INVALID
         return self._say(path, f"expected {describe(annotation)}, got {quoted(value)}")

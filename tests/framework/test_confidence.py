@@ -12,7 +12,7 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
-from bfmkit.confidence import TheoreticalRadius
+from bfmkit.confidence import SteppedRadius, TheoreticalRadius
 from bfmkit.interfaces import Posterior
 from bfmkit.testing.posteriors import KnownPosterior
 
@@ -93,3 +93,14 @@ def test_is_refused_where_nothing_is_proved(posterior: Posterior) -> None:
 def test_refuses_what_makes_no_sense(arguments: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         TheoreticalRadius(**arguments)
+
+
+def test_a_step_goes_by_each_runs_labels() -> None:
+    radius = SteppedRadius(wide=5.0, labels=1000, narrow=0.5).of(torch.tensor([0, 999, 1000, 5000]))
+    assert radius.tolist() == [5.0, 5.0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("arguments", [{"wide": 0.0}, {"labels": 0}, {"narrow": -0.1}, {"wide": math.inf}])
+def test_a_step_refuses_what_makes_no_sense(arguments: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        SteppedRadius(**({"wide": 1.0, "labels": 10} | arguments))

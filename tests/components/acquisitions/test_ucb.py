@@ -12,7 +12,7 @@ from torch import Tensor
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.confidence import TheoreticalRadius
+from bfmkit.confidence import SteppedRadius, TheoreticalRadius
 from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
 from bfmkit.recipe import RecipeError, build_node
 from bfmkit.testing.acquisition import AcquisitionContract, situation
@@ -55,6 +55,18 @@ class TestUCBAcquisition(AcquisitionContract):
 class TestMeanUCBAcquisition(AcquisitionContract):
     def make(self) -> UCBAcquisition:
         return UCBAcquisition(EllipsoidCandidates(count=16), confidence_radius=0.5, ensemble="mean")
+
+
+class TestSteppedUCBAcquisition(AcquisitionContract):
+    def make(self) -> UCBAcquisition:
+        return UCBAcquisition(EllipsoidCandidates(count=16), SteppedRadius(wide=2.0, labels=1000, narrow=1e-9))
+
+    def test_with_hardly_any_radius_left_it_acts_for_the_best_guess(self) -> None:
+        rule = self.make()
+        given = self.situation(rule)  # 0, 1000 and 2000 labels
+        chosen, mean = rule.propose(given), given.posterior.mean(given.belief)
+        assert not torch.allclose(chosen[0], mean[0], rtol=0, atol=1e-3)
+        torch.testing.assert_close(chosen[1:], mean[1:], rtol=0, atol=1e-6)
 
 
 class TestTheoreticalUCBAcquisition(AcquisitionContract):
@@ -133,6 +145,7 @@ def test_a_theoretical_radius_is_that_of_each_run() -> None:
     [
         ("theoretical", TheoreticalRadius()),
         ({"delta": 0.01, "weight_norm": 2}, TheoreticalRadius(delta=0.01, weight_norm=2.0)),
+        ({"wide": 5, "labels": 300}, SteppedRadius(wide=5.0, labels=300, narrow=0.1)),
         (0.25, 0.25),
     ],
 )
@@ -143,7 +156,14 @@ def test_a_recipe_gives_a_number_a_word_or_settings(told: object, settings: obje
 
 @pytest.mark.parametrize(
     ("told", "wrong"),
-    [({"detla": 0.1}, "detla"), ({"delta": 2.0}, "delta must lie"), ("theory", "theory"), (True, "true")],
+    [
+        ({"detla": 0.1}, '"detla"; did you mean "delta"'),
+        ({"wide": 2, "label": 5}, '"label"; did you mean "labels"'),
+        ({"wide": 2, "labels": 0}, "labels must be positive"),
+        ({"delta": 2.0}, "delta must lie"),
+        ("theory", "theory"),
+        (True, "true"),
+    ],
 )
 def test_a_recipe_with_a_wrong_radius_is_refused(told: object, wrong: str) -> None:
     with pytest.raises(RecipeError, match=wrong):
