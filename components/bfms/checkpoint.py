@@ -7,8 +7,8 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM
 from bfmkit.model_folder import load_model
+from bfmkit.model_path import resolve
 from bfmkit.registry import register
-from bfmkit.zoo import resolve
 
 
 @register(BFM, "checkpoint")
@@ -16,11 +16,12 @@ class Checkpoint(BFM):
     """A model folder written by the job ``pretrain``, with the transitions that an oracle labels.
 
     Args:
-        path: the folder, or ``zoo:NAME`` for a model that ships with bfmkit.
+        path: the folder, ``zoo:NAME`` for a model that ships with bfmkit, or ``hf:OWNER/NAME`` for one on the Hugging
+            Face hub.
 
     Raises:
         FileNotFoundError: if there is no such folder or model; the message lists what the zoo has.
-        ValueError: if the folder is damaged.
+        ValueError: if the folder is damaged, or there is a pickle in it.
     """
 
     def __init__(self, path: str) -> None:

@@ -132,6 +132,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     add("schema", "printing_schema", "print the JSON schema of recipes, for editors")
 
+    push = add("push", "pushing", "send a model to the Hugging Face hub, or copy it to another folder")
+    push.add_argument("model", metavar="MODEL", help="a model folder, zoo:NAME or hf:OWNER/NAME")
+    push.add_argument("destination", metavar="DEST", help="hf:OWNER/NAME, or a folder")
+    push.add_argument("--weights", choices=["float32", "float16", "bfloat16"], help="the type to store weights in")
+    push.add_argument("--public", action="store_true", help="let everybody see a repository that is made for it")
+
     new = add("new", "new", "write a new component and its test, which passes the contract of its kind")
     new.add_argument("kind", metavar="KIND")
     new.add_argument("name", metavar="NAME", help="lower_snake_case")

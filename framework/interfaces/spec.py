@@ -8,6 +8,9 @@ from typing import Any
 from bfmkit.reward_expression import STEP, RewardExpression, parse_reward
 from bfmkit.wording import one_of, suggestion
 
+ANY_DOMAIN = "any"
+"""The domain of a model that does not say what it was made for; it fits every body of its sizes."""
+
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
@@ -81,10 +84,13 @@ class EnvironmentSpec:
     def require_compatible(self, other: EnvironmentSpec, what: str) -> None:
         """Refuse ``what`` (a model, a dataset) that was made for another body.
 
+        Of :data:`ANY_DOMAIN`, observation and action alone must fit.
+
         Raises:
             ValueError: if domain or sizes differ; the message names both.
         """
-        names = ("domain", "observation_size", "action_size", "physics_size")
+        sizes = ("observation_size", "action_size")
+        names = sizes if other.domain == ANY_DOMAIN else ("domain", *sizes, "physics_size")
         unlike = [name for name in names if getattr(self, name) != getattr(other, name)]
         if unlike:
             theirs = ", ".join(f"{name} {getattr(other, name)}" for name in unlike)

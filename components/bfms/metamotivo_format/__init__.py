@@ -1,0 +1,1 @@
+"""The public Meta Motivo format: how its networks are laid out, and what its folders hold."""

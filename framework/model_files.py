@@ -1,0 +1,37 @@
+"""What may lie in a model folder: safetensors and text, nothing that runs code when it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+SAFE = ("*.safetensors", "*.json", "*.yaml", "*.md", "*.txt", "LICENSE")
+"""What is ever fetched or sent, as patterns; of these, the files of models that are known by name are read."""
+
+_SUFFIXES = (".bin", ".ckpt", ".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+_PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Refuse a folder in which there is a pickle, by its name or by how it begins; nothing is unpickled to find out.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and (file.suffix.lower() in _SUFFIXES or _begins_like_one(file)):
+            raise ValueError(
+                f"{file} may be a pickle, which runs code when it is read; models are safetensors and text alone"
+            )
+
+
+def _begins_like_one(file: Path) -> bool:
+    with file.open("rb") as handle:
+        begins = handle.read(len(_ZIP))
+    if begins != _ZIP:
+        return begins[:1] == _PICKLE and begins[1:2] <= b"\x05"
+    try:
+        with ZipFile(file) as archive:
+            return any(name.endswith(".pkl") for name in archive.namelist())
+    except BadZipFile:
+        return True
