@@ -80,7 +80,11 @@ def _require_same(out: Path, recipe: Recipe) -> None:
         earlier = read((out / RECIPE).read_text(encoding="utf-8"))
     except (BadText, OSError, UnicodeDecodeError) as error:
         raise RunDirectoryRefused(f"{out / RECIPE}: cannot be read: {error}") from error
-    difference = first_difference(earlier, read(recipe.to_yaml()))
+    trees = (earlier, read(recipe.to_yaml()))
+    for tree in trees:
+        for key in recipe.job_class.incidental if isinstance(tree, dict) else ():
+            tree.pop(key, None)
+    difference = first_difference(*trees)
     if difference is not None:
         raise RunDirectoryRefused(f"{out}: holds the run of another recipe; {difference}; choose another --out")
 

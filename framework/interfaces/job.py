@@ -15,6 +15,9 @@ class Job(ABC):
     kind: ClassVar[str] = "job"
     folder: ClassVar[str] = "jobs"
 
+    incidental: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that say how to work and change no result: a run may be gone on with under other ones."""
+
     @abstractmethod
     def run(
         self,

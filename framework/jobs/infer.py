@@ -105,7 +105,7 @@ class InferJob(Job):
         environment.spec.require_compatible(bfm.spec, "the model")
         self.bfm, self.environment, self.agent = bfm, environment, agent
         self.episodes, self.batch_size, self.trace_every = episodes, batch_size, trace_every
-        self.seeds = _seeds(seed, seeds)
+        self.seeds = chosen_seeds(seed, seeds)
         self.tasks = _tasks(environment, tasks)
         self.runs = [Run(task, run_seed) for task in self.tasks for run_seed in self.seeds]
         self.oracle_episodes = episodes if oracle_episodes is None else oracle_episodes
@@ -328,7 +328,12 @@ class _Watch:
             self._pending = 0
 
 
-def _seeds(seed: int, seeds: int | list[int]) -> tuple[int, ...]:
+def chosen_seeds(seed: int, seeds: int | list[int]) -> tuple[int, ...]:
+    """So many seeds from ``seed`` on, or those given.
+
+    Raises:
+        ValueError: if there is none, or one comes twice.
+    """
     chosen = list(range(seed, seed + seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen:
         raise ValueError("seeds must be at least one")

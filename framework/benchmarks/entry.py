@@ -1,0 +1,65 @@
+"""What a benchmark compares: inference recipes, each under a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bfmkit.interfaces import Job
+from bfmkit.jobs.infer import InferJob
+from bfmkit.recipe import load_recipe
+from bfmkit.recipe.node import Node
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recipe of a benchmark.
+
+    Args:
+        recipe: a shipped recipe's name, or a file, seen from the working directory.
+        name: what to call it; the file's name if not given. Two of one name are refused.
+        overrides: ``path.to.key=value`` each, said after those that all recipes share.
+    """
+
+    recipe: str
+    name: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An entry's recipe, read and checked."""
+
+    name: str
+    tree: dict[str, Any]  # resolved
+    root: Node
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of the inference job, checked; components are nodes."""
+        return self.root.arguments
+
+
+def contestants(entries: Sequence[str | Entry], overrides: Sequence[str]) -> list[Contestant]:
+    """Read the recipe of each entry.
+
+    Raises:
+        RecipeError: with what is wrong with a recipe.
+        ValueError: if there is none, two have one name, or one is no inference recipe.
+    """
+    if not entries:
+        raise ValueError("recipes must name at least one")
+    found: dict[str, Contestant] = {}
+    for given in entries:
+        entry = Entry(given) if isinstance(given, str) else given
+        recipe = load_recipe(entry.recipe, [*overrides, *entry.overrides])
+        job: type[Job] = recipe.job_class
+        if not issubclass(job, InferJob):
+            raise ValueError(f"{recipe.source}: a benchmark compares recipes of type infer, not {recipe.tree['type']}")
+        name = entry.name or Path(entry.recipe).stem
+        if name in found:
+            raise ValueError(f'two recipes are called "{name}"; give one of them another `name`')
+        found[name] = Contestant(name, recipe.tree, recipe.root)
+    return list(found.values())

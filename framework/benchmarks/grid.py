@@ -1,0 +1,66 @@
+"""From recipes, tasks and seeds to groups of runs that share a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bfmkit.batched_run import Run
+from bfmkit.benchmarks.entry import Contestant
+from bfmkit.benchmarks.group import Group
+from bfmkit.benchmarks.workbench import Workbench
+from bfmkit.jobs.infer import InferJob
+from bfmkit.recipe import RecipeError
+from bfmkit.recipe.text import write
+
+ORACLE = "oracle"
+
+
+def grid(
+    contestants: Sequence[Contestant],
+    workbench: Workbench,
+    settings: Mapping[str, Any],
+    batch_size: int,
+    threads: int,
+) -> list[Group]:
+    """All groups, those of oracles first; every recipe is built once, so that what is wrong with it is said now.
+
+    Recipes that agree in model, environment and oracle share one, which lives as many episodes as the longest of them
+    asks for, on the runs of all of them.
+
+    Raises:
+        RecipeError: with what a constructor refuses.
+        ValueError: if a recipe's parts do not fit each other, or a task does not exist.
+        FileNotFoundError: if nothing else is wrong than that a file, such as a model, is missing.
+    """
+    of_recipes: list[Group] = []
+    yardsticks: dict[str, Group] = {}
+    for contestant in contestants:
+        job = _built(contestant, workbench, settings)
+        yardstick = None
+        if job.oracle is not None:
+            parts = {name: contestant.tree.get(name) for name in ("bfm", "environment", "oracle")}
+            name = f"{ORACLE}_{len(yardsticks) + 1}" if yardsticks else ORACLE
+            found = yardsticks.setdefault(write(parts), Group(name, 0, contestant.tree, (), 0, is_oracle=True))
+            yardsticks[write(parts)] = found.extended(job.runs, job.oracle_episodes)
+            yardstick = found.name
+        of_recipes.append(Group(contestant.name, 0, contestant.tree, tuple(job.runs), job.episodes, oracle=yardstick))
+    whole = [*yardsticks.values(), *of_recipes]
+    return [piece for group in whole for piece in _pieces(group, batch_size, threads)]
+
+
+def _built(contestant: Contestant, workbench: Workbench, settings: Mapping[str, Any]) -> InferJob:
+    try:
+        return workbench.infer_job(contestant.tree, contestant.root, **settings)
+    except RecipeError as error:
+        if all(problem.missing_file for problem in error.problems):
+            raise FileNotFoundError("; ".join(map(str, error.problems))) from error
+        raise
+    except ValueError as error:
+        raise ValueError(f"{contestant.name}: {error}") from error
+
+
+def _pieces(group: Group, batch_size: int, threads: int) -> Iterator[Group]:
+    for number, first in enumerate(range(0, len(group.runs), batch_size)):
+        runs: tuple[Run, ...] = group.runs[first : first + batch_size]
+        yield group.piece(number, runs, threads)

@@ -1,0 +1,268 @@
+"""Job ``benchmark``: recipes x tasks x seeds, and what can be said about their differences."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+
+from bfmkit.batched_run import Run
+from bfmkit.benchmarks.entry import Contestant, Entry, contestants
+from bfmkit.benchmarks.grid import grid
+from bfmkit.benchmarks.group import Group, News, Work, saved_episodes
+from bfmkit.benchmarks.on_ray import OnRay
+from bfmkit.benchmarks.processes import Processes
+from bfmkit.benchmarks.runners import Ended, InProcess, Runner
+from bfmkit.benchmarks.workbench import Workbench
+from bfmkit.cells import CELLS, ORACLES, Cell, folder_name, read_cell, read_cells
+from bfmkit.comparison import compare, comparison_table
+from bfmkit.interfaces import Job, JobFailed
+from bfmkit.jobs.infer import chosen_seeds
+from bfmkit.progress import Progress
+from bfmkit.recipe.text import read, write
+from bfmkit.registry import register
+from bfmkit.results import benchmark_table, write_results
+from bfmkit.run_directory import first_difference, to_json, write_atomically, write_summary
+from bfmkit.threads import physical_cores
+
+RECIPES, STATISTICS = "recipes", "statistics.json"
+
+NAMED = 10
+"""How many failed cells the last line names."""
+
+
+@register(Job, "benchmark")
+class BenchmarkJob(Job):
+    """Compares inference recipes on the same tasks, seeds and episodes, each cell of the grid relative to an oracle.
+
+    Cells of one recipe share batches. How they are grouped, and so every number, depends on the benchmark's recipe
+    alone, whoever runs the groups. The oracle of recipes that share model, environment and oracle is run once, on the
+    same seeds. A cell that is finished is on disk at once, as ``cells/<recipe>/<task>/<seed>.json``; a run that stops
+    on an error fails alone. The same command goes on where it was interrupted, at the start of an episode, and runs
+    again what failed because its worker died. Other failures stay, unless their files are deleted.
+
+    Args:
+        recipes: shipped inference recipes by name, files, or either with a ``name`` and ``overrides``.
+        tasks: their names, or ``all``; none given: those of each recipe.
+        seed: the first.
+        seeds: how many seeds, counted on from ``seed``; or the seeds themselves, and then ``seed`` is not looked at.
+        episodes: of each cell; none given: as many as each recipe says.
+        overrides: ``path.to.key=value`` for all recipes.
+        batch_size: how many cells to step together at most.
+        threads: torch uses for a group, whoever runs it.
+        runner: ``in_process``: one group after another; ``processes``: several of this machine; ``ray``: Ray.
+        workers: processes, or CPUs that Ray may use on this machine; none given: one a physical core.
+        address: of a Ray cluster; none given: Ray is started on this machine.
+
+    Raises:
+        ValueError: if a number is not positive, a seed or name comes twice, a recipe is not one of inference or cannot
+            be built, a task does not exist, or Ray is wanted and missing.
+        FileNotFoundError: if a model is missing.
+    """
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"runner", "workers", "address"})
+
+    def __init__(
+        self,
+        recipes: list[str | Entry],
+        tasks: str | list[str] | None = None,
+        seed: int = 0,
+        seeds: int | list[int] = 10,
+        episodes: int | None = None,
+        overrides: tuple[str, ...] = (),
+        batch_size: int = 64,
+        threads: int = 1,
+        runner: Literal["in_process", "processes", "ray"] = "in_process",
+        workers: int | None = None,
+        address: str | None = None,
+    ) -> None:
+        numbers = {"episodes": episodes, "batch_size": batch_size, "threads": threads, "workers": workers}
+        for name, value in numbers.items():
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.contestants = contestants(recipes, overrides)
+        self.seeds = chosen_seeds(seed, seeds)
+        workbench = Workbench()
+        self.runner: Runner = InProcess(workbench)
+        if runner == "processes":
+            self.runner = Processes(workers or physical_cores())
+        elif runner == "ray":
+            self.runner = OnRay(address, workers)
+        self._settings: dict[str, Any] = {"seeds": list(self.seeds)}
+        self._settings |= {} if tasks is None else {"tasks": tasks}
+        self._settings |= {} if episodes is None else {"episodes": episodes}
+        self.groups = grid(self.contestants, workbench, self._settings, batch_size, threads)
+
+    def run(self, out: Path, device: torch.device) -> dict[str, Any]:
+        """Run the cells that are missing; then tables and statistics of all there are."""
+        for contestant in self.contestants:
+            _keep_recipe(out, contestant)
+        groups = [group.on(str(device)) for group in self.groups]
+        # Imported here: it takes a second, and nothing but a running job needs it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(out / "tensorboard")) as log, _Book(out, groups, log) as book:
+            for group, news in self.runner(book.open_groups(), book.work):
+                if isinstance(news, News):
+                    book.note(group, news)
+                else:
+                    book.close(group, news)
+        return self._finish(out, groups)
+
+    def _finish(self, out: Path, groups: Sequence[Group]) -> dict[str, Any]:
+        table = benchmark_table(out, [contestant.name for contestant in self.contestants])
+        write_results(out, table)
+        statistics = compare(table)
+        write_atomically(out / STATISTICS, to_json(statistics))
+        cells = [(group.label, read_cell(_path(out, group, run))) for group in groups for run in group.runs]
+        failed = [
+            f"{label}, task {cell.task}, seed {cell.seed}: {cell.error}"
+            for label, cell in cells
+            if cell.status == "failed"
+        ]
+        summary = {
+            "cells": len(cells),
+            "failed": failed,
+            "recipes": {
+                name: {
+                    "tasks": {
+                        task: {key: numbers[key] for key in ("oracle_return", "return_per_episode", "relative_return")}
+                        for task, numbers in of_recipe["tasks"].items()
+                    },
+                    **{key: of_recipe[key] for key in ("relative_return", "interquartile_mean", "area_under_curve")},
+                }
+                for name, of_recipe in statistics["recipes"].items()
+            },
+            "seeds": list(self.seeds),
+        }
+        write_summary(out, summary)
+        sys.stderr.write("".join(f"{line}\n" for line in comparison_table(statistics)))
+        if failed:
+            more = f"; and {len(failed) - NAMED} more (summary.json)" if len(failed) > NAMED else ""
+            raise JobFailed(f"{len(failed)} of {len(cells)} cells failed: {'; '.join(failed[:NAMED])}{more}")
+        return summary
+
+
+class _Book:
+    """What is finished, on disk; what to show, on the bar."""
+
+    def __init__(self, out: Path, groups: Sequence[Group], log: Any) -> None:
+        self._out, self._groups, self._log = out, groups, log
+        self._finished = {group.key: {run for run in group.runs if self._is_final(group, run)} for group in groups}
+        self._lived = {group.key: self._lived_before(group) for group in groups}
+        self._best: dict[tuple[str | None, str, int], list[float]] = {}  # oracle, task, episode -> its returns
+        for cell in read_cells(out / ORACLES):
+            for episode, numbers in enumerate(cell.episodes):
+                self._best.setdefault((cell.recipe, cell.task, episode), []).append(numbers["return"])
+        self._relative: dict[str, float] = {}
+
+    def __enter__(self) -> _Book:
+        total = sum(len(group.runs) * group.episodes for group in self._groups)
+        done = sum(len(group.runs) * self._lived[group.key] for group in self._groups)
+        self._bar = Progress("benchmark", total, "episodes", done)
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
+
+    def open_groups(self) -> list[Group]:
+        """Those that have something left to run, the oracles first: the others are measured against them."""
+        return [group for group in self._groups if not self._is_closed(group)]
+
+    def work(self, group: Group) -> Work:
+        """How far a group is."""
+        checkpoint = self._checkpoint(group)
+        saved = checkpoint.read_bytes() if checkpoint.is_file() else None
+        return Work(group, saved, frozenset(self._finished[group.key]))
+
+    def note(self, group: Group, news: News) -> None:
+        """Write down what happened; a cell before the state that takes it for written."""
+        for cell in news.cells:
+            if Run(cell.task, cell.seed) not in self._finished[group.key]:
+                cell.write(self._folder(group))
+                self._finished[group.key].add(Run(cell.task, cell.seed))
+        if news.saved is not None:
+            checkpoint = self._checkpoint(group)
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(checkpoint, news.saved)
+        if news.returns:
+            self._tell(group, news)
+        self._advance(group, min(news.episode + 1, group.episodes))
+
+    def close(self, group: Group, ended: Ended) -> None:
+        """Nothing more will be heard of a group."""
+        for run in group.runs:
+            if run not in self._finished[group.key]:
+                error = ended.lost or "the group ended without it"
+                Cell(group.name, *run, status="failed", error=error, oracle=group.oracle, lost=True).write(
+                    self._folder(group)
+                )
+        if ended.lost is None:
+            self._checkpoint(group).unlink(missing_ok=True)
+        self._advance(group, group.episodes)
+        relative = self._relative.get(group.name)
+        said = f", relative return {relative:.2f} in the last episode" if relative is not None else ""
+        self._bar.say(f"{group.key}: {'lost: ' + ended.lost if ended.lost else f'{len(group.runs)} cells done'}{said}")
+
+    def _tell(self, group: Group, news: News) -> None:
+        by_task: dict[str, list[float]] = {}
+        for run, value in news.returns.items():
+            by_task.setdefault(run.task, []).append(value)
+        ratios = []
+        for task, values in by_task.items():
+            self._log.add_scalar(f"return/{group.label}/{task}", np.mean(values), news.episode)
+            if group.is_oracle:
+                self._best.setdefault((group.name, task, news.episode), []).extend(values)
+            best = self._best.get((group.oracle, task, news.episode))
+            if best and abs(np.mean(best)) > 1e-9:
+                ratios.append(float(np.mean(values) / np.mean(best)))
+        if ratios:
+            self._relative[group.name] = float(np.mean(ratios))
+            self._log.add_scalar(f"relative_return/{group.name}", self._relative[group.name], news.episode)
+
+    def _advance(self, group: Group, lived: int) -> None:
+        gained = max(0, lived - self._lived[group.key])
+        self._lived[group.key] += gained
+        cells = sum(map(len, self._finished.values()))
+        shown: dict[str, float | str] = {"cells": f"{cells}/{sum(len(each.runs) for each in self._groups)}"}
+        if group.name in self._relative:
+            shown |= {"recipe": group.name, "relative_return": self._relative[group.name]}
+        self._bar.advance(gained * len(group.runs), **shown)
+
+    def _lived_before(self, group: Group) -> int:
+        saved = self.work(group).saved
+        return group.episodes if self._is_closed(group) else 0 if saved is None else saved_episodes(saved)
+
+    def _is_final(self, group: Group, run: Run) -> bool:
+        path = _path(self._out, group, run)
+        return path.is_file() and not read_cell(path).lost
+
+    def _is_closed(self, group: Group) -> bool:
+        return len(self._finished[group.key]) == len(group.runs)
+
+    def _folder(self, group: Group) -> Path:
+        return self._out / (ORACLES if group.is_oracle else CELLS)
+
+    def _checkpoint(self, group: Group) -> Path:
+        return self._out / "checkpoints" / f"{folder_name(group.key)}.pt"
+
+
+def _keep_recipe(out: Path, contestant: Contestant) -> None:
+    """Keep what a name stands for: cells of another recipe must not come to stand beside those of this."""
+    path = out / RECIPES / f"{folder_name(contestant.name)}.yaml"
+    if path.is_file():
+        difference = first_difference(read(path.read_text(encoding="utf-8")), contestant.tree)
+        if difference is not None:
+            raise JobFailed(f"{path}: the recipe has changed since; {difference}; choose another --out")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, write(contestant.tree))
+
+
+def _path(out: Path, group: Group, run: Run) -> Path:
+    return Cell(group.name, *run).path(out / (ORACLES if group.is_oracle else CELLS))

@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+
+from bfmkit import discovery
+from bfmkit.benchmarks.entry import Entry
+from bfmkit.cells import CELLS, ORACLES, Cell, read_cells
+from bfmkit.cli import main
+from bfmkit.comparison import compare
+from bfmkit.interfaces import BFM, Advance, Environment, JobFailed
+from bfmkit.jobs.benchmark import BenchmarkJob
+from bfmkit.recipe import RecipeError, load_recipe
+from bfmkit.results import read_failures, read_results
+from bfmkit.run_directory import read_metrics, to_json
+from bfmkit.testing.job import JobContract
+from bfmkit.testing.models import BallEnvironment, LinearBFM
+from bfmkit.testing.registry import registered
+
+CPU = torch.device("cpu")
+MDP = "{layout: random, size: 8, dim: 3, actions: 3}"
+TABULAR = (
+    f"bfm={{type: tabular, pool: 12, mdp: {MDP}}}",
+    f"environment={{type: tabular, task: random_0, episode_steps: 30, mdp: {MDP}}}",
+)
+TASKS = ["random_0", "random_3"]
+
+
+def job(*recipes: str | Entry, **settings: Any) -> BenchmarkJob:
+    given = {"tasks": TASKS, "seeds": 3, "episodes": 3, "overrides": TABULAR, **settings}
+    return BenchmarkJob(list(recipes) or ["opti_bfm_ts", "random"], **given)
+
+
+def results(out: Path, *recipes: str) -> pl.DataFrame:
+    names = json.dumps(list(recipes) or ["opti_bfm_ts", "random"])
+    if not (out / "recipe.yaml").exists():
+        (out / "recipe.yaml").write_text(f"type: benchmark\nrecipes: {names}\n")
+    return read_results(out)
+
+
+class TestBenchmarkJob(JobContract):
+    def make(self) -> BenchmarkJob:
+        return BenchmarkJob(["opti_bfm_ts", "random"], TASKS, seeds=2, episodes=2, overrides=TABULAR)
+
+
+def test_leaves_what_was_promised(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    summary = job(seeds=[4, 1]).run(tmp_path, CPU)
+    assert torch.get_num_threads() == threads
+    table = results(tmp_path)
+    assert table.height == 2 * 2 * 2 * 3
+    assert set(table["labels"].to_list()) == {0, 30, 60, 90}
+    assert table["oracle_return"].null_count() == 0
+    assert pl.read_parquet(tmp_path / "results.parquet").equals(table)
+    assert (tmp_path / "results.csv").is_file()
+    assert json.loads((tmp_path / "statistics.json").read_text()) == json.loads(to_json(compare(table)))
+    assert json.loads((tmp_path / "summary.json").read_text()) == json.loads(to_json(summary))
+    # The yardstick's cells count too.
+    assert (summary["cells"], summary["failed"]) == (12, [])
+    assert set(summary["recipes"]["opti_bfm_ts"]["tasks"]) == set(TASKS)
+    cell = json.loads((tmp_path / "cells" / "random" / "random_3" / "4.json").read_text())
+    assert (cell["recipe"], cell["task"], cell["seed"]) == ("random", "random_3", 4)
+    assert (cell["status"], cell["error"], cell["oracle"], cell["group"]) == ("done", None, "oracle", 4)
+    assert [set(episode) for episode in cell["episodes"]] == [{"return", "steps", "labels"}] * 3
+    assert cell["seconds"] > 0
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    assert (tmp_path / "recipes" / "random.yaml").is_file()
+    assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_the_numbers_are_those_of_the_job_infer(tmp_path: Path) -> None:
+    job().run(tmp_path, CPU)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    settings = ["tasks=[random_0, random_3]", "seeds=3", "episodes=3"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    load_recipe("opti_bfm_ts", [*TABULAR, *settings]).build().run(alone, CPU)
+    torch.set_num_threads(threads)
+    (alone / "recipe.yaml").write_text("type: infer\n")
+    ours = results(tmp_path).filter(pl.col("recipe") == "opti_bfm_ts").drop("recipe")
+    assert ours.equals(read_results(alone).drop("recipe"))
+    assert read_metrics(alone)
+
+
+def test_recipes_share_a_yardstick_where_they_can(tmp_path: Path) -> None:
+    recipes = [
+        "opti_bfm_ts",
+        Entry("random", "longer", ("episodes=5",)),
+        Entry("random", "other_yardstick", ("oracle={type: oracle, regularization: 0.5}",)),
+        Entry("random", "no_yardstick", ("oracle_episodes=0",)),
+    ]
+    made = job(*recipes, episodes=None, overrides=(*TABULAR, "episodes=2"), batch_size=4)
+    assert [(group.label, len(group.runs), group.episodes) for group in made.groups] == [
+        ("yardstick oracle", 4, 5), ("yardstick oracle", 2, 5),
+        ("yardstick oracle_2", 4, 2), ("yardstick oracle_2", 2, 2),
+        ("opti_bfm_ts", 4, 2), ("opti_bfm_ts", 2, 2), ("longer", 4, 5), ("longer", 2, 5),
+        ("other_yardstick", 4, 2), ("other_yardstick", 2, 2), ("no_yardstick", 4, 2), ("no_yardstick", 2, 2),
+    ]  # fmt: skip
+    made.run(tmp_path, CPU)
+    table = results(tmp_path, "opti_bfm_ts", "longer", "other_yardstick", "no_yardstick")
+    known = table.group_by("recipe").agg(pl.col("oracle_return").is_not_null().all())
+    assert dict(known.rows()) == {"opti_bfm_ts": True, "longer": True, "other_yardstick": True, "no_yardstick": False}
+    assert {cell.recipe for cell in read_cells(tmp_path / ORACLES)} == {"oracle", "oracle_2"}
+
+
+def test_processes_give_the_same_numbers(tmp_path: Path) -> None:
+    for name, settings in (("here", {}), ("there", {"runner": "processes", "workers": 2})):
+        (tmp_path / name).mkdir()
+        job(batch_size=4, **settings).run(tmp_path / name, CPU)
+    assert results(tmp_path / "here").equals(results(tmp_path / "there"))
+
+
+def test_ray_gives_the_same_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    job(batch_size=4).run(tmp_path / "here", CPU)
+    job(batch_size=4, runner="ray", workers=1).run(tmp_path / "there", CPU)
+    assert results(tmp_path / "here").equals(results(tmp_path / "there"))
+
+
+# What goes wrong.
+
+
+class Trouble(BallEnvironment):
+    """Rows of some seeds read NaN, or raise, in the second episode; counts steps."""
+
+    sick: tuple[int, ...] = ()
+    raising: tuple[int, ...] = ()
+    left = 10**9
+    steps = 0
+
+    def with_rows(self, tasks: list) -> Trouble:
+        return Trouble(tasks=tasks)
+
+    def advance(self, action: torch.Tensor) -> Advance:
+        Trouble.steps += 1
+        Trouble.left -= 1
+        if Trouble.left == 0:
+            raise KeyboardInterrupt
+        outcome = super().advance(action)
+        reward = outcome.reward.clone()
+        for row, seed in enumerate(self._seeds):
+            if self._episode == 2 and self._steps == 5 and action[row, 0] < 0.9999:
+                if seed in Trouble.raising:
+                    raise ArithmeticError(f"seed {seed} is\nimpossible")
+                if seed in Trouble.sick:
+                    reward[row] = float("nan")
+        return outcome._replace(reward=reward)
+
+
+@pytest.fixture
+def trouble(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., BenchmarkJob]]:
+    """Makes a job in a world of trouble: two recipes, task_0, seeds 0 to 2, three episodes of 20 steps."""
+    for name, value in (("sick", ()), ("raising", ()), ("left", 10**9), ("steps", 0)):
+        monkeypatch.setattr(Trouble, name, value)
+    with ExitStack() as stack:
+        stack.enter_context(registered(BFM, "linear", LinearBFM))
+        stack.enter_context(registered(Environment, "trouble", Trouble))
+        overrides = ("bfm={type: linear}", "environment={type: trouble}")
+        yield lambda **settings: job(**{"tasks": ["task_0"], "overrides": overrides, **settings})
+
+
+def test_a_run_that_stops_fails_alone(
+    tmp_path: Path, trouble: Callable[..., BenchmarkJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "well").mkdir()
+    (tmp_path / "ill").mkdir()
+    trouble().run(tmp_path / "well", CPU)
+    monkeypatch.setattr(Trouble, "sick", (1,))
+    with pytest.raises(JobFailed, match=r"2 of 9 cells failed: opti_bfm_ts, task task_0, seed 1: episode 1: .*reward"):
+        trouble().run(tmp_path / "ill", CPU)
+    failures = read_failures(tmp_path / "ill") if results(tmp_path / "ill").height else None
+    assert failures is not None
+    assert failures["recipe"].to_list() == ["opti_bfm_ts", "random"]
+    well, ill = results(tmp_path / "well"), results(tmp_path / "ill")
+    lost = (pl.col("seed") == 1) & (pl.col("episode") > 0)
+    # A row that stands still does not change what the others compute.
+    assert ill.equals(well.filter(~lost))
+    summary = json.loads((tmp_path / "ill" / "summary.json").read_text())
+    assert len(summary["failed"]) == 2
+    # Nothing left to run, and still not a success.
+    monkeypatch.setattr(Trouble, "steps", 0)
+    with pytest.raises(JobFailed):
+        trouble().run(tmp_path / "ill", CPU)
+    assert Trouble.steps == 0
+
+
+def test_a_batch_that_raises_is_run_again_row_by_row(
+    tmp_path: Path, trouble: Callable[..., BenchmarkJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trouble, "raising", (2,))
+    with pytest.raises(JobFailed, match=r"2 of 9 cells failed.*seed 2: ArithmeticError: seed 2 is impossible \(test_"):
+        trouble().run(tmp_path, CPU)
+    status = {(cell.recipe, cell.seed): (cell.status, cell.group) for cell in read_cells(tmp_path / CELLS)}
+    alone = {
+        (name, seed): ("failed" if seed == 2 else "done", 1) for name in ("opti_bfm_ts", "random") for seed in range(3)
+    }
+    assert status == alone
+    assert {(cell.status, cell.group) for cell in read_cells(tmp_path / ORACLES)} == {("done", 3)}
+
+
+# Three groups (the yardstick, two recipes) of 60 steps each.
+@pytest.mark.parametrize("after", [10, 35, 85, 125, 179])
+def test_an_interrupted_job_goes_on_to_the_same_numbers(
+    tmp_path: Path, trouble: Callable[..., BenchmarkJob], monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "torn").mkdir()
+    trouble().run(tmp_path / "whole", CPU)
+    monkeypatch.setattr(Trouble, "left", after)
+    with pytest.raises(KeyboardInterrupt):
+        trouble().run(tmp_path / "torn", CPU)
+    written = {path: path.read_bytes() for path in (tmp_path / "torn").glob("cells/*/*/*.json")}
+    assert len(written) == 3 * max(0, after // 60 - 1)
+    monkeypatch.setattr(Trouble, "steps", 0)
+    trouble().run(tmp_path / "torn", CPU)
+    # From the start of the episode on, no step is taken twice.
+    assert Trouble.steps == 180 - after // 20 * 20
+    assert results(tmp_path / "torn").equals(results(tmp_path / "whole"))
+    assert all(path.read_bytes() == content for path, content in written.items())
+
+
+def test_a_deleted_cell_is_run_again_and_the_others_stay(tmp_path: Path, trouble: Callable[..., BenchmarkJob]) -> None:
+    trouble().run(tmp_path, CPU)
+    before = results(tmp_path)
+    cells = {path: path.read_bytes() for path in tmp_path.glob("cells/*/*/*.json")}
+    gone = next(path for path in cells if path.stem == "1" and "random" in path.parts)
+    gone.unlink()
+    trouble().run(tmp_path, CPU)
+    assert results(tmp_path).equals(before)
+    assert all(path.read_bytes() == content for path, content in cells.items() if path != gone)
+
+
+def test_a_recipe_that_has_changed_is_not_gone_on_with(tmp_path: Path, trouble: Callable[..., BenchmarkJob]) -> None:
+    trouble().run(tmp_path, CPU)
+    with pytest.raises(JobFailed, match=r"opti_bfm_ts\.yaml: the recipe has changed since; bfm\.discount was not said"):
+        trouble(overrides=("bfm={type: linear, discount: 0.5}", "environment={type: trouble}")).run(tmp_path, CPU)
+
+
+# Processes that are killed.
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 300.0) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.002)
+    raise TimeoutError
+
+
+LONG = {"episodes": 12, "seeds": 2}
+
+
+def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "torn").mkdir()
+    job(**LONG).run(tmp_path / "whole", CPU)
+    killed = []
+
+    def kill() -> None:
+        wait_for(lambda: any((tmp_path / "torn").glob("checkpoints/*.pt")))
+        killed.append(multiprocessing.active_children()[0])
+        os.kill(killed[0].pid or 0, signal.SIGKILL)
+
+    watch = threading.Thread(target=kill)
+    watch.start()
+    job(**LONG, runner="processes", workers=1).run(tmp_path / "torn", CPU)
+    watch.join()
+    assert killed[0].exitcode == -signal.SIGKILL
+    assert results(tmp_path / "torn").equals(results(tmp_path / "whole"))
+
+
+def test_a_killed_driver_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    overrides = "\n".join(f"- '{override}'" for override in TABULAR)
+    Path("long.yaml").write_text(
+        f"type: benchmark\nrecipes: [opti_bfm_ts, random]\ntasks: {json.dumps(TASKS)}\nseeds: 2\nepisodes: 12\n"
+        f"overrides:\n{overrides}\n"
+    )
+    (tmp_path / "whole").mkdir()
+    job(**LONG).run(tmp_path / "whole", CPU)
+    words = ["run", "long.yaml", "runner=processes", "workers=2", "--out", "torn", "--device", "cpu"]
+    code = f"import sys; from bfmkit.cli import main; sys.exit(main({words!r}))"
+    driver = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    torn = tmp_path / "torn"
+    # A recipe's group is under way, and the yardstick's cells are there.
+    wait_for(lambda: any(torn.glob("oracles/*/*/*.json")) and any(torn.glob("checkpoints/*.pt")))
+    workers = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
+    driver.kill()
+    driver.wait()
+    assert workers
+    wait_for(lambda: not any(_runs(worker) for worker in workers), 60)
+    finished = {path: path.read_bytes() for path in torn.glob("*/*/*/*.json")}
+    assert finished
+    assert len(finished) < 12
+    threads = torch.get_num_threads()
+    # Whoever runs the groups, it is the same run.
+    assert main(["run", "long.yaml", "runner=in_process", "--out", "torn", "--device", "cpu"]) == 0
+    torch.set_num_threads(threads)
+    assert results(torn).equals(results(tmp_path / "whole"))
+    assert all(path.read_bytes() == content for path, content in finished.items())
+
+
+def _runs(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+DEADLY = """
+import os
+from bfmkit.components.environments.tabular import TabularEnvironment
+from bfmkit.interfaces import Environment
+from bfmkit.registry import register
+
+@register(Environment, "deadly")
+class Deadly(TabularEnvironment):
+    "Kills the process that a run of seed 1 is in, as long as there is a file."
+
+    def begin(self):
+        if 1 in self._seeds and self._episode == 1 and os.path.exists("deadly"):
+            os.kill(os.getpid(), 9)
+        return super().begin()
+"""
+
+
+def test_a_worker_that_dies_again_and_again_loses_its_cells_until_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(discovery, "_project_packages", [])
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "deadly_components"
+    (package / "environments").mkdir(parents=True)
+    (package / "environments" / "deadly.py").write_text(DEADLY)
+    entry = '[project]\nname = "deadly"\n[project.entry-points."bfmkit.components"]\ndeadly = "deadly_components"\n'
+    Path("pyproject.toml").write_text(entry)
+    Path("deadly").touch()
+    discovery.add_project(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    overrides = (TABULAR[0], TABULAR[1].replace("tabular", "deadly"), "oracle_episodes=0")
+    settings = {"tasks": ["random_0"], "seeds": 2, "batch_size": 1, "overrides": overrides}
+    with pytest.raises(JobFailed, match="1 of 2 cells failed: random, .* seed 1: its process died 2 times .*SIGKILL"):
+        job("random", runner="processes", workers=1, **settings).run(out, CPU)
+    assert {(cell.seed, cell.status, cell.lost) for cell in read_cells(out / CELLS)} == {
+        (0, "done", False), (1, "failed", True),
+    }  # fmt: skip
+    Path("deadly").unlink()
+    job("random", **settings).run(out, CPU)
+    assert {(cell.seed, cell.status, len(cell.episodes)) for cell in read_cells(out / CELLS)} == {
+        (0, "done", 3), (1, "done", 3),
+    }  # fmt: skip
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("recipes", "settings", "message"),
+    [
+        ([], {"recipes": []}, "recipes must name"),
+        (["opti_bfn"], {}, "opti_bfm"),
+        (["regret_tiny"], {"overrides": ()}, "of type infer, not regret"),
+        (["random", "random"], {}, 'two recipes are called "random"'),
+        (["random"], {"tasks": ["fly"]}, 'random: .*no task "fly"'),
+        (["random"], {"seeds": [1, 1]}, "twice"),
+        (["random"], {"episodes": 0}, "episodes"),
+        (["random"], {"batch_size": 0}, "batch_size"),
+        (["random"], {"threads": 0}, "threads"),
+        (["random"], {"workers": 0}, "workers"),
+        (["random"], {"overrides": ("agent.typo=1",)}, "typo"),
+        ([Entry("random", overrides=("agent.typo=1",))], {}, "typo"),
+        ([Entry("opti_bfm", overrides=("agent.posterior.regularization=-1",))], {}, "regularization must be"),
+    ],
+)
+def test_refuses_what_makes_no_sense(recipes: list, settings: dict, message: str) -> None:
+    given = {"recipes": recipes, "tasks": TASKS, "overrides": TABULAR, **settings}
+    with pytest.raises(ValueError, match=message):
+        BenchmarkJob(**given)
+
+
+def test_a_model_that_is_not_there_yet_is_a_missing_file() -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        BenchmarkJob(["random"], overrides=("bfm.path=nowhere/model",))
+    with pytest.raises(RecipeError):
+        BenchmarkJob(["random"], overrides=("bfm.path=nowhere/model", "agent.typo=1"))
+
+
+def test_a_cell_without_news_is_not_forgotten(tmp_path: Path) -> None:
+    job().run(tmp_path, CPU)
+    lost = Cell("random", "random_0", 1, "failed", "gone", lost=True)
+    lost.write(tmp_path / CELLS)
+    job().run(tmp_path, CPU)
+    assert read_failures(tmp_path).is_empty() if results(tmp_path).height else False
