@@ -135,8 +135,8 @@ def _require_room(folder: Path, spec: EnvironmentSpec, transitions: int) -> None
     needed, free = bytes_needed(spec, transitions), shutil.disk_usage(place).free
     if needed > free:
         raise BadData(
-            f"{folder}: the memory map of {transitions:,} transitions takes {needed / 1e9:.2f} GB, and {free / 1e9:.2f} "
-            "GB are free there (cache: names another place)"
+            f"{folder}: the memory map of {transitions:,} transitions takes {needed / 1e9:.2f} GB, and "
+            f"{free / 1e9:.2f} GB are free there (cache: names another place)"
         )
 
 

@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def episode_files(folder: Path) -> list[EpisodeFile]:
     if not found:
         raise FileNotFoundError(f"no episodes (episode_INDEX_LENGTH.npz) in {folder}")
     found.sort()
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in pairwise(found):
         if one.index == other.index:
             raise BadData(f"{other.path}: episode {one.index} is there twice, in {one.path.name} too")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tensordict import NestedKey, TensorDict
@@ -29,6 +30,7 @@ class StoredTransitions:
     spec: EnvironmentSpec
 
     def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = tuple(folders)
         self.spec = read_spec(folders[0])
         for folder in folders[1:]:
             self.spec.require_compatible(read_spec(folder), f"the dataset {folder}")
@@ -39,6 +41,10 @@ class StoredTransitions:
         self._keys = list(shards[0].keys(include_nested=True, leaves_only=True))
         # Plain tensors over the same memory: indexing a TensorDict costs more than the reading.
         self._columns = {key: [shard.get(key).as_subclass(torch.Tensor) for shard in shards] for key in self._keys}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as where it lies: another process maps the same files."""
+        return (type(self), (self._folders,))
 
     def __len__(self) -> int:
         """The number of transitions in all shards."""

@@ -1,10 +1,6 @@
 """ExORL for users of TorchRL: importing this module lets ``load_dataset`` find it by name.
 
-import bfmkit.torchrl_datasets
-from torchrl.data.datasets import load_dataset
-
-data = load_dataset("exorl:walker/rnd", root="data", batch_size=256)
-data.sample()
+``load_dataset("exorl:walker/rnd", root="data", batch_size=256).sample()``
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.actor_critic import frozen_call, orthonormality_loss, pessimistic, policy_value, with_clipped_noise
+from bfmkit.gathering import full_precision, gathered
 from bfmkit.interfaces import BFM, Objective
 from bfmkit.registry import register
 from bfmkit.weights_average import frozen_copy, move_towards
@@ -116,12 +117,12 @@ class ForwardBackwardObjective(Objective):
             target_forward = discount * target_forward.movedim(-2, 0)
             target_backward = model.policy_latent(self._target_backward(following))
         forward = model.forward_network(s, z, tensordict["action"]).movedim(-2, 0)
-        if self._measure_pessimism == 0:
-            off_diagonal, diagonal = factored_measure_loss(forward, backward, target_forward.mean(0), target_backward)
-        else:
-            target = target_measure(target_forward, target_backward, self._measure_pessimism)
-            off_diagonal, diagonal = measure_loss(forward, backward, target)
-        ortho_off_diagonal, ortho_diagonal = orthonormality_loss(backward)
+        # Every sample meets every other: those of all processes, and in sums that are too long for bfloat16.
+        forward, target_forward = gathered(forward, dim=1), gathered(target_forward, dim=1)
+        backward, target_backward = gathered(backward), gathered(target_backward)
+        with full_precision(backward):
+            off_diagonal, diagonal = self._measure_loss(forward, backward, target_forward, target_backward)
+            ortho_off_diagonal, ortho_diagonal = orthonormality_loss(backward)
 
         action = self._noisy(model.actor_network(s, z))
         value = policy_value(frozen_call(model.forward_network, s, z, action), z, self._actor_pessimism)
@@ -137,6 +138,13 @@ class ForwardBackwardObjective(Objective):
                 "forward_norm": forward.detach().norm(dim=-1).mean(),
             }
         )
+
+    def _measure_loss(
+        self, forward: Tensor, backward: Tensor, target_forward: Tensor, target_backward: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if self._measure_pessimism == 0:
+            return factored_measure_loss(forward, backward, target_forward.mean(0), target_backward)
+        return measure_loss(forward, backward, target_measure(target_forward, target_backward, self._measure_pessimism))
 
     def _sample_z(self, backward: Tensor) -> Tensor:  # (N, d)
         model, rows = self._model, len(backward)

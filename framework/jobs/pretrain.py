@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,24 +13,30 @@ import lightning
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensordict import TensorDictBase
-from torch.utils.data import DataLoader
+from torch import distributed
 
 from bfmkit.deferred import Deferred
 from bfmkit.evaluation import oracle_returns
+from bfmkit.health.callback import HealthReport
 from bfmkit.interfaces import Dataset, Environment, Job, JobFailed, Objective
+from bfmkit.labels import label
 from bfmkit.model_card import write_card
 from bfmkit.model_folder import load_model, save_model
+from bfmkit.model_path import resolve
 from bfmkit.noise import generator
 from bfmkit.practice import Practice, PracticeGround
-from bfmkit.pretraining import Pretraining
+from bfmkit.pretraining import Precision, Pretraining
 from bfmkit.pretraining_callbacks import PeriodicEvaluation, Practising, TrainingState, UpdateBar
 from bfmkit.registry import register
 from bfmkit.run_directory import append_metrics, read_metrics
-from bfmkit.sampling import TransitionBatches
+from bfmkit.sampling import TransitionBatches, UpdateGroups
+from bfmkit.together import Place, companions, first_place
 from bfmkit.transition_pool import TransitionPool
-from bfmkit.zoo import resolve
 
 SCALE_SAMPLE = 100_000
+HEALTH_SAMPLE = 2_000
+APART = 1_000_003
+"""From one process's seed to the next."""
 
 
 @register(Job, "pretrain")
@@ -36,7 +44,7 @@ class PretrainJob(Job):
     """Trains one objective on one dataset, with Lightning; writes a model folder to ``out/model``.
 
     Args:
-        dataset: what to train on; it is copied to the training device.
+        dataset: what to train on.
         objective: the losses, with the model in them.
         updates: optimiser steps.
         batch_size: transitions an update.
@@ -49,12 +57,27 @@ class PretrainJob(Job):
         evaluation: an environment to try the model in while it trains; its rewards never influence the training.
         evaluate_every: updates between evaluations; there is one at the end in any case.
         evaluation_episodes: episodes for each task, all different.
+        health_every: updates between health reports (rank and conditioning of the features, consistency of ψ), which
+            change nothing; with an ``evaluation``, also how well the features express its tasks' rewards.
         save_minutes: how often the training state is written.
+        data_on: where batches are drawn: on the ``device``, from the ``disk`` (the memory map), or ``auto``: on the
+            device if the data fit there. The batches are the same.
+        updates_per_step: updates that the trainer makes at a time, at most; its own work is done once for all of them.
+            It changes no number.
+        precision: of products in the losses: ``float32``, ``tf32`` (float32 with factors of 19 bits, on GPUs that have
+            it) or ``bf16``; weights and Adam's moments stay float32.
+        compile: whether to compile the losses, which pays on a GPU and not on a CPU. Noise is drawn in another way, so
+            the numbers are others.
+        capture: whether to record an update as a CUDA graph and replay it; on a CPU it changes nothing.
+        devices: processes on this machine that train together, one a device (CPUs count as one; several processes on a
+            CPU are for trying out). ``batch_size`` is that of all together.
+        nodes: machines, each running the same command with MASTER_ADDR, MASTER_PORT and NODE_RANK set.
         seed: of batches, networks and noise.
 
     Raises:
-        ValueError: if a number is not positive, ``averaging`` lies outside (0, 1), or environments and models are of
-            another body than the data.
+        ValueError: if a number is not positive, ``averaging`` lies outside (0, 1), ``batch_size`` cannot be shared
+            equally, ``capture`` is asked of several devices, or environments and models are of another body than the
+            data.
         FileNotFoundError: if there is no model to start from.
     """
 
@@ -73,17 +96,31 @@ class PretrainJob(Job):
         evaluation: Environment | None = None,
         evaluate_every: int = 10_000,
         evaluation_episodes: int = 5,
+        health_every: int = 1000,
         save_minutes: float = 3.0,
+        data_on: Literal["auto", "device", "disk"] = "auto",
+        updates_per_step: int = 1,
+        precision: Precision = "float32",
+        compile: bool = False,
+        capture: bool = False,
+        devices: int = 1,
+        nodes: int = 1,
         seed: int = 0,
     ) -> None:
         numbers = {"updates": updates, "batch_size": batch_size, "learning_rate": learning_rate,
                    "inference_set": inference_set, "evaluate_every": evaluate_every,
-                   "evaluation_episodes": evaluation_episodes, "save_minutes": save_minutes}  # fmt: skip
+                   "evaluation_episodes": evaluation_episodes, "health_every": health_every,
+                   "save_minutes": save_minutes, "updates_per_step": updates_per_step,
+                   "devices": devices, "nodes": nodes}  # fmt: skip
         for name, value in numbers.items():
             if value <= 0:
                 raise ValueError(f"{name} must be positive, got {value}")
         if batch_size < 2:
             raise ValueError("batch_size must be at least 2: losses compare the transitions of a batch")
+        if batch_size % (devices * nodes) or batch_size < 2 * devices * nodes:
+            raise ValueError(f"batch_size {batch_size} cannot be shared equally by {devices * nodes} processes")
+        if capture and devices * nodes > 1:
+            raise ValueError("capture works on one device: a recorded update does not wait for other processes")
         if averaging is not None and not 0 < averaging < 1:
             raise ValueError(f"averaging must lie between 0 and 1, got {averaging}")
         if evaluation is not None:
@@ -99,15 +136,32 @@ class PretrainJob(Job):
         self.learning_rate = learning_rate
         self.decay, self.averaging, self.inference_set = decay, averaging, inference_set
         self.evaluate_every, self.evaluation_episodes = evaluate_every, evaluation_episodes
-        self.save_minutes = save_minutes
+        self.health_every = health_every
+        self.save_minutes, self.data_on, self.updates_per_step = save_minutes, data_on, updates_per_step
+        self.precision, self.compile, self.capture = precision, compile, capture
+        self.devices, self.nodes = devices, nodes
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Train, evaluate, and write the model folder."""
+        """Train, evaluate, and write the model folder; together with other processes if there are to be any."""
+        place = first_place(self.devices, self.nodes)
+        with float32_products(self.precision):
+            if place.processes == 1:
+                return self._train(out, device, place)
+            # Data that are yet to be converted are converted here, once.
+            len(self.dataset)
+            with companions(place, self._train, out, device):
+                return self._train(out, device, place)
+
+    def _train(self, out: Path, device: torch.device, place: Place) -> dict[str, Any]:
+        device = place.device(device)
         torch.manual_seed(self.seed)
         objective = self.objective.build(self.dataset.spec)
         practice, given = self.practice, len(self.dataset)
         room = 0 if practice is None else practice.rounds(self.updates - 1) * practice.block
-        pool = TransitionPool(self.dataset, device, room, out / "practice")
+        # Each process keeps its own copy of what was practised: they need not share a disk.
+        folder = out / "practice" if place.rank == 0 else out / "checkpoints" / f"practice-{place.rank}"
+        on_device = None if self.data_on == "auto" else self.data_on == "device"
+        pool = TransitionPool(self.dataset, device, room, folder, on_device)
         scaled = pool.batch(self._rows(given, SCALE_SAMPLE, "observation scale"))["observation"]
         objective.prepare(scaled.cpu())
         if self._start_model is not None:
@@ -115,7 +169,21 @@ class PretrainJob(Job):
                 objective.start_from(self._start_model)
             except RuntimeError as error:
                 raise JobFailed(f"the model {self.start} is not the one this recipe trains: {error}") from error
-        module = Pretraining(objective, self.updates, self.learning_rate, self.decay, self.averaging, out)
+        if place.rank > 0:
+            # The same model, and noise of its own.
+            torch.manual_seed(self.seed + APART * place.rank)
+
+        def size(number: int) -> int:
+            # The update right after a round draws from what there was before it: that batch may be drawn ahead.
+            return given if practice is None else given + practice.rounds(max(number - 1, 0)) * practice.block
+
+        share = (place.rank, place.processes)
+        batches = TransitionBatches(pool, self.batch_size, self.seed, size, objective.future_discount, share)
+        module = Pretraining(
+            objective, self.updates, self.learning_rate, self.decay, self.averaging, out, batches,
+            {"objective": self.objective.to_dict(), "spec": self.dataset.spec.to_dict()}, self.precision, self.compile,
+            self.capture and device.type == "cuda",
+        )  # fmt: skip
         state = out / "checkpoints" / "last.ckpt"
         state.parent.mkdir(exist_ok=True)
         if not state.exists():
@@ -123,46 +191,43 @@ class PretrainJob(Job):
 
         def evaluate(update: int) -> tuple[dict[str, Any], TensorDictBase]:
             labelled = pool.read(self._rows(len(pool), self.inference_set, "inference set"))
-            return self._evaluate(module, labelled, out, update), labelled
+            return self._evaluate(module, labelled, out, update, place), labelled
 
         practising: list[lightning.Callback] = []
         if practice is not None:
-            practising = [Practising(practice, PracticeGround(practice, objective, self.seed), pool)]
+            practising = [Practising(practice, PracticeGround(practice, objective, self.seed), pool, self.updates)]
         # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
-            max_steps=self.updates,
-            max_epochs=-1,
-            logger=TensorBoardLogger(out, name=None, version="tensorboard"),
+            devices=_devices(device, place),
+            num_nodes=place.nodes,
+            strategy=place.strategy(device),
+            # Updates are counted by us; the groups of them come to an end.
+            max_epochs=1,
+            logger=TensorBoardLogger(out, name=None, version="tensorboard") if place.rank == 0 else False,
             callbacks=[
                 UpdateBar(out, self.updates),
                 *practising,
+                *self._health(pool, given, out, place),
                 # Before the state is written: a state must not stand for an evaluation that never came to its end.
-                PeriodicEvaluation(self.evaluate_every, evaluate),
+                PeriodicEvaluation(self.evaluate_every, self.updates, evaluate),
                 TrainingState(state, self.save_minutes),
             ],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-
-        def size(number: int) -> int:
-            # Lightning draws one batch ahead, when the round before it has not been played yet.
-            return given if practice is None else given + practice.rounds(max(number - 1, 0)) * practice.block
-
-        batches = TransitionBatches(
-            pool, self.batch_size, self.seed, lambda: int(module.update), size, objective.future_discount
-        )
-        # A loader draws a seed when it starts, and it must not come from the generator that the noise comes from.
-        loader = DataLoader(batches, batch_size=None, collate_fn=_as_it_is, generator=torch.Generator())
+        stops = [self.evaluate_every, self.health_every, *([] if practice is None else [practice.every])]
+        groups = UpdateGroups(self.updates, self.updates_per_step, stops, lambda: int(module.update))
         with warnings.catch_warnings():
             # Lightning 2.6 asks torch 2.13 a question in a way that torch is about to drop.
             warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-            # One process that draws from memory is what we want: there is nothing to load.
-            warnings.filterwarnings("ignore", message=".*does not have many workers")
-            trainer.fit(module, loader, ckpt_path=state if state.exists() else None, weights_only=True)
+            trainer.fit(module, groups, ckpt_path=state if state.exists() else None, weights_only=True)
+        if place.processes > 1:
+            distributed.destroy_process_group()
+        if place.rank > 0:
+            return {}
         tasks, labelled = evaluate(self.updates)
         model = module.model.cpu()
         node = self.objective.to_dict()["bfm"]
@@ -176,15 +241,28 @@ class PretrainJob(Job):
         save_model(out / "model", model, node, labelled, write_card(self.dataset.spec, out, summary))
         return summary
 
+    def _health(self, pool: TransitionPool, given: int, out: Path, place: Place) -> list[lightning.Callback]:
+        if place.rank > 0:
+            return []
+        # Of the data given, which are there from the first report to the last.
+        sample = pool.read(self._rows(given, HEALTH_SAMPLE, "health"))
+        rewards: dict[str, torch.Tensor] = {}
+        if self.evaluation is not None:
+            tasks = self.evaluation.spec.tasks
+            labelled = label(sample, self.evaluation, tasks)["next", "reward"]
+            rewards = dict(zip(tasks, labelled.unbind(-1), strict=True))
+        return [HealthReport(self.health_every, sample, rewards, out, self.seed)]
+
     def _rows(self, size: int, count: int, stream: str) -> torch.Tensor:
         """Different transitions of ``size``, at most ``count``, fixed by the seed."""
         return torch.from_numpy(generator(self.seed, stream, 0).permutation(size)[:count].copy())
 
-    def _evaluate(self, module: Pretraining, labelled: TensorDictBase, out: Path, update: int) -> dict[str, Any]:
+    def _evaluate(
+        self, module: Pretraining, labelled: TensorDictBase, out: Path, update: int, place: Place | None = None
+    ) -> dict[str, Any]:
         model = module.model
-        place = next(model.parameters()).device
-        module.objective.finish(model, labelled.to(place))
-        if self.evaluation is None:
+        module.objective.finish(model, labelled.to(next(model.parameters()).device))
+        if self.evaluation is None or (place is not None and place.rank > 0):
             return {}
         tasks = self.dataset.spec.tasks
         returns = oracle_returns(model, self.evaluation, labelled, tasks, range(self.evaluation_episodes))
@@ -202,5 +280,20 @@ class PretrainJob(Job):
         return rows
 
 
-def _as_it_is(batch: TensorDictBase) -> TensorDictBase:
-    return batch
+def _devices(device: torch.device, place: Place) -> int | list[int]:
+    if device.type != "cuda":
+        return place.devices
+    first = (device.index or 0) - place.local
+    return list(range(first, first + place.devices))
+
+
+@contextmanager
+def float32_products(precision: Precision) -> Iterator[None]:
+    """Let products of float32 matrices round their factors to 19 bits, for as long as the block lasts."""
+    before = torch.get_float32_matmul_precision()
+    if precision == "tf32":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from abc import ABC, abstractmethod
 
 import pytest
@@ -56,6 +57,13 @@ class DatasetContract(ABC):
         assert set(read.keys(include_nested=True, leaves_only=True)) == set(keys)
         for key in keys:
             assert torch.equal(read[key], dataset.read(rows)[key])
+
+    def test_pickles_as_a_reference_to_its_files(self) -> None:
+        dataset = self.make()
+        expected = dataset.read(torch.arange(len(dataset)))
+        pickled = pickle.dumps(dataset)
+        assert len(pickled) < 10_000
+        assert (pickle.loads(pickled).read(torch.arange(len(dataset))) == expected).all()
 
     def test_to_device_gives_the_same_transitions(self) -> None:
         dataset = self.make()

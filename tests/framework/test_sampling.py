@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from itertools import islice
-
+import pytest
 import torch
 from tensordict import TensorDict
 
 from bfmkit.interfaces import Dataset
-from bfmkit.sampling import TransitionBatches
+from bfmkit.sampling import TransitionBatches, UpdateGroups
 from bfmkit.shards import empty_transitions
 from bfmkit.testing.models import ball_spec
 from bfmkit.transition_pool import TransitionPool
@@ -32,21 +31,20 @@ class Numbers(Dataset):
 TRANSITIONS = TransitionPool(Numbers(), torch.device("cpu"))
 
 
-def numbers(batches: TransitionBatches, count: int) -> list[list[float]]:
-    return [batch["observation"].squeeze(-1).tolist() for batch in islice(batches, count)]
+def numbers(batches: TransitionBatches, count: int, first: int = 0) -> list[list[float]]:
+    return batches.chunk(first, count)["observation"].squeeze(-1).tolist()
 
 
-def test_goes_on_with_the_batch_it_stopped_at() -> None:
-    position = 0
-    stream = TransitionBatches(TRANSITIONS, 8, seed=3, position=lambda: position)
+def test_a_batch_is_the_same_in_whatever_group_it_is_drawn() -> None:
+    stream = TransitionBatches(TRANSITIONS, 8, seed=3)
     whole = numbers(stream, 6)
-    position = 4
-    assert numbers(stream, 2) == whole[4:]
+    assert numbers(stream, 2, first=4) == whole[4:]
+    assert [numbers(stream, 1, first)[0] for first in range(6)] == whole
+    assert stream.whole(5)["observation"].squeeze(-1).tolist() == whole[5]
 
 
 def test_seeds_differ_and_all_transitions_are_drawn_alike() -> None:
-    streams = [TransitionBatches(TRANSITIONS, 100, seed, lambda: 0) for seed in (0, 1)]
-    first, second = (numbers(stream, 100) for stream in streams)
+    first, second = (numbers(TransitionBatches(TRANSITIONS, 100, seed), 100) for seed in (0, 1))
     assert first != second
     counts = torch.bincount(torch.tensor(first).flatten().long(), minlength=50)
     # 10,000 draws over 50: 200 each, with a deviation of 14.
@@ -55,13 +53,37 @@ def test_seeds_differ_and_all_transitions_are_drawn_alike() -> None:
 
 
 def test_a_batch_comes_from_as_much_of_the_pool_as_it_is_told() -> None:
-    stream = TransitionBatches(TRANSITIONS, 200, 0, lambda: 0, size=lambda number: 10 * (number + 1))
-    drawn = numbers(stream, 3)
-    assert [max(batch) for batch in drawn] == [9, 19, 29]
+    stream = TransitionBatches(TRANSITIONS, 200, 0, size=lambda number: 10 * (number + 1))
+    assert [max(batch) for batch in numbers(stream, 3)] == [9, 19, 29]
 
 
 def test_a_batch_shows_later_states_where_they_are_asked_for() -> None:
-    plain, asked = (TransitionBatches(TRANSITIONS, 8, 3, lambda: 0, None, future) for future in (None, 0.9))
-    assert torch.equal(asked.batch(2)["observation"], plain.batch(2)["observation"])
-    assert asked.batch(2)["future", "observation"].shape == (8, 1)
-    assert ("future", "observation") not in plain.batch(2).keys(include_nested=True)
+    plain, asked = (TransitionBatches(TRANSITIONS, 8, 3, None, future) for future in (None, 0.9))
+    assert torch.equal(asked.whole(2)["observation"], plain.whole(2)["observation"])
+    assert asked.whole(2)["future", "observation"].shape == (8, 1)
+    assert torch.equal(asked.chunk(1, 2)["future", "observation"][1], asked.whole(2)["future", "observation"])
+    assert ("future", "observation") not in plain.whole(2).keys(include_nested=True)
+
+
+def test_processes_share_a_batch() -> None:
+    parts = [TransitionBatches(TRANSITIONS, 12, 3, None, 0.9, share=(rank, 3)) for rank in range(3)]
+    whole = TransitionBatches(TRANSITIONS, 12, 3, None, 0.9).chunk(5, 2)
+    for key in ("observation", ("future", "observation")):
+        assert torch.equal(torch.cat([part.chunk(5, 2)[key] for part in parts], dim=1), whole[key])
+    assert all(torch.equal(part.whole(5)["observation"], whole[0]["observation"]) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("updates", "together", "every", "start", "expected"),
+    [
+        (7, 3, [], 0, [(0, 3), (3, 3), (6, 1)]),
+        (7, 3, [4], 0, [(0, 3), (3, 1), (4, 3)]),
+        (7, 100, [5, 2], 3, [(3, 1), (4, 1), (5, 1), (6, 1)]),
+        (3, 1, [100], 0, [(0, 1), (1, 1), (2, 1)]),
+        (5, 2, [], 5, []),
+    ],
+)
+def test_updates_are_grouped_up_to_where_something_happens(
+    updates: int, together: int, every: list[int], start: int, expected: list[tuple[int, int]]
+) -> None:
+    assert list(UpdateGroups(updates, together, every, lambda: start)) == expected

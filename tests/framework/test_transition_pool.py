@@ -6,6 +6,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from bfmkit import transition_pool
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.shards import ShardWriter, claim, empty_transitions
 from bfmkit.testing.models import ball_spec
@@ -30,8 +31,14 @@ def dataset(tmp_path: Path) -> MemoryMapDataset:
     return MemoryMapDataset(folder)
 
 
-def test_what_is_added_is_drawn_and_read_like_the_rest(dataset: MemoryMapDataset, tmp_path: Path) -> None:
-    pool = TransitionPool(dataset, CPU, room=6, folder=tmp_path / "added")
+ON_DEVICE = pytest.mark.parametrize("on_device", [True, False])
+
+
+@ON_DEVICE
+def test_what_is_added_is_drawn_and_read_like_the_rest(
+    dataset: MemoryMapDataset, tmp_path: Path, on_device: bool
+) -> None:
+    pool = TransitionPool(dataset, CPU, 6, tmp_path / "added", on_device)
     pool.rewind(0)
     assert len(pool) == 10
     pool.add(numbered(10, 3))
@@ -46,11 +53,12 @@ def test_what_is_added_is_drawn_and_read_like_the_rest(dataset: MemoryMapDataset
         pool.add(numbered(16, 1))
 
 
-def test_goes_back_to_what_a_training_state_knew(dataset: MemoryMapDataset, tmp_path: Path) -> None:
-    first = TransitionPool(dataset, CPU, room=6, folder=tmp_path / "added")
+@ON_DEVICE
+def test_goes_back_to_what_a_training_state_knew(dataset: MemoryMapDataset, tmp_path: Path, on_device: bool) -> None:
+    first = TransitionPool(dataset, CPU, 6, tmp_path / "added", on_device)
     first.add(numbered(10, 3))
     first.add(numbered(13, 3))
-    again = TransitionPool(dataset, CPU, room=6, folder=tmp_path / "added")
+    again = TransitionPool(dataset, CPU, 6, tmp_path / "added", on_device)
     again.rewind(3)
     assert len(again) == 13
     assert again.batch(torch.arange(13))["observation"][:, 0].tolist() == list(range(13))
@@ -75,11 +83,16 @@ def walk(first: int, count: int) -> TensorDict:
     return rows
 
 
-def test_the_future_of_a_transition_lies_in_its_episode(tmp_path: Path) -> None:
+@ON_DEVICE
+@pytest.mark.parametrize("at_once", [3, 100])
+def test_the_future_of_a_transition_lies_in_its_episode(
+    tmp_path: Path, on_device: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bfmkit.transition_pool.READ_AT_ONCE", at_once)
     folder = tmp_path / "given"
     claim(folder, SPEC)
     ShardWriter(folder, "shard-000", SPEC, 7).append(torch.cat([walk(0, 4), walk(20, 3)]))
-    pool = TransitionPool(MemoryMapDataset(folder), CPU, room=4, folder=tmp_path / "added")
+    pool = TransitionPool(MemoryMapDataset(folder), CPU, 4, tmp_path / "added", on_device)
     rows, steps = torch.tensor([0, 1, 1, 6, 4]), torch.tensor([2, 0, 50, 0, 1])
     assert pool.future(rows, steps)[:, 0].tolist() == [3, 2, 4, 23, 22]
     pool.add(walk(40, 2))
@@ -88,3 +101,26 @@ def test_the_future_of_a_transition_lies_in_its_episode(tmp_path: Path) -> None:
     pool.rewind(2)
     pool.add(walk(80, 2))
     assert pool.future(torch.tensor([0, 9]), torch.tensor([9, 9]))[:, 0].tolist() == [4, 82]
+
+
+@pytest.mark.parametrize("room", [0, 4])
+def test_a_batch_is_the_same_wherever_it_is_drawn(dataset: MemoryMapDataset, tmp_path: Path, room: int) -> None:
+    here, there = (TransitionPool(dataset, CPU, room, tmp_path / str(on), on) for on in (True, False))
+    rows = torch.tensor([[3, 9, 3], [0, 1, 2]])
+    drawn = here.batch(rows)
+    assert drawn.batch_size == (2, 3)
+    assert (there.batch(rows) == drawn).all()
+    assert set(drawn.keys(True, True)) == set(there.batch(rows).keys(True, True))
+
+
+def test_small_data_are_copied_and_large_ones_are_not(
+    dataset: MemoryMapDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A transition of two numbers, an action of two, the next observation and a flag: 25 bytes.
+    for limit, fits in ((250, True), (249, False)):
+        monkeypatch.setattr("bfmkit.transition_pool.LARGEST_COPY", limit)
+        assert TransitionPool(dataset, CPU).on_device == fits
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 2000))
+    for share, fits in ((0.25, True), (0.2, False)):
+        monkeypatch.setattr("bfmkit.transition_pool.PART_OF_FREE_MEMORY", share)
+        assert transition_pool.fits(dataset, 0, torch.device("cuda")) == fits

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import json
+import pickle
+import signal
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -169,6 +174,7 @@ def test_trains_on_the_device_that_was_asked_for(data: Path, tmp_path: Path, mon
     made = job(data)
     read = made.dataset.to_device
     made.dataset.to_device = lambda device, keys: read("cpu", keys)
+    monkeypatch.setattr("bfmkit.transition_pool.fits", lambda *_: True)
     for name, expected in (("cuda:1", ("gpu", [1])), ("cuda", ("gpu", [0])), ("cpu", ("cpu", 1))):
         with pytest.raises(Asked) as asked:
             made.run(tmp_path, torch.device(name))
@@ -187,8 +193,9 @@ def test_the_accelerators_random_numbers_go_on_too(data: Path, tmp_path: Path, m
     assert rates == {1e-3, 1e-4}
 
 
-def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_batch(data: Path, tmp_path: Path) -> None:
-    broken = job(data)
+@pytest.mark.parametrize("together", [1, 4])
+def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_update(data: Path, tmp_path: Path, together: int) -> None:
+    broken = job(data, updates_per_step=together)
     read = broken.dataset.to_device
 
     def poisoned(device: object, keys: list) -> object:
@@ -197,11 +204,169 @@ def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_batch(data: Path, tmp_p
         return transitions
 
     broken.dataset.to_device = poisoned
-    with pytest.raises(JobFailed, match=r"update \d+: .*not finite.*saved"):
+    with pytest.raises(JobFailed, match=r"update \d+: .*not finite.*saved.*bfmkit run replay_update"):
         broken.run(tmp_path, CPU)
-    (file,) = tmp_path.glob("non_finite_batch_*.pt")
-    assert torch.load(file, weights_only=True)["action"].isnan().any()
+    (file,) = tmp_path.glob("failed_update_*.pt")
+    content = torch.load(file, weights_only=True)
+    assert content["batch"]["action"].isnan().any()
+    assert all(value.isfinite().all() for value in content["weights"].values())
     assert not (tmp_path / "model").exists()
+
+
+def rows(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_how_updates_are_grouped_and_where_batches_are_drawn_changes_no_weight(data: Path, tmp_path: Path) -> None:
+    evaluation = DMControlEnvironment("walker", "stand", episode_steps=3)
+    settings = {"updates": 103, "averaging": 0.9, "decay": "cosine", "practice": practice(), "evaluate_every": 17,
+                "evaluation_episodes": 1}  # fmt: skip
+    variants = {"plain": {}, "grouped": {"updates_per_step": 7}, "disk": {"updates_per_step": 50, "data_on": "disk"}}
+    for name, variant in variants.items():
+        (tmp_path / name).mkdir()
+        job(data, evaluation, **settings, **variant).run(tmp_path / name, CPU)
+    expected = weights(tmp_path / "plain")
+    for name in ("grouped", "disk"):
+        found = weights(tmp_path / name)
+        assert all(torch.equal(found[key], expected[key]) for key in expected), name
+        assert rows(tmp_path / name) == rows(tmp_path / "plain")
+    assert [row["update"] for row in rows(tmp_path / "plain") if "loss_actor" in row] == [0, 100]
+
+
+def test_bfloat16_is_for_the_losses_alone(data: Path, tmp_path: Path) -> None:
+    found = {}
+    for precision in ("float32", "tf32", "bf16"):
+        (tmp_path / precision).mkdir()
+        before = torch.get_float32_matmul_precision()
+        job(data, precision=precision).run(tmp_path / precision, CPU)
+        assert torch.get_float32_matmul_precision() == before
+        found[precision] = weights(tmp_path / precision)
+    for name, value in found["bf16"].items():
+        assert value.dtype == found["float32"][name].dtype
+        assert value.isfinite().all()
+    assert any(not torch.equal(value, found["float32"][name]) for name, value in found["bf16"].items())
+
+
+def test_a_compiled_training_learns_the_same(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    compile_ = torch.compile
+
+    def traced(function: object, **settings: object) -> object:
+        compiled.append(function)
+        # Traced, but not translated: that would take a C++ compiler, and minutes.
+        return compile_(function, backend="eager", **settings)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    for name, compiles in (("plain", False), ("compiled", True)):
+        (tmp_path / name).mkdir()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            job(data, updates=5, compile=compiles).run(tmp_path / name, CPU)
+    assert len(compiled) == 1
+    expected, found = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_capturing_changes_nothing_on_a_cpu(data: Path, tmp_path: Path) -> None:
+    for name, captures in (("plain", False), ("captured", True)):
+        (tmp_path / name).mkdir()
+        job(data, updates=5, capture=captures).run(tmp_path / name, CPU)
+    expected, found = weights(tmp_path / "plain"), weights(tmp_path / "captured")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_full_disk_keeps_the_state_before(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource", reason="limits of file sizes are a matter of Unix")
+    from bfmkit.pretraining_callbacks import TrainingState
+
+    save, saved = TrainingState.save, []
+
+    def on_a_small_disk(state: TrainingState, trainer: object) -> None:
+        if len(saved) < 3:
+            saved.append(trainer.lightning_module.update.item())
+            return save(state, trainer)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # The file breaks off in the middle, as on a disk that fills up while it is written.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        try:
+            return save(state, trainer)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    whole.mkdir(), stopped.mkdir()
+    settings = {"updates": 8, "save_minutes": 1e-9}
+    job(data, **settings).run(whole, CPU)
+    monkeypatch.setattr(TrainingState, "save", on_a_small_disk)
+    with pytest.raises(JobFailed, match=r"last\.ckpt: the training state cannot be written .*is kept"):
+        job(data, **settings).run(stopped, CPU)
+    monkeypatch.undo()
+    state = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)
+    assert int(state["state_dict"]["update"]) == saved[-1] == 3
+    assert [path.name for path in (stopped / "checkpoints").iterdir()] == ["last.ckpt"]
+    job(data, **settings).run(stopped, CPU)
+    expected, found = weights(whole), weights(stopped)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+KILLED = """
+import os, signal, sys, pickle
+import torch
+
+torch.set_num_threads(1)
+with open(sys.argv[1], "rb") as file:
+    job, out, where, when = pickle.load(file)
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if where == "update":
+    from bfmkit.pretraining import Pretraining as owner
+    name = "_losses"
+else:
+    from bfmkit.pretraining_callbacks import TrainingState as owner
+    name = "save"
+method = getattr(owner, name)
+
+def dying(self, argument):
+    module = self if where == "update" else argument.lightning_module
+    if int(module.update) == when:
+        if where == "state":
+            (self._file.with_suffix(".tmp")).write_bytes(b"half of a state")
+        if where == "renamed":
+            method(self, argument)
+        die()
+    return method(self, argument)
+
+setattr(owner, name, dying)
+job.run(out, torch.device("cpu"))
+"""
+
+
+def test_killed_again_and_again_it_ends_in_the_same_weights(data: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir(), killed.mkdir()
+    made = job(data, updates=30, averaging=0.9, practice=practice(), save_minutes=1e-9, updates_per_step=4)
+    # In the middle of a group of updates; while the state is written; when the last one has just been.
+    for where, when in (("update", 13), ("state", 20), ("renamed", 30)):
+        (tmp_path / "plan").write_bytes(pickle.dumps((made, killed, where, when)))
+        ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "plan")], capture_output=True, text=True)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        assert not (killed / "model").exists()
+    made.run(whole, CPU)
+    made.run(killed, CPU)
+    expected, found = weights(whole), weights(killed)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert rows(killed) == rows(whole)
+
+
+def test_all_that_a_run_leaves_is_read_without_pickle(data: Path, tmp_path: Path) -> None:
+    job(data, updates=3, practice=practice()).run(tmp_path, CPU)
+    state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert {"state_dict", "optimizer_states", "generators"} <= set(state)
+    assert {"python", "numpy", "torch"} <= set(state["generators"][0])
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".pkl", ".pickle", ".bin")]
 
 
 def test_goes_on_from_a_trained_model(data: Path, tmp_path: Path) -> None:
@@ -228,7 +393,18 @@ def test_refuses_an_evaluation_with_another_body(data: Path) -> None:
         job(data, DMControlEnvironment("cheetah", "run"))
 
 
-@pytest.mark.parametrize("wrong", [{"updates": 0}, {"learning_rate": -1.0}, {"averaging": 1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"updates": 0},
+        {"learning_rate": -1.0},
+        {"averaging": 1.0},
+        {"updates_per_step": 0},
+        {"batch_size": 15, "devices": 2},
+        {"batch_size": 4, "devices": 2, "nodes": 2},
+        {"capture": True, "devices": 2},
+    ],
+)
 def test_refuses_numbers_that_make_no_sense(data: Path, wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         job(data, **wrong)

@@ -1,0 +1,143 @@
+"""Datasets of Minari."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tensordict import TensorDict
+
+from bfmkit.conversion import BadData, Piece, converted
+from bfmkit.interfaces import Dataset, EnvironmentSpec
+from bfmkit.registry import register
+from bfmkit.shards import empty_transitions
+from bfmkit.stored_transitions import StoredTransitions
+
+
+@register(Dataset, "minari")
+class MinariDataset(Dataset):
+    """A dataset of Minari, by its id; it takes the extra ``minari``.
+
+    The first use converts its episodes into a memory map, without their rewards. Observations are flattened (of a
+    dictionary, its entries one after another by name), actions scaled to [-1, 1] by the bounds of their space. There is
+    no physics, so rewards cannot be computed again from these data.
+
+    Args:
+        id: as Minari names it, e.g. ``mujoco/walker2d/expert-v0``.
+        domain: the spec's; ``id`` if not given. Data of different domains never mix.
+        download: whether to fetch the dataset if it is not on this machine.
+        skip_corrupt: leave out episodes that are not finite, and count them, instead of stopping at the first.
+        cache: where the memory map is put; beside Minari's own files if not given.
+
+    Raises:
+        ValueError: if Minari is not installed, does not have the dataset, or its actions are no bounded vectors.
+        JobFailed: on first use, naming the episode that cannot be used, or if the disk is too small.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        domain: str | None = None,
+        download: bool = False,
+        skip_corrupt: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        try:
+            import minari
+        except ImportError as error:
+            raise ValueError("datasets of Minari need it installed: pip install 'bfmkit[minari]'") from error
+        try:
+            self._source = minari.load_dataset(id, download=download)
+        except (FileNotFoundError, ValueError, KeyError, RuntimeError) as error:
+            hint = "" if download else " (download: true fetches one that is not here)"
+            raise ValueError(f"Minari has no dataset {id}: {' '.join(str(error).split())}{hint}") from error
+        self._id, self._skip_corrupt = id, skip_corrupt
+        self._cache = cache or Path(str(self._source.storage.data_path)).parent / "bfmkit"
+        self.spec = self._read_spec(domain or id)
+
+    def _read_spec(self, domain: str) -> EnvironmentSpec:
+        space = self._source.action_space
+        bounds = [np.asarray(getattr(space, name, np.inf), dtype=np.float64) for name in ("low", "high")]
+        if not all(np.isfinite(bound).all() for bound in bounds):
+            raise ValueError(f"{self._id}: actions must be vectors with bounds, got {space}")
+        self._middle, self._half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
+        metadata = self._source.storage.get_episode_metadata(self._source.episode_indices)
+        self._steps = [int(each["total_steps"]) for each in metadata]
+        first = self._source[int(self._source.episode_indices[0])]
+        return EnvironmentSpec(
+            domain=domain,
+            observation_size=_flat(first.observations).shape[1],
+            action_size=math.prod(bounds[0].shape),
+            physics_size=0,
+            episode_steps=max(self._steps),
+            control_timestep=0.0,
+            tasks=(),
+        )
+
+    @cached_property
+    def source(self) -> dict[str, Any]:
+        """What the memory map was made of: episodes with checksums, ``skipped`` with reasons, ``checksum``."""
+        pieces = [
+            Piece(f"{self._id} episode {index}", steps, steps, partial(self._episode, int(index)))
+            for index, steps in zip(self._source.episode_indices, self._steps, strict=True)
+        ]
+        return converted(self._cache, self.spec, pieces, self._skip_corrupt)
+
+    def _episode(self, index: int) -> tuple[TensorDict, str]:
+        stored = self._source[index]
+        observation, action = _flat(stored.observations), _flat(stored.actions)
+        what = f"{self._id} episode {index}"
+        steps = len(action)
+        if len(observation) != steps + 1 or observation.shape[1] != self.spec.observation_size:
+            raise BadData(f"{what}: {steps} steps with observations of shape {observation.shape}")
+        for name, value in (("observations", observation), ("actions", action)):
+            bad = ~np.isfinite(value).all(axis=1)
+            if bad.any():
+                raise BadData(f"{what}: {name} are not finite in row {int(bad.argmax())}")
+        rows = empty_transitions(self.spec, steps)
+        rows["observation"].copy_(torch.from_numpy(observation[:-1]))
+        scaled = (action - self._middle.reshape(-1)) / np.maximum(self._half.reshape(-1), 1e-12)
+        rows["action"].copy_(torch.from_numpy(scaled.clip(-1, 1)))
+        rows["next", "observation"].copy_(torch.from_numpy(observation[1:]))
+        rows["next", "terminated"].copy_(torch.from_numpy(np.asarray(stored.terminations, dtype=bool)))
+        rows["next", "truncated"].copy_(torch.from_numpy(np.asarray(stored.truncations, dtype=bool)))
+        return rows, hashlib.sha256(observation.tobytes() + action.tobytes()).hexdigest()
+
+    @cached_property
+    def _stored(self) -> StoredTransitions:
+        self.source  # noqa: B018  makes the memory map where there is none
+        return StoredTransitions([self._cache])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by name."""
+        return (type(self), (self._id, self.spec.domain, False, self._skip_corrupt, self._cache))
+
+    def __len__(self) -> int:
+        """The number of transitions."""
+        return len(self._stored)
+
+    def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
+        """Transitions by index, in the order asked for."""
+        return self._stored.read(indices)
+
+    def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
+        """The named keys of some transitions; the rest is not touched."""
+        return self._stored.read(indices, keys)
+
+    def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
+        """The named keys of all transitions, copied to ``device``."""
+        return self._stored.to_device(device, keys)
+
+
+def _flat(value: Any) -> np.ndarray:  # (T, ...) arrays -> (T, n) float64
+    if isinstance(value, dict):
+        return np.concatenate([_flat(value[name]) for name in sorted(value)], axis=1)
+    if isinstance(value, tuple | list):
+        return np.concatenate([_flat(each) for each in value], axis=1)
+    array = np.asarray(value, dtype=np.float64)
+    return array.reshape(len(array), -1)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bfmkit.components.datasets.minari import MinariDataset
+from bfmkit.conversion import BadData
+from bfmkit.testing.dataset import DatasetContract
+
+pytest.importorskip("minari", reason="an extra: pip install 'bfmkit[minari]'")
+pytest.importorskip("h5py", reason="minari's files are read by h5py")
+
+STEPS = (6, 4, 5)
+
+
+def create(name: str, bad: int | None = None) -> None:
+    """A dataset of three episodes, one of which may hold what is no number."""
+    with warnings.catch_warnings():
+        # Minari would like to know more about an environment that does not exist.
+        warnings.simplefilter("ignore")
+        _create(name, bad)
+
+
+def _create(name: str, bad: int | None) -> None:
+    """Three episodes of a body with two joints, whose actions lie in [-2, 2] and [0, 1]."""
+    import gymnasium
+    import minari
+    from minari.data_collector.episode_buffer import EpisodeBuffer
+
+    generator = np.random.default_rng(0)
+    buffers = []
+    for index, steps in enumerate(STEPS):
+        place, speed = generator.normal(size=(steps + 1, 2)), generator.normal(size=(steps + 1, 1))
+        if index == bad:
+            place[2, 0] = np.nan
+        action = np.stack([generator.uniform(-2, 2, steps), generator.uniform(0, 1, steps)], axis=1)
+        ends = np.arange(steps) == steps - 1
+        buffers.append(
+            EpisodeBuffer(
+                id=index,
+                observations={"speed": speed, "place": place},
+                actions=action.astype(np.float32),
+                rewards=np.zeros(steps),
+                terminations=ends & (index == 1),
+                truncations=ends & (index != 1),
+            )
+        )
+    box = gymnasium.spaces.Box
+    minari.create_dataset_from_buffers(
+        name,
+        buffers,
+        observation_space=gymnasium.spaces.Dict(
+            {"place": box(-np.inf, np.inf, (2,), np.float64), "speed": box(-np.inf, np.inf, (1,), np.float64)}
+        ),
+        action_space=box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32)),
+        description="joints",
+        author="nobody",
+        author_email="nobody@example.com",
+        code_permalink="none",
+        algorithm_name="noise",
+        data_format="hdf5",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    create("joints/noise-v0")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+class TestMinariDataset(DatasetContract):
+    def make(self) -> MinariDataset:
+        return MinariDataset("joints/noise-v0")
+
+    def test_what_is_read_is_what_was_stored(self) -> None:
+        import minari
+
+        dataset = self.make()
+        assert len(dataset) == 15
+        assert dataset.spec.domain == "joints/noise-v0"
+        stored = minari.load_dataset("joints/noise-v0")[1]
+        rows = dataset.read(torch.arange(6, 10))
+        observation = np.concatenate([stored.observations["place"], stored.observations["speed"]], axis=1)
+        np.testing.assert_allclose(rows["observation"], observation[:-1], rtol=1e-6)
+        np.testing.assert_allclose(rows["next", "observation"], observation[1:], rtol=1e-6)
+        np.testing.assert_allclose(rows["action"], stored.actions / [2, 0.5] - [0, 1], rtol=0, atol=1e-6)
+        assert rows["next", "terminated"].tolist() == [False, False, False, True]
+        assert not rows["next", "truncated"].any()
+        assert dataset.read(torch.arange(6))["next", "truncated"].nonzero().tolist() == [[5]]
+
+    def test_an_episode_that_is_not_finite_is_named_or_skipped(self) -> None:
+        create("joints/bad-v0", bad=2)
+        with pytest.raises(BadData, match="bad-v0 episode 2: observations are not finite in row 2"):
+            len(MinariDataset("joints/bad-v0"))
+        assert len(MinariDataset("joints/bad-v0", domain="joints", skip_corrupt=True)) == 10
+
+    def test_a_dataset_that_is_not_there_is_named(self) -> None:
+        with pytest.raises(ValueError, match=r"no dataset joints/none-v0.*download"):
+            MinariDataset("joints/none-v0")
