@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
 
@@ -78,3 +80,44 @@ def test_works_with_agents_that_do_not_learn() -> None:
     agent = RandomAgent()
     agent.start(LinearBFM(), [0])
     assert run_episode(agent, BallEnvironment()).labels.tolist() == [0]
+
+
+@pytest.mark.parametrize("left_at", [8, 16])
+def test_an_episode_left_in_its_middle_goes_on_to_the_same_bits(left_at: int) -> None:
+    def begun() -> tuple[TaskInferenceAgent, BallEnvironment]:
+        environment = BallEnvironment(tasks=["task_0", "task_1", "task_2"], lengths=[20, 10, 20])
+        environment.seed_rows([4, 7, 9])
+        return learner([4, 7, 9]), environment
+
+    left: dict[int, tuple[dict, dict]] = {}
+    agent, environment = begun()
+
+    def leave(midway: dict) -> None:
+        left[midway["index"]] = midway, agent.state_dict()
+
+    expected = run_episode(agent, environment, window=8, on_window=leave)
+    assert list(left) == [8, 16]
+    file = io.BytesIO()
+    torch.save(left[left_at], file)
+    file.seek(0)
+    midway, state = torch.load(file, weights_only=True)
+    again, environment = begun()
+    again.load_state_dict(state)
+    steps = []
+    found = run_episode(again, environment, steps.append, window=8, midway=midway)
+    assert [step.index for step in steps] == list(range(left_at, 20))
+    assert torch.equal(found.returns, expected.returns) and torch.equal(found.steps, expected.steps)
+    assert len(found.windows) == len(expected.windows) == 3
+    for one, other in zip(found.windows, expected.windows, strict=True):
+        assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("returns", "steps", "labels"))
+    assert (again.state == agent.state).all()
+
+
+def test_an_environment_without_snapshots_is_never_left() -> None:
+    class Plain(BallEnvironment):
+        def snapshot(self) -> None:
+            return None
+
+    left: list = []
+    run_episode(learner([0]), Plain(), window=8, on_window=left.append)
+    assert left == []

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,11 +12,15 @@ import torch
 
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.oracle import OracleAgent
+from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Advance, JobFailed
 from bfmkit.jobs.infer import InferJob
+from bfmkit.ledger import Ledger
+from bfmkit.recipe import load_recipe
+from bfmkit.record import Record
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
@@ -224,3 +232,63 @@ def test_a_model_without_transitions_goes_without_the_oracle() -> None:
 def test_refuses_what_makes_no_sense(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         job(**settings)
+
+
+LONG = [
+    # The reward tells whether the clock of the episode goes on.
+    'environment.reward="where(step > 1500, -1, 1) * horizontal_velocity"', "environment.episode_steps=2300",
+    "agent.acquisition.type=greedy", "agent.posterior.discount=0.999", "seeds=2", "episodes=1", "oracle_episodes=0",
+]  # fmt: skip
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.recipe import load_recipe
+torch.set_num_threads(1)
+whole, steps = DMControlEnvironment.advance, 0
+def advance(self, action):
+    global steps
+    steps += 1
+    if steps == 1700:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(self, action)
+DMControlEnvironment.advance = advance
+load_recipe("opti_bfm", sys.argv[2:]).build().run(Path(sys.argv[1]), torch.device("cpu"))
+"""
+
+
+def test_a_long_episode_killed_in_its_middle_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for name in ("whole", "torn"):
+            (tmp_path / name).mkdir()
+        expected = load_recipe("opti_bfm", LONG).build().run(tmp_path / "whole", CPU)
+        words = [sys.executable, "-c", KILLED, str(tmp_path / "torn"), *LONG]
+        killed = subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=600, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        ledger = Ledger.load(tmp_path / "torn" / "checkpoints" / "progress.pt")
+        assert ledger.midway is not None and ledger.midway["index"] == 1000
+        assert load_recipe("opti_bfm", LONG).build().run(tmp_path / "torn", CPU) == expected
+    finally:
+        torch.set_num_threads(threads)
+    assert rows(tmp_path / "torn") == rows(tmp_path / "whole")
+    names = [path.name for path in sorted((tmp_path / "whole" / "records").iterdir())]
+    assert len(names) == 2
+    for name in names:
+        one, other = (Record.load(tmp_path / folder / "records" / name) for folder in ("whole", "torn"))
+        assert one.tensors["rewards"].shape == (2300,)
+        assert all(torch.equal(one.tensors[key], other.tensors[key]) for key in one.tensors)
+
+
+def test_says_how_calibrated_the_beliefs_were(tmp_path: Path) -> None:
+    summary = job(seeds=2, tasks=["task_0", "task_1"]).run(tmp_path, CPU)
+    for task in ("task_0", "task_1"):
+        found = summary["tasks"][task]["calibration"]
+        assert found["rewards"] == 2 * 80 and 0.9 < found["within_two"] <= 1.0
+    (tmp_path / "other").mkdir()
+    other = InferJob(LinearBFM(), BallEnvironment(), RandomAgent(), episodes=1).run(tmp_path / "other", CPU)
+    assert "calibration" not in other["tasks"]["task_0"]
+    assert not (tmp_path / "other" / "records").exists()
