@@ -14,9 +14,12 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.components.bfms.metamotivo import Metamotivo
+from bfmkit.components.environments.torchrl import TorchRLEnvironment
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.projection import project
+from bfmkit.recipe import load_recipe
 from bfmkit.regression import least_squares_weights
+from bfmkit.shards import ShardWriter, claim, empty_transitions
 from bfmkit.testing.bfm import BFMContract
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -237,3 +240,49 @@ def test_a_single_critic_has_ordinary_layers(folder: Path) -> None:
 def test_numbers_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Metamotivo(str(GOLDEN / "metamotivo_simple"), **wrong)
+
+
+WALKER = {"name": "DMControlEnv", "arguments": {"env_name": "walker", "task_name": "walk"}}
+
+
+def online(tmp_path: Path, *overrides: str) -> dict[str, Any]:
+    recipe = load_recipe(
+        "opti_bfm",
+        [
+            f"bfm={{type: metamotivo, path: {GOLDEN / 'metamotivo_simple'}}}",
+            f"environment={json.dumps({'type': 'torchrl', **WALKER, 'episode_steps': 20})}",
+            "agent.acquisition.candidates={type: ellipsoid, count: 8}",
+            "episodes=2",
+            *overrides,
+        ],
+    )
+    out = tmp_path / "run"
+    out.mkdir()
+    return recipe.build().run(out, torch.device("cpu"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_online_inference_runs_in_a_torchrl_environment(tmp_path: Path) -> None:
+    task = online(tmp_path)["tasks"]["own_reward"]
+    assert len(task["return_per_episode"]) == 2
+    assert all(0 < value < 20 for value in task["return_per_episode"])
+    assert task["oracle_return"] is None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_with_data_of_that_environment_there_is_an_oracle(tmp_path: Path) -> None:
+    environment = TorchRLEnvironment(**WALKER, task=["own_reward"] * 2, episode_steps=20)
+    claim(tmp_path / "data", environment.spec)
+    rows = empty_transitions(environment.spec, 40)
+    torch.manual_seed(0)
+    observation, _ = environment.begin()
+    for step in range(20):
+        here, action = slice(2 * step, 2 * step + 2), torch.rand(2, 6) * 2 - 1
+        outcome = environment.advance(action)
+        rows["observation"][here], rows["action"][here] = observation, action
+        rows["next", "observation"][here], rows["next", "physics"][here] = outcome.observation, outcome.physics
+        observation = outcome.observation
+    ShardWriter(tmp_path / "data", "shard-000", environment.spec, 40).append(rows)
+    data = f"bfm.inference_data={{type: memory_map, path: {tmp_path / 'data'}}}"
+    task = online(tmp_path, data)["tasks"]["own_reward"]
+    assert 0 < task["oracle_return"] < 20
