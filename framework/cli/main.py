@@ -112,6 +112,12 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, help="the run directory (runs/RECIPE-TIME)")
     run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
     run.add_argument("--threads", type=int, help="threads for torch (one a physical core)")
+    run.add_argument(
+        "--logger",
+        choices=("tensorboard", "wandb"),
+        default="tensorboard",
+        help="wandb: TensorBoard's log goes there too",
+    )
 
     listing = add("list", "listing", "list components by kind, and recipes")
     listing.add_argument(

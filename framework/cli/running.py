@@ -6,6 +6,8 @@ import argparse
 import shlex
 import sys
 import traceback
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +32,13 @@ def run(arguments: argparse.Namespace) -> int:
         threads = pin_threads(arguments.threads)
     except ValueError as error:
         raise Refused(f"--threads: {error}") from error
+    _require_logger(arguments.logger)
     job = recipe.build()
     out: Path = arguments.out or default_out(recipe)
     with open_run(out, recipe, _facts(recipe, job, device, threads)) as resumes:
         sys.stderr.write(f"{recipe.name}: {'going on with' if resumes else 'writing to'} {out}\n")
-        summary = _run_job(job, out, device, arguments)
+        with _logger(arguments.logger, out, recipe):
+            summary = _run_job(job, out, device, arguments)
         write_summary(out, summary)
     sys.stdout.write(f"{out}\n")
     return 0
@@ -57,6 +61,19 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).split("\n")[0].split(", or")[0]
         raise Refused(f"--device {name}: not available here ({reason})") from error
     return device
+
+
+def _require_logger(name: str) -> None:
+    if name == "wandb" and find_spec("wandb") is None:
+        raise Refused("--logger wandb: not installed; pip install 'bfmkit[wandb]'")
+
+
+def _logger(name: str, out: Path, recipe: Recipe) -> AbstractContextManager[None]:
+    if name != "wandb":
+        return nullcontext()
+    from bfmkit.wandb_logging import wandb_session
+
+    return wandb_session(out, recipe.tree)
 
 
 def _facts(recipe: Recipe, job: Job, device: torch.device, threads: int) -> dict[str, Any]:

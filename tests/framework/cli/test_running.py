@@ -138,3 +138,19 @@ def test_several_problems_are_several_lines(bfmkit, here: Path) -> None:
     outcome = bfmkit("run", "mine", "steps=x", "seed=y", "z=1")
     assert outcome.code == 2
     assert outcome.err.count("\n") == 3
+
+
+def test_a_logger_that_is_not_there_is_refused(bfmkit, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bfmkit.cli.running.find_spec", lambda name: None)
+    outcome = bfmkit("run", "mine", "--out", "run", "--logger", "wandb")
+    assert (outcome.code, (here / "run").exists()) == (2, False)
+    assert "pip install 'bfmkit[wandb]'" in outcome.err
+    assert bfmkit("run", "mine", "--out", "run", "--logger", "carrier_pigeon").code == 2
+
+
+def test_a_run_is_gone_on_with_whatever_changes_no_result(bfmkit, here: Path, toys, monkeypatch) -> None:
+    monkeypatch.setattr(toys.Job, "incidental", frozenset({"rate"}))
+    assert bfmkit("run", "mine", "--out", "run", "rate=0.5").code == 0
+    assert bfmkit("run", "mine", "--out", "run").code == 0
+    assert bfmkit("run", "mine", "--out", "run", "rate=0.1").code == 0
+    assert bfmkit("run", "mine", "--out", "run", "rate=0.1", "steps=4").code == 2
