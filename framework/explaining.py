@@ -101,7 +101,7 @@ class Explanation:
     def _certainty(self) -> Iterator[str]:
         first, last = self.parts[0], self.parts[-1]
         yield (
-            f"Surest is the part of it {_going(first)}, {first.size:.3g} +- {first.deviation:.2g}; least sure that "
+            f"Surest is the part of it {_going(first)}, {first.size:.3g} +- {first.deviation:.2g}; least sure the part "
             f"{_going(last)}, {last.size:.3g} +- {last.deviation:.2g}."
         )
 

@@ -129,7 +129,10 @@ def _follow(
         on_step()
         if choice is not None and choice["step"] == step + 1:
             at_choice = belief
-    found = {"weights": posterior.mean(belief)[row]}
+    mean = posterior.mean(belief)
+    found = {"weights": mean[row]}
+    if choice is None and "z" in tensors:
+        found["z"] = parts.bfm.policy_latent(mean[row].to(tensors["z"].dtype))
     if at_choice is not None and choice is not None and parts.acquisition is not None:
         found |= _choose(record, parts, at_choice[row : row + 1], *((1, 0) if size == 1 else (None, None)))
     return found, total

@@ -6,14 +6,18 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.components.acquisitions.greedy import GreedyAcquisition
+from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.candidates.mixture import MixtureCandidates
 from bfmkit.components.gates.always import AlwaysGate
+from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
-from bfmkit.interfaces import Acquisition, Gate, Posterior, Progress, RunStopped, Schedule, Situation
+from bfmkit.interfaces import Acquisition, Advance, Gate, Posterior, Progress, RunStopped, Schedule, Situation
+from bfmkit.logbook import Logbook
 from bfmkit.loop import run_episode
 from bfmkit.noise import normal_noise
 from bfmkit.testing.agent import AgentContract
@@ -250,3 +254,126 @@ def test_needs_to_be_started() -> None:
     agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
     with pytest.raises(RuntimeError, match="start"):
         agent.act(torch.zeros(4))
+
+
+def test_a_reward_too_large_to_learn_from_stops_its_run_alone() -> None:
+    agent = TaskInferenceAgent(NormalInverseGammaPosterior(), GreedyAcquisition())
+    agent.start(LinearBFM(), [5, 6])
+    observation = torch.full((2, 4), 0.5)
+    agent.observe(observation, agent.act(observation), observation, torch.ones(2))
+    before = agent.state.clone()
+    agent.observe(observation, agent.act(observation), observation, torch.tensor([1.0, 1e200], dtype=torch.float64))
+    assert list(agent.failures) == [1] and "too large" in agent.failures[1] and "step 1" in agent.failures[1]
+    assert agent.state["labels"].tolist() == [2, 1] and agent.state["step"].tolist() == [2, 1]
+    assert (agent.belief[1] == before["belief"][1]).all()
+    assert (agent.state["residuals"][1] == before["residuals"][1]).all()
+    assert all(value.isfinite().all() for value in agent.state.values(True, True) if value.is_floating_point())
+
+
+def test_features_too_large_to_learn_from_stop_their_run_alone() -> None:
+    class Huge(LinearBFM):
+        def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
+            return next_observation.double() * torch.tensor([[1.0], [1e200]], dtype=torch.float64)
+
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
+    agent.start(Huge(), [5, 6])
+    observation = torch.full((2, 4), 0.5)
+    before = agent.belief.clone()
+    with pytest.warns(UserWarning, match="beyond mending"):
+        agent.observe(observation, agent.act(observation), observation, torch.ones(2))
+    assert list(agent.failures) == [1] and "too large" in agent.failures[1]
+    assert (agent.belief[1] == before[1]).all() and (agent.belief[0] != before[0]).any()
+
+
+@pytest.mark.parametrize("where", ["update", "reward_width", "information_gain"])
+def test_a_step_that_fails_leaves_everything_as_it_was(where: str) -> None:
+    posterior = RidgePosterior()
+    agent = TaskInferenceAgent(posterior, GreedyAcquisition(), Telling())
+    agent.logbook = Logbook()
+    agent.start(LinearBFM(), [5, 6])
+    observation = torch.full((2, 4), 0.5)
+    agent.observe(observation, agent.act(observation), observation, torch.ones(2))
+    before = agent.state.clone()
+
+    def broken(*_: object) -> Tensor:
+        raise KeyboardInterrupt
+
+    setattr(posterior, where, broken)
+    with pytest.raises(KeyboardInterrupt):
+        agent.observe(observation, observation, observation, torch.ones(2))
+    assert (agent.state == before).all()
+    assert agent.logbook.labels(0).total == 1
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_rewards_of_any_size_are_learnt_from(scale: float) -> None:
+    class Scaled(BallEnvironment):
+        factor = 1.0
+
+        def advance(self, action: Tensor) -> Advance:
+            outcome = super().advance(action)
+            return outcome._replace(reward=self.factor * outcome.reward.double())
+
+    returns = {}
+    for factor in (1.0, scale):
+        agent = TaskInferenceAgent(NormalInverseGammaPosterior(), ThompsonAcquisition())
+        agent.start(LinearBFM(), [1, 2])
+        environment = Scaled(tasks=["task_0", "task_3"])
+        environment.factor = factor
+        returns[factor] = torch.stack([run_episode(agent, environment).returns for _ in range(3)]) / factor
+    # What it does is the same, for all it believes is scaled.
+    torch.testing.assert_close(returns[scale], returns[1.0], rtol=1e-4, atol=1e-4)
+    agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates(count=16)))
+    agent.start(LinearBFM(), [1, 2])
+    environment = Scaled(tasks=["task_0", "task_3"])
+    environment.factor = scale
+    for _ in range(4):
+        run_episode(agent, environment)
+    assert not agent.failures and agent.state["z"].isfinite().all() and agent.belief["mean"].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "acquisition",
+    [
+        GreedyAcquisition(),
+        ThompsonAcquisition(),
+        UCBAcquisition(EllipsoidCandidates(count=8)),
+        UCBAcquisition(MixtureCandidates([], include_mean=True, include_previous=True)),
+    ],
+)
+def test_rewards_of_zero_and_a_latent_of_zero_norm_are_no_trouble(acquisition: Acquisition) -> None:
+    class Nothing(BallEnvironment):
+        def advance(self, action: Tensor) -> Advance:
+            outcome = super().advance(action)
+            return outcome._replace(reward=torch.zeros_like(outcome.reward))
+
+    agent = TaskInferenceAgent(RidgePosterior(), acquisition)
+    agent.start(LinearBFM(), [1, 2])
+    episode = run_episode(agent, Nothing(tasks=["task_0", "task_3"]))
+    assert episode.returns.tolist() == [0.0, 0.0] and not agent.failures
+    assert agent.state["z"].isfinite().all() and (agent.belief["mean"] == 0).all()
+
+
+def test_two_hundred_and_fifty_six_runs_are_as_many_single_ones() -> None:
+    seeds = list(range(256))
+    tasks = [f"task_{seed % 4}" for seed in seeds]
+    many, environment = TestTaskInferenceAgent().make(), BallEnvironment(tasks=tasks)
+    many.start(LinearBFM(), seeds)
+    environment.seed_rows(seeds)
+    together = run_episode(many, environment).returns
+    for seed in (0, 97, 255):
+        one, alone = TestTaskInferenceAgent().make(), BallEnvironment(tasks=[tasks[seed]])
+        one.start(LinearBFM(), [seed])
+        alone.seed_rows([seed])
+        torch.testing.assert_close(run_episode(one, alone).returns, together[seed : seed + 1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_state_of_another_model_is_refused() -> None:
+    agent = TestTaskInferenceAgent().make()
+    agent.start(LinearBFM(dim=5), [1])
+    saved = agent.state_dict()
+    agent.start(LinearBFM(), [1])
+    before = agent.state.clone()
+    with pytest.raises(ValueError, match="has shape"):
+        agent.load_state_dict(saved)
+    assert (agent.state == before).all()

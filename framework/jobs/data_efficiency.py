@@ -1,0 +1,240 @@
+"""Job ``data_efficiency``: what labels are worth, by who gathered them."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bfmkit.batched_run import Run, play
+from bfmkit.figures.data_efficiency import draw_data_efficiency
+from bfmkit.fixed_weights import FixedWeightsAgent
+from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed, Posterior
+from bfmkit.labels import label
+from bfmkit.logbook import Logbook
+from bfmkit.loop import Step, run_episode
+from bfmkit.noise import generator
+from bfmkit.progress import Progress
+from bfmkit.registry import lookup, register
+from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+
+ORACLE, INFERENCE_SET = "oracle", "inference_set"
+
+LATER = 1_000_000
+"""The number of the first episode that inferred weights are tried in, far from those that labels were gathered in."""
+
+
+@register(Job, "data_efficiency")
+class DataEfficiencyJob(Job):
+    """Offline inference from labels that agents gathered, against as many drawn from the model's inference set.
+
+    For each task and seed, every agent acts until it has taken in the largest number of labels. The posterior is then
+    given the first n of them at once, for each n, and its mean is acted for in episodes that nobody has seen. So are
+    weights from n labelled transitions of the inference set, which comes from the data that the model was trained on,
+    and the oracle's. An interrupted job goes on with the task it was at.
+
+    Args:
+        bfm: the model whose policies to act with; it must bring an inference set.
+        environment: where; its rewards are the labels.
+        gatherers: name -> agent that gathers labels; it must keep a belief.
+        posterior: which makes weights of labels.
+        labels: how many to compare at.
+        episodes: that each weights are tried in.
+        tasks: their names, or ``all``; none given: those of the environment.
+        seed: of the first run.
+        seeds: how many, counted on from ``seed``.
+
+    Raises:
+        ValueError: if a number is not positive, a task does not exist, the model was made for another body or brings no
+            inference set, or one smaller than the largest number of labels.
+    """
+
+    def __init__(
+        self,
+        bfm: BFM,
+        environment: Environment,
+        gatherers: dict[str, Agent],
+        posterior: Posterior,
+        labels: list[int],
+        episodes: int = 1,
+        tasks: str | list[str] | None = None,
+        seed: int = 0,
+        seeds: int = 1,
+    ) -> None:
+        if not labels or sorted(set(labels)) != list(labels) or labels[0] < 1:
+            raise ValueError(f"labels must be numbers from 1 on, each larger than the one before, got {labels}")
+        for name, value in (("episodes", episodes), ("seeds", seeds), ("gatherers", len(gatherers))):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        taken = {ORACLE, INFERENCE_SET} & set(gatherers)
+        if taken:
+            raise ValueError(f"gatherers: {sorted(taken)[0]} is compared with anyway; choose another name")
+        environment.spec.require_compatible(bfm.spec, "the model")
+        known = bfm.inference_set()
+        if known is None or len(known) < labels[-1]:
+            held = 0 if known is None else len(known)
+            raise ValueError(f"labels: the model's inference set holds {held} transitions, too few for {labels[-1]}")
+        self.bfm, self.environment, self.gatherers, self.posterior = bfm, environment, gatherers, posterior
+        self.labels, self.episodes = list(labels), episodes
+        chosen = tasks if tasks is not None else list(environment.tasks)
+        self.tasks = (
+            list(environment.spec.tasks) if chosen == "all" else [chosen] if isinstance(chosen, str) else chosen
+        )
+        for task in self.tasks:
+            environment.spec.require_task(task)
+        self.seeds = list(range(seed, seed + seeds))
+
+    def run(self, out: Path, device: torch.device) -> dict[str, Any]:
+        """Do the tasks that are left."""
+        self.bfm.to(device)
+        done = self._finished(out)
+        steps = self.environment.spec.episode_steps
+        gathering = math.ceil(self.labels[-1] / steps) * len(self.gatherers)
+        trying = 2 * self.episodes
+        total = (gathering + trying) * steps * len(self.tasks)
+        with Progress("data_efficiency", total, "steps", (gathering + trying) * steps * len(done)) as bar:
+            for task in self.tasks:
+                if task not in done:
+                    append_metrics(out, list(self._study(task, bar)))
+                    bar.say(f"{task}: done")
+        return self._finish(out)
+
+    def _study(self, task: str, bar: Progress) -> Iterator[dict[str, Any]]:
+        """Rows: task, source, labels, seed, return."""
+        weights = {name: self._gathered(name, agent, task, bar) for name, agent in self.gatherers.items()}
+        weights[INFERENCE_SET] = self._drawn(task)
+        cells = [
+            (source, count, seed) for source in weights for count in self.labels for seed in range(len(self.seeds))
+        ]
+        rows = torch.stack([weights[source][count][seed] for source, count, seed in cells])
+        returns = self._tried(FixedWeightsAgent(rows), task, [self.seeds[seed] for _, _, seed in cells], bar)
+        for (source, count, seed), value in zip(cells, returns, strict=True):
+            yield {"task": task, "source": source, "labels": count, "seed": self.seeds[seed], "return": value}
+        for seed, value in zip(self.seeds, self._tried(lookup(Agent, ORACLE)(), task, self.seeds, bar), strict=True):
+            yield {"task": task, "source": ORACLE, "labels": None, "seed": seed, "return": value}
+
+    def _gathered(self, name: str, agent: Agent, task: str, bar: Progress) -> dict[int, Tensor]:  # n -> (seeds, d)
+        """Weights from what an agent gathers, the first n labels of each seed."""
+        book = Logbook()
+        agent.logbook = book
+        runs = [Run(task, seed) for seed in self.seeds]
+
+        def watch(_: Step) -> None:
+            bar.advance()
+
+        most, count = self.labels[-1], math.ceil(self.labels[-1] / self.environment.spec.episode_steps)
+        # An agent that asks for few labels may need more episodes than that.
+        episodes = play(agent, self.bfm, self.environment, runs, 100 * count, lambda _: nullcontext(watch))
+        for _ in episodes:
+            if "belief" not in agent.state.keys():
+                raise JobFailed(f"{name}: keeps no belief, so it gathers no labels")
+            if agent.failures:
+                raise JobFailed(f"{name}, task {task}: {'; '.join(agent.failures.values())}")
+            if int(agent.state["labels"].min()) >= most:
+                break
+        known = [book.labels(run) for run in range(len(runs))]
+        short = min(len(each.rewards) for each in known)
+        if short < most:
+            raise JobFailed(f"{name}, task {task}: gathers only {short} labels, and {most} were asked for")
+        return {
+            count: self._weights(
+                torch.stack([each.features[:count] for each in known]),
+                torch.stack([each.rewards[:count] for each in known]),
+            )
+            for count in self.labels
+        }
+
+    def _drawn(self, task: str) -> dict[int, Tensor]:  # n -> (seeds, d)
+        """Weights from transitions of the inference set, drawn anew for each seed."""
+        transitions = self.bfm.inference_set()
+        if transitions is None:
+            raise JobFailed("the model brings no inference set")
+        labelled = label(transitions, self.environment, [task])
+        keys = ("observation", "action", ("next", "observation"))
+        features = self._features(*(labelled[key] for key in keys))
+        rewards = labelled["next", "reward"][:, 0].double()
+        orders = [generator(seed, "data efficiency", 0).permutation(len(features)) for seed in self.seeds]
+        rows = torch.stack([torch.from_numpy(order)[: self.labels[-1]] for order in orders])
+        return {count: self._weights(features[rows[:, :count]], rewards[rows[:, :count]]) for count in self.labels}
+
+    @torch.no_grad()
+    def _features(self, *parts: Tensor) -> Tensor:
+        tensors = (*self.bfm.parameters(), *self.bfm.buffers())
+        example = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
+        return self.bfm.features(*(part.to(example) for part in parts)).cpu()
+
+    def _weights(self, features: Tensor, rewards: Tensor) -> Tensor:  # (seeds, n, d), (seeds, n) -> (seeds, d)
+        belief = self.posterior.prior_for(self.seeds, self.bfm.dim)
+        return self.posterior.mean(self.posterior.condition(belief, features, rewards))
+
+    def _tried(self, agent: Agent, task: str, seeds: list[int], bar: Progress) -> list[float]:
+        """Mean return of each row over the episodes."""
+        environment = self.environment.with_rows([task] * len(seeds))
+        environment.seed_rows(seeds, LATER)
+        labelled = None
+        if agent.labelled_transitions > 0:
+            known = self.bfm.inference_set()
+            labelled = None if known is None else label(known, self.environment, [task] * len(seeds))
+        agent.start(self.bfm, seeds, labelled)
+        returns = [run_episode(agent, environment, lambda _: bar.advance()).returns for _ in range(self.episodes)]
+        if agent.failures:
+            raise JobFailed("; ".join(agent.failures.values()))
+        return torch.stack(returns).mean(0).tolist()
+
+    def _finished(self, out: Path) -> set[str]:
+        """The tasks whose rows are all there; rows of others are dropped."""
+        rows = read_metrics(out)
+        each = len(self.seeds) * ((len(self.gatherers) + 1) * len(self.labels) + 1)
+        done = {task for task in self.tasks if sum(row["task"] == task for row in rows) == each}
+        kept = [row for row in rows if row["task"] in done]
+        if len(kept) < len(rows):
+            write_atomically(out / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+        return done
+
+    def _finish(self, out: Path) -> dict[str, Any]:
+        rows = read_metrics(out)
+        summary = {"labels": self.labels, "seeds": self.seeds, "tasks": summarise(rows)}
+        draw_data_efficiency(out / "figures" / "data_efficiency.png", summary["tasks"], self.labels)
+        write_summary(out, summary)
+        sys.stderr.write("".join(f"{line}\n" for line in _table(summary["tasks"], self.labels)))
+        return summary
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """``{task: {"oracle_return": ..., "sources": {source: {"return": [...], "relative_return": [...]}}}}``.
+
+    Means over seeds, an entry a number of labels; ``relative_return`` is the ratio of the means.
+    """
+    found: dict[str, dict[tuple[str, int | None], list[float]]] = {}
+    for row in rows:
+        found.setdefault(row["task"], {}).setdefault((row["source"], row["labels"]), []).append(row["return"])
+    summary: dict[str, Any] = {}
+    for task, returns in found.items():
+        oracle = float(np.mean(returns[ORACLE, None]))
+        sources: dict[str, dict[str, list[Any]]] = {}
+        for (source, count), values in returns.items():
+            if count is None:
+                continue
+            entry = sources.setdefault(source, {"return": [], "relative_return": [], "standard_error": []})
+            entry["return"].append(float(np.mean(values)))
+            entry["relative_return"].append(float(np.mean(values)) / oracle if abs(oracle) > 1e-9 else None)
+            error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
+            entry["standard_error"].append(error)
+        summary[task] = {"oracle_return": oracle, "sources": sources}
+    return summary
+
+
+def _table(tasks: Mapping[str, Any], labels: list[int]) -> Iterator[str]:
+    yield f"{'task':<16}{'labels from':<18}" + "".join(f"{count:>9,}" for count in labels) + f"{'oracle':>10}"
+    for task, numbers in tasks.items():
+        for source, entry in numbers["sources"].items():
+            cells = "".join(f"{value:>9.1f}" for value in entry["return"])
+            yield f"{task:<16}{source:<18}{cells}{numbers['oracle_return']:>10.1f}"

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bfmkit.components.acquisitions.random import RandomAcquisition
+from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
+from bfmkit.components.agents.random import RandomAgent
+from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.interfaces import Advance, JobFailed
+from bfmkit.jobs.data_efficiency import DataEfficiencyJob, summarise
+from bfmkit.run_directory import read_metrics
+from bfmkit.testing.job import JobContract
+from bfmkit.testing.models import BallEnvironment, LinearBFM
+
+CPU = torch.device("cpu")
+
+
+def job(environment: BallEnvironment | None = None, **settings: object) -> DataEfficiencyJob:
+    gatherers = {
+        "thompson": TaskInferenceAgent(RidgePosterior(), ThompsonAcquisition()),
+        "random_z": TaskInferenceAgent(RidgePosterior(), RandomAcquisition()),
+    }
+    posterior = RidgePosterior(1e-3)
+    defaults = {"gatherers": gatherers, "posterior": posterior, "labels": [1, 10, 60], "seeds": 3}
+    return DataEfficiencyJob(LinearBFM(), environment or BallEnvironment(), **{**defaults, **settings})
+
+
+class TestDataEfficiencyJob(JobContract):
+    def make(self) -> DataEfficiencyJob:
+        gatherers = {"thompson": TaskInferenceAgent(RidgePosterior(), ThompsonAcquisition())}
+        return DataEfficiencyJob(LinearBFM(), BallEnvironment(), gatherers, RidgePosterior(), labels=[2, 30], seeds=2)
+
+
+def test_compares_what_labels_are_worth(tmp_path: Path) -> None:
+    summary = job(tasks=["task_0", "task_2"]).run(tmp_path, CPU)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    rows = read_metrics(tmp_path)
+    assert len(rows) == 2 * 3 * (3 * 3 + 1)
+    for numbers in summary["tasks"].values():
+        assert numbers["oracle_return"] == pytest.approx(20.0, abs=1e-3)
+        assert list(numbers["sources"]) == ["thompson", "random_z", "inference_set"]
+        for entry in numbers["sources"].values():
+            # Here rewards are linear, so enough labels are as good as knowing.
+            assert entry["relative_return"][-1] > 0.999
+            assert entry["return"][0] < entry["return"][-1]
+            assert len(entry["standard_error"]) == 3
+    table = (tmp_path / "figures" / "data_efficiency.csv").read_text()
+    assert len(table.splitlines()) == 1 + 2 * 3 * 3
+
+
+def test_goes_on_with_the_task_it_was_at(tmp_path: Path) -> None:
+    class Interrupted(BallEnvironment):
+        left = 10**9
+
+        def with_rows(self, tasks: list) -> Interrupted:
+            return Interrupted(tasks=tasks)
+
+        def advance(self, action: torch.Tensor) -> Advance:
+            Interrupted.left -= 1
+            if Interrupted.left == 0:
+                raise KeyboardInterrupt
+            return super().advance(action)
+
+    for name in ("whole", "torn"):
+        (tmp_path / name).mkdir()
+    tasks = ["task_0", "task_1"]
+    expected = job(Interrupted(), tasks=tasks).run(tmp_path / "whole", CPU)
+    Interrupted.left = 250
+    with pytest.raises(KeyboardInterrupt):
+        job(Interrupted(), tasks=tasks).run(tmp_path / "torn", CPU)
+    assert {row["task"] for row in read_metrics(tmp_path / "torn")} == {"task_0"}
+    with (tmp_path / "torn" / "metrics.jsonl").open("a") as file:
+        file.write('{"task": "task_1", "source": "thompson", "labels": 1, "seed": 0, "return": 99.0}\n')
+    assert job(Interrupted(), tasks=tasks).run(tmp_path / "torn", CPU) == expected
+    assert read_metrics(tmp_path / "torn") == read_metrics(tmp_path / "whole")
+
+
+def test_an_agent_that_gathers_nothing_is_no_gatherer(tmp_path: Path) -> None:
+    with pytest.raises(JobFailed, match="floor: keeps no belief"):
+        job(gatherers={"floor": RandomAgent()}).run(tmp_path, CPU)
+
+
+def test_summarises_by_hand() -> None:
+    known = (("a", 5, 0, 2.0), ("a", 5, 1, 4.0), ("oracle", None, 0, 5.0), ("oracle", None, 1, 7.0))
+    names = ("source", "labels", "seed", "return")
+    rows = [{"task": "t", **dict(zip(names, values, strict=True))} for values in known]
+    assert summarise(rows) == {
+        "t": {
+            "oracle_return": 6.0,
+            "sources": {"a": {"return": [3.0], "relative_return": [0.5], "standard_error": [1.0]}},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"labels": []}, "labels"),
+        ({"labels": [5, 3]}, "labels"),
+        ({"labels": [0, 3]}, "labels"),
+        ({"labels": [65]}, "holds 64 transitions, too few for 65"),
+        ({"episodes": 0}, "episodes"),
+        ({"seeds": 0}, "seeds"),
+        ({"gatherers": {}}, "gatherers"),
+        ({"gatherers": {"oracle": RandomAgent()}}, "compared with anyway"),
+        ({"tasks": "fly"}, "fly"),
+        ({"environment": BallEnvironment(dim=5)}, "the model was made for"),
+    ],
+)
+def test_refuses_what_makes_no_sense(settings: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        job(**settings)
