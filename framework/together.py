@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
+import queue
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +20,13 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 from lightning.pytorch.strategies import DDPStrategy, Strategy
+from torch.nn.parallel import DistributedDataParallel
 
 from bfmkit.interfaces import JobFailed
 
 LONGEST_WAIT = timedelta(hours=6)
 """Others wait for the first process while it tries the model out."""
-GRACE_SECONDS = 10.0
+GRACE_SECONDS, POLL_SECONDS = 10.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,11 @@ class Place:
         if self.processes == 1:
             return "auto"
         backend = "nccl" if device.type == "cuda" else "gloo"
-        # Buffers are functions of the data, and the same everywhere.
+        # Buffers are functions of the data, and the same everywhere; torch 2.13 has a new word for leaving them alone.
+        words = inspect.signature(DistributedDataParallel).parameters
+        leave = "forward_sync_buffers" if "forward_sync_buffers" in words else "broadcast_buffers"
         return DDPStrategy(
-            cluster_environment=_Placed(self),
-            process_group_backend=backend,
-            broadcast_buffers=False,
-            timeout=LONGEST_WAIT,
+            cluster_environment=_Placed(self), process_group_backend=backend, timeout=LONGEST_WAIT, **{leave: False}
         )
 
 
@@ -144,42 +148,61 @@ def companions(place: Place, work: Work, out: Path, device: torch.device) -> Ite
     """
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    threads = max(1, torch.get_num_threads() // place.devices)
-    places = [replace(place, local=local) for local in range(1, place.devices)]
-    others = [
-        context.Process(target=_accompany, args=(work, out, device, each, threads, messages), daemon=True)
-        for each in places
-    ]
     before = torch.get_num_threads()
+    threads = max(1, before // place.devices)
+    others = [
+        context.Process(
+            target=_accompany, args=(work, out, device, replace(place, local=local), threads, messages), daemon=True
+        )
+        for local in range(1, place.devices)
+    ]
     for process in others:
         process.start()
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(others, messages, over), daemon=True).start()
     torch.set_num_threads(threads)
     try:
         yield
         for process in others:
             process.join()
     except Exception as error:
-        # When one fails, the others lose the connection: what the first one said is what matters.
-        said = _first_message(others, messages)
+        # When one fails, the others lose the connection to it: what the first one said is what matters.
+        said = _what_was_said(others, messages)
         if said is not None and not isinstance(error, JobFailed):
             raise JobFailed(f"one of the processes failed: {said}") from error
         raise
     finally:
+        over.set()
         torch.set_num_threads(before)
         for process in others:
             process.terminate()
             process.join()
 
 
-def _first_message(others: list, messages: Any) -> str | None:
+def _watch(others: list, messages: Any, over: threading.Event) -> None:
+    """End this process if it still waits for one that has failed: such a wait cannot be broken off in another way.
+
+    A run directory is made for that; the same command goes on.
+    """
+    while not over.wait(POLL_SECONDS):
+        if any(process.exitcode not in (None, 0) for process in others):
+            if not over.wait(GRACE_SECONDS):
+                said = _what_was_said(others, messages) or "it gave no reason"
+                sys.stderr.write(f"bfmkit: one of the processes failed: {said}\n")
+                sys.stderr.flush()
+                os._exit(1)
+            return
+
+
+def _what_was_said(others: list, messages: Any) -> str | None:
     deadline = time.monotonic() + GRACE_SECONDS
     while time.monotonic() < deadline:
-        if not messages.empty():
-            return messages.get()
-        if not any(process.is_alive() for process in others):
-            break
-        time.sleep(0.05)
-    return None if messages.empty() else messages.get()
+        try:
+            return messages.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            if not any(process.is_alive() for process in others):
+                break
+    return None
 
 
 def _accompany(

@@ -197,7 +197,8 @@ class PretrainJob(Job):
         if practice is not None:
             practising = [Practising(practice, PracticeGround(practice, objective, self.seed), pool, self.updates)]
         # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=_devices(device, place),
