@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -73,6 +74,25 @@ def open_run(out: Path, recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[bo
         if (out / RECIPE).is_file():
             raise
         raise RunDirectoryRefused(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def join_run(out: Path, recipe: Recipe, patience: float = 600.0) -> None:
+    """Wait for another machine to open the run directory of the same recipe; nothing is written here.
+
+    Args:
+        out: the directory, on a disk that both see.
+        recipe: compared with the one there.
+        patience: seconds.
+
+    Raises:
+        RunDirectoryRefused: if it is the run of another recipe, or is not there in time.
+    """
+    deadline = time.monotonic() + patience
+    while not (out / RECIPE).is_file():
+        if time.monotonic() > deadline:
+            raise RunDirectoryRefused(f"{out}: no run was opened here by the first machine; do both see this disk?")
+        time.sleep(0.2)
+    _require_same(out, recipe)
 
 
 def _require_same(out: Path, recipe: Recipe) -> None:

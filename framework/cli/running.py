@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import traceback
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Check, build, open the run directory, run; nothing is written before all has been checked and built."""
     from bfmkit.recipe import load_recipe
-    from bfmkit.run_directory import default_out, open_run, write_summary
+    from bfmkit.run_directory import default_out, join_run, open_run, write_summary
     from bfmkit.threads import pin_threads
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
@@ -34,7 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise Refused(f"--threads: {error}") from error
     _require_logger(arguments.logger)
     job = recipe.build()
+    if getattr(job, "nodes", 1) > 1 and arguments.out is None:
+        raise Refused("several machines share a run directory: give --out")
     out: Path = arguments.out or default_out(recipe)
+    if _accompanies(job):
+        join_run(out, recipe)
+        _run_job(job, out, device, arguments)
+        return 0
     with open_run(out, recipe, _facts(recipe, job, device, threads)) as resumes:
         sys.stderr.write(f"{recipe.name}: {'going on with' if resumes else 'writing to'} {out}\n")
         with _logger(arguments.logger, out, recipe):
@@ -61,6 +68,11 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).split("\n")[0].split(", or")[0]
         raise Refused(f"--device {name}: not available here ({reason})") from error
     return device
+
+
+def _accompanies(job: Job) -> bool:
+    """Whether another machine, the first of several, writes the run directory."""
+    return getattr(job, "nodes", 1) > 1 and os.environ.get("NODE_RANK", "0") != "0"
 
 
 def _require_logger(name: str) -> None:
