@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -160,7 +161,7 @@ def write_episode(
     action, physics = transitions["action"], following["physics"]
     discount = (~following["terminated"]).float().unsqueeze(-1)
     rewards = torch.zeros(steps) if reward is None else reward.float()
-    arrays = {
+    arrays: dict[str, Any] = {
         "observation": rows(transitions["observation"][:1], following["observation"]),
         "action": rows(torch.zeros_like(action[:1]), action),
         "reward": rows(torch.zeros(1, 1), rewards.unsqueeze(-1)),

@@ -72,9 +72,10 @@ class Place:
         backend = "nccl" if device.type == "cuda" else "gloo"
         # Buffers are functions of the data, and the same everywhere; torch 2.13 has a new word for leaving them alone.
         words = inspect.signature(DistributedDataParallel).parameters
-        leave = "forward_sync_buffers" if "forward_sync_buffers" in words else "broadcast_buffers"
+        word = "forward_sync_buffers" if "forward_sync_buffers" in words else "broadcast_buffers"
+        leave: dict[str, Any] = {word: False}
         return DDPStrategy(
-            cluster_environment=_Placed(self), process_group_backend=backend, timeout=LONGEST_WAIT, **{leave: False}
+            cluster_environment=_Placed(self), process_group_backend=backend, timeout=LONGEST_WAIT, **leave
         )
 
 

@@ -87,10 +87,10 @@ def _spec_of(file: EpisodeFile, domain: str) -> EnvironmentSpec:
     """Sizes, as the first episode has them."""
     try:
         with np.load(file.path, allow_pickle=False) as stored:
-            sizes = [stored[name].shape[-1] for name in ("observation", "action", "physics")]
+            o, a, p = (stored[name].shape[-1] for name in ("observation", "action", "physics"))
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise BadData(f"{file.path}: cannot be read: {error}") from error
-    return EnvironmentSpec(domain, *sizes, file.length, control_timestep=0.0, tasks=())
+    return EnvironmentSpec(domain, o, a, p, file.length, control_timestep=0.0, tasks=())
 
 
 def _entries(transitions: TensorDict) -> TensorDict:
