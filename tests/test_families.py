@@ -16,7 +16,7 @@ from bfmkit.recipe.sources import recipes_folder
 from bfmkit.shards import ShardWriter, claim, empty_transitions
 
 CPU = torch.device("cpu")
-NETWORKS = "objective.bfm.networks={type: simple, width: 16, encoder_width: 64}"
+NETWORKS = "{type: simple, width: 16, encoder_width: 64}"
 PLACE = "{type: dm_control, domain: walker, task: stand, episode_steps: 5}"
 PRACTICE = f"{{environment: {PLACE}, every: 4, rows: 3, hold: 2}}"
 FAMILIES = sorted(
@@ -52,7 +52,10 @@ def train(recipe: str, data: Path, out: Path, *overrides: str) -> None:
     """Run a recipe, made small."""
     out.mkdir(exist_ok=True)
     small = ["updates=6", "batch_size=16", "inference_set=100", "evaluation=null", "decay=constant"]
-    load_recipe(recipe, [f"dataset.path={data}", NETWORKS, *small, *overrides]).root.build().run(out, CPU)
+    model = load_recipe(recipe).tree["objective"]["bfm"]
+    places = ["networks", "features.networks"] if "networks" in model.get("features", {}) else ["networks"]
+    small += [f"objective.bfm.{place}={NETWORKS}" for place in places]
+    load_recipe(recipe, [f"dataset.path={data}", *small, *overrides]).root.build().run(out, CPU)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
