@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -12,8 +14,8 @@ def pessimistic(values: Tensor, coefficient: float) -> Tensor:  # (E, *b) -> (*b
     members = len(values)
     if members == 1 or coefficient == 0:
         return values.mean(0)
-    pairs = torch.combinations(torch.arange(members, device=values.device))
-    spread = (values[pairs[:, 0]] - values[pairs[:, 1]]).abs().mean(0)
+    # Pairs without a tensor of indices: making one stops a GPU, and cannot be recorded.
+    spread = torch.stack([(one - other).abs() for one, other in combinations(values, 2)]).mean(0)
     return values.mean(0) - coefficient * spread
 
 

@@ -222,9 +222,11 @@ class Pretraining(lightning.LightningModule):
         """Go on drawing where the checkpoint stopped.
 
         Raises:
-            JobFailed: if as many processes wrote it as do not train now.
+            JobFailed: if another number of processes wrote it than train now, or another version of the program.
         """
-        everyone = checkpoint["generators"]
+        everyone = checkpoint.get("generators")
+        if everyone is None:
+            raise JobFailed("the training state was written by another version of bfmkit; go on with that one")
         if len(everyone) != self.trainer.world_size:
             raise JobFailed(
                 f"this training was begun by {len(everyone)} processes and cannot be gone on with by "
