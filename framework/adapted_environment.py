@@ -211,7 +211,7 @@ def _observation_keys(copy: EnvBase, wanted: Sequence[str] | None, domain: str) 
     known = [key for key in spec.keys(True, True) if spec[key].dtype.is_floating_point]
     named = {key if isinstance(key, str) else ".".join(key): key for key in known}
     if wanted is None:
-        chosen = [key for key in known if isinstance(key, str)]
+        chosen: list[str | tuple[str, ...]] = [key for key in known if isinstance(key, str)]
     else:
         missing = [name for name in wanted if name not in named]
         if missing:

@@ -10,7 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.components.bfms.metamotivo_format.folder import MODELS, Config, read_folder
-from bfmkit.components.bfms.metamotivo_format.networks import EPSILON, Actor, BackwardMap, ForwardMap
+from bfmkit.components.bfms.metamotivo_format.networks import EPSILON, Actor, BackwardMap, ForwardMap, Shape
 from bfmkit.interfaces import BFM, Dataset, EnvironmentSpec
 from bfmkit.interfaces.spec import ANY_DOMAIN
 from bfmkit.model_path import resolve
@@ -149,18 +149,18 @@ def _networks(config: Config, sizes: tuple[int, int, int]) -> tuple[ForwardMap, 
     if members > 1:
         config.word("archi.f.ensemble_mode", ("batch",))
     f, actor = (
-        {
-            "model": config.word(f"archi.{part}.model", MODELS),
-            "hidden": config.number(f"archi.{part}.hidden_dim", least=2),
-            "layers": config.number(f"archi.{part}.hidden_layers"),
-            "embedding_layers": config.number(f"archi.{part}.embedding_layers", least=2),
-        }
+        Shape(
+            config.word(f"archi.{part}.model", MODELS),
+            config.number(f"archi.{part}.hidden_dim", least=2),
+            config.number(f"archi.{part}.hidden_layers"),
+            config.number(f"archi.{part}.embedding_layers", least=2),
+        )
         for part in ("f", "actor")
     )
     backward = BackwardMap(
         sizes[0], config.number("archi.b.hidden_dim"), config.number("archi.b.hidden_layers"), sizes[2]
     )
-    return ForwardMap(sizes=sizes, members=members, **f), Actor(sizes=sizes, **actor), backward
+    return ForwardMap(f, sizes, members), Actor(actor, sizes), backward
 
 
 def _spec(sizes: tuple[int, int, int], data: Dataset | None) -> EnvironmentSpec:

@@ -44,7 +44,8 @@ def draw_agreement(path: Path, panels: Mapping[str, Mapping[str, tuple[Tensor, T
         # Above the panels, where no point lies.
         legend = figure.legend(loc="outside upper right", ncols=4, markerscale=3, handletextpad=0.1)
         for handle in legend.legend_handles:
-            handle.set_alpha(1)
+            if handle is not None:
+                handle.set_alpha(1)
         save_figure(figure, path, table)
 
 

@@ -55,7 +55,8 @@ def play(
         running = running & ~(outcome.terminated | outcome.truncated).cpu()
         observation = outcome.observation
         on_step()
-    return Rollouts(*(torch.stack(column).cpu() for column in zip(*steps, strict=True)), terminated)
+    seen, acted, following, physics, reward, ran = (torch.stack(column).cpu() for column in zip(*steps, strict=True))
+    return Rollouts(seen, acted, following, physics, reward, ran, terminated)
 
 
 def _device(bfm: BFM) -> torch.device:

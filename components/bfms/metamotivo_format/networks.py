@@ -7,12 +7,22 @@ ordinary layers and work on (n, ...).
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 EPSILON = 1e-5
+
+
+class Shape(NamedTuple):
+    """How F or π is laid out."""
+
+    model: str  # simple or residual
+    hidden: int
+    layers: int  # of the trunk
+    embedding_layers: int
 
 
 class MembersLinear(nn.Module):
@@ -75,13 +85,12 @@ def trunk(model: str, hidden: int, layers: int, outputs: int, members: int) -> n
 
 
 class ForwardMap(nn.Module):
-    """F: embeddings of (s, a) and of (s, z), and a trunk on both."""
+    """F: embeddings of (s, a) and of (s, z), and a trunk on both; sizes are those of s, a and z."""
 
-    def __init__(
-        self, model: str, sizes: tuple[int, int, int], hidden: int, layers: int, embedding_layers: int, members: int
-    ) -> None:
+    def __init__(self, shape: Shape, sizes: tuple[int, int, int], members: int) -> None:
         super().__init__()
         observation, action, dim = sizes
+        model, hidden, layers, embedding_layers = shape
         self.embed_sa = embedding(model, observation + action, hidden, embedding_layers, members)
         self.embed_z = embedding(model, observation + dim, hidden, embedding_layers, members)
         self.Fs = trunk(model, hidden, layers, dim, members)
@@ -103,13 +112,12 @@ class ForwardMap(nn.Module):
 
 
 class Actor(nn.Module):
-    """π: embeddings of s and of (s, z), and a trunk on both."""
+    """π: embeddings of s and of (s, z), and a trunk on both; sizes are those of s, a and z."""
 
-    def __init__(
-        self, model: str, sizes: tuple[int, int, int], hidden: int, layers: int, embedding_layers: int
-    ) -> None:
+    def __init__(self, shape: Shape, sizes: tuple[int, int, int]) -> None:
         super().__init__()
         observation, action, dim = sizes
+        model, hidden, layers, embedding_layers = shape
         self.embed_s = embedding(model, observation, hidden, embedding_layers, 1)
         self.embed_z = embedding(model, observation + dim, hidden, embedding_layers, 1)
         self.policy = trunk(model, hidden, layers, action, 1)
