@@ -138,15 +138,15 @@ class TDJepaObjective(Objective):
         own_action = self._noisy(model.actor_network(seen, z))
         value = policy_value(frozen_call(model.successor_network, seen, z, own_action), z, self._actor_pessimism)
         with full_precision(state):
-            orthonormality = [sum(orthonormality_loss(gathered(code))) for code in (state, task)]
+            state_apart, task_apart = (torch.stack(orthonormality_loss(gathered(code))).sum() for code in (state, task))
         return TensorDict(
             {
                 "loss_task": task_error.square().sum(-1).mean(),
                 "loss_state": state_error.square().sum(-1).mean(),
-                "loss_orthonormality": self._orthonormality * (orthonormality[0] + orthonormality[1]),
+                "loss_orthonormality": self._orthonormality * (state_apart + task_apart),
                 "loss_actor": -value.mean(),
                 "value": value.detach().mean(),
-                "task_orthonormality": orthonormality[1].detach(),
+                "task_orthonormality": task_apart.detach(),
                 "successor_norm": task_sum.norm(dim=-1).mean(),
             }
         )

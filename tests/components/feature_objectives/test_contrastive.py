@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
+from bfmkit.components.feature_objectives import contrastive
 from bfmkit.components.feature_objectives.contrastive import ContrastiveObjective
 from bfmkit.encoded_features import EncodedFeatures
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch
@@ -26,6 +27,17 @@ class TestContrastiveObjective(FeatureObjectiveContract):
             logits = [cosine_similarity(code[i], future[j], dim=0).item() / 0.5 for j in range(4)]
             expected += (math.log(sum(map(math.exp, logits))) - logits[i]) / 4
         assert objective.losses(features, batch)["loss_contrastive"].item() == pytest.approx(expected, rel=1e-5)
+
+    def test_compares_the_codes_of_all_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        objective, features = self.attached()
+        whole = self.batch(objective, rows=8)
+        expected = objective.losses(features, whole)["loss_contrastive"]
+        networks = (features.encode, objective._future_encoder)
+        given = (whole.observation, whole.future_observation)
+        elsewhere = iter([network(each[4:]) for network, each in zip(networks, given, strict=True)])
+        monkeypatch.setattr(contrastive, "gathered", lambda code: torch.cat([code, next(elsewhere)]))
+        mine = FeatureBatch(*(each[:4] for each in whole))
+        torch.testing.assert_close(objective.losses(features, mine)["loss_contrastive"], expected)
 
     def test_tells_two_rooms_apart_and_nothing_else(self) -> None:
         torch.manual_seed(0)

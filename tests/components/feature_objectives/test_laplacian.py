@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bfmkit.components.feature_objectives import laplacian
 from bfmkit.components.feature_objectives.laplacian import LaplacianObjective
 from bfmkit.encoded_features import EncodedFeatures
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch
@@ -27,6 +28,15 @@ class TestLaplacianObjective(FeatureObjectiveContract):
         pairs = sum(code[i].dot(code[j]) ** 2 for i in range(5) for j in range(5) if i != j) / 20
         own = sum(code[i].dot(code[i]) for i in range(5)) / 5
         torch.testing.assert_close(losses["loss_orthonormality"], 0.7 * (pairs - 2 * own))
+
+    def test_compares_the_codes_of_all_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        objective, features = self.attached()
+        whole = self.batch(objective, rows=8)
+        expected = objective.losses(features, whole)["loss_orthonormality"]
+        elsewhere = features.encode(whole.observation[4:])
+        monkeypatch.setattr(laplacian, "gathered", lambda code: torch.cat([code, elsewhere]))
+        mine = FeatureBatch(*(each[:4] for each in whole[:3]))
+        torch.testing.assert_close(objective.losses(features, mine)["loss_orthonormality"], expected)
 
     def test_refuses_a_weight_that_is_none(self) -> None:
         with pytest.raises(ValueError, match="orthonormality"):
