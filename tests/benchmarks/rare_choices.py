@@ -1,0 +1,122 @@
+"""How rarely may OpTI-BFM choose, what does it lose, and what does an episode of inference cost beside the oracle's?
+
+    python tests/benchmarks/rare_choices.py                      # both
+    python tests/benchmarks/rare_choices.py --factors --seeds 0  # the cost alone
+
+Loss: recipe opti_bfm, choosing at every step, beside the determinant schedule with each factor, on the same tasks and
+seeds; return of the second half of ten episodes over that of choosing at every step, with a 95 % interval over pairs.
+Cost: one run, episodes in turn, seconds of the fastest; the environment is part of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from bfmkit.components.agents.oracle import OracleAgent
+from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.components.schedules.determinant import DeterminantSchedule
+from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.interfaces import Agent, Schedule
+from bfmkit.labels import labelled_transitions
+from bfmkit.loop import run_episode
+from bfmkit.recipe import load_recipe
+
+EPISODES = 10
+
+
+class Counting(TaskInferenceAgent):
+    """Counts its choices."""
+
+    choices = 0
+
+    def chosen(self, runs: torch.Tensor) -> None:
+        super().chosen(runs)
+        self.choices += int(runs.sum())
+
+
+def agent_of(schedule: Schedule) -> Counting:
+    """The agent of the recipe opti_bfm, with another schedule."""
+    said = load_recipe("opti_bfm").root.arguments["agent"].build()
+    return Counting(said.posterior, said.acquisition, schedule)
+
+
+def lived(schedule: Schedule, bfm: Checkpoint, tasks: list[str], seeds: list[int]) -> tuple[np.ndarray, float, float]:
+    """Returns of the second half (rows,), choices an episode and run, seconds."""
+    agent, environment = agent_of(schedule), DMControlEnvironment("walker", tasks[0]).with_rows(tasks)
+    agent.start(bfm, seeds)
+    environment.seed_rows(seeds)
+    begun = time.perf_counter()
+    returns = torch.stack([run_episode(agent, environment).returns for _ in range(EPISODES)])
+    choices = agent.choices / (EPISODES * len(seeds))
+    return returns[EPISODES // 2 :].mean(0).numpy(), choices, time.perf_counter() - begun
+
+
+def ratio_interval(over: np.ndarray, under: np.ndarray) -> tuple[float, float, float]:
+    """sum(over) / sum(under) with a 95 % bootstrap interval over pairs."""
+    rows = np.random.default_rng(0).integers(len(over), size=(10_000, len(over)))
+    low, high = np.quantile(over[rows].sum(1) / under[rows].sum(1), [0.025, 0.975])
+    return over.sum() / under.sum(), low, high
+
+
+def loss(bfm: Checkpoint, factors: list[float], count: int) -> None:
+    """Print what choosing rarely costs in return."""
+    names = DMControlEnvironment("walker", "stand").spec.tasks
+    tasks, seeds = [name for name in names for _ in range(count)], [*range(count)] * len(names)
+    often, choices, seconds = lived(EverySchedule(1), bfm, tasks, seeds)
+    print(f"{'schedule':<20}{'of every step':>15}{'95 % interval':>20}{'choices/episode':>18}{'seconds':>10}")
+    print(f"{'every step':<20}{1:>15.3f}{'':>20}{choices:>18.1f}{seconds:>10.0f}", flush=True)
+    for factor in factors:
+        returns, choices, seconds = lived(DeterminantSchedule(factor), bfm, tasks, seeds)
+        share, low, high = ratio_interval(returns, often)
+        interval = f"[{low:.3f}, {high:.3f}]"
+        print(
+            f"{f'determinant {factor:g}':<20}{share:>15.3f}{interval:>20}{choices:>18.1f}{seconds:>10.0f}", flush=True
+        )
+
+
+def cost(bfm: Checkpoint, factor: float) -> None:
+    """Print what an episode takes, beside one of the oracle's fixed policy."""
+    oracle: dict[str, Agent] = {"oracle": OracleAgent()}
+    agents = oracle | {
+        "every step": agent_of(EverySchedule(1)),
+        "every 25 steps": agent_of(EverySchedule(25)),
+        f"determinant {factor:g}": agent_of(DeterminantSchedule(factor)),
+    }
+    environment = DMControlEnvironment("walker", "walk")
+    for agent in agents.values():
+        wanted = agent.labelled_transitions
+        agent.start(bfm, [0], labelled_transitions(bfm, environment, ["walk"], wanted) if wanted else None)
+    seconds: dict[str, list[float]] = {name: [] for name in agents}
+    for _ in range(6):
+        for name, agent in agents.items():
+            environment.seed_rows([0])
+            begun = time.perf_counter()
+            run_episode(agent, environment)
+            seconds[name].append(time.perf_counter() - begun)
+    for name, each in seconds.items():
+        print(f"{name:<20}{min(each):>8.3f} s an episode{min(each) / min(seconds['oracle']):>8.2f} of the oracle's")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--factors", type=float, nargs="*", default=[1.2, 2.0, 4.0, 16.0])
+    parser.add_argument("--seeds", type=int, default=10, help="of each of the four tasks; 0: the cost alone")
+    parser.add_argument("--cost-factor", type=float, default=2.0)
+    parser.add_argument("--model", default="zoo:walker-fb")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    bfm = Checkpoint(arguments.model)
+    if arguments.seeds:
+        loss(bfm, arguments.factors, arguments.seeds)
+    cost(bfm, arguments.cost_factor)
+
+
+if __name__ == "__main__":
+    main()
