@@ -116,7 +116,7 @@ def inferred_record(inferred: Inferred, bfm: BFM, origin: dict[str, Any], task: 
         seed: as given to that function.
     """
     known = {name: origin[name] for name in ("bfm", "posterior", "environment") if name in origin}
-    facts = {
+    facts: dict[str, Any] = {
         "kind": inferred.kind,
         "task": task,
         "seed": seed,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.batched_run import Run, play
+from bfmkit.benchmarks.entry import Entry, contestants
 from bfmkit.figures.data_efficiency import draw_data_efficiency
 from bfmkit.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed, Posterior
@@ -44,7 +45,8 @@ class DataEfficiencyJob(Job):
     Args:
         bfm: the model whose policies to act with; it must bring an inference set.
         environment: where; its rewards are the labels.
-        gatherers: name -> agent that gathers labels; it must keep a belief.
+        gatherers: whose agents gather labels: shipped inference recipes by name, files, or either with a ``name`` and
+            ``overrides``. They must keep a belief; of the recipes, nothing but the agent is looked at.
         posterior: which makes weights of labels.
         labels: how many to compare at.
         episodes: that each weights are tried in.
@@ -53,15 +55,15 @@ class DataEfficiencyJob(Job):
         seeds: how many, counted on from ``seed``.
 
     Raises:
-        ValueError: if a number is not positive, a task does not exist, the model was made for another body or brings no
-            inference set, or one smaller than the largest number of labels.
+        ValueError: if a number is not positive, a recipe is not one of inference, a task does not exist, the model was
+            made for another body or brings no inference set, or one smaller than the largest number of labels.
     """
 
     def __init__(
         self,
         bfm: BFM,
         environment: Environment,
-        gatherers: dict[str, Agent],
+        gatherers: list[str | Entry],
         posterior: Posterior,
         labels: list[int],
         episodes: int = 1,
@@ -71,10 +73,11 @@ class DataEfficiencyJob(Job):
     ) -> None:
         if not labels or sorted(set(labels)) != list(labels) or labels[0] < 1:
             raise ValueError(f"labels must be numbers from 1 on, each larger than the one before, got {labels}")
-        for name, value in (("episodes", episodes), ("seeds", seeds), ("gatherers", len(gatherers))):
+        for name, value in (("episodes", episodes), ("seeds", seeds)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        taken = {ORACLE, INFERENCE_SET} & set(gatherers)
+        agents = {each.name: each.arguments["agent"].build() for each in contestants(gatherers, ())}
+        taken = {ORACLE, INFERENCE_SET} & set(agents)
         if taken:
             raise ValueError(f"gatherers: {sorted(taken)[0]} is compared with anyway; choose another name")
         environment.spec.require_compatible(bfm.spec, "the model")
@@ -82,7 +85,7 @@ class DataEfficiencyJob(Job):
         if known is None or len(known) < labels[-1]:
             held = 0 if known is None else len(known)
             raise ValueError(f"labels: the model's inference set holds {held} transitions, too few for {labels[-1]}")
-        self.bfm, self.environment, self.gatherers, self.posterior = bfm, environment, gatherers, posterior
+        self.bfm, self.environment, self.gatherers, self.posterior = bfm, environment, agents, posterior
         self.labels, self.episodes = list(labels), episodes
         chosen = tasks if tasks is not None else list(environment.tasks)
         self.tasks = (
@@ -201,10 +204,11 @@ class DataEfficiencyJob(Job):
 
     def _finish(self, out: Path) -> dict[str, Any]:
         rows = read_metrics(out)
-        summary = {"labels": self.labels, "seeds": self.seeds, "tasks": summarise(rows)}
-        draw_data_efficiency(out / "figures" / "data_efficiency.png", summary["tasks"], self.labels)
+        tasks = summarise(rows)
+        summary = {"labels": self.labels, "seeds": self.seeds, "tasks": tasks}
+        draw_data_efficiency(out / "figures" / "data_efficiency.png", tasks, self.labels)
         write_summary(out, summary)
-        sys.stderr.write("".join(f"{line}\n" for line in _table(summary["tasks"], self.labels)))
+        sys.stderr.write("".join(f"{line}\n" for line in _table(tasks, self.labels)))
         return summary
 
 

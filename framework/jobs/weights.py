@@ -72,8 +72,8 @@ class WeightsJob(Job):
                 environment.spec.require_task(task)
         self.bfm, self.posterior, self.environment = bfm, posterior, environment
         self.task, self.seed = task, seed
-        self.kind = given[0]
-        self.tensors, self.origin = _read(self.kind, sources[self.kind])
+        self.source = given[0]
+        self.tensors, self.origin = _read(self.source, sources[self.source])
         # What does not fit is refused now, and not when the run directory is there.
         self.infer()
 
@@ -81,12 +81,12 @@ class WeightsJob(Job):
         """The weights."""
         tensors = {name: value.float() if name != "reward" else value.double() for name, value in self.tensors.items()}
         observation, action = tensors["observation"], tensors.get("action")
-        if self.kind == "labels":
+        if self.source == "labels":
             previous = tensors.get("previous_observation")
             return weights_from_labels(
                 self.bfm, self.posterior, observation, tensors["reward"], action, previous, self.seed
             )
-        if self.kind == "goal":
+        if self.source == "goal":
             return weights_from_goal(self.bfm, self.posterior, observation[0], self.seed)
         return weights_from_demonstration(self.bfm, self.posterior, observation, action, self.seed)
 

@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfmkit.components.acquisitions.random import RandomAcquisition
-from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
-from bfmkit.components.agents.random import RandomAgent
-from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.benchmarks.entry import Entry
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Advance, JobFailed
 from bfmkit.jobs.data_efficiency import DataEfficiencyJob, summarise
@@ -18,22 +15,20 @@ from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 CPU = torch.device("cpu")
+STEPWISE = "agent.schedule={type: every, steps: 1}"
+THOMPSON = Entry("opti_bfm_ts", "thompson", (STEPWISE,))
+RANDOM = Entry("opti_bfm", "random_z", (STEPWISE, "agent.acquisition={type: random}"))
 
 
 def job(environment: BallEnvironment | None = None, **settings: object) -> DataEfficiencyJob:
-    gatherers = {
-        "thompson": TaskInferenceAgent(RidgePosterior(), ThompsonAcquisition()),
-        "random_z": TaskInferenceAgent(RidgePosterior(), RandomAcquisition()),
-    }
     posterior = RidgePosterior(1e-3)
-    defaults = {"gatherers": gatherers, "posterior": posterior, "labels": [1, 10, 60], "seeds": 3}
+    defaults = {"gatherers": [THOMPSON, RANDOM], "posterior": posterior, "labels": [1, 10, 60], "seeds": 3}
     return DataEfficiencyJob(LinearBFM(), environment or BallEnvironment(), **{**defaults, **settings})
 
 
 class TestDataEfficiencyJob(JobContract):
     def make(self) -> DataEfficiencyJob:
-        gatherers = {"thompson": TaskInferenceAgent(RidgePosterior(), ThompsonAcquisition())}
-        return DataEfficiencyJob(LinearBFM(), BallEnvironment(), gatherers, RidgePosterior(), labels=[2, 30], seeds=2)
+        return DataEfficiencyJob(LinearBFM(), BallEnvironment(), [THOMPSON], RidgePosterior(), labels=[2, 30], seeds=2)
 
 
 def test_compares_what_labels_are_worth(tmp_path: Path) -> None:
@@ -82,7 +77,7 @@ def test_goes_on_with_the_task_it_was_at(tmp_path: Path) -> None:
 
 def test_an_agent_that_gathers_nothing_is_no_gatherer(tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match="floor: keeps no belief"):
-        job(gatherers={"floor": RandomAgent()}).run(tmp_path, CPU)
+        job(gatherers=[Entry("random", "floor")]).run(tmp_path, CPU)
 
 
 def test_summarises_by_hand() -> None:
@@ -106,8 +101,10 @@ def test_summarises_by_hand() -> None:
         ({"labels": [65]}, "holds 64 transitions, too few for 65"),
         ({"episodes": 0}, "episodes"),
         ({"seeds": 0}, "seeds"),
-        ({"gatherers": {}}, "gatherers"),
-        ({"gatherers": {"oracle": RandomAgent()}}, "compared with anyway"),
+        ({"gatherers": []}, "at least one"),
+        ({"gatherers": ["regret_tiny"]}, "type infer"),
+        ({"gatherers": [THOMPSON, THOMPSON]}, "two recipes"),
+        ({"gatherers": ["oracle"]}, "compared with anyway"),
         ({"tasks": "fly"}, "fly"),
         ({"environment": BallEnvironment(dim=5)}, "the model was made for"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bfmkit.cli import main
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.oracle import OracleAgent
 from bfmkit.components.agents.random import RandomAgent
@@ -292,3 +293,16 @@ def test_says_how_calibrated_the_beliefs_were(tmp_path: Path) -> None:
     other = InferJob(LinearBFM(), BallEnvironment(), RandomAgent(), episodes=1).run(tmp_path / "other", CPU)
     assert "calibration" not in other["tasks"]["task_0"]
     assert not (tmp_path / "other" / "records").exists()
+
+
+def test_a_checkpoint_of_another_domain_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    code = main(["run", "opti_bfm", "environment.domain=cheetah", "environment.task=run", "--out", "x"])
+    torch.set_num_threads(threads)
+    said = capsys.readouterr().err
+    assert code == 2 and said.count("\n") == 1
+    assert "the model was made for domain walker" in said and "domain cheetah" in said
+    assert not Path("x").exists()
