@@ -34,8 +34,7 @@ def fetch(path: str) -> Path:
 
     Raises:
         FileNotFoundError: if there is no such repository, or it cannot be reached and was never downloaded.
-        ModuleNotFoundError: without the extra ``hub``.
-        ValueError: if ``path`` is not one of the hub.
+        ValueError: if ``path`` is not one of the hub, or the extra ``hub`` is missing.
     """
     repository, revision = parse(path)
     hub = _client()
@@ -63,8 +62,7 @@ def push(folder: Path, path: str, private: bool = True, message: str = "A model 
 
     Raises:
         FileNotFoundError: if ``folder`` is no model folder.
-        ModuleNotFoundError: without the extra ``hub``.
-        ValueError: if ``path`` is not one of the hub, or there is a pickle in the folder.
+        ValueError: if ``path`` is not one of the hub, there is a pickle in the folder, or the extra ``hub`` is missing.
     """
     repository, revision = parse(path)
     if not (folder / "model.safetensors").is_file():
@@ -86,5 +84,5 @@ def _client() -> ModuleType:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise ModuleNotFoundError("models on the hub need the extra hub: pip install 'bfmkit[hub]'") from error
+        raise ValueError("models on the hub need the extra hub: pip install 'bfmkit[hub]'") from error
     return huggingface_hub

@@ -109,7 +109,7 @@ def copy_model(source: Path, folder: Path, weights: Precision) -> float:
         FileExistsError: if ``folder`` has something in it.
         ValueError: as :func:`load_model` and :func:`save_model`.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder}: there is something here already")
     bfm, inference_set = load_model(source)
     node = yaml.safe_load((source / RECIPE).read_text())["bfm"]

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
             where = str(folder)
             if to_hub:
                 where = hub.push(folder, arguments.destination, private=not arguments.public)
-    except (FileNotFoundError, FileExistsError, ModuleNotFoundError, ValueError) as error:
+    except (FileNotFoundError, FileExistsError, ValueError) as error:
         raise Refused(str(error)) from error
     sys.stdout.write(f"{where}\n")
     return 0

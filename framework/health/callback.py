@@ -47,7 +47,8 @@ class HealthReport(lightning.Callback):
             return
         copy = frozen_copy(module.model).eval()
         transitions = self._transitions.to(module.device)
-        with torch.random.fork_rng():
+        devices = [module.device] if module.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
             module.objective.finish(copy, transitions)
             measures = offline_measures(copy, transitions, self._rewards, self._seed)
         values = {measure.name: measure.value for measure in measures}

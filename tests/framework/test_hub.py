@@ -104,7 +104,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     import sys
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ModuleNotFoundError, match=r"bfmkit\[hub\]"):
+    with pytest.raises(ValueError, match=r"bfmkit\[hub\]"):
         resolve("hf:someone/walker")
 
 

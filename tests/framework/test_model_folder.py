@@ -64,8 +64,9 @@ def test_a_copy_says_how_far_actions_move(tmp_path: Path, bfm: ForwardBackward) 
     assert copy_model(tmp_path / "model", tmp_path / "same", "float32") == 0
     assert 0 < copy_model(tmp_path / "model", tmp_path / "half", "float16") < 2e-3
     assert (tmp_path / "half" / "README.md").read_text() == "# A card\n"
-    with pytest.raises(FileExistsError, match="something here"):
-        copy_model(tmp_path / "model", tmp_path / "half", "float16")
+    for taken in (tmp_path / "half", tmp_path / "half" / "README.md"):
+        with pytest.raises(FileExistsError, match="something here"):
+            copy_model(tmp_path / "model", taken, "float16")
 
 
 def test_what_half_precision_changes_in_the_shipped_walker(tmp_path: Path) -> None:
