@@ -43,11 +43,15 @@ def draw_data_efficiency(path: Path, tasks: Mapping[str, Any], labels: Sequence[
                 ]
             axis.axhline(numbers["oracle_return"], color=VERMILION, linestyle="--", label="oracle")
             axis.set(xscale="log", xlabel="labels", title=textwrap.fill(task, 44))
+            # The last of them always; every second where there are many.
+            shown = labels[::-1][:: 1 if len(labels) < 5 else 2]
+            axis.set_xticks(shown, [f"{count:,}" for count in shown])
+            axis.minorticks_off()
             axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
         axes[0, 0].set_ylabel("return")
         for axis in axes.flat[len(tasks) :]:
             axis.set_visible(False)
         handles, names = axes[0, 0].get_legend_handles_labels()
         if handles:
-            figure.legend(handles, names, loc="outside upper center", ncols=len(handles))
+            figure.legend(handles, names, loc="outside upper center", ncols=min(len(handles), 2 * columns))
         save_figure(figure, path, table)
