@@ -156,6 +156,11 @@ def build_parser() -> argparse.ArgumentParser:
     replay = add("replay", "replaying", "work inferred weights out again from their record, to the same bits")
     replay.add_argument("record", metavar="RECORD", type=Path, help="a file from a run's records/")
 
+    report = add("report", "reporting", "write one page about finished runs: tables, pictures, recipes side by side")
+    report.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=Path)
+    report.add_argument("--out", type=Path, default=Path("report.html"), help="the HTML file (report.html)")
+    report.add_argument("--videos", type=int, default=1, help="tasks of a traced run that get a moving picture (1)")
+
     add("doctor", "doctor", "say what works on this machine, and what to install")
     return parser
 

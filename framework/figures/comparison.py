@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from bfmkit.figures.style import GREY, STYLE, legend_above, look, new_figure, panels, save_figure, title_of
+from bfmkit.relative import with_relative
 from bfmkit.statistics import Estimate, Scores, interquartile_mean, mean, performance_profile
 
 if TYPE_CHECKING:
@@ -28,14 +29,15 @@ def draw_return_by_episode(
     from matplotlib import rc_context
 
     tasks = table["task"].unique(maintain_order=True).to_list()
-    relative = _with_relative(table)
+    names = table["recipe"].unique(maintain_order=True).to_list()
+    relative = with_relative(table)
     overall = len(tasks) > 1 and not relative.is_empty()
     with rc_context(STYLE):
         figure, axes = panels(len(tasks) + overall)
         rows: list[Row] = []
         for axis, task in zip(axes, tasks, strict=False):
             part = table.filter(pl.col("task") == task)
-            rows += _curves(axis, part, {"task": task}, "return", mean)
+            rows += _curves(axis, part, {"task": task}, "return", mean, names)
             oracle = part["oracle_return"].drop_nulls()
             if len(oracle):
                 axis.axhline(float(np.mean(oracle.to_numpy())), color="black", linestyle=(0, (1, 1.5)), label="oracle")
@@ -43,7 +45,7 @@ def draw_return_by_episode(
             axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
         if overall:
             axis = axes[-1]
-            rows += _curves(axis, relative, {"task": "all tasks"}, "relative", interquartile_mean)
+            rows += _curves(axis, relative, {"task": "all tasks"}, "relative", interquartile_mean, names)
             axis.axhline(1.0, color="black", linestyle=(0, (1, 1.5)), label="oracle")
             axis.set(title="all tasks", xlabel="episode", ylabel="return, oracle = 1")
             axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
@@ -73,7 +75,7 @@ def draw_return_by_labels(
             part = table.filter(pl.col("task") == task)
             labels = part.group_by("recipe", "episode").agg(pl.col("labels").mean())
             at = {(name, episode): value for name, episode, value in labels.iter_rows()}
-            rows += _curves(axis, part, {"task": task}, "return", mean, at, names)
+            rows += _curves(axis, part, {"task": task}, "return", mean, names, at)
             oracle = part["oracle_return"].drop_nulls()
             if len(oracle):
                 axis.axhline(float(np.mean(oracle.to_numpy())), color="black", linestyle=(0, (1, 1.5)), label="oracle")
@@ -128,16 +130,25 @@ def _curves(
     head: Row,
     column: str,
     statistic: Callable[[Scores], Estimate],
+    names: list[str],
     places: Mapping[tuple[str, int], float] | None = None,
-    names: list[str] | None = None,
 ) -> list[Row]:
-    """A curve with a band for each recipe; ``places`` says where an episode lies, if not at its number."""
+    """A curve with a band for each recipe, which looks the same wherever it is drawn.
+
+    Args:
+        axis: to draw on.
+        table: whose rows to draw.
+        head: of each row of the figure's table.
+        column: of ``table`` to draw.
+        statistic: of the cells of an episode.
+        names: of all recipes of the figure.
+        places: where an episode lies, if not at its number.
+    """
     from matplotlib.ticker import MaxNLocator
 
     rows: list[Row] = []
-    everyone = names or table["recipe"].unique(maintain_order=True).to_list()
     for recipe in table["recipe"].unique(maintain_order=True).to_list():
-        style = look(everyone.index(recipe))
+        style = look(names.index(recipe))
         x, estimates = [], []
         for (episode,), part in table.filter(pl.col("recipe") == recipe).group_by("episode", maintain_order=True):
             number = int(episode)  # type: ignore[call-overload]
@@ -163,15 +174,3 @@ def _curves(
             axis.fill_between(where, low, high, color=style["color"], alpha=0.15, linewidth=0)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     return rows
-
-
-def _with_relative(table: pl.DataFrame) -> pl.DataFrame:
-    """The rows that have an oracle to be measured by, with ``relative``: the return over the oracle's mean return with
-    that seed, so that one poor episode of the oracle's does not blow up a ratio.
-    """
-    known = table.filter(pl.col("oracle_return").is_not_null()).with_columns(
-        pl.col("oracle_return").mean().over("recipe", "task", "seed").alias("reference")
-    )
-    return known.filter(pl.col("reference").abs() > 1e-9).with_columns(
-        (pl.col("return") / pl.col("reference")).alias("relative")
-    )

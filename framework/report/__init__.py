@@ -1,0 +1,1 @@
+"""Reports: run directories as one page that needs no network."""

@@ -1,0 +1,162 @@
+"""The pictures and moving pictures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bfmkit.batched_run import Run
+from bfmkit.figures.belief import draw_belief
+from bfmkit.figures.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
+from bfmkit.relative import complete_runs, scores
+from bfmkit.report.animation import (
+    PICTURE_HEIGHT,
+    PICTURE_WIDTH,
+    Animation,
+    Scene,
+    animate,
+    chosen_episodes,
+    thinned,
+)
+from bfmkit.report.rendering import NoPictures, render
+from bfmkit.report.reported_run import ReportedRun
+from bfmkit.run_directory import RECIPE
+from bfmkit.trace import read_run
+from bfmkit.traced_plane import read_plane
+
+REDRAWN = {"return.png", "belief.png"}
+"""Pictures of single runs that the report draws for all of them together."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its words.
+
+    Args:
+        image: PNG.
+        title: in a few words.
+        caption: what it shows, in a sentence.
+        moving: WebP, of one that moves.
+        is_map: whether it is a photograph or a map, whose colours must stay as they are.
+    """
+
+    image: bytes
+    title: str
+    caption: str
+    moving: bytes | None = None
+    is_map: bool = False
+
+
+def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]:
+    """The pictures of all runs together; PNG and CSV files of them are left in ``folder``."""
+    tables = [run.results for run in runs if run.results is not None and not run.results.is_empty()]
+    found: list[Picture] = []
+
+    def add(name: str, title: str, caption: str) -> None:
+        found.append(Picture((folder / f"{name}.png").read_bytes(), title, caption))
+
+    if tables:
+        table = complete_runs(pl.concat(tables))
+        draw_return_by_episode(folder / "return_by_episode.png", table)
+        add(
+            "return_by_episode",
+            "Return by episode",
+            "Means over seeds with 95 % bootstrap intervals; over all tasks the interquartile mean, oracle = 1.",
+        )
+        if draw_return_by_labels(folder / "return_by_labels.png", table):
+            add(
+                "return_by_labels",
+                "Return by labels",
+                "Mean return of an episode against the rewards learnt from by its end.",
+            )
+        relative = scores(table)
+        if relative:
+            draw_profiles(folder / "profiles.png", relative)
+            add(
+                "profiles",
+                "Performance profiles",
+                "Share of runs whose later episodes reach a return or more, oracle = 1, with 95 % bootstrap intervals.",
+            )
+    if draw_belief(folder / "belief.png", {run.name: run.trace for run in runs if not run.trace.is_empty()}):
+        add("belief", "Beliefs", "How much was known, and how near it was: means over seeds, and their range.")
+    return found
+
+
+def own_pictures(runs: Sequence[ReportedRun]) -> list[Picture]:
+    """The pictures that the jobs drew, but for those that the report draws anew."""
+    found = []
+    for run in runs:
+        for path in run.figures:
+            if run.results is None or path.name not in REDRAWN:
+                title = path.stem.replace("_", " ")
+                is_map = path.stem.startswith("believed_reward")
+                caption = f"{run.name}, drawn by its job"
+                found.append(Picture(path.read_bytes(), f"{title[0].upper()}{title[1:]}", caption, is_map=is_map))
+    return found
+
+
+def moving_pictures(
+    runs: Sequence[ReportedRun], most: int, say: Callable[[str], None]
+) -> tuple[list[Picture], list[str]]:
+    """Episodes of the first seed of every traced run, of so many tasks each; and what could not be shown, and why.
+
+    Args:
+        runs: of the report.
+        most: tasks of a run.
+        say: called with what is being done, for it takes a while.
+    """
+    pictures: list[Picture] = []
+    remarks: list[str] = []
+    for run in runs:
+        if run.trace.is_empty():
+            continue
+        for task in run.trace["task"].unique(maintain_order=True).to_list()[:most]:
+            seed = int(run.trace.filter(pl.col("task") == task)["seed"].min() or 0)
+            say(f"moving picture of {run.name}, {task}")
+            animation, numbers, remark = _animation(run, Run(task, seed))
+            if remark:
+                remarks.append(f"{run.name}: {remark}")
+            if animation is not None:
+                shown = ", ".join(map(str, numbers[:-1])) + (" and " if numbers[:-1] else "") + str(numbers[-1])
+                caption = f"Episode{'s' if numbers[:-1] else ''} {shown} of {task}, seed {seed}, sped up."
+                pictures.append(Picture(animation.still, run.name, caption, animation.moving, is_map=True))
+    return pictures, list(dict.fromkeys(remarks))
+
+
+def _animation(run: ReportedRun, which: Run) -> tuple[Animation | None, list[int], str | None]:
+    traced, plane, remark = read_run(run.path, which), read_plane(run.path), None
+    if traced is None:
+        return None, [], f"nothing was traced of {which.task}, seed {which.seed}"
+    numbers = chosen_episodes(traced)
+    entries = [thinned(traced.of_episode(number - 1)) for number in numbers]
+    numbers = [number for number, each in zip(numbers, entries, strict=True) if len(each["step"])]
+    entries = [each for each in entries if len(each["step"])]
+    if not numbers:
+        return None, [], f"nothing was traced of {which.task}, seed {which.seed}"
+    bodies: list[np.ndarray] | None = None
+    if plane is None:
+        try:
+            physics = np.concatenate([each["physics"] for each in entries])
+            frames = render(run.path / RECIPE, physics, PICTURE_HEIGHT, PICTURE_WIDTH)
+            bodies = np.split(frames, np.cumsum([len(each["step"]) for each in entries])[:-1])
+        except NoPictures as error:
+            remark = f"the body could not be drawn ({error}); the moving picture shows numbers alone"
+    scenes = [
+        Scene(number, each, None if bodies is None else bodies[index], _oracle(run, which, number))
+        for index, (number, each) in enumerate(zip(numbers, entries, strict=True))
+    ]
+    return animate(scenes, f"{run.name}: {which.task}, seed {which.seed}", plane), numbers, remark
+
+
+def _oracle(run: ReportedRun, which: Run, number: int) -> float | None:
+    if run.results is None:
+        return None
+    row = run.results.filter(
+        pl.col("task") == which.task, pl.col("seed") == which.seed, pl.col("episode") == number - 1
+    )
+    value = row["oracle_return"].to_list()
+    return float(value[0]) if value and value[0] is not None else None

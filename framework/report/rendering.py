@@ -1,0 +1,71 @@
+"""Pictures of a body in recorded states, drawn by another process: GL is chosen before anything of MuJoCo is imported.
+
+python -m bfmkit.report.rendering RECIPE PHYSICS.npy FRAMES.npy HEIGHT WIDTH
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+SECONDS = 600.0
+
+
+class NoPictures(RuntimeError):
+    """The body cannot be drawn here; the message says why."""
+
+
+def render(
+    recipe: Path,
+    physics: np.ndarray,  # (n, p)
+    height: int,
+    width: int,
+) -> np.ndarray:  # (n, height, width, 3) uint8
+    """The body of a recipe's environment, drawn without a screen.
+
+    Raises:
+        NoPictures: if there is no way to draw on this machine, or the environment has no looks.
+    """
+    # Elsewhere than on Linux, MuJoCo draws with what the system brings.
+    gl = {"MUJOCO_GL": "egl"} if sys.platform == "linux" else {}
+    with tempfile.TemporaryDirectory() as folder:
+        states, frames = Path(folder) / "physics.npy", Path(folder) / "frames.npy"
+        np.save(states, physics)
+        words = [sys.executable, "-m", "bfmkit.report.rendering", *map(str, (recipe, states, frames, height, width))]
+        try:
+            done = subprocess.run(
+                words, env={**os.environ, **gl}, capture_output=True, text=True, timeout=SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise NoPictures(f"drawing took longer than {SECONDS:.0f} s") from error
+        if done.returncode != 0 or not frames.is_file():
+            said = [line for line in done.stderr.splitlines() if line.strip()]
+            raise NoPictures(said[-1] if said else f"drawing ended with code {done.returncode}")
+        return np.load(frames)
+
+
+def main(arguments: list[str]) -> int:
+    """Draw, in the process that :func:`render` starts."""
+    import torch
+
+    from bfmkit import discovery
+    from bfmkit.recipe import load_recipe
+
+    recipe, states, frames, height, width = arguments
+    discovery.add_project(Path.cwd())
+    environment = load_recipe(Path(recipe)).root.arguments["environment"].build()
+    pictures = environment.pictures(torch.from_numpy(np.load(states)), int(height), int(width))
+    if pictures is None:
+        sys.stderr.write(f"{environment.spec.domain} has no looks\n")
+        return 1
+    np.save(frames, pictures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""Trees of values side by side, their differences marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ABSENT = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A value of every tree.
+
+    Args:
+        path: where it stands.
+        values: as text; None where a tree does not have it.
+    """
+
+    path: str
+    values: tuple[str | None, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether not all are the same."""
+        return len(set(self.values)) > 1
+
+
+def side_by_side(trees: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """Every value that a tree has, by its path, in the order in which the trees name them."""
+    flat = [dict(_leaves(tree)) for tree in trees]
+    paths = dict.fromkeys(path for values in flat for path in values)
+    return [Line(path, tuple(values.get(path, ABSENT) for values in flat)) for path in _grouped(list(paths))]
+
+
+def _leaves(value: Any, path: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        return [leaf for key, item in value.items() for leaf in _leaves(item, f"{path}.{key}" if path else str(key))]
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        return [leaf for index, item in enumerate(value) for leaf in _leaves(item, f"{path}.{index}")]
+    return [(path, _text(value))]
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return "[" + ", ".join(_text(item) for item in value) + "]"
+    return str(value)
+
+
+def _grouped(paths: list[str]) -> list[str]:
+    """In their order, but what only a later tree has stands with its siblings."""
+    ordered: list[str] = []
+    for path in paths:
+        parent = path.rpartition(".")[0]
+        places = [index for index, other in enumerate(ordered) if parent and other.startswith(f"{parent}.")]
+        ordered.insert(places[-1] + 1 if places else len(ordered), path)
+    return ordered
