@@ -24,6 +24,7 @@ _CLASS_ENDINGS = {
     "gate": "Gate",
     "agent": "Agent",
     "feature_map": "Features",
+    "feature_objective": "Objective",
 }
 _DEFAULT_PACKAGE = "my_components"
 
