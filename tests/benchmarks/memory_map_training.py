@@ -79,8 +79,9 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--limit", type=float, default=3.0, help="GiB")
     parser.add_argument("--data", type=Path, help="where to keep the data for another time; else they are removed")
+    parser.add_argument("--threads", type=int, help="one a physical core")
     arguments = parser.parse_args()
-    pin_threads()
+    pin_threads(arguments.threads)
     out = Path(tempfile.mkdtemp(prefix="memory-"))
     data = arguments.data or out / "data"
     try:
