@@ -115,7 +115,7 @@ def inferred_record(inferred: Inferred, bfm: BFM, origin: dict[str, Any], task: 
         task: what it is called, for people; a task of the environment is compared with by ``bfmkit explain``.
         seed: as given to that function.
     """
-    known = {name: origin[name] for name in ("bfm", "posterior", "environment") if name in origin}
+    known: dict[str, Any] = {name: origin[name] for name in ("bfm", "posterior", "environment") if name in origin}
     facts: dict[str, Any] = {
         "kind": inferred.kind,
         "task": task,

@@ -189,6 +189,16 @@ class PosteriorContract(ABC):
         assert (posterior.information_gain(belief, x) > 0).all()
         assert (posterior.information_gain(after, x) < posterior.information_gain(belief, x)).all()
 
+    def test_a_reward_is_no_surer_than_what_it_is_a_sign_of(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        belief = posterior.condition(posterior.prior(3, 5), features, rewards)
+        x = features[:, :4]
+        found = posterior.reward_width(belief, x)
+        assert found.shape == (3, 4) and found.isfinite().all()
+        assert (found >= posterior.width(belief, x)).all()
+        torch.testing.assert_close(posterior.reward_width(belief, x[:, 0]), found[:, 0])
+
     def test_log_determinant_grows_by_the_information_gained(self) -> None:
         features, rewards = self.data(count=6)
         posterior = self.make()
