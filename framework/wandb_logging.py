@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ def wandb_session(out: Path, config: Mapping[str, Any]) -> Iterator[None]:
     Raises:
         ModuleNotFoundError: if W&B is not installed.
     """
-    import wandb
-
+    wandb: Any = import_module("wandb")
     wandb.tensorboard.patch(root_logdir=str(out / "tensorboard"))
     run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", "bfmkit"),

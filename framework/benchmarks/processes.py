@@ -45,7 +45,8 @@ class Processes:
                     # Should it have died meanwhile, the end of its channel says so below.
                     with suppress(OSError):
                         channel.send(prepare(group))
-                for channel in connection.wait(list(busy)):
+                ready: list[Any] = connection.wait(list(busy))
+                for channel in ready:
                     process, group = busy[channel]
                     try:
                         news = channel.recv()

@@ -85,7 +85,7 @@ class BenchmarkJob(Job):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.contestants = contestants(recipes, overrides)
-        self.seeds = chosen_seeds(seed, seeds)
+        self.seed, self.seeds = seed, chosen_seeds(seed, seeds)
         workbench = Workbench()
         self.runner: Runner = InProcess(workbench)
         if runner == "processes":

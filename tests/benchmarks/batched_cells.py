@@ -1,11 +1,13 @@
-"""What batching the cells of a benchmark gains, and whether memory stays flat over many of them.
+"""What batching the cells of a benchmark gains, what Ray costs, and whether memory stays flat over many cells.
 
     python tests/benchmarks/batched_cells.py
+    python tests/benchmarks/batched_cells.py --ray
     python tests/benchmarks/batched_cells.py --memory
 
 The first runs the cells of ``benchmark_quick`` (4 tasks x 10 seeds) in one process, once batched as the job does it and
-once one after another, which is the same with ``batch_size=1``. Building the job is not counted. The second runs 1,000
-short cells of a finite problem and prints the memory in use as they go by.
+once one after another, which is the same with ``batch_size=1``. Building the job is not counted. The second runs long
+cells one after another in this process and by a single worker of Ray, with and without the start of Ray. The third runs
+1,000 short cells of a finite problem and prints the memory in use as they go by.
 """
 
 from __future__ import annotations
@@ -35,6 +37,27 @@ def seconds(job: BenchmarkJob) -> float:
         start = time.perf_counter()
         job.run(Path(folder), torch.device("cpu"))
         return time.perf_counter() - start
+
+
+def ray_overhead(cells: int, episodes: int, steps: int, threads: int) -> None:
+    """Print the time of so many cells here and on Ray, and what Ray adds to each."""
+    import ray
+
+    def job(runner: str) -> BenchmarkJob:
+        overrides = (f"environment.episode_steps={steps}", "oracle_episodes=0")
+        return BenchmarkJob(
+            ["opti_bfm"], ["walk"], seeds=cells, episodes=episodes, overrides=overrides, batch_size=1, threads=threads,
+            runner=runner, workers=threads,
+        )  # fmt: skip
+
+    here = seconds(job("in_process"))
+    whole = seconds(job("ray"))
+    ray.init(num_cpus=threads, include_dashboard=False, log_to_driver=False)
+    warm = seconds(job("ray"))
+    ray.shutdown()
+    print(f"{cells} cells, {here / cells:,.1f} s each in this process")
+    for name, time_on_ray in (("Ray, its start and its worker's included", whole), ("Ray, started before", warm)):
+        print(f"{name}: {time_on_ray:,.1f} s, {100 * (time_on_ray / here - 1):+.1f} % (wanted: under 5)")
 
 
 def speed(seeds: int, episodes: int, steps: int, threads: int) -> None:
@@ -78,14 +101,17 @@ def resident() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--cells", type=int, help="of --memory (1000) and --ray (5)")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--episodes", type=int, default=10)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     if arguments.memory:
-        memory(arguments.cells)
+        memory(arguments.cells or 1000)
+    elif arguments.ray:
+        ray_overhead(arguments.cells or 5, arguments.episodes, arguments.steps, arguments.threads)
     else:
         speed(arguments.seeds, arguments.episodes, arguments.steps, arguments.threads)
 

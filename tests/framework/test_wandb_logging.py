@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 
 wandb = pytest.importorskip("wandb", reason="the extra `wandb` is not installed")
 
@@ -53,16 +54,35 @@ def logged(out: Path) -> dict[str, list[float]]:
     return found
 
 
+def wait_for(out: Path, key: str, count: int) -> list[float]:
+    """W&B writes from a process of its own, which may have something left to do."""
+    until = time.monotonic() + 60
+    while len(logged(out).get(key, ())) < count and time.monotonic() < until:
+        time.sleep(0.1)
+    return logged(out)[key]
+
+
 def test_what_goes_to_tensorboard_goes_to_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     job = InferJob(LinearBFM(), BallEnvironment(), RandomAgent(), episodes=3)
     with wandb_session(tmp_path, {"episodes": 3}):
         job.run(tmp_path, torch.device("cpu"))
-    wanted = [row["return"] for row in read_metrics(tmp_path)]
-    until = time.monotonic() + 60
-    # W&B writes from a process of its own, which may have something left to do.
-    while len(logged(tmp_path).get("return/task_0/seed_0", ())) < len(wanted) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert logged(tmp_path)["return/task_0/seed_0"] == pytest.approx(wanted)
+    returns = [row["return"] for row in read_metrics(tmp_path)]
+    assert wait_for(tmp_path, "return/task_0/seed_0", 3) == pytest.approx(returns)
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert wandb.run is None
+
+
+def test_so_does_what_lightning_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with wandb_session(tmp_path, {}):
+        # As the job `pretrain` makes it.
+        log = TensorBoardLogger(tmp_path, name=None, version="tensorboard")
+        for step, loss in enumerate((3.0, 2.0)):
+            log.log_metrics({"loss": loss}, step=step)
+        log.finalize("success")
+    assert wait_for(tmp_path, "loss", 2) == [3.0, 2.0]
+    # The same directory again is the same run.
+    name = (tmp_path / "wandb.id").read_text()
+    with wandb_session(tmp_path, {}):
+        assert wandb.run.id == name
