@@ -19,6 +19,24 @@ from bfmkit.noise import generator
 OWN_REWARD = "own_reward"
 
 
+def adapted_spec(domain: str, observations: int, actions: int, episode_steps: int) -> EnvironmentSpec:
+    """The spec where what is recorded as physics is the next observation and the reward that came with it."""
+    return EnvironmentSpec(
+        domain=domain,
+        observation_size=observations,
+        action_size=actions,
+        physics_size=observations + 1,
+        episode_steps=episode_steps,
+        control_timestep=1.0,
+        tasks=(OWN_REWARD,),
+        quantities=(
+            OWN_REWARD,
+            *(f"observation_{index}" for index in range(observations)),
+            *(f"action_{index}" for index in range(actions)),
+        ),
+    )
+
+
 class AdaptedEnvironment(Environment):
     """B copies of a TorchRL environment, stepped one after another; its own reward is the task ``own_reward``.
 
@@ -59,20 +77,7 @@ class AdaptedEnvironment(Environment):
         keys = _observation_keys(first, observation_keys, domain)
         observations = sum(first.observation_spec[key].shape.numel() for key in keys)
         actions = _action_size(first, domain)
-        spec = EnvironmentSpec(
-            domain=domain,
-            observation_size=observations,
-            action_size=actions,
-            physics_size=observations + 1,
-            episode_steps=episode_steps,
-            control_timestep=1.0,
-            tasks=(OWN_REWARD,),
-            quantities=(
-                OWN_REWARD,
-                *(f"observation_{index}" for index in range(observations)),
-                *(f"action_{index}" for index in range(actions)),
-            ),
-        )
+        spec = adapted_spec(domain, observations, actions, episode_steps)
         super().__init__(spec, rows)
         self._make, self._keys, self._given_keys = make, keys, observation_keys
         self._copies = [first, *(make() for _ in rows[1:])]

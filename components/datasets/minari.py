@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tensordict import TensorDict
 
+from bfmkit.adapted_environment import adapted_spec
 from bfmkit.conversion import BadData, Piece, converted
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.registry import register
@@ -23,9 +24,10 @@ from bfmkit.stored_transitions import StoredTransitions
 class MinariDataset(Dataset):
     """A dataset of Minari, by its id; it takes the extra ``minari``.
 
-    The first use converts its episodes into a memory map, without their rewards. Observations are flattened (of a
-    dictionary, its entries one after another by name), actions scaled to [-1, 1] by the bounds of their space. There is
-    no physics, so rewards cannot be computed again from these data.
+    The first use converts its episodes into a memory map. Observations are flattened (of a dictionary, its entries one
+    after another by name), actions scaled to [-1, 1] by the bounds of their space. There is no physics in these data:
+    as with adapted environments, what stands for it is the next observation and the reward that came with it, so the
+    task is ``own_reward``, and rewards may be typed over the entries of observation and action.
 
     Args:
         id: as Minari names it, e.g. ``mujoco/walker2d/expert-v0``.
@@ -69,15 +71,8 @@ class MinariDataset(Dataset):
         metadata = self._source.storage.get_episode_metadata(self._source.episode_indices)
         self._steps = [int(each["total_steps"]) for each in metadata]
         first = self._source[int(self._source.episode_indices[0])]
-        return EnvironmentSpec(
-            domain=domain,
-            observation_size=_flat(first.observations).shape[1],
-            action_size=math.prod(bounds[0].shape),
-            physics_size=0,
-            episode_steps=max(self._steps),
-            control_timestep=0.0,
-            tasks=(),
-        )
+        o, a = _flat(first.observations).shape[1], math.prod(bounds[0].shape)
+        return adapted_spec(domain, o, a, max(self._steps))
 
     @cached_property
     def source(self) -> dict[str, Any]:
@@ -95,7 +90,8 @@ class MinariDataset(Dataset):
         steps = len(action)
         if len(observation) != steps + 1 or observation.shape[1] != self.spec.observation_size:
             raise BadData(f"{what}: {steps} steps with observations of shape {observation.shape}")
-        for name, value in (("observations", observation), ("actions", action)):
+        reward = np.asarray(stored.rewards, dtype=np.float64).reshape(steps, 1)
+        for name, value in (("observations", observation), ("actions", action), ("rewards", reward)):
             bad = ~np.isfinite(value).all(axis=1)
             if bad.any():
                 raise BadData(f"{what}: {name} are not finite in row {int(bad.argmax())}")
@@ -104,9 +100,10 @@ class MinariDataset(Dataset):
         scaled = (action - self._middle.reshape(-1)) / np.maximum(self._half.reshape(-1), 1e-12)
         rows["action"].copy_(torch.from_numpy(scaled.clip(-1, 1)))
         rows["next", "observation"].copy_(torch.from_numpy(observation[1:]))
+        rows["next", "physics"].copy_(torch.from_numpy(np.concatenate([observation[1:], reward], axis=1)))
         rows["next", "terminated"].copy_(torch.from_numpy(np.asarray(stored.terminations, dtype=bool)))
         rows["next", "truncated"].copy_(torch.from_numpy(np.asarray(stored.truncations, dtype=bool)))
-        return rows, hashlib.sha256(observation.tobytes() + action.tobytes()).hexdigest()
+        return rows, hashlib.sha256(b"".join(each.tobytes() for each in (observation, action, reward))).hexdigest()
 
     @cached_property
     def _stored(self) -> StoredTransitions:

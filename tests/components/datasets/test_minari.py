@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from bfmkit.adapted_environment import adapted_spec
+from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.datasets.minari import MinariDataset
 from bfmkit.conversion import BadData
+from bfmkit.deferred import Deferred
+from bfmkit.interfaces import Objective
+from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.testing.dataset import DatasetContract
 
 pytest.importorskip("minari", reason="an extra: pip install 'bfmkit[minari]'")
@@ -44,7 +49,7 @@ def _create(name: str, bad: int | None) -> None:
                 id=index,
                 observations={"speed": speed, "place": place},
                 actions=action.astype(np.float32),
-                rewards=np.zeros(steps),
+                rewards=np.arange(steps) / 10,
                 terminations=ends & (index == 1),
                 truncations=ends & (index != 1),
             )
@@ -91,6 +96,8 @@ class TestMinariDataset(DatasetContract):
         np.testing.assert_allclose(rows["action"], stored.actions / [2, 0.5] - [0, 1], rtol=0, atol=1e-6)
         assert rows["next", "terminated"].tolist() == [False, False, False, True]
         assert not rows["next", "truncated"].any()
+        np.testing.assert_allclose(rows["next", "physics"][:, :3], observation[1:])
+        np.testing.assert_allclose(rows["next", "physics"][:, 3], [0, 0.1, 0.2, 0.3])
         assert dataset.read(torch.arange(6))["next", "truncated"].nonzero().tolist() == [[5]]
 
     def test_an_episode_that_is_not_finite_is_named_or_skipped(self) -> None:
@@ -102,3 +109,17 @@ class TestMinariDataset(DatasetContract):
     def test_a_dataset_that_is_not_there_is_named(self) -> None:
         with pytest.raises(ValueError, match=r"no dataset joints/none-v0.*download"):
             MinariDataset("joints/none-v0")
+
+    def test_a_model_is_trained_on_it_whose_tasks_can_be_labelled(self, tmp_path: Path) -> None:
+        objective = {
+            "type": "forward_backward",
+            "bfm": {"type": "forward_backward", "dim": 2, "networks": {"type": "simple", "width": 4}},
+        }
+        (tmp_path / "run").mkdir()
+        job = PretrainJob(self.make(), Deferred.of(Objective, objective), updates=2, batch_size=4)
+        assert job.run(tmp_path / "run", torch.device("cpu"))["transitions"] == 15
+        model = Checkpoint(str(tmp_path / "run" / "model"))
+        # As an environment of TorchRL of this name would have it.
+        assert model.spec == adapted_spec("joints/noise-v0", 3, 2, 6)
+        rewards = model.inference_set()["next", "physics"][:, 3]
+        assert rewards.sum() == pytest.approx(sum(sum(range(steps)) / 10 for steps in STEPS))
