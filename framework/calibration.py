@@ -24,7 +24,7 @@ _COLUMNS = 6
 
 
 def blank(runs: int, device: torch.device | str = "cpu") -> Tensor:  # (B, 6) float64
-    """The sums before the first reward: rewards, those within one and two widths, Σe², Σr, Σr²."""
+    """The sums before the first reward: rewards, those within one and two widths, Σe², Σr², Σr."""
     return torch.zeros(runs, _COLUMNS, dtype=torch.float64, device=device)
 
 
@@ -37,11 +37,13 @@ def counted(
     observed: Tensor,  # (B,) bool
 ) -> Tensor:  # (B, 6)
     r"""The sums with one reward more in each run observed: e = r − φᵀŵ, beside its predicted width."""
-    residual = reward - (features.double() * posterior.mean(belief)).sum(-1)
-    size, width = residual.abs(), posterior.reward_width(belief, features)
-    entries = (torch.ones_like(size), size <= width, size <= 2.0 * width, residual.square(), reward, reward.square())
-    row = torch.stack([entry.double() for entry in entries], dim=-1)
-    return torch.where(observed.unsqueeze(-1), sums + row, sums)
+    # As few operations as possible: this is done at every step, and each costs more than its arithmetic.
+    residual = reward - torch.linalg.vecdot(features.double(), posterior.mean(belief))
+    width = posterior.reward_width(belief, features)
+    inside = residual.abs().unsqueeze(-1) <= torch.stack([width, 2.0 * width], dim=-1)
+    taken, given = observed.unsqueeze(-1), torch.stack([residual, reward], dim=-1)
+    row = torch.cat([taken, inside, given.square(), reward.unsqueeze(-1)], dim=-1)
+    return torch.where(taken, sums + row, sums)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Calibration:
     @classmethod
     def of(cls, sums: Tensor) -> Calibration:  # (6,), or several of them, (n, 6)
         """What the sums of one run, or of several, say."""
-        rewards, one, two, squared, total, squares = sums.double().reshape(-1, _COLUMNS).sum(0).tolist()
+        rewards, one, two, squared, squares, total = sums.double().reshape(-1, _COLUMNS).sum(0).tolist()
         if rewards == 0:
             return cls(0, None, None, None)
         spread = squares - total**2 / rewards

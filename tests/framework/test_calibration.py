@@ -26,7 +26,7 @@ def test_counts_by_hand() -> None:
     # Widths 1 and 0.5; residuals 0.5 and 0.75, then 2.5 and -1.25, of the first run alone.
     sums = counted(sums, posterior, belief, features, torch.tensor([2.5, 0.75]).double(), torch.tensor([True, True]))
     sums = counted(sums, posterior, belief, features, torch.tensor([4.5, -9.0]).double(), torch.tensor([True, False]))
-    assert sums.tolist() == [[2.0, 1.0, 1.0, 6.5, 7.0, 26.5], [1.0, 0.0, 1.0, 0.5625, 0.75, 0.5625]]
+    assert sums.tolist() == [[2.0, 1.0, 1.0, 6.5, 26.5, 7.0], [1.0, 0.0, 1.0, 0.5625, 0.5625, 0.75]]
     first, second = (Calibration.of(row) for row in sums)
     assert first == Calibration(2, 0.5, 0.5, pytest.approx(1 - 6.5 / 2.0))
     assert second == Calibration(1, 0.0, 1.0, None)
