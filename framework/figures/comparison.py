@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from bfmkit.comparison import Curves, curves, scores
 from bfmkit.figures.style import GREY, STYLE, legend_above, look, new_figure, panels, save_figure, title_of
-from bfmkit.relative import with_relative
 from bfmkit.statistics import Estimate, Scores, interquartile_mean, mean, performance_profile
 
 if TYPE_CHECKING:
@@ -28,27 +28,26 @@ def draw_return_by_episode(
     """
     from matplotlib import rc_context
 
-    tasks = table["task"].unique(maintain_order=True).to_list()
-    names = table["recipe"].unique(maintain_order=True).to_list()
-    relative = with_relative(table)
-    overall = len(tasks) > 1 and not relative.is_empty()
+    recipes = curves(table)
+    relative = {name: scores(of_recipe, lambda each: each.relative) for name, of_recipe in recipes.items()}
+    tasks = _tasks(recipes)
+    overall = len(tasks) > 1 and any(relative.values())
     with rc_context(STYLE):
         figure, axes = panels(len(tasks) + overall)
         rows: list[Row] = []
         for axis, task in zip(axes, tasks, strict=False):
-            part = table.filter(pl.col("task") == task)
-            rows += _curves(axis, part, {"task": task}, "return", mean, names)
-            oracle = part["oracle_return"].drop_nulls()
-            if len(oracle):
-                axis.axhline(float(np.mean(oracle.to_numpy())), color="black", linestyle=(0, (1, 1.5)), label="oracle")
-            axis.set(title=title_of(task), xlabel="episode", ylabel="return")
-            axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+            for index, (name, of_recipe) in enumerate(recipes.items()):
+                if task in of_recipe and of_recipe[task].seeds:
+                    episodes = [{task: column} for column in of_recipe[task].returns.T]
+                    rows += _curve(axis, index, name, task, episodes, mean)
+            _finish(axis, task, "episode", recipes)
         if overall:
             axis = axes[-1]
-            rows += _curves(axis, relative, {"task": "all tasks"}, "relative", interquartile_mean, names)
-            axis.axhline(1.0, color="black", linestyle=(0, (1, 1.5)), label="oracle")
-            axis.set(title="all tasks", xlabel="episode", ylabel="return, oracle = 1")
-            axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+            for index, (name, of_tasks) in enumerate(relative.items()):
+                length = min((values.shape[1] for values in of_tasks.values()), default=0)
+                episodes = [{task: values[:, number] for task, values in of_tasks.items()} for number in range(length)]
+                rows += _curve(axis, index, name, "all tasks", episodes, interquartile_mean)
+            _finish(axis, "all tasks", "episode", None)
         legend_above(figure, axes)
         save_figure(figure, path, rows)
 
@@ -62,28 +61,25 @@ def draw_return_by_labels(
     """
     from matplotlib import rc_context
 
-    learners = table.group_by("recipe", maintain_order=True).agg(pl.col("labels").max()).filter(pl.col("labels") > 0)
-    names = table["recipe"].unique(maintain_order=True).to_list()
-    table = table.filter(pl.col("recipe").is_in(learners["recipe"].to_list()))
-    if table.is_empty():
+    recipes = curves(table)
+    learners = [name for name, of in recipes.items() if any(each.labels.any() for each in of.values())]
+    if not learners:
         return False
-    tasks = table["task"].unique(maintain_order=True).to_list()
+    tasks = _tasks({name: recipes[name] for name in learners})
     with rc_context(STYLE):
         figure, axes = panels(len(tasks))
         rows: list[Row] = []
         for axis, task in zip(axes, tasks, strict=True):
-            part = table.filter(pl.col("task") == task)
-            labels = part.group_by("recipe", "episode").agg(pl.col("labels").mean())
-            at = {(name, episode): value for name, episode, value in labels.iter_rows()}
-            rows += _curves(axis, part, {"task": task}, "return", mean, names, at)
-            oracle = part["oracle_return"].drop_nulls()
-            if len(oracle):
-                axis.axhline(float(np.mean(oracle.to_numpy())), color="black", linestyle=(0, (1, 1.5)), label="oracle")
-            counts = [value for value in at.values() if value > 0]
-            if max(counts) > 30 * min(counts):
+            counts: list[float] = []
+            for index, (name, of_recipe) in enumerate(recipes.items()):
+                if name in learners and task in of_recipe and of_recipe[task].seeds:
+                    episodes = [{task: column} for column in of_recipe[task].returns.T]
+                    labels = of_recipe[task].labels.mean(axis=0).tolist()
+                    counts += [count for count in labels if count > 0]
+                    rows += _curve(axis, index, name, task, episodes, mean, labels)
+            _finish(axis, task, "labels", recipes)
+            if counts and max(counts) > 30 * min(counts):
                 axis.set_xscale("log")
-            axis.set(title=title_of(task), xlabel="labels", ylabel="return")
-            axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
         legend_above(figure, axes)
         save_figure(figure, path, rows)
     return True
@@ -124,53 +120,62 @@ def draw_profiles(
         save_figure(figure, path, rows)
 
 
-def _curves(
+def _tasks(recipes: Mapping[str, Mapping[str, Curves]]) -> list[str]:
+    return list(dict.fromkeys(task for of_recipe in recipes.values() for task in of_recipe))
+
+
+def _curve(
     axis: Axes,
-    table: pl.DataFrame,
-    head: Row,
-    column: str,
+    index: int,
+    recipe: str,
+    task: str,
+    episodes: Sequence[Scores],
     statistic: Callable[[Scores], Estimate],
-    names: list[str],
-    places: Mapping[tuple[str, int], float] | None = None,
+    places: Sequence[float] | None = None,
 ) -> list[Row]:
-    """A curve with a band for each recipe, which looks the same wherever it is drawn.
+    """A curve with a band, which looks the same wherever its recipe is drawn.
 
     Args:
         axis: to draw on.
-        table: whose rows to draw.
-        head: of each row of the figure's table.
-        column: of ``table`` to draw.
+        index: of the recipe among all.
+        recipe: its name.
+        task: the panel's.
+        episodes: what to take the statistic of.
         statistic: of the cells of an episode.
-        names: of all recipes of the figure.
-        places: where an episode lies, if not at its number.
+        places: where the episodes lie, if not at their numbers.
     """
+    estimates = [statistic(cells) for cells in episodes]
+    x = list(places) if places is not None else [number + 1.0 for number in range(len(episodes))]
+    style = look(index)
+    axis.plot(x, [estimate.value for estimate in estimates], label=recipe, **style)
+    bands = [(place, each.low, each.high) for place, each in zip(x, estimates, strict=True) if each.low is not None]
+    if bands:
+        where, low, high = zip(*bands, strict=True)
+        axis.fill_between(where, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    return [
+        {
+            "task": task,
+            "recipe": recipe,
+            "episode": number,
+            "x": place,
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+        }
+        for number, (place, estimate) in enumerate(zip(x, estimates, strict=True))
+    ]
+
+
+def _finish(axis: Axes, task: str, along: str, recipes: Mapping[str, Mapping[str, Curves]] | None) -> None:
+    """The oracle and the words of a panel; without recipes it shows what is relative to the oracle."""
     from matplotlib.ticker import MaxNLocator
 
-    rows: list[Row] = []
-    for recipe in table["recipe"].unique(maintain_order=True).to_list():
-        style = look(names.index(recipe))
-        x, estimates = [], []
-        for (episode,), part in table.filter(pl.col("recipe") == recipe).group_by("episode", maintain_order=True):
-            number = int(episode)  # type: ignore[call-overload]
-            x.append(number + 1.0 if places is None else places[recipe, number])
-            cells = part.group_by("task", maintain_order=True).agg(pl.col(column))
-            estimates.append(statistic({task: np.asarray(values) for task, values in cells.iter_rows()}))
-            rows.append(
-                {
-                    **head,
-                    "recipe": recipe,
-                    "episode": number,
-                    "x": x[-1],
-                    "shows": column,
-                    "value": estimates[-1].value,
-                    "low": estimates[-1].low,
-                    "high": estimates[-1].high,
-                }
-            )
-        axis.plot(x, [estimate.value for estimate in estimates], label=recipe, **style)
-        bands = [(place, each.low, each.high) for place, each in zip(x, estimates, strict=True) if each.low is not None]
-        if bands:
-            where, low, high = zip(*bands, strict=True)
-            axis.fill_between(where, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    known: list[float] = [1.0]
+    if recipes is not None:
+        found = [of_recipe[task].oracle_return for of_recipe in recipes.values() if task in of_recipe]
+        known = [value for value in found if value is not None]
+    if known:
+        axis.axhline(float(np.mean(known)), color="black", linestyle=(0, (1, 1.5)), label="oracle")
+    axis.set(title=title_of(task), xlabel=along, ylabel="return" if recipes is not None else "return, oracle = 1")
+    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-    return rows

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from bfmkit.comparison import compare
 from bfmkit.report.pictures import Picture, draw_comparisons, moving_pictures, own_pictures
 from bfmkit.report.reported_run import ReportedRun
 from bfmkit.report.side_by_side import Line, side_by_side
@@ -66,8 +67,8 @@ def tables_of(runs: Sequence[ReportedRun]) -> list[Table]:
     failures = [run.failures for run in runs if not run.failures.is_empty()]
     tables: list[Table | None] = []
     if results:
-        together = pl.concat(results)
-        tables += [results_table(together), improvement_table(together)]
+        statistics = compare(pl.concat(results))
+        tables += [results_table(statistics), improvement_table(statistics)]
     if failures:
         tables.append(failures_table(pl.concat(failures)))
     return [table for table in tables if table is not None]
@@ -102,7 +103,8 @@ def page(
         moving=moving,
         remarks=remarks,
         names=[run.name for run in runs],
-        recipes=side_by_side([run.recipe for run in runs]),
+        recipe_names=[name for run in runs for name in run.recipes],
+        recipes=side_by_side([tree for run in runs for tree in run.recipes.values()]),
         origins=_origins(runs),
     )
 

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from bfmkit.batched_run import Run
+from bfmkit.comparison import curves, relative_returns
 from bfmkit.figures.belief import draw_belief
 from bfmkit.figures.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
-from bfmkit.relative import complete_runs, scores
 from bfmkit.report.animation import (
     PICTURE_HEIGHT,
     PICTURE_WIDTH,
@@ -60,7 +60,7 @@ def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]
         found.append(Picture((folder / f"{name}.png").read_bytes(), title, caption))
 
     if tables:
-        table = complete_runs(pl.concat(tables))
+        table = pl.concat(tables)
         draw_return_by_episode(folder / "return_by_episode.png", table)
         add(
             "return_by_episode",
@@ -73,7 +73,8 @@ def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]
                 "Return by labels",
                 "Mean return of an episode against the rewards learnt from by its end.",
             )
-        relative = scores(table)
+        everything = {name: relative_returns(of_recipe) for name, of_recipe in curves(table).items()}
+        relative = {name: tasks for name, tasks in everything.items() if tasks}
         if relative:
             draw_profiles(folder / "profiles.png", relative)
             add(

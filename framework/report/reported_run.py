@@ -10,10 +10,14 @@ from typing import Any
 
 import polars as pl
 
+from bfmkit.cells import folder_name
 from bfmkit.recipe.text import BadText, read
-from bfmkit.results import read_failures, read_results
+from bfmkit.results import read_failures, read_results, recipe_names
 from bfmkit.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryRefused
 from bfmkit.trace import read_trace
+
+RECIPES = "recipes"
+"""Where a benchmark keeps its recipes, resolved."""
 
 COMPARED = ("infer", "benchmark")
 """Jobs that leave a row an episode."""
@@ -27,6 +31,7 @@ class ReportedRun:
         path: of the run directory.
         name: what the report calls it, unlike any other's.
         recipe: resolved.
+        recipes: name -> resolved recipe, what is compared; of a benchmark, those of its cells.
         provenance: where it comes from.
         summary: what came out.
         results: a row an episode; None for a job without episodes.
@@ -37,6 +42,7 @@ class ReportedRun:
     path: Path
     name: str
     recipe: dict[str, Any]
+    recipes: dict[str, dict[str, Any]]
     provenance: dict[str, Any]
     summary: dict[str, Any]
     results: pl.DataFrame | None
@@ -107,7 +113,19 @@ def _read_run(path: Path) -> ReportedRun:
             raise RunDirectoryRefused(f"{path}: this run is empty: it holds no episode")
     source = provenance.get("recipe")
     name = Path(str(source)).stem if source else path.name
-    return ReportedRun(path, name, recipe, provenance, summary, results, failures, trace)
+    return ReportedRun(path, name, recipe, _compared(path, recipe, name), provenance, summary, results, failures, trace)
+
+
+def _compared(path: Path, recipe: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """A benchmark's recipes, each resolved; of another job its own."""
+    if recipe.get("type") != "benchmark":
+        return {name: recipe}
+    names = recipe_names(recipe)
+    files = {each: path / RECIPES / f"{folder_name(each)}.yaml" for each in names}
+    try:
+        return {each: read(file.read_text(encoding="utf-8")) for each, file in files.items() if file.is_file()}
+    except (BadText, OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryRefused(f"{path / RECIPES}: cannot be read: {error}") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -137,7 +155,8 @@ def _told_apart(runs: list[ReportedRun]) -> list[ReportedRun]:
             else frame
             for frame in (run.results, run.failures)
         ]
-        found.append(replace(run, name=name, results=renamed[0], failures=renamed[1]))
+        trees = {calls.get(each, each) if run.job == "benchmark" else name: tree for each, tree in run.recipes.items()}
+        found.append(replace(run, name=name, recipes=trees, results=renamed[0], failures=renamed[1]))
     return found
 
 

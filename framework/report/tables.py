@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from typing import Any
 
-import numpy as np
 import polars as pl
-
-from bfmkit.relative import complete_runs, matrix, scores, with_relative
-from bfmkit.statistics import (
-    Estimate,
-    area_under_curve,
-    at_episode,
-    first_to_reach,
-    interquartile_mean,
-    mean,
-    probability_of_improvement,
-)
 
 ALL_TASKS = "all tasks"
 
@@ -56,53 +44,53 @@ class Table:
     strong: frozenset[int] = field(default_factory=frozenset)
 
 
-def results_table(
-    results: pl.DataFrame,  # as read_results gives it
-) -> Table:
-    """Every recipe on every task, and on all of them."""
-    results = complete_runs(results)
+def results_table(statistics: Mapping[str, Any]) -> Table:
+    """Every recipe on every task, and on all of them, from what :func:`~bfmkit.comparison.compare` says."""
     head = (
         "recipe", "task", "seeds", "oracle", "first episode", "later episodes", "relative return", "IQM",
         "area", "episodes to 90\u00a0%", "labels to 90\u00a0%",
     )  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     strong: set[int] = set()
-    relative = scores(results)
-    for recipe in results["recipe"].unique(maintain_order=True).to_list():
-        part = results.filter(pl.col("recipe") == recipe)
-        tasks = part["task"].unique(maintain_order=True).to_list()
-        rows += [_task_row(part, recipe, task, relative.get(recipe, {}).get(task)) for task in tasks]
-        if len(tasks) > 1 and relative.get(recipe):
+    for recipe, numbers in statistics["recipes"].items():
+        for task, of_task in numbers["tasks"].items():
+            returns = of_task["return_per_episode"]
+            later = returns[len(returns) // 2 :]
+            rows.append(
+                (
+                    Cell(recipe),
+                    Cell(task),
+                    _number(of_task["seeds"], 0),
+                    _number(of_task["oracle_return"], 1),
+                    _number(returns[0] if returns else None, 1),
+                    _number(sum(later) / len(later) if later else None, 1),
+                    *_relative(of_task),
+                )
+            )
+        if len(numbers["tasks"]) > 1 and numbers["relative_return"] is not None:
             strong.add(len(rows))
-            rows.append(_overall_row(part, recipe, relative[recipe]))
+            rows.append((Cell(recipe), Cell(ALL_TASKS), *[Cell("", math.inf)] * 4, *_relative(numbers)))
+    percent = f"{100 * statistics['coverage']:.0f} %"
     caption = (
         "Returns are means over seeds; later episodes are the second half. Relative return: later episodes over the "
-        "oracle's in the same half, with a 95 % bootstrap interval over seeds. IQM: interquartile mean of the same. "
-        "Area: mean over all episodes, oracle = 1. The last two: median over runs of what it took until an episode "
-        "reached 90 % of the oracle's mean; never, if more than half of them did not."
+        f"oracle's in the same half, with a {percent} bootstrap interval over seeds. IQM: interquartile mean of the "
+        "same. Area: mean over all episodes, oracle = 1. The last two: median over runs of what it took until an "
+        "episode reached 90 % of the oracle's mean return."
     )
     return Table("results", caption, head, tuple(rows), frozenset(strong))
 
 
-def improvement_table(
-    results: pl.DataFrame,  # as read_results gives it
-) -> Table | None:
+def improvement_table(statistics: Mapping[str, Any]) -> Table | None:
     """How likely each recipe does better than each other; None where there are not two to compare."""
-    relative = scores(results)
-    pairs = [
-        (ours, theirs) for ours, theirs in permutations(relative, 2) if set(relative[ours]) & set(relative[theirs])
-    ]
+    pairs = statistics["probability_of_improvement"]
     if not pairs:
         return None
-    rows = []
-    for ours, theirs in pairs:
-        estimate = probability_of_improvement(relative[ours], relative[theirs])
-        rows.append((Cell(ours), Cell(theirs), _estimate(estimate)))
+    rows = tuple((Cell(pair["recipe"]), Cell(pair["over"]), _estimate(pair)) for pair in pairs)
     caption = (
         "How likely a run of the first recipe does better than one of the second, on a task that both have played, "
-        "with a 95 % bootstrap interval."
+        f"with a {100 * statistics['coverage']:.0f} % bootstrap interval."
     )
-    return Table("improvement", caption, ("recipe", "against", "probability of improvement"), tuple(rows))
+    return Table("improvement", caption, ("recipe", "over", "probability of improvement"), rows)
 
 
 def failures_table(
@@ -167,59 +155,32 @@ def escape_latex(text: str) -> str:
     return "".join(marks.get(mark, mark) for mark in text)
 
 
-def _task_row(results: pl.DataFrame, recipe: str, task: str, relative: np.ndarray | None) -> tuple[Cell, ...]:
-    returns = matrix(results, recipe, task, "return")
-    oracle = results.filter(pl.col("task") == task)["oracle_return"].drop_nulls()
-    half = returns.shape[1] // 2
-    row = [
-        Cell(recipe),
-        Cell(task),
-        _count(len(returns)),
-        _number(float(np.mean(oracle.to_numpy())) if len(oracle) else None, 1),
-        _number(float(returns[:, 0].mean()) if returns.size else None, 1),
-        _number(float(returns[:, half:].mean()) if returns.size else None, 1),
-    ]
-    if relative is None or not len(relative):
-        return (*row, *[Cell("–", math.inf)] * 5)
-    one = {task: relative}
-    return (*row, _estimate(mean(one)), _estimate(interquartile_mean(one)), *_speed(results, recipe, [task]))
-
-
-def _overall_row(results: pl.DataFrame, recipe: str, relative: dict[str, np.ndarray]) -> tuple[Cell, ...]:
-    seeds = results["seed"].n_unique()
-    empty = Cell("", math.inf)
+def _relative(numbers: Mapping[str, Any]) -> tuple[Cell, ...]:
+    """The columns of what is relative to an oracle."""
     return (
-        Cell(recipe), Cell(ALL_TASKS), _count(seeds), empty, empty, empty,
-        _estimate(mean(relative)), _estimate(interquartile_mean(relative)), *_speed(results, recipe, list(relative)),
-    )  # fmt: skip
+        _estimate(numbers["relative_return"]),
+        _estimate(numbers["interquartile_mean"]),
+        _number((numbers["area_under_curve"] or {"value": None})["value"], 2),
+        _reached(numbers["episodes_to_90_percent"]),
+        _reached(numbers["labels_to_90_percent"]),
+    )
 
 
-def _speed(results: pl.DataFrame, recipe: str, tasks: Sequence[str]) -> tuple[Cell, Cell, Cell]:
-    """Area under the curve, and the median numbers of episodes and labels to 90 % of the oracle."""
-    known = with_relative(results)
-    areas, episodes, labels = [], [], []
-    for task in tasks:
-        relative = matrix(known, recipe, task, "relative")
-        if relative.size:
-            first = first_to_reach(relative)
-            areas.append(area_under_curve(relative).mean())
-            episodes.append(first)
-            labels.append(at_episode(matrix(known, recipe, task, "labels"), first))
-    if not areas:
-        return (Cell("–", math.inf),) * 3
-    counts = [float(np.median(np.concatenate(values))) for values in (episodes, labels)]
-    return (_number(float(np.mean(areas)), 2), *(_median(count) for count in counts))
+def _reached(numbers: Mapping[str, Any] | None) -> Cell:
+    if numbers is None:
+        return Cell("–", math.inf)
+    if numbers["median"] is None:
+        return Cell("never", math.inf)
+    return Cell(f"{numbers['median']:,.0f}", numbers["median"])
 
 
-def _median(value: float) -> Cell:
-    return Cell(f"{value:,.1f}".removesuffix(".0"), value) if math.isfinite(value) else Cell("never", math.inf)
-
-
-def _estimate(estimate: Estimate) -> Cell:
-    text = f"{estimate.value:.2f}"
-    if estimate.low is not None and estimate.high is not None:
-        text += f" [{estimate.low:.2f}, {estimate.high:.2f}]"
-    return Cell(text, estimate.value)
+def _estimate(numbers: Mapping[str, Any] | None) -> Cell:
+    if numbers is None:
+        return Cell("–", math.inf)
+    text = f"{numbers['value']:.2f}"
+    if numbers["low"] is not None:
+        text += f" [{numbers['low']:.2f}, {numbers['high']:.2f}]"
+    return Cell(text, numbers["value"])
 
 
 def _number(value: float | None, digits: int) -> Cell:

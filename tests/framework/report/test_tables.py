@@ -3,6 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from bfmkit.comparison import compare
 from bfmkit.report.tables import (
     Cell,
     Table,
@@ -14,7 +15,7 @@ from bfmkit.report.tables import (
     to_markdown,
 )
 
-RETURNS = {"quick": [8.0, 9.0, 10.0, 10.0], "slow": [2.0, 4.0, 6.0, 8.0]}
+RETURNS = {"quick": [8.0, 9.0, 10.0, 10.0], "slow": [2.0, 4.0, 6.0, 7.0]}
 
 
 def results(oracle: float | None = 10.0) -> pl.DataFrame:
@@ -34,16 +35,16 @@ def row(table: Table, recipe: str, task: str) -> dict[str, Cell]:
 
 
 def test_numbers_are_those_worked_out_by_hand() -> None:
-    table = results_table(results())
+    table = results_table(compare(results()))
     quick = row(table, "quick", "walk")
     assert (quick["seeds"].text, quick["oracle"].text) == ("2", "10.0")
     assert (quick["first episode"].text, quick["later episodes"].text) == ("8.5", "10.5")
     # Later episodes: 10 and 10 with seed 0, 11 and 11 with seed 2.
     assert quick["relative return"].order == pytest.approx(1.05)
     assert quick["area"].text == "0.97"  # (37/4 + 41/4)/2 = 9.75, rounded to even
-    assert (quick["episodes to 90 %"].text, quick["labels to 90 %"].text) == ("1.5", "15")
+    assert (quick["episodes to 90 %"].text, quick["labels to 90 %"].text) == ("1", "10")
     slow = row(table, "slow", "walk")
-    # With seed 0 it never gets there, with seed 2 in its last episode.
+    # It gets to 7 of 10 with seed 0, and to 8 with seed 2.
     assert slow["episodes to 90 %"].text == "never"
     assert slow["episodes to 90 %"].order == float("inf")
     both = row(table, "quick", "all tasks")
@@ -53,19 +54,19 @@ def test_numbers_are_those_worked_out_by_hand() -> None:
 
 
 def test_without_an_oracle_what_is_relative_is_left_out() -> None:
-    table = results_table(results(oracle=None))
+    table = results_table(compare(results(oracle=None)))
     assert row(table, "quick", "walk")["relative return"].text == "–"
     assert not table.strong
-    assert improvement_table(results(oracle=None)) is None
+    assert improvement_table(compare(results(oracle=None))) is None
 
 
 def test_runs_that_stopped_early_do_not_count() -> None:
     torn = results().filter(~((pl.col("recipe") == "quick") & (pl.col("seed") == 2) & (pl.col("episode") > 1)))
-    assert row(results_table(torn), "quick", "walk")["seeds"].text == "1"
+    assert row(results_table(compare(torn)), "quick", "walk")["seeds"].text == "1"
 
 
 def test_improvement_is_counted_both_ways() -> None:
-    table = improvement_table(results())
+    table = improvement_table(compare(results()))
     assert table is not None
     said = {(cells[0].text, cells[1].text): cells[2].order for cells in table.rows}
     assert said == {("quick", "slow"): 1.0, ("slow", "quick"): 0.0}
