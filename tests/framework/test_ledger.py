@@ -10,7 +10,9 @@ from bfmkit.ledger import Ledger
 
 def test_survives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / "progress.pt"
-    ledger = Ledger(np.array([[1.0, np.nan]]), np.zeros((1, 0)), 1, 2, 3, {"state": {"z": torch.ones(2)}}, {0: "why"})
+    ledger = Ledger(
+        np.array([[1.0, np.nan]]), np.zeros((1, 0)), 1, 2, 3, {"state": {"z": torch.ones(2)}}, failures={0: "why"}
+    )
     ledger.save(path)
     again = Ledger.load(path)
     np.testing.assert_array_equal(again.returns, ledger.returns)
