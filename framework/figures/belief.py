@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,15 @@ MOST_TASKS = 4
 def draw_belief(
     path: Path,
     traces: Mapping[str, pl.DataFrame],  # recipe -> as read_trace gives it
+    names: Sequence[str] = (),
 ) -> bool:
     """Log determinant, cosine and width over steps, a column a task and a curve a recipe: means over seeds and their
     range. False, and no figure, where no trace holds a belief.
+
+    Args:
+        path: of the PNG file.
+        traces: of each recipe.
+        names: of all recipes of other figures, so that each looks the same there; none given: those of the traces.
     """
     from matplotlib import rc_context
     from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
@@ -33,6 +39,7 @@ def draw_belief(
     shown = [name for name in QUANTITIES if any(name in trace.columns for trace in kept.values())]
     if not shown:
         return False
+    order = list(dict.fromkeys([*names, *kept]))
     tasks = list(dict.fromkeys(task for trace in kept.values() for task in trace["task"].unique(maintain_order=True)))
     tasks = tasks[:MOST_TASKS]
     with rc_context(STYLE):
@@ -42,7 +49,8 @@ def draw_belief(
         for column, task in enumerate(tasks):
             for row, quantity in enumerate(shown):
                 axis = axes[row, column]
-                for index, (recipe, trace) in enumerate(kept.items()):
+                for recipe, trace in kept.items():
+                    index = order.index(recipe)
                     if quantity in trace.columns:
                         part = trace.filter(pl.col("task") == task)
                         rows += _curve(axis, part, quantity, {"task": task, "recipe": recipe}, index)

@@ -82,9 +82,16 @@ def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]
                 "Performance profiles",
                 "Share of runs whose later episodes reach a return or more, oracle = 1, with 95 % bootstrap intervals.",
             )
-    if draw_belief(folder / "belief.png", {run.name: run.trace for run in runs if not run.trace.is_empty()}):
+    names = [name for table in tables for name in table["recipe"].unique(maintain_order=True)]
+    traces = {_called(run): run.trace for run in runs if not run.trace.is_empty()}
+    if draw_belief(folder / "belief.png", traces, names):
         add("belief", "Beliefs", "How much was known, and how near it was: means over seeds, and their range.")
     return found
+
+
+def _called(run: ReportedRun) -> str:
+    """The name that a run of inference has in the table of results."""
+    return run.name if run.results is None or run.results.is_empty() else str(run.results["recipe"][0])
 
 
 def own_pictures(runs: Sequence[ReportedRun]) -> list[Picture]:

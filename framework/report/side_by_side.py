@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 ABSENT = None
+NO_VALUES = ("schema_version",)
+"""What a file says of itself."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Line:
 
 def side_by_side(trees: Sequence[Mapping[str, Any]]) -> list[Line]:
     """Every value that a tree has, by its path, in the order in which the trees name them."""
-    flat = [dict(_leaves(tree)) for tree in trees]
+    flat = [dict(_leaves({key: item for key, item in tree.items() if key not in NO_VALUES})) for tree in trees]
     paths = dict.fromkeys(path for values in flat for path in values)
     return [Line(path, tuple(values.get(path, ABSENT) for values in flat)) for path in _grouped(list(paths))]
 
