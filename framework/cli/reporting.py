@@ -22,10 +22,14 @@ def run(arguments: argparse.Namespace) -> int:
     runs = read_runs(arguments.run_dirs)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        written = write_report(runs, out, arguments.videos, lambda text: sys.stderr.write(f"report: {text}\n") and None)
+        written = write_report(runs, out, arguments.videos, _say)
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise Refused(f"--out {out}: cannot be written: {error.strerror}") from error
     beside = ", ".join(each.name for each in (written.markdown, written.latex, written.figures))
     sys.stderr.write(f"beside it: {beside}\n")
     sys.stdout.write(f"{out}\n")
     return 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"report: {text}\n")

@@ -88,7 +88,7 @@ def animate(scenes: Sequence[Scene], title: str, plane: TracedPlane | None = Non
         canvas = FigureCanvasAgg(figure)
         figure.suptitle(title_of(title), fontsize=8)
         axes = figure.subplots(len(heights), len(scenes), squeeze=False, height_ratios=heights)
-        parts = [_Part(axes[:, column], scene, plane, looks) for column, scene in enumerate(scenes)]
+        parts = [_Part(list(axes[:, column]), scene, plane, looks) for column, scene in enumerate(scenes)]
         _share_limits(axes[-2:], scenes)
         axes[-2, 0].set_ylabel("return so far")
         axes[-1, 0].set_ylabel("reward")

@@ -123,7 +123,7 @@ def moving_pictures(
         if run.trace.is_empty():
             continue
         for task in run.trace["task"].unique(maintain_order=True).to_list()[:most]:
-            seed = int(run.trace.filter(pl.col("task") == task)["seed"].min() or 0)
+            seed = min(run.trace.filter(pl.col("task") == task)["seed"].to_list())
             say(f"moving picture of {run.name}, {task}")
             animation, numbers, remark = _animation(run, Run(task, seed))
             if remark:

@@ -149,15 +149,14 @@ def _told_apart(runs: list[ReportedRun]) -> list[ReportedRun]:
             name = f"{run.name} ({run.path})"
         tag = name.removeprefix(run.name)
         calls = {each: f"{each}{tag or f' ({place})'}" for each in _recipes(run) if recipes.count(each) > 1}
-        renamed = [
-            frame.with_columns(pl.col("recipe").replace(calls))
-            if frame is not None and "recipe" in frame.columns
-            else frame
-            for frame in (run.results, run.failures)
-        ]
+        results = None if run.results is None else _renamed(run.results, calls)
         trees = {calls.get(each, each) if run.job == "benchmark" else name: tree for each, tree in run.recipes.items()}
-        found.append(replace(run, name=name, recipes=trees, results=renamed[0], failures=renamed[1]))
+        found.append(replace(run, name=name, recipes=trees, results=results, failures=_renamed(run.failures, calls)))
     return found
+
+
+def _renamed(frame: pl.DataFrame, calls: dict[str, str]) -> pl.DataFrame:
+    return frame.with_columns(pl.col("recipe").replace(calls)) if "recipe" in frame.columns else frame
 
 
 def _recipes(run: ReportedRun) -> list[str]:
