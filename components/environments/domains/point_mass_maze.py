@@ -83,7 +83,7 @@ class PointMassMaze(Domain):
             columns=CELLS,
             extent=(-WALL, WALL, -WALL, WALL),
             axes=("x (m)", "y (m)"),
-            walls=tuple((*map(float, centre - size), *map(float, 2 * size)) for centre, size in arms),
+            walls=tuple((float(x - w), float(y - h), float(2 * w), float(2 * h)) for (x, y), (w, h) in arms),
         )
 
     def quantities(self, physics: Physics) -> tuple[float, ...]:
