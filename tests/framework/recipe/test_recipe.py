@@ -85,7 +85,7 @@ def test_a_shipped_recipe_can_be_extended_by_name(toys, here: Path, monkeypatch:
         ("type: toy\n", ['bad.yaml: gate: missing; "toy" needs a gate']),
         ("typ: toy\n", ['bad.yaml: typ: no such key; did you mean "type"?']),
         ("extend: base\n", ['bad.yaml: extend: no such key; did you mean "extends"?']),
-        ("steps: 3\n", ["bad.yaml: type: missing; a job says which one it is (collect"]),
+        ("steps: 3\n", ["bad.yaml: type: missing; a job says which one it is (benchmark, collect"]),
         ("type: toy\ngaet: {type: toy}\n", ['bad.yaml: gaet: "toy" has no argument "gaet"; did you mean "gate"?']),
         ("type: toy\ngate: {typo: toy}\n", ['bad.yaml: gate.typo: no such key; did you mean "type"?']),
         ("type: toy\ngate: {threshold: 1}\n", ["bad.yaml: gate.type: missing; a gate says which one it is (always"]),
