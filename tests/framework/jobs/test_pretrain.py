@@ -314,9 +314,9 @@ KILLED = """
 import os, signal, sys, pickle
 import torch
 
-torch.set_num_threads(1)
 with open(sys.argv[1], "rb") as file:
-    job, out, where, when = pickle.load(file)
+    job, out, where, when, threads = pickle.load(file)
+torch.set_num_threads(threads)  # the same bits come from the same threads only
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -350,7 +350,7 @@ def test_killed_again_and_again_it_ends_in_the_same_weights(data: Path, tmp_path
     made = job(data, updates=30, averaging=0.9, practice=practice(), save_minutes=1e-9, updates_per_step=4)
     # In the middle of a group of updates; while the state is written; when the last one has just been.
     for where, when in (("update", 13), ("state", 20), ("renamed", 30)):
-        (tmp_path / "plan").write_bytes(pickle.dumps((made, killed, where, when)))
+        (tmp_path / "plan").write_bytes(pickle.dumps((made, killed, where, when, torch.get_num_threads())))
         ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "plan")], capture_output=True, text=True)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         assert not (killed / "model").exists()
