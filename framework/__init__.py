@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
     from bfmkit.interfaces import Agent
-    from bfmkit.record import Record
+    from bfmkit.records.record import Record
 
 __all__ = ["load", "save_record"]
 
@@ -61,6 +61,6 @@ def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None =
     Raises:
         ValueError: if the agent has kept no logbook, or keeps no belief.
     """
-    from bfmkit.recording import save_record as save
+    from bfmkit.records.recording import save_record as save
 
     return save(agent, path, run, task)

@@ -9,7 +9,7 @@ from tensordict import TensorDict, TensorDictBase
 
 from bfmkit.interfaces import BFM, Environment
 from bfmkit.noise import generator
-from bfmkit.relabelling import recorded_quantities
+from bfmkit.rewards.relabelling import recorded_quantities
 
 
 def labelled_transitions(

@@ -24,7 +24,7 @@ class Ledger:
     rows: int = 0  # of metrics.jsonl
     agent: dict[str, Any] | None = None  # state in the middle of a stage
     midway: dict[str, Any] | None = None  # of the episode, where it was left in its middle
-    residuals: dict[int, list[float]] = field(default_factory=dict)  # run -> sums of bfmkit.calibration
+    residuals: dict[int, list[float]] = field(default_factory=dict)  # run -> sums of bfmkit.beliefs.calibration
     failures: dict[int, str] = field(default_factory=dict)  # run -> why it was stopped
     oracle_rows: int = 0  # of oracle.jsonl
 

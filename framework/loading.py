@@ -10,8 +10,8 @@ import torch
 from bfmkit.interfaces import Agent
 from bfmkit.jobs.infer import InferJob
 from bfmkit.labels import labelled_transitions
-from bfmkit.logbook import Logbook
 from bfmkit.recipe import load_recipe
+from bfmkit.records.logbook import Logbook
 
 
 def load_agent(

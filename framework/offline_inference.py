@@ -15,8 +15,8 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, Posterior
-from bfmkit.record import Record
-from bfmkit.recording import belief_tensors, cloned, describe
+from bfmkit.records.record import Record
+from bfmkit.records.recording import belief_tensors, cloned, describe
 
 
 @dataclass(frozen=True)

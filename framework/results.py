@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from bfmkit.cells import CELLS, ORACLES, Cell, read_cells
+from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell, read_cells
 from bfmkit.recipe.text import BadText, read
 from bfmkit.run_directory import ORACLE_METRICS, PROVENANCE, RECIPE, read_metrics, write_atomically
 

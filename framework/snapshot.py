@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bfmkit.generators import generator_states, set_generator_states
+from bfmkit.training.generators import generator_states, set_generator_states
 
 
 class Snapshot:

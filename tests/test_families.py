@@ -11,9 +11,9 @@ from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.bfms.whitened import Whitened
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.components.objectives.universal_sf import UniversalSFObjective
+from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.recipe import load_recipe
 from bfmkit.recipe.sources import recipes_folder
-from bfmkit.shards import ShardWriter, claim, empty_transitions
 
 CPU = torch.device("cpu")
 NETWORKS = "{type: simple, width: 16, encoder_width: 64}"

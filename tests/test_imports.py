@@ -82,7 +82,7 @@ def test_interfaces_know_little_but_interfaces() -> None:
         for path in sources(FRAMEWORK / "interfaces")
         for module in imports(path)
         if module.startswith("bfmkit")
-        and not module.startswith(("bfmkit.interfaces", "bfmkit.noise", "bfmkit.reward_expression", "bfmkit.wording"))
+        and not module.startswith(("bfmkit.interfaces", "bfmkit.noise", "bfmkit.rewards.expression", "bfmkit.wording"))
     ]
     assert guilty == []
 

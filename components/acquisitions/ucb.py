@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from bfmkit.acquisition import CandidateAcquisition
-from bfmkit.confidence import SteppedRadius, TheoreticalRadius
+from bfmkit.beliefs.confidence import SteppedRadius, TheoreticalRadius
 from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
 from bfmkit.registry import register
 

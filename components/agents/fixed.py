@@ -9,9 +9,9 @@ from tensordict import TensorDictBase
 
 from bfmkit.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import BFM, Agent
-from bfmkit.record import Record
+from bfmkit.records.record import Record
+from bfmkit.records.replaying import require_same_model
 from bfmkit.registry import register
-from bfmkit.replaying import require_same_model
 
 
 @register(Agent, "fixed")

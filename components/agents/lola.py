@@ -10,10 +10,10 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.agent import BatchedAgent
+from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.interfaces import Agent
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
-from bfmkit.regression import least_squares_weights
 
 FIRST_DECAY, SECOND_DECAY, SMALLEST_DEVIATION = 0.9, 0.999, 1e-8
 """Adam's constants, at their usual values."""

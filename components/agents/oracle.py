@@ -7,10 +7,10 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.agent import BatchedAgent
+from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.interfaces import Agent
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
-from bfmkit.regression import least_squares_weights
 
 
 @register(Agent, "oracle")

@@ -9,8 +9,8 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit import calibration
 from bfmkit.agent import BatchedAgent
+from bfmkit.beliefs import calibration
 from bfmkit.interfaces import Acquisition, Agent, Gate, Posterior, Schedule, Situation
 from bfmkit.registry import register
 

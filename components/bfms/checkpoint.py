@@ -6,8 +6,8 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM
-from bfmkit.model_folder import load_model
-from bfmkit.model_path import resolve
+from bfmkit.models.folder import load_model
+from bfmkit.models.path import resolve
 from bfmkit.registry import register
 
 

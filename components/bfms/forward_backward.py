@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
-from bfmkit.learnt_bfm import RELATIVE_RIDGE, LearntBFM
+from bfmkit.models.learnt_bfm import RELATIVE_RIDGE, LearntBFM
 from bfmkit.projection import project
 from bfmkit.registry import register
 from bfmkit.second_moment import ridged_inverse, second_moment

@@ -13,7 +13,7 @@ from bfmkit.components.bfms.metamotivo_format.folder import MODELS, Config, read
 from bfmkit.components.bfms.metamotivo_format.networks import EPSILON, Actor, BackwardMap, ForwardMap, Shape
 from bfmkit.interfaces import BFM, Dataset, EnvironmentSpec
 from bfmkit.interfaces.spec import ANY_DOMAIN
-from bfmkit.model_path import resolve
+from bfmkit.models.path import resolve
 from bfmkit.noise import generator
 from bfmkit.projection import project
 from bfmkit.registry import register

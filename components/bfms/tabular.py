@@ -7,9 +7,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM
-from bfmkit.mdp_layout import MDPLayout
 from bfmkit.noise import normal_noise
 from bfmkit.registry import register
+from bfmkit.tabular.mdp_layout import MDPLayout
 
 
 @register(BFM, "tabular")

@@ -7,7 +7,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, FeatureMap, Networks
-from bfmkit.learnt_bfm import LearntBFM
+from bfmkit.models.learnt_bfm import LearntBFM
 from bfmkit.registry import register
 from bfmkit.second_moment import second_moment
 

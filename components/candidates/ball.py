@@ -6,10 +6,10 @@ from typing import Literal
 
 from torch import Tensor
 
+from bfmkit.beliefs.unit_ball import EXTRA, in_unit_ball
 from bfmkit.interfaces import CandidateSampler, Situation
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
-from bfmkit.unit_ball import EXTRA, in_unit_ball
 
 
 @register(CandidateSampler, "ball")

@@ -7,9 +7,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from bfmkit.beliefs.regression import RELATIVE_RIDGE
 from bfmkit.interfaces import BFM, CandidateSampler, Situation
 from bfmkit.registry import register
-from bfmkit.regression import RELATIVE_RIDGE
 from bfmkit.second_moment import ridged_inverse, second_moment
 
 # A model's directions take a pass over its inference set, and every choice asks for them.

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
-from bfmkit.conversion import BadData, converted
-from bfmkit.exorl_layout import BUFFER, buffer_folder, episode_files, episode_pieces
+from bfmkit.data.conversion import BadData, converted
+from bfmkit.data.exorl_layout import BUFFER, buffer_folder, episode_files, episode_pieces
+from bfmkit.data.stored_transitions import StoredTransitions
 from bfmkit.interfaces import Dataset, Environment
 from bfmkit.registry import register
-from bfmkit.stored_transitions import StoredTransitions
 
 
 @register(Dataset, "exorl")

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from tensordict import TensorDict
 
+from bfmkit.data.stored_transitions import StoredTransitions
 from bfmkit.interfaces import Dataset
 from bfmkit.registry import register
-from bfmkit.stored_transitions import StoredTransitions
 
 
 @register(Dataset, "memory_map")

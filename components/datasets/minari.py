@@ -13,11 +13,11 @@ import torch
 from tensordict import TensorDict
 
 from bfmkit.adapted_environment import adapted_spec
-from bfmkit.conversion import BadData, Piece, converted
+from bfmkit.data.conversion import BadData, Piece, converted
+from bfmkit.data.shards import empty_transitions
+from bfmkit.data.stored_transitions import StoredTransitions
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.registry import register
-from bfmkit.shards import empty_transitions
-from bfmkit.stored_transitions import StoredTransitions
 
 
 @register(Dataset, "minari")

@@ -20,7 +20,7 @@ from torch import Tensor
 from bfmkit.components.environments.domains import make_domain
 from bfmkit.interfaces import Advance, Environment, EnvironmentSpec, Plane
 from bfmkit.registry import register
-from bfmkit.reward_expression import STEP
+from bfmkit.rewards.expression import STEP
 from bfmkit.task_rows import task_rows
 
 _INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import Advance, Environment
-from bfmkit.mdp_layout import MDPLayout
 from bfmkit.noise import generator
 from bfmkit.registry import register
-from bfmkit.reward_expression import STEP
+from bfmkit.rewards.expression import STEP
+from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.task_rows import task_rows
 
 

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bfmkit.encoded_features import require_encoder
-from bfmkit.gathering import full_precision, gathered
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
 from bfmkit.registry import register
+from bfmkit.training.gathering import full_precision, gathered
 
 
 @register(FeatureObjective, "contrastive")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bfmkit.encoded_features import EncodedFeatures, require_encoder
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
 from bfmkit.registry import register
-from bfmkit.weights_average import frozen_copy, move_towards
+from bfmkit.training.weights_average import frozen_copy, move_towards
 
 SMALLEST_SQUARE = 1e-6
 

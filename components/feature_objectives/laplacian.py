@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bfmkit.actor_critic import orthonormality_loss
 from bfmkit.encoded_features import require_encoder
-from bfmkit.gathering import full_precision, gathered
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
 from bfmkit.registry import register
+from bfmkit.training.actor_critic import orthonormality_loss
+from bfmkit.training.gathering import full_precision, gathered
 
 
 @register(FeatureObjective, "laplacian")

@@ -8,11 +8,11 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.actor_critic import frozen_call, orthonormality_loss, pessimistic, policy_value, with_clipped_noise
-from bfmkit.gathering import full_precision, gathered
 from bfmkit.interfaces import BFM, Objective
 from bfmkit.registry import register
-from bfmkit.weights_average import frozen_copy, move_towards
+from bfmkit.training.actor_critic import frozen_call, orthonormality_loss, pessimistic, policy_value, with_clipped_noise
+from bfmkit.training.gathering import full_precision, gathered
+from bfmkit.training.weights_average import frozen_copy, move_towards
 
 
 class ForwardBackwardModel(Protocol):

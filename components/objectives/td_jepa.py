@@ -8,12 +8,12 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.actor_critic import frozen_call, orthonormality_loss, policy_value, with_clipped_noise
-from bfmkit.gathering import full_precision, gathered
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks, Objective
 from bfmkit.projection import project
 from bfmkit.registry import register
-from bfmkit.weights_average import frozen_copy, move_towards
+from bfmkit.training.actor_critic import frozen_call, orthonormality_loss, policy_value, with_clipped_noise
+from bfmkit.training.gathering import full_precision, gathered
+from bfmkit.training.weights_average import frozen_copy, move_towards
 
 
 class TDJepaModel(Protocol):

@@ -8,12 +8,12 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.actor_critic import frozen_call, policy_value, with_clipped_noise
-from bfmkit.gathering import full_precision, gathered
 from bfmkit.interfaces import BFM, EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective, Objective
 from bfmkit.registry import register
 from bfmkit.second_moment import second_moment
-from bfmkit.weights_average import frozen_copy, move_towards
+from bfmkit.training.actor_critic import frozen_call, policy_value, with_clipped_noise
+from bfmkit.training.gathering import full_precision, gathered
+from bfmkit.training.weights_average import frozen_copy, move_towards
 
 STATISTICS_RATE = 0.005
 # Larger than that of a model's second moment: directions in which features hardly vary would make up all of z.

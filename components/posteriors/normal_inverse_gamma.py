@@ -7,8 +7,8 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from bfmkit.beliefs.normal_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
-from bfmkit.normal_posterior import NormalPosterior
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
@@ -29,8 +29,8 @@ class NormalInverseGammaPosterior(NormalPosterior):
     Forgetting multiplies α and β by ρ too, but α never falls below α₀: less is never known about the noise than before
     any reward, and its believed size β/α stays. Runs whose reward is not observed forget too.
 
-    The belief holds, beside what :class:`~bfmkit.normal_posterior.NormalPosterior` says, ``shape`` α and ``rate`` β,
-    both (B,).
+    The belief holds, beside that of :class:`~bfmkit.beliefs.normal_posterior.NormalPosterior`, ``shape`` α and
+    ``rate`` β, both (B,).
 
     Args:
         regularization: λ > 0, the precision of the prior in units of that of a reward.

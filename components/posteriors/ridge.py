@@ -6,9 +6,9 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.compensated import add_products
+from bfmkit.beliefs.compensated import add_products
+from bfmkit.beliefs.normal_posterior import NormalPosterior, cholesky
 from bfmkit.interfaces import Posterior
-from bfmkit.normal_posterior import NormalPosterior, cholesky
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
@@ -29,7 +29,7 @@ class RidgePosterior(NormalPosterior):
     with U₀ = λI: V weighs old rewards by ρ, and U has the covariance of the noise and of the prior in what V adds up.
     No direction then gets wider than 1/√λ. Runs whose reward is not observed forget too.
 
-    The belief holds what :class:`~bfmkit.normal_posterior.NormalPosterior` says; where the prior is kept, also
+    The belief holds what :class:`~bfmkit.beliefs.normal_posterior.NormalPosterior` says; where the prior is kept, also
     ``squared_precision`` U, ``squared_precision_lost`` and ``spread`` LᵀV⁻¹, all (B, d, d).
 
     Args:

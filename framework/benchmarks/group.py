@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from bfmkit.batched_run import Run, play, tally_numbers, window_numbers
+from bfmkit.benchmarks.cells import Cell
 from bfmkit.benchmarks.workbench import Workbench
-from bfmkit.cells import Cell
 from bfmkit.interfaces import Agent
 from bfmkit.loop import Episode, Step
 

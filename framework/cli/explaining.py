@@ -10,9 +10,9 @@ from pathlib import Path
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the paragraph and the tables, and draw the picture."""
-    from bfmkit.explaining import explain
     from bfmkit.figures.explanation import draw_explanation
-    from bfmkit.record import Record
+    from bfmkit.records.explaining import explain
+    from bfmkit.records.record import Record
 
     path: Path = arguments.record
     picture: Path = arguments.picture or path.with_suffix(".png")

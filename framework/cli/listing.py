@@ -8,8 +8,8 @@ import sys
 from bfmkit import discovery
 from bfmkit.cli.refused import Refused
 from bfmkit.kinds import KINDS
-from bfmkit.quantity import listed_quantities
 from bfmkit.recipe.sources import shipped
+from bfmkit.rewards.quantity import listed_quantities
 from bfmkit.wording import one_of, suggestion
 
 _OURS = ("bfmkit", "bfmkit.components")
@@ -57,8 +57,8 @@ def _recipes() -> list[str]:
 def _quantities() -> list[str]:
     """What typed rewards are made of: quantities by domain, and functions."""
     # Imported here: NumPy comes with it, and only this list needs it.
-    from bfmkit.reward_expression import STEP
-    from bfmkit.reward_functions import FUNCTIONS, usage
+    from bfmkit.rewards.expression import STEP
+    from bfmkit.rewards.functions import FUNCTIONS, usage
 
     lines: list[str] = []
     for domain, quantities in listed_quantities().items():

@@ -12,9 +12,9 @@ from bfmkit.cli.refused import Refused
 
 def run(arguments: argparse.Namespace) -> int:
     """Copy a model, with its weights in another type if asked, and say how far that moves its actions."""
-    from bfmkit import hub
-    from bfmkit.model_folder import copy_model
-    from bfmkit.model_path import resolve
+    from bfmkit.models import hub
+    from bfmkit.models.folder import copy_model
+    from bfmkit.models.path import resolve
 
     to_hub = arguments.destination.startswith(hub.PREFIX)
     try:

@@ -10,8 +10,8 @@ from pathlib import Path
 def run(arguments: argparse.Namespace) -> int:
     """Work the weights out again and compare; 1 if a bit differs."""
     from bfmkit.progress import Progress
-    from bfmkit.record import Record
-    from bfmkit.replaying import replay
+    from bfmkit.records.record import Record
+    from bfmkit.records.replaying import replay
     from bfmkit.threads import pin_threads
 
     path: Path = arguments.record

@@ -10,7 +10,7 @@ import numpy as np
 from bfmkit.figures.style import BLUE, GREY, ORANGE, STYLE, VERMILION, new_figure, save_figure
 
 if TYPE_CHECKING:
-    from bfmkit.explaining import Explanation
+    from bfmkit.records.explaining import Explanation
 
 QUANTITIES_SHOWN = 8
 

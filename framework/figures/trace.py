@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bfmkit.batched_run import Run
-from bfmkit.cells import folder_name
+from bfmkit.benchmarks.cells import folder_name
 from bfmkit.figures.belief import draw_belief
 from bfmkit.figures.plane import draw_believed_reward
-from bfmkit.trace import read_run, read_trace
-from bfmkit.traced_plane import believed_rewards, read_plane
+from bfmkit.traces.plane import believed_rewards, read_plane
+from bfmkit.traces.trace import read_run, read_trace
 
 MOST_PLANES = 8
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from bfmkit.health.measure import bad_names
 from bfmkit.health.offline import offline_measures
-from bfmkit.pretraining import Pretraining
 from bfmkit.run_directory import append_metrics
-from bfmkit.weights_average import frozen_copy
+from bfmkit.training.pretraining import Pretraining
+from bfmkit.training.weights_average import frozen_copy
 
 
 class HealthReport(lightning.Callback):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.noise import generator
-from bfmkit.regression import least_squares_weights
 
 
 def explained_variance(

@@ -43,8 +43,8 @@ class Agent(ABC):
     """Batch (B,): ``weights``, ``z``, ``step``, ``labels``, ``stopped`` and whatever the agent adds."""
 
     logbook: Any = None
-    """A :class:`bfmkit.logbook.Logbook` for an agent with a belief to write down what the belief takes in; None: nobody
-    wants to know. Given before :meth:`start`."""
+    """A :class:`bfmkit.records.logbook.Logbook` for an agent with a belief to write down what the belief takes in;
+    None: nobody wants to know. Given before :meth:`start`."""
 
     failures: dict[int, str]
     """Stopped runs: index -> one line naming run, step and reason."""

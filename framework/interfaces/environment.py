@@ -15,7 +15,7 @@ from torchrl.envs import EnvBase
 
 from bfmkit.interfaces.plane import Plane
 from bfmkit.interfaces.spec import EnvironmentSpec
-from bfmkit.reward_expression import STEP
+from bfmkit.rewards.expression import STEP
 
 
 class Advance(NamedTuple):

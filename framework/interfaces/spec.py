@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bfmkit.reward_expression import STEP, RewardExpression, parse_reward
+from bfmkit.rewards.expression import STEP, RewardExpression, parse_reward
 from bfmkit.wording import one_of, suggestion
 
 ANY_DOMAIN = "any"

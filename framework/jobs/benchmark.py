@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from bfmkit.batched_run import Run
+from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell, folder_name, read_cell, read_cells
 from bfmkit.benchmarks.entry import Contestant, Entry, contestants
 from bfmkit.benchmarks.grid import grid
 from bfmkit.benchmarks.group import Group, News, Work, saved_episodes
@@ -18,7 +19,6 @@ from bfmkit.benchmarks.on_ray import OnRay
 from bfmkit.benchmarks.processes import Processes
 from bfmkit.benchmarks.runners import Ended, InProcess, Runner
 from bfmkit.benchmarks.workbench import Workbench
-from bfmkit.cells import CELLS, ORACLES, Cell, folder_name, read_cell, read_cells
 from bfmkit.comparison import compare, comparison_table
 from bfmkit.interfaces import Job, JobFailed
 from bfmkit.jobs.infer import chosen_seeds

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import multiprocessing
 
+from bfmkit.data.shard_worker import ShardPlan, collect_shard
+from bfmkit.data.shards import claim, read_shard, shard_names
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Environment, Explorer, Job, JobFailed
 from bfmkit.progress import Progress
 from bfmkit.registry import register
 from bfmkit.run_directory import append_metrics
-from bfmkit.shard_worker import ShardPlan, collect_shard
-from bfmkit.shards import claim, read_shard, shard_names
 
 POLL_SECONDS = 0.5
 

@@ -20,10 +20,10 @@ from bfmkit.figures.data_efficiency import draw_data_efficiency
 from bfmkit.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed, Posterior
 from bfmkit.labels import label
-from bfmkit.logbook import Logbook
 from bfmkit.loop import Step, run_episode
 from bfmkit.noise import generator
 from bfmkit.progress import Progress
+from bfmkit.records.logbook import Logbook
 from bfmkit.registry import lookup, register
 from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bfmkit.exorl_layout import BUFFER, write_episode
+from bfmkit.data.exorl_layout import BUFFER, write_episode
 from bfmkit.interfaces import Dataset, Environment, Job
 from bfmkit.progress import Progress
 from bfmkit.registry import register

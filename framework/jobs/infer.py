@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 from bfmkit.batched_run import Run, play, tally_numbers, window_numbers
-from bfmkit.calibration import RESIDUALS, Calibration
+from bfmkit.beliefs.calibration import RESIDUALS, Calibration
 from bfmkit.figures import draw_returns
 from bfmkit.figures.trace import draw_trace
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
 from bfmkit.ledger import Ledger
 from bfmkit.loop import Episode, Midway, Step
 from bfmkit.progress import Progress
+from bfmkit.records.run_records import RunRecords
 from bfmkit.registry import lookup, register
 from bfmkit.returns import overall_summary, task_summary
 from bfmkit.run_directory import (
@@ -32,9 +33,8 @@ from bfmkit.run_directory import (
     write_atomically,
     write_summary,
 )
-from bfmkit.run_records import RunRecords
-from bfmkit.traced_plane import write_plane
-from bfmkit.tracing import Tracer
+from bfmkit.traces.plane import write_plane
+from bfmkit.traces.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.deferred import Deferred
 from bfmkit.health.agreement import compare
 from bfmkit.health.figures import draw_agreement, draw_spectrum, draw_spread
@@ -24,8 +25,7 @@ from bfmkit.labels import label
 from bfmkit.noise import generator, normal_noise
 from bfmkit.progress import Progress
 from bfmkit.registry import register
-from bfmkit.regression import least_squares_weights
-from bfmkit.relabelling import recorded_quantities
+from bfmkit.rewards.relabelling import recorded_quantities
 
 
 @register(Job, "inspect")

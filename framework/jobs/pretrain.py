@@ -15,23 +15,23 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensordict import TensorDictBase
 from torch import distributed
 
+from bfmkit.data.sampling import TransitionBatches, UpdateGroups
+from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.deferred import Deferred
 from bfmkit.evaluation import oracle_returns
 from bfmkit.health.callback import HealthReport
 from bfmkit.interfaces import Dataset, Environment, Job, JobFailed, Objective
 from bfmkit.labels import label
-from bfmkit.model_card import write_card
-from bfmkit.model_folder import load_model, save_model
-from bfmkit.model_path import resolve
+from bfmkit.models.card import write_card
+from bfmkit.models.folder import load_model, save_model
+from bfmkit.models.path import resolve
 from bfmkit.noise import generator
-from bfmkit.practice import Practice, PracticeGround
-from bfmkit.pretraining import Precision, Pretraining
-from bfmkit.pretraining_callbacks import PeriodicEvaluation, Practising, TrainingState, UpdateBar
 from bfmkit.registry import register
 from bfmkit.run_directory import append_metrics, read_metrics
-from bfmkit.sampling import TransitionBatches, UpdateGroups
-from bfmkit.together import Place, companions, first_place
-from bfmkit.transition_pool import TransitionPool
+from bfmkit.training.callbacks import PeriodicEvaluation, Practising, TrainingState, UpdateBar
+from bfmkit.training.practice import Practice, PracticeGround
+from bfmkit.training.pretraining import Precision, Pretraining
+from bfmkit.training.together import Place, companions, first_place
 
 SCALE_SAMPLE = 100_000
 HEALTH_SAMPLE = 2_000

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from bfmkit.interfaces import Job, Posterior
-from bfmkit.mdp_layout import MDPLayout
 from bfmkit.noise import normal_noise
-from bfmkit.policy_pool import PolicyPool
 from bfmkit.progress import Progress
 from bfmkit.registry import lookup, register
-from bfmkit.regret_bound import RegretBound
-from bfmkit.regret_report import Curves, draw_regret, summarise
-from bfmkit.regret_run import Rule, Runs, play
+from bfmkit.regret.bound import RegretBound
+from bfmkit.regret.report import Curves, draw_regret, summarise
+from bfmkit.regret.run import Rule, Runs, play
 from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+from bfmkit.tabular.mdp_layout import MDPLayout
+from bfmkit.tabular.policy_pool import PolicyPool
 
 POINTS = 40
 """About how many numbers of episodes the curves are kept at."""

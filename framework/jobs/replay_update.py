@@ -12,12 +12,12 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.deferred import Deferred
-from bfmkit.failed_update import FailedUpdate
-from bfmkit.generators import set_generator_states
 from bfmkit.interfaces import EnvironmentSpec, Job, Objective
-from bfmkit.pretraining import Precision, in_precision
 from bfmkit.registry import register
 from bfmkit.run_directory import write_atomically
+from bfmkit.training.failed_update import FailedUpdate
+from bfmkit.training.generators import set_generator_states
+from bfmkit.training.pretraining import Precision, in_precision
 
 MOST_ROWS_NAMED = 20
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from bfmkit.explaining import explain
 from bfmkit.figures.explanation import draw_explanation
 from bfmkit.interfaces import BFM, Environment, Job, Posterior
 from bfmkit.label_files import read_tensors
@@ -21,7 +20,8 @@ from bfmkit.offline_inference import (
     weights_from_labels,
 )
 from bfmkit.recipe.text import read
-from bfmkit.record import FOLDER, Record
+from bfmkit.records.explaining import explain
+from bfmkit.records.record import FOLDER, Record
 from bfmkit.registry import register
 from bfmkit.run_directory import RECIPE, write_summary
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from bfmkit.figures.plane import show_plane
 from bfmkit.figures.style import BLUE, GREY, STYLE, VERMILION, title_of
-from bfmkit.trace import TracedRun
-from bfmkit.traced_plane import TracedPlane
+from bfmkit.traces.plane import TracedPlane
+from bfmkit.traces.trace import TracedRun
 
 EPISODES = (1, 3, 10)
 MOST_FRAMES = 80

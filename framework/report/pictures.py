@@ -25,8 +25,8 @@ from bfmkit.report.animation import (
 from bfmkit.report.rendering import NoPictures, render
 from bfmkit.report.reported_run import ReportedRun
 from bfmkit.run_directory import RECIPE
-from bfmkit.trace import read_run
-from bfmkit.traced_plane import read_plane
+from bfmkit.traces.plane import read_plane
+from bfmkit.traces.trace import read_run
 
 REDRAWN = {"return.png", "belief.png"}
 """Pictures of single runs that the report draws for all of them together."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from bfmkit.cells import folder_name
+from bfmkit.benchmarks.cells import folder_name
 from bfmkit.recipe.text import BadText, read
 from bfmkit.results import read_failures, read_results, recipe_names
 from bfmkit.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryRefused
-from bfmkit.trace import read_trace
+from bfmkit.traces.trace import read_trace
 
 RECIPES = "recipes"
 """Where a benchmark keeps its recipes, resolved."""

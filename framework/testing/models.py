@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM, Advance, Environment, EnvironmentSpec
 from bfmkit.noise import normal_noise
-from bfmkit.reward_expression import STEP
+from bfmkit.rewards.expression import STEP
 
 
 def ball_spec(dim: int = 4, episode_steps: int = 20) -> EnvironmentSpec:

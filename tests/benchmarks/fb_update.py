@@ -33,13 +33,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
+from bfmkit.data.sampling import TransitionBatches, UpdateGroups
+from bfmkit.data.shards import empty_transitions
+from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.jobs.pretrain import float32_products
-from bfmkit.pretraining import Pretraining, in_precision
-from bfmkit.sampling import TransitionBatches, UpdateGroups
-from bfmkit.shards import empty_transitions
 from bfmkit.threads import pin_threads
-from bfmkit.transition_pool import TransitionPool
+from bfmkit.training.pretraining import Pretraining, in_precision
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
 PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}

@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
+from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import EnvironmentSpec, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.progress import Progress
-from bfmkit.shards import ShardWriter, claim, empty_transitions
 from bfmkit.threads import pin_threads
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))

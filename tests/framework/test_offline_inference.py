@@ -14,7 +14,7 @@ from bfmkit.offline_inference import (
     weights_from_goal,
     weights_from_labels,
 )
-from bfmkit.replaying import Parts, replay
+from bfmkit.records.replaying import Parts, replay
 from bfmkit.testing.models import LinearBFM
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from bfmkit.cells import CELLS, ORACLES, Cell
+from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from bfmkit.generators import generator_states, set_generator_states
 from bfmkit.snapshot import Snapshot
+from bfmkit.training.generators import generator_states, set_generator_states
 
 CPU = torch.device("cpu")
 

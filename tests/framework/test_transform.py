@@ -21,7 +21,7 @@ from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.interfaces import BFM, Environment
 from bfmkit.loop import run_episode
-from bfmkit.mdp_layout import MDPLayout
+from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.transform import TaskInferenceTransform
 

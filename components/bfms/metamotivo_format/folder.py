@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bfmkit.model_files import refuse_pickles
+from bfmkit.models.files import refuse_pickles
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MODELS = ("simple", "residual")

@@ -12,7 +12,7 @@ from dm_control.suite import cheetah
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
 from bfmkit.components.environments.domains.tolerance import linear_at_least
-from bfmkit.quantity import Quantity
+from bfmkit.rewards.quantity import Quantity
 
 WALK_SPEED = 2.0  # metres a second
 RUN_SPEED = 10.0

@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     from dm_control.mujoco import Physics
 
 from bfmkit.interfaces import Plane
-from bfmkit.quantity import Quantity
+from bfmkit.rewards.quantity import Quantity
 
 Quantities = Mapping[str, Any]
 """Name -> values; single numbers while an environment runs, arrays (n,) when recorded steps are labelled. Beside the

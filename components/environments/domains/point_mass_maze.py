@@ -13,7 +13,7 @@ from dm_control.mujoco import Physics
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
 from bfmkit.components.environments.domains.tolerance import gaussian_at_most, quadratic_at_zero
 from bfmkit.interfaces import Plane
-from bfmkit.quantity import Quantity
+from bfmkit.rewards.quantity import Quantity
 
 GOAL_RADIUS = 0.015  # metres
 WALL = 0.3  # metres from the middle, on all four sides

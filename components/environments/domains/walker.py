@@ -11,7 +11,7 @@ from dm_control.suite.utils import randomizers
 
 from bfmkit.components.environments.domains.domain import Domain, Quantities, Reward
 from bfmkit.components.environments.domains.tolerance import gaussian_at_least, linear_at_least
-from bfmkit.quantity import Quantity
+from bfmkit.rewards.quantity import Quantity
 
 STAND_HEIGHT = 1.2  # metres
 WALK_SPEED = 1.0  # metres a second

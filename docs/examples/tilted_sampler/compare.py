@@ -16,12 +16,12 @@ import torch
 from tensordict import TensorDictBase
 
 from bfmkit import discovery
-from bfmkit.finite_mdp import FiniteMDP
 from bfmkit.interfaces import BFM, Agent, Environment
 from bfmkit.loop import run_episode
-from bfmkit.mdp_layout import RANDOM_TASKS, MDPLayout
 from bfmkit.recipe import build_node
 from bfmkit.registry import lookup
+from bfmkit.tabular.finite_mdp import FiniteMDP
+from bfmkit.tabular.mdp_layout import RANDOM_TASKS, MDPLayout
 
 HERE = Path(__file__).parent
 SAMPLERS = ("ellipsoid", "tilted")

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from bfmkit.beliefs.confidence import SteppedRadius, TheoreticalRadius
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.confidence import SteppedRadius, TheoreticalRadius
 from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
 from bfmkit.recipe import RecipeError, build_node
 from bfmkit.testing.acquisition import AcquisitionContract, situation

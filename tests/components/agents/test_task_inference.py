@@ -17,9 +17,9 @@ from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.interfaces import Acquisition, Advance, Gate, Posterior, Progress, RunStopped, Schedule, Situation
-from bfmkit.logbook import Logbook
 from bfmkit.loop import run_episode
 from bfmkit.noise import normal_noise
+from bfmkit.records.logbook import Logbook
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

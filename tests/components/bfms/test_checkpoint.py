@@ -11,7 +11,7 @@ from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.interfaces import EnvironmentSpec
-from bfmkit.model_folder import save_model
+from bfmkit.models.folder import save_model
 from bfmkit.testing.bfm import BFMContract
 
 SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.interfaces import EnvironmentSpec
-from bfmkit.regression import least_squares_weights
 from bfmkit.testing.bfm import BFMContract
 
 SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))

@@ -8,8 +8,8 @@ import torch
 from bfmkit.components.bfms.tabular import TabularBFM
 from bfmkit.components.environments.tabular import TabularEnvironment
 from bfmkit.interfaces import BFM, Environment
-from bfmkit.mdp_layout import MDPLayout
 from bfmkit.recipe import build_node
+from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.bfm import BFMContract
 
 LAYOUT = MDPLayout("random", size=4, actions=3, branching=2, dim=3, seed=2)

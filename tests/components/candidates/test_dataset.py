@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.components.candidates.dataset import DatasetCandidates
-from bfmkit.regression import least_squares_weights
 from bfmkit.testing.acquisition import situation
 from bfmkit.testing.candidate_sampler import CandidateSamplerContract
 from bfmkit.testing.models import LinearBFM

@@ -11,7 +11,7 @@ import torch
 
 from bfmkit.components.datasets.exorl import ExorlDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
-from bfmkit.conversion import BadData, bytes_needed
+from bfmkit.data.conversion import BadData, bytes_needed
 from bfmkit.testing.dataset import DatasetContract
 
 BODY = DMControlEnvironment("walker", "stand", episode_steps=4)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
+from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import EnvironmentSpec
-from bfmkit.shards import ShardWriter, claim, empty_transitions
 from bfmkit.testing.dataset import DatasetContract
 
 SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))

@@ -10,7 +10,7 @@ import torch
 from bfmkit.adapted_environment import adapted_spec
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.datasets.minari import MinariDataset
-from bfmkit.conversion import BadData
+from bfmkit.data.conversion import BadData
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob

@@ -7,7 +7,7 @@ from tensordict import TensorDict
 from torchrl.envs.utils import step_mdp
 
 from bfmkit.components.environments.dm_control import DMControlEnvironment
-from bfmkit.quantity import listed_quantities
+from bfmkit.rewards.quantity import listed_quantities
 from bfmkit.testing.environment import EnvironmentContract
 
 

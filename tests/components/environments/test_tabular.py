@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bfmkit.components.environments.tabular import TabularEnvironment
-from bfmkit.mdp_layout import MDPLayout
+from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.environment import EnvironmentContract
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from bfmkit.actor_critic import orthonormality_loss, pessimistic
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.objectives.forward_backward import (
@@ -18,6 +17,7 @@ from bfmkit.components.objectives.forward_backward import (
 )
 from bfmkit.testing.models import LinearBFM
 from bfmkit.testing.objective import SPEC, ObjectiveContract
+from bfmkit.training.actor_critic import orthonormality_loss, pessimistic
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "fb_loss.npz"
 

@@ -21,8 +21,8 @@ from bfmkit.components.features.random import RandomFeatures
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.objectives.universal_sf import UniversalSFObjective, least
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, FeatureObjective
-from bfmkit.mdp_layout import MDPLayout
 from bfmkit.projection import project
+from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.models import LinearBFM, ball_spec, into_ball
 from bfmkit.testing.objective import SPEC, ObjectiveContract
 

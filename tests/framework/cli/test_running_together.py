@@ -13,10 +13,10 @@ import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from bfmkit.cli import main
+from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.recipe import load_recipe
 from bfmkit.run_directory import RunDirectoryRefused, join_run
-from bfmkit.shards import ShardWriter, claim, empty_transitions
 
 RECIPE = """
 type: pretrain

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.components.bfms.tabular import TabularBFM
-from bfmkit.mdp_layout import MDPLayout
+from bfmkit.tabular.mdp_layout import MDPLayout
 
 GRID = MDPLayout("grid", size=3)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bfmkit.components.bfms.tabular import TabularBFM
 from bfmkit.health.bellman import bellman_consistency
-from bfmkit.mdp_layout import MDPLayout
+from bfmkit.tabular.mdp_layout import MDPLayout
 
 
 def test_exact_where_moves_are_certain(broken: type, weights: Tensor) -> None:

@@ -12,11 +12,11 @@ import torch
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.tabular import TabularEnvironment
+from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.mdp_layout import MDPLayout
-from bfmkit.shards import ShardWriter, claim, empty_transitions
+from bfmkit.tabular.mdp_layout import MDPLayout
 
 CPU = torch.device("cpu")
 LAYOUT = MDPLayout("random", size=5, actions=3)

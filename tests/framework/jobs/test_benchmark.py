@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from bfmkit import discovery
+from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell, read_cells
 from bfmkit.benchmarks.entry import Entry
-from bfmkit.cells import CELLS, ORACLES, Cell, read_cells
 from bfmkit.cli import main
 from bfmkit.comparison import compare
 from bfmkit.interfaces import BFM, Advance, Environment, JobFailed

@@ -9,9 +9,9 @@ import torch
 from bfmkit.components.datasets.exorl import ExorlDataset
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
-from bfmkit.exploration import explore
+from bfmkit.data.exploration import explore
+from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.jobs.export import ExportJob
-from bfmkit.shards import ShardWriter, claim, empty_transitions
 from bfmkit.testing.job import JobContract
 
 CPU = torch.device("cpu")

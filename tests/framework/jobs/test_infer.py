@@ -21,7 +21,7 @@ from bfmkit.interfaces import Advance, JobFailed
 from bfmkit.jobs.infer import InferJob
 from bfmkit.ledger import Ledger
 from bfmkit.recipe import load_recipe
-from bfmkit.record import Record
+from bfmkit.records.record import Record
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

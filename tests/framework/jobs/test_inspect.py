@@ -11,7 +11,7 @@ from bfmkit.components.bfms.tabular import TabularBFM
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import BFM, Environment
 from bfmkit.jobs.inspect import InspectJob
-from bfmkit.mdp_layout import MDPLayout
+from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.job import JobContract
 
 CPU = torch.device("cpu")

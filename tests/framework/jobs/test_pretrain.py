@@ -15,12 +15,12 @@ import torch
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.practice import Practice
-from bfmkit.shards import ShardWriter, claim, empty_transitions
 from bfmkit.testing.job import JobContract
+from bfmkit.training.practice import Practice
 
 CPU = torch.device("cpu")
 OBJECTIVE = {
@@ -110,7 +110,7 @@ def test_killed_and_gone_on_with_it_ends_in_the_same_weights(
     settings |= {"practice": practice()} if practised else {}
     job(data, **settings).run(whole, CPU)
 
-    from bfmkit.pretraining import Pretraining
+    from bfmkit.training.pretraining import Pretraining
 
     step = Pretraining.training_step
 
@@ -132,7 +132,7 @@ def test_killed_and_gone_on_with_it_ends_in_the_same_weights(
 def test_an_evaluation_before_the_last_saved_state_is_kept(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bfmkit.pretraining import Pretraining
+    from bfmkit.training.pretraining import Pretraining
 
     evaluation = DMControlEnvironment("walker", "stand", episode_steps=3)
     settings = {"updates": 12, "evaluate_every": 5, "evaluation_episodes": 1, "save_minutes": 1e-9}
@@ -174,7 +174,7 @@ def test_trains_on_the_device_that_was_asked_for(data: Path, tmp_path: Path, mon
     made = job(data)
     read = made.dataset.to_device
     made.dataset.to_device = lambda device, keys: read("cpu", keys)
-    monkeypatch.setattr("bfmkit.transition_pool.fits", lambda *_: True)
+    monkeypatch.setattr("bfmkit.data.transition_pool.fits", lambda *_: True)
     for name, expected in (("cuda:1", ("gpu", [1])), ("cuda", ("gpu", [0])), ("cpu", ("cpu", 1))):
         with pytest.raises(Asked) as asked:
             made.run(tmp_path, torch.device(name))
@@ -182,7 +182,7 @@ def test_trains_on_the_device_that_was_asked_for(data: Path, tmp_path: Path, mon
 
 
 def test_the_accelerators_random_numbers_go_on_too(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bfmkit.pretraining import Pretraining
+    from bfmkit.training.pretraining import Pretraining
 
     objective = Deferred.of(Objective, {**OBJECTIVE, "actor_rate": 0.1}).build(MemoryMapDataset(data).spec)
     module = Pretraining(objective, 100, 1e-3, "cosine", None, tmp_path)
@@ -278,7 +278,7 @@ def test_capturing_changes_nothing_on_a_cpu(data: Path, tmp_path: Path) -> None:
 
 def test_a_full_disk_keeps_the_state_before(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource", reason="limits of file sizes are a matter of Unix")
-    from bfmkit.pretraining_callbacks import TrainingState
+    from bfmkit.training.callbacks import TrainingState
 
     save, saved = TrainingState.save, []
 
@@ -322,10 +322,10 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if where == "update":
-    from bfmkit.pretraining import Pretraining as owner
+    from bfmkit.training.pretraining import Pretraining as owner
     name = "_losses"
 else:
-    from bfmkit.pretraining_callbacks import TrainingState as owner
+    from bfmkit.training.callbacks import TrainingState as owner
     name = "save"
 method = getattr(owner, name)
 

@@ -11,13 +11,13 @@ from tensordict import TensorDict
 
 from bfmkit.cli import main
 from bfmkit.deferred import Deferred
-from bfmkit.failed_update import FailedUpdate
-from bfmkit.generators import generator_states
 from bfmkit.interfaces import EnvironmentSpec, JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.jobs.replay_update import ReplayUpdateJob
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.objective import SPEC
+from bfmkit.training.failed_update import FailedUpdate
+from bfmkit.training.generators import generator_states
 
 CPU = torch.device("cpu")
 OBJECTIVE = {
@@ -94,7 +94,7 @@ def test_what_is_finite_elsewhere_is_said_too(tmp_path: Path) -> None:
 
 def test_the_command_that_a_pretraining_ends_with_replays_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bfmkit.components.datasets.memory_map import MemoryMapDataset
-    from bfmkit.shards import ShardWriter, claim, empty_transitions
+    from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 
     spec = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand",))
     claim(tmp_path / "data", spec)

@@ -1,0 +1,1 @@
+"""Arithmetic that posteriors share, and what keeps an eye on their beliefs."""

@@ -1,0 +1,1 @@
+"""Transitions: gathered, stored, converted and drawn."""

@@ -1,0 +1,172 @@
+"""Other people's data, converted once into a memory map of ours.
+
+    FOLDER/
+      spec.json, shard-000 ...   as the job collect leaves them
+      source.json                what it was made of: files, their sizes and checksums, what was skipped and why
+
+It is made under another name and renamed when it is whole, so a conversion that was killed leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tensordict import TensorDictBase
+
+from bfmkit.data.shards import ShardWriter, claim, empty_transitions, read_spec
+from bfmkit.interfaces import EnvironmentSpec, JobFailed
+from bfmkit.progress import Progress
+from bfmkit.run_directory import to_json, write_atomically
+
+SOURCE, SHARD = "source.json", "shard-000"
+
+
+class BadData(JobFailed, ValueError):
+    """Data cannot be used; the message names the file and what is wrong with it."""
+
+
+class Piece(NamedTuple):
+    """One episode of the source: known before it is read by its name, size and number of steps."""
+
+    name: str
+    size: int
+    steps: int
+    read: Callable[[], tuple[TensorDictBase, str]]
+    """Gives its transitions and a checksum; raises BadData if it cannot be used."""
+
+
+def converted(
+    folder: Path,
+    spec: EnvironmentSpec,
+    pieces: Sequence[Piece],
+    skip_corrupt: bool = False,
+) -> dict[str, Any]:
+    """Make ``folder`` the memory map of ``pieces``, unless it is already.
+
+    Args:
+        folder: of the memory map.
+        spec: of the data.
+        pieces: episodes, in order.
+        skip_corrupt: leave out episodes that cannot be used, and count them; otherwise the first one is an error.
+
+    Returns:
+        What ``source.json`` says: ``files``, ``skipped``, ``transitions``, ``checksum``.
+
+    Raises:
+        BadData: naming the file that is wrong, or how much room is missing.
+    """
+    with _alone(folder):
+        known = _known(folder, spec, pieces)
+        if known is None:
+            known = _convert(folder, spec, pieces, skip_corrupt)
+    if known["skipped"] and not skip_corrupt:
+        raise BadData(f"{known['skipped'][0]['why']} (skip_corrupt: true leaves such episodes out)")
+    return known
+
+
+def _known(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+    """What was converted, if it is of the same files; None if there is nothing, or the source has changed."""
+    try:
+        known = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+        listed = {(row["name"], row["size"], row["steps"]) for row in [*known["files"], *known["skipped"]]}
+        read_spec(folder).require_compatible(spec, "the data")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return known if listed == {(piece.name, piece.size, piece.steps) for piece in pieces} else None
+
+
+def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_corrupt: bool) -> dict[str, Any]:
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    total = sum(piece.steps for piece in pieces)
+    _require_room(folder, spec, total)
+    files: list[dict[str, Any]] = []
+    skipped: list[dict[str, Any]] = []
+    try:
+        claim(partial, spec)
+        writer = ShardWriter(partial, SHARD, spec, max(total, 1))
+        _take_room(partial / SHARD)
+        with Progress("convert", len(pieces), unit="episodes") as bar:
+            for piece in pieces:
+                row = {"name": piece.name, "size": piece.size, "steps": piece.steps}
+                try:
+                    transitions, checksum = piece.read()
+                except BadData as error:
+                    if not skip_corrupt:
+                        raise BadData(f"{error} (skip_corrupt: true leaves such episodes out)") from error
+                    skipped.append({**row, "why": str(error)})
+                    bar.say(f"skipped: {error}")
+                else:
+                    writer.append(transitions)
+                    files.append({**row, "sha256": checksum})
+                bar.advance()
+        if not files:
+            raise BadData(f"none of {len(pieces)} episodes can be used; the first: {skipped[0]['why']}")
+        digest = hashlib.sha256("\n".join(f"{row['name']} {row['sha256']}" for row in files).encode()).hexdigest()
+        source = {"transitions": writer.count, "checksum": digest, "files": files, "skipped": skipped}
+        del writer
+        write_atomically(partial / SOURCE, to_json(source))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    except OSError as error:
+        raise BadData(f"{error.filename or folder}: the memory map cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return source
+
+
+def bytes_needed(spec: EnvironmentSpec, transitions: int) -> int:
+    """What so many transitions take on disk."""
+    row = empty_transitions(spec, 1)
+    return transitions * sum(value.numel() * value.element_size() for value in row.values(True, True))
+
+
+def _require_room(folder: Path, spec: EnvironmentSpec, transitions: int) -> None:
+    place = folder.parent
+    while not place.exists():
+        place = place.parent
+    needed, free = bytes_needed(spec, transitions), shutil.disk_usage(place).free
+    if needed > free:
+        raise BadData(
+            f"{folder}: the memory map of {transitions:,} transitions takes {needed / 1e9:.2f} GB, and "
+            f"{free / 1e9:.2f} GB are free there (cache: names another place)"
+        )
+
+
+def _take_room(shard: Path) -> None:
+    """Reserve the space of the files: on a full disk, writing through a memory map would kill the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    for file in shard.rglob("*.memmap"):
+        size = file.stat().st_size
+        if size:
+            with file.open("rb+") as handle:
+                os.posix_fallocate(handle.fileno(), 0, size)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process convert; others wait, and find it done."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        handle = folder.with_name(f".{folder.name}.lock").open("a")
+    except OSError as error:
+        if (folder / SOURCE).is_file():  # a medium that cannot be written, and need not be
+            yield
+            return
+        raise BadData(f"{folder}: cannot be made: {error.strerror} (cache: names another place)") from error
+    with handle:
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except (ImportError, OSError):  # no such thing on this system; then whoever is last wins
+            pass
+        yield

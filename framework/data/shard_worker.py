@@ -1,0 +1,88 @@
+"""One process of the collect job: explore, and write whole episodes to one shard."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bfmkit.data.exploration import MOST_ABANDONED, explore
+from bfmkit.data.shards import ShardWriter, empty_transitions
+from bfmkit.deferred import Deferred
+from bfmkit.interfaces import Environment, Explorer
+
+SAVE_EVERY_BLOCKS = 5
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """What one process does."""
+
+    folder: Path
+    name: str
+    environment: Deferred[Environment]
+    explorer: Deferred[Explorer]
+    environments: int
+    transitions: int
+    seed: int
+
+
+def collect_shard(plan: ShardPlan, messages: Any) -> None:
+    """Fill the shard, telling ``messages`` after every block of episodes; errors are told, then raised."""
+    # One process a core: more threads would only take each other's time.
+    torch.set_num_threads(1)
+    # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _collect(plan, messages)
+    except Exception as error:
+        messages.put({"shard": plan.name, "error": f"{type(error).__name__}: {error}"})
+        raise
+
+
+def _collect(plan: ShardPlan, messages: Any) -> None:
+    prototype = plan.environment.build()
+    environment = prototype.with_rows([prototype.tasks[0]] * plan.environments)
+    spec = environment.spec
+    writer = ShardWriter(plan.folder, plan.name, spec, plan.transitions)
+    block = plan.environments * spec.episode_steps
+    blocks = writer.count // block
+    # Each block draws from a generator of its own, so that going on does not repeat what was drawn before.
+    torch.manual_seed(plan.seed * 1_000_003 + blocks)
+    explorer = plan.explorer.build(spec)
+    memory = plan.folder / f"{plan.name}.explorer.pt"
+    if memory.exists():
+        explorer.load_state_dict(torch.load(memory, weights_only=True))
+        explorer.remember(writer.written())
+    messages.put({"shard": plan.name, "transitions": writer.count})
+    rows = plan.environments
+    environment.seed_rows([plan.seed * 10_007 + row for row in range(rows)], episode=blocks)
+    episodes = empty_transitions(spec, block).reshape(rows, spec.episode_steps)
+    abandoned = 0
+    while writer.count < plan.transitions:
+        if not explore(environment, explorer, episodes, _leave_if_orphaned):
+            abandoned += 1
+            if abandoned == MOST_ABANDONED:
+                raise FloatingPointError(f"{abandoned} blocks of episodes in a row held numbers that are not finite")
+            continue
+        abandoned = 0
+        # Stored one episode after the other, so that a trajectory is a slice.
+        writer.append(episodes.reshape(-1))
+        blocks += 1
+        if blocks % SAVE_EVERY_BLOCKS == 0 or writer.count >= plan.transitions:
+            temporary = memory.with_suffix(".tmp")
+            torch.save(explorer.state_dict(), temporary)
+            os.replace(temporary, memory)
+        messages.put({"shard": plan.name, "transitions": writer.count, "episodes": blocks * rows} | explorer.metrics())
+
+
+def _leave_if_orphaned() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:
+        # The job was killed, and the one that goes on with it writes to this shard.
+        os._exit(1)

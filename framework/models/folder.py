@@ -1,0 +1,122 @@
+"""Models on disk: safetensors beside the recipe they are built from; reading one runs no pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tensordict import TensorDict, TensorDictBase
+
+from bfmkit.interfaces import BFM, EnvironmentSpec
+from bfmkit.models.files import refuse_pickles
+from bfmkit.noise import normal_noise
+from bfmkit.recipe import build_node
+
+WEIGHTS, RECIPE, INFERENCE_SET, CARD = "model.safetensors", "recipe.yaml", "inference_set.safetensors", "README.md"
+Precision = Literal["float32", "float16", "bfloat16"]
+_TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+INFERENCE_KEYS = ("observation", "action", ("next", "observation"), ("next", "physics"))
+
+
+def save_model(
+    folder: Path,
+    bfm: BFM,
+    node: dict[str, Any],
+    inference_set: TensorDictBase,  # batch (n,), with INFERENCE_KEYS
+    card: str,
+    weights: Precision = "float32",
+) -> None:
+    """Write a model folder.
+
+    Args:
+        folder: made if need be.
+        bfm: whose tensors to store.
+        node: the recipe node that builds ``bfm``.
+        inference_set: transitions that an oracle labels, so that it needs no other data.
+        card: Markdown for people.
+        weights: the type to store the networks' weights in; half the bytes in ``float16`` or ``bfloat16``. They are
+            float32 again once loaded. Moments and scales stay as they are.
+
+    Raises:
+        ValueError: if a weight is too large for ``weights``; nothing has been written then.
+    """
+    tensors = stored_tensors(bfm, weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / WEIGHTS)
+    flat = inference_set.select(*INFERENCE_KEYS).flatten_keys(".")
+    save_file({name: tensor.contiguous().cpu().clone() for name, tensor in flat.items()}, folder / INFERENCE_SET)
+    recipe = {"schema_version": 1, "spec": bfm.spec.to_dict(), "bfm": node}
+    (folder / RECIPE).write_text(yaml.safe_dump(recipe, sort_keys=False))
+    (folder / CARD).write_text(card)
+
+
+def load_model(folder: Path) -> tuple[BFM, TensorDict]:
+    """The model and its inference set.
+
+    Raises:
+        FileNotFoundError: if ``folder`` is not a model folder; the message says which file is missing.
+        ValueError: if the weights do not fit the recipe, a file is damaged, or there is a pickle.
+    """
+    for name in (RECIPE, WEIGHTS, INFERENCE_SET):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is not a model folder: it has no {name}")
+    refuse_pickles(folder)
+    try:
+        recipe = yaml.safe_load((folder / RECIPE).read_text())
+        node, spec = recipe["bfm"], EnvironmentSpec.from_dict(recipe["spec"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / RECIPE} is damaged: {error}") from error
+    bfm = build_node(BFM, node, spec=spec)
+    try:
+        bfm.load_state_dict(load_file(folder / WEIGHTS))
+        tensors = load_file(folder / INFERENCE_SET)
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{folder}: {error}") from error
+    rows = len(next(iter(tensors.values())))
+    return bfm.eval().requires_grad_(False), TensorDict(tensors, [rows]).unflatten_keys(".")
+
+
+def stored_tensors(bfm: BFM, weights: Precision) -> dict[str, torch.Tensor]:
+    """What is written of a model: its float32 parameters in another type, everything else as it is.
+
+    Raises:
+        ValueError: if a weight is too large for the type, or there is no such type.
+    """
+    if weights not in _TYPES:
+        raise ValueError(f"weights must be one of {', '.join(_TYPES)}, got {weights!r}")
+    parameters = {name for name, tensor in bfm.named_parameters() if tensor.dtype == torch.float32}
+    tensors = {}
+    for name, tensor in bfm.state_dict().items():
+        stored = tensor.to(_TYPES[weights]) if name in parameters else tensor
+        if not stored.isfinite().all() and tensor.isfinite().all():
+            raise ValueError(f"{name} holds weights that are too large for {weights}")
+        tensors[name] = stored.contiguous().cpu()
+    return tensors
+
+
+def copy_model(source: Path, folder: Path, weights: Precision) -> float:
+    """Write a model folder once more, with its weights in another type.
+
+    Returns:
+        The largest change of an entry of an action, over the states of the inference set, each with a random z.
+
+    Raises:
+        FileNotFoundError: if ``source`` is not a model folder.
+        FileExistsError: if ``folder`` has something in it.
+        ValueError: as :func:`load_model` and :func:`save_model`.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: there is something here already")
+    bfm, inference_set = load_model(source)
+    node = yaml.safe_load((source / RECIPE).read_text())["bfm"]
+    card = (source / CARD).read_text() if (source / CARD).is_file() else ""
+    save_model(folder, bfm, node, inference_set, card, weights)
+    copy, _ = load_model(folder)
+    observation = inference_set["observation"]
+    noise = normal_noise([0], "policies of a copy", [0], (len(observation), bfm.dim))[0]
+    z = bfm.policy_latent(noise.to(observation.dtype))
+    return float((copy.act(observation, z) - bfm.act(observation, z)).abs().max())

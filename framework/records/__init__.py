@@ -1,0 +1,1 @@
+"""Where inferred weights come from: kept beside them, recomputed, and told to people."""

@@ -1,0 +1,1 @@
+"""Rewards as functions of physics: quantities, typed formulas, and labels made from both."""

@@ -1,0 +1,1 @@
+"""Finite Markov decision processes, where everything is known exactly."""

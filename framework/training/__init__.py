@@ -1,0 +1,1 @@
+"""One training: its loop, its generators, its practice, over one process or several."""

@@ -1,0 +1,171 @@
+"""What happens around updates: the bar, the log, checkpoints and evaluations.
+
+Of several processes that train together, the first one writes; whatever changes what is learnt happens in all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+from lightning.pytorch import Trainer
+from tensordict import TensorDictBase
+from torch import Tensor, distributed
+
+from bfmkit.data.shards import empty_transitions
+from bfmkit.data.transition_pool import TransitionPool
+from bfmkit.interfaces import JobFailed
+from bfmkit.progress import Progress
+from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically
+from bfmkit.training.practice import Practice, PracticeGround
+from bfmkit.training.pretraining import Pretraining
+
+ASK_EVERY = 20
+"""Several processes agree on whether it is time to save every so many groups of updates."""
+
+
+class UpdateBar(lightning.Callback):
+    """Updates, updates a second and time left; a row of losses in ``metrics.jsonl`` now and then."""
+
+    def __init__(self, out: Path, updates: int) -> None:
+        self._out, self._updates = out, updates
+        self._value = float("nan")
+
+    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Open the bar where the training stands; rows that an earlier run wrote beyond that are written again."""
+        if not trainer.is_global_zero:
+            return
+        number = _update(pl_module)
+        rows = list(read_metrics(self._out))
+        # Losses carry the number of their update, evaluations and health reports that of the updates that are done.
+        kept = [
+            row for row in rows
+            if row["update"] < number + ("oracle_return" in row or "health" in row) or number >= self._updates
+        ]  # fmt: skip
+        if len(kept) < len(rows):
+            write_atomically(self._out / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+        self._bar = Progress("pretrain", self._updates, unit="updates", done=number)
+        self._bar.__enter__()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """A group of updates more."""
+        if not trainer.is_global_zero:
+            return
+        for row in _pretraining(pl_module).rows:
+            append_metrics(self._out, row)
+            self._value = row.get("value", float("nan"))
+            if trainer.logger is not None:
+                losses = {name: value for name, value in row.items() if name != "update"}
+                trainer.logger.log_metrics(losses, step=int(row["update"]))
+        self._bar.advance(_update(pl_module) - self._bar.done, value=self._value)
+
+    def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Close the bar, also after an error."""
+        if hasattr(self, "_bar"):
+            self._bar.__exit__(None, None, None)
+
+
+class TrainingState(lightning.Callback):
+    """Writes ``checkpoints/last.ckpt`` every few minutes and at the end; the old one stays until the new is whole."""
+
+    def __init__(self, file: Path, minutes: float) -> None:
+        self._file, self._seconds, self._last = file, minutes * 60, time.monotonic()
+        self._groups = 0
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """Save when it is time."""
+        self._groups += 1
+        due = time.monotonic() - self._last >= self._seconds
+        if trainer.world_size > 1:
+            # Their clocks differ, and all of them must take part.
+            due = self._groups % ASK_EVERY == 0 and trainer.strategy.broadcast(due)
+        if due:
+            self.save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save the end."""
+        self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write to a temporary name, then rename.
+
+        Raises:
+            JobFailed: if there is no room; what was saved before is kept.
+        """
+        temporary = self._file.with_suffix(".tmp")
+        try:
+            trainer.save_checkpoint(temporary, weights_only=False)
+            if trainer.is_global_zero:
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
+                os.replace(temporary, self._file)
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            earlier = "; the one before is kept, and the same command goes on from it" if self._file.exists() else ""
+            reason = " ".join(str(error).split())
+            raise JobFailed(f"{self._file}: the training state cannot be written ({reason}){earlier}") from error
+        self._last = time.monotonic()
+
+
+class Practising(lightning.Callback):
+    """Plays a round every so many updates, and adds it to what batches are drawn from."""
+
+    def __init__(self, practice: Practice, ground: PracticeGround, pool: TransitionPool, updates: int) -> None:
+        self._practice, self._ground, self._pool, self._updates = practice, ground, pool, updates
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on from the rounds that the training state knows of; batches are drawn right after this."""
+        number = min(int(checkpoint["state_dict"]["update"]), self._updates - 1)
+        self._pool.rewind(self._practice.rounds(number) * self._practice.block)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """Play when it is time; after the last update there is nothing left to learn from it."""
+        number = _update(pl_module)
+        if number % self._practice.every == 0 and number < self._updates:
+            self._pool.add(self._round(trainer, number // self._practice.every))
+
+    def _round(self, trainer: Trainer, number: int) -> TensorDictBase:
+        if trainer.world_size == 1:
+            return self._ground.round(number, self._following)
+        if trainer.is_global_zero:
+            episodes = self._ground.round(number, self._following)
+        else:
+            episodes = empty_transitions(self._practice.environment.spec, self._practice.block)
+        for _, value in sorted(episodes.flatten_keys(".").items()):
+            there = value.to(trainer.strategy.root_device)
+            distributed.broadcast(there, 0)
+            value.copy_(there)
+        return episodes
+
+    def _following(self, count: int) -> Tensor:  # (count, o)
+        rows = torch.randint(len(self._pool), (count,))
+        return self._pool.batch(rows)["next", "observation"]
+
+
+class PeriodicEvaluation(lightning.Callback):
+    """Calls ``evaluate(update)`` every so many updates; the job itself evaluates at the end."""
+
+    def __init__(self, every: int, updates: int, evaluate: Callable[[int], Any]) -> None:
+        self._every, self._updates, self._evaluate = every, updates, evaluate
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """Evaluate when it is time."""
+        number = _update(pl_module)
+        if number % self._every == 0 and number < self._updates:
+            self._evaluate(number)
+
+
+def _pretraining(module: lightning.LightningModule) -> Pretraining:
+    return cast(Pretraining, module)
+
+
+def _update(module: lightning.LightningModule) -> int:
+    return int(_pretraining(module).update)

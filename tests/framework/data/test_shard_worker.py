@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.data.shard_worker import ShardPlan, _collect
+from bfmkit.data.shards import claim, read_shard
+from bfmkit.interfaces import Advance, Environment, Explorer
+from bfmkit.testing.models import BallEnvironment
+
+
+class Still(Explorer):
+    """Does nothing, and remembers which episodes it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def act(self, observation: Tensor) -> Tensor:
+        return torch.zeros_like(observation)
+
+    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
+        self.seen.append(outcome.observation)
+
+    def remember(self, transitions: TensorDictBase) -> None: ...
+
+    def metrics(self) -> dict[str, float]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Fragile(BallEnvironment):
+    """Its second row gives NaN at the third step of some episodes."""
+
+    diverges: frozenset[int] = frozenset()
+    count = 0
+
+    def begin(self) -> tuple[Tensor, Tensor]:
+        self.count += 1
+        self.at = 0
+        return super().begin()
+
+    def with_rows(self, tasks: Any) -> Fragile:
+        made = type(self)(tasks=tasks)
+        made.diverges = self.diverges
+        return made
+
+    def advance(self, action: Tensor) -> Advance:
+        self.at += 1
+        outcome = super().advance(action)
+        if self.at == 3 and self.count in self.diverges:
+            outcome.observation[1] = torch.nan
+        return outcome
+
+
+@dataclass
+class Ready:
+    """Stands in for a deferred node."""
+
+    value: Any
+
+    def build(self, spec: object = None) -> Any:
+        return self.value
+
+
+def collected(folder: Path, environment: Environment, transitions: int) -> tuple[TensorDictBase, Still]:
+    claim(folder, environment.spec)
+    explorer = Still()
+    plan = ShardPlan(folder, "shard-000", Ready(environment), Ready(explorer), 2, transitions, 0)  # type: ignore[arg-type]
+    _collect(plan, SimpleQueue())
+    return read_shard(folder, "shard-000"), explorer
+
+
+def test_a_simulation_that_diverges_reaches_neither_data_nor_explorer(tmp_path: Path) -> None:
+    environment = Fragile()
+    environment.diverges = frozenset({1, 3})
+    data, explorer = collected(tmp_path, environment, 80)
+    assert len(data) == 80
+    assert all(value.double().isfinite().all() for value in data.values(True, True))
+    assert torch.stack(explorer.seen).isfinite().all()
+    # The blocks that were given up are not in the data, not even in part.
+    ends = data["next", "truncated"].nonzero().squeeze(-1)
+    assert ends.tolist() == [19, 39, 59, 79]
+
+
+def test_simulations_that_always_diverge_end_it(tmp_path: Path) -> None:
+    environment = Fragile()
+    environment.diverges = frozenset(range(100))
+    with pytest.raises(FloatingPointError, match="not finite"):
+        collected(tmp_path, environment, 80)
+
+
+def test_what_ends_an_episode_is_recorded(tmp_path: Path) -> None:
+    class Falls(Fragile):
+        def advance(self, action: Tensor) -> Advance:
+            outcome = super().advance(action)
+            return outcome._replace(terminated=torch.tensor([self.at == 20, False]))
+
+    data, _ = collected(tmp_path, Falls(), 40)
+    assert data["next", "terminated"].nonzero().squeeze(-1).tolist() == [19]

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bfmkit.models.card import write_card
+from bfmkit.testing.models import ball_spec
+
+SUMMARY = {
+    "updates": 1200,
+    "transitions": 5000,
+    "practised": 640,
+    "seconds": 150.0,
+    "tasks": {"task_0": {"oracle_return": 12.6, "standard_deviation": 1.2, "episodes": 3}},
+}
+
+
+@pytest.mark.parametrize(
+    ("git", "expected"),
+    [
+        ({"revision": "abc123", "changed": False}, "* revision: abc123\n"),
+        ({"revision": "abc123", "changed": True}, "* revision: abc123, with changes\n"),
+        (None, "* revision: not run from a checkout\n"),
+    ],
+)
+def test_says_what_the_run_directory_records(tmp_path: Path, git: dict | None, expected: str) -> None:
+    recorded = {"command": "bfmkit run mine", "versions": {"torch": "9.9"}, "git": git}
+    (tmp_path / "provenance.json").write_text(json.dumps(recorded))
+    card = write_card(ball_spec(), tmp_path, SUMMARY)
+    assert "5,000 transitions of exploration and 640 of practice" in card
+    assert "`bfmkit run mine`" in card
+    assert "torch 9.9" in card
+    assert expected in card
+    assert "| task_0 | 13 | 1 |" in card
