@@ -1,8 +1,11 @@
-"""The number of threads: fixed, because sums depend on how they are split."""
+"""The number of threads: fixed, because sums depend on how they are split; and work that can be split as one likes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -47,3 +50,39 @@ def pin_threads(threads: int | None = None) -> int:
         raise ValueError(f"threads must be at least 1, got {count}")
     torch.set_num_threads(count)
     return count
+
+
+def spread(function: Callable[[range], None], count: int) -> None:
+    """Call ``function`` with pieces of ``range(count)``, at once on as many threads as torch uses.
+
+    Worth while where most of the work is done without Python's lock. No piece may depend on another, so that how many
+    there are changes nothing.
+
+    Raises:
+        Exception: what a piece raises, once all have ended.
+    """
+    import torch
+
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        function(range(count))
+        return
+    first, *others = (range(count * piece // threads, count * (piece + 1) // threads) for piece in range(threads))
+    running = [_pool(threads - 1).submit(function, piece) for piece in others]
+    try:
+        function(first)
+    finally:
+        # Nobody goes on while a piece is still at work.
+        errors = [error for error in (each.exception() for each in running) if error is not None]
+    if errors:
+        raise errors[0]
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="bfmkit")
+
+
+# A child of fork has none of its parent's threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -22,6 +22,7 @@ from bfmkit.interfaces import Advance, Environment, EnvironmentSpec, Plane
 from bfmkit.registry import register
 from bfmkit.rewards.expression import STEP
 from bfmkit.task_rows import task_rows
+from bfmkit.threads import spread
 
 _INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
@@ -31,7 +32,8 @@ class DMControlEnvironment(Environment):
     """B bodies of one dm_control domain in a batch, each with its own task.
 
     The physics engine is stepped directly, without ``dm_control.rl.control.Environment``: its bookkeeping costs more
-    than reading the state. An episode ends by truncation after ``episode_steps``.
+    than reading the state. Bodies are stepped on as many threads as torch uses, to the same bits. An episode ends by
+    truncation after ``episode_steps``.
 
     Args:
         domain: ``walker``, ``cheetah``, ``quadruped`` or ``point_mass_maze``.
@@ -116,12 +118,8 @@ class DMControlEnvironment(Environment):
         """
         controls = self._controls(action, len(self._physics))
         clock, rows = self._clock, len(self._physics)
-        for row, (physics, control) in enumerate(zip(self._physics, controls, strict=True)):
-            physics.set_control(control)
-            try:
-                physics.step(self._substeps)
-            except PhysicsError:
-                clock.diverged.add(row)
+        # MuJoCo lets go of Python's lock while it steps.
+        spread(partial(self._step_some, controls), rows)
         clock.step += 1
         observation, reward = self._observations(), self._reward()
         if clock.diverged:
@@ -135,6 +133,14 @@ class DMControlEnvironment(Environment):
             truncated=torch.full((rows,), clock.step >= self.spec.episode_steps),
             physics=self._states(),
         )
+
+    def _step_some(self, controls: np.ndarray, rows: range) -> None:
+        for row in rows:
+            self._physics[row].set_control(controls[row])
+            try:
+                self._physics[row].step(self._substeps)
+            except PhysicsError:
+                self._clock.diverged.add(row)
 
     def snapshot(self) -> dict[str, Any]:
         """MuJoCo's full integration state of every row: positions and velocities alone would drift."""

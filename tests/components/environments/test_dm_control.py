@@ -190,6 +190,21 @@ def _seeded_walk(environment: DMControlEnvironment) -> torch.Tensor:
     return current.get("observation")
 
 
+def test_threads_change_no_bit() -> None:
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        environment = DMControlEnvironment("walker", "run+flip+run")
+        environment.seed_rows([0, 1, 2])
+        environment.begin()
+        environment._physics[2].data.qvel[:] = 1e12
+        outcomes = [environment.advance(torch.full((3, 6), 0.3)) for _ in range(20)]
+        assert outcomes[-1].reward.isfinite().tolist() == [True, True, False]
+        found.append(torch.stack([each.physics for each in outcomes]))
+    torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+
+
 def test_a_simulation_that_diverges_reads_nan_and_leaves_the_others_alone() -> None:
     together = DMControlEnvironment("walker", "run+run")
     alone = DMControlEnvironment("walker", "run")
