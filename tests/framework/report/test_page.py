@@ -103,7 +103,7 @@ def test_a_run_of_another_job_is_reported_without_episodes(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, extra `browser`")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, extra `dev`")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with playwright.sync_playwright() as program:
         try:
