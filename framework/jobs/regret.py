@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,17 @@ from bfmkit.noise import normal_noise
 from bfmkit.progress import Progress
 from bfmkit.registry import lookup, register
 from bfmkit.regret.bound import RegretBound
+from bfmkit.regret.processes import in_processes
 from bfmkit.regret.report import Curves, draw_regret, summarise
-from bfmkit.regret.run import Rule, Runs, play
+from bfmkit.regret.rules import RULES
+from bfmkit.regret.run import Runs, play
 from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.tabular.policy_pool import PolicyPool
 
 POINTS = 40
 """About how many numbers of episodes the curves are kept at."""
-
-RULES = {
-    "ucb": Rule(optimistic=True),
-    "rarely_switching": Rule(optimistic=True, patient=True),
-    "ucb_returns": Rule(optimistic=True, returns_only=True),
-    "ucb_each_step": Rule(optimistic=True, each_step=True),
-    "thompson": Rule(sampled=True),
-    "greedy": Rule(greedy=True),
-    "random": Rule(),
-    "oracle": Rule(known=True),
-}
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,6 @@ class SeedsPerRule:
         thompson: the best policy for weights drawn from the belief.
         greedy: the best policy for the belief's mean.
         random: the best policy for a random direction.
-        oracle: the best policy.
     """
 
     ucb: int = 200
@@ -61,7 +52,6 @@ class SeedsPerRule:
     thompson: int = 40
     greedy: int = 40
     random: int = 40
-    oracle: int = 0
 
 
 @register(Job, "regret")
@@ -145,38 +135,51 @@ class RegretJob(Job):
             regularization=self.regularization,
             weight_norm=self.weight_scale * math.sqrt(dim),
             delta=self.delta,
-            factor=self.switching_factor if RULES[rule].patient else 1.0,
+            factor=self.switching_factor if RULES[rule].schedule == "determinant" else 1.0,
             returns_only=RULES[rule].returns_only,
         )
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Play what has not been played; on the CPU, whatever the device."""
+        """Play what has not been played, in as many processes as torch has threads; on the CPU, whatever the device."""
         done = self._done(out)
-        total = len(self.dims) * len(self.seeds) * self.episodes
-        curves: dict[int, dict[str, Curves]] = {dim: {} for dim in self.dims}
-        gaps = {}
-        with Progress("regret", total, "episodes", len(done) * self.episodes) as bar:
-            for dim in self.dims:
-                mdp = replace(self.mdp, dim=dim).build()
-                directions = normal_noise([self.seed], "regret pool", [0], (self.policies, dim))[0]
-                directions = torch.nn.functional.normalize(directions, dim=-1)
-                pool = PolicyPool.solve(mdp, directions, self.horizon, self.discount)
-                values = pool.start_features @ directions.mT
-                gaps[dim] = self.weight_scale * math.sqrt(dim) * float((values.amax(0) - values.amin(0)).max())
-                for name, count in self.seeds.items():
-                    if (dim, name) not in done:
-                        seeds = range(self.seed, self.seed + count)
-                        bar.advance(0, d=dim, rule=name)
-                        bound = self.bound(name, dim)
-                        runs = play(mdp, pool, self.posterior, RULES[name], bound, seeds, self.episodes, bar.advance)
-                        done[dim, name] = list(self._rows(dim, name, runs))
-                        append_metrics(out, done[dim, name])
-                    curves[dim][name] = self._curves(dim, name, done[dim, name])
+        studies = [(dim, name) for dim in self.dims for name in self.seeds]
+        waiting = [study for study in studies if study not in done]
+        with Progress("regret", len(studies) * self.episodes, "episodes", len(done) * self.episodes) as bar:
+
+            def show(study: tuple[int, str], episodes: int) -> None:
+                bar.advance(episodes, d=study[0], rule=study[1])
+
+            for study, rows in in_processes(waiting, self._play, torch.get_num_threads(), show):
+                done[study] = rows
+                append_metrics(out, rows)
+        curves = {dim: {name: self._curves(dim, name, done[dim, name]) for name in self.seeds} for dim in self.dims}
+        gaps = {dim: self._largest_gap(dim) for dim in self.dims}
         summary = summarise(curves, self.grid, self.burn_in, gaps)
         draw_regret(out / "figures" / "regret.png", curves, self.grid, self.burn_in)
         write_summary(out, summary)
         sys.stderr.write("".join(f"{line}\n" for line in _table(summary)))
         return summary
+
+    def _play(self, study: tuple[int, str], tell: Callable[[int], None]) -> list[dict[str, Any]]:
+        """The rows of one rule in one dimension."""
+        dim, name = study
+        seeds = range(self.seed, self.seed + self.seeds[name])
+        mdp, pool = self._pool(dim)
+        bound = self.bound(name, dim)
+        runs = play(mdp, pool, self.posterior, RULES[name], bound, seeds, self.episodes, lambda: tell(1))
+        return list(self._rows(dim, name, runs))
+
+    def _pool(self, dim: int) -> tuple[FiniteMDP, PolicyPool]:
+        mdp = replace(self.mdp, dim=dim).build()
+        directions = normal_noise([self.seed], "regret pool", [0], (self.policies, dim))[0]
+        directions = torch.nn.functional.normalize(directions, dim=-1)
+        return mdp, PolicyPool.solve(mdp, directions, self.horizon, self.discount)
+
+    def _largest_gap(self, dim: int) -> float:
+        """The most that an episode can lose, over all tasks."""
+        pool = self._pool(dim)[1]
+        values = pool.start_features @ pool.directions.mT
+        return self.weight_scale * math.sqrt(dim) * float((values.amax(0) - values.amin(0)).max())
 
     def _done(self, out: Path) -> dict[tuple[int, str], list[dict[str, Any]]]:
         """The rows of what is finished; those of the rest are dropped."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bfmkit.figures import BLUE, GREEN, GREY, ORANGE, SKY, STYLE, VERMILION, new_figure, save_figure
+from bfmkit.figures import BLUE, GREY, ORANGE, SKY, STYLE, VERMILION, new_figure, save_figure
 from bfmkit.regret.power_law import exponent
 
 LOOK: dict[str, tuple[str, str, str]] = {
@@ -21,7 +21,6 @@ LOOK: dict[str, tuple[str, str, str]] = {
     "thompson": (ORANGE, "-", "Thompson sampling"),
     "greedy": (VERMILION, "-", "greedy"),
     "random": (GREY, "-", "random"),
-    "oracle": (GREEN, "-", "oracle"),
 }
 """Colour, line and words of each rule."""
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,47 +10,16 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from bfmkit.interfaces import Posterior
+from bfmkit.interfaces import Posterior, Progress, Situation
 from bfmkit.noise import generator
 from bfmkit.regret.bound import RegretBound
+from bfmkit.regret.pool_model import PoolModel
+from bfmkit.regret.rules import Rule
 from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.policy_pool import PolicyPool
 
 BLOCK = 64
 """Episodes whose random numbers are drawn together; part of what a seed means."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How policies are chosen, and from what.
-
-    Args:
-        optimistic: by the upper confidence bound of their return.
-        sampled: for weights drawn from the belief, N(ŵ, V⁻¹).
-        greedy: for ŵ; for a uniform direction as long as ŵ is 0.
-        known: for the true weights. With none of the four: for a uniform direction, always.
-        returns_only: the belief is told the episode's return and nothing else.
-        each_step: chooses, and learns, at every step of the episode.
-        patient: keeps its policy until det V has grown by the bound's factor.
-    """
-
-    optimistic: bool = False
-    sampled: bool = False
-    greedy: bool = False
-    known: bool = False
-    returns_only: bool = False
-    each_step: bool = False
-    patient: bool = False
-
-    @property
-    def learns(self) -> bool:
-        """Whether what it does depends on rewards."""
-        return self.optimistic or self.sampled or self.greedy
-
-    @property
-    def is_covered(self) -> bool:
-        """Whether the bound is about it."""
-        return self.optimistic and not self.each_step
 
 
 class Runs(NamedTuple):
@@ -107,57 +74,53 @@ class _Table:
         self.weights = bound.weight_norm * pool.directions[tasks]
         values = self.weights @ pool.start_features.mT  # (B, P)
         self.losses = values.amax(-1, keepdim=True) - values
+        self.model = PoolModel(mdp, pool, bound.discount)
+        self.acquisition = rule.build_acquisition(pool, bound)
+        self.schedule = rule.build_schedule(bound)
         self.belief: TensorDict = posterior.prior(runs, bound.dim)
         self.discounts = bound.discount ** torch.arange(bound.horizon, dtype=torch.float64)
         self.inside = torch.ones(runs, dtype=torch.bool)
         self.choices = torch.zeros(runs, dtype=torch.int64)
-        self.policy = torch.zeros(runs, dtype=torch.int64)
-        self.information = torch.full((runs,), -torch.inf, dtype=torch.float64)  # ln det V at the last choice
+        self.chosen = torch.zeros(runs, bound.dim, dtype=torch.float64)
+        self.asked, self.waited, self.labels = (torch.zeros(runs, dtype=torch.int64) for _ in range(3))
+        self.information = torch.zeros(runs, dtype=torch.float64)  # ln det V at the last choice
 
     def episode(self, numbers: Numbers) -> Tensor:  # (B,)
         """One episode; what it costs."""
         if self.rule.each_step:
             return self._stepwise(numbers)
-        policy = self._choose(self.pool.start_features.expand(len(self.tasks), -1, -1), numbers.direction)
+        policy = self._choose(self.model.before, numbers.direction)
         if self.rule.learns:
             self._learn(*self._walk(policy, numbers))
         return self.losses.gather(-1, policy.unsqueeze(-1)).squeeze(-1)
 
     def _choose(
         self,
-        successor_features: Tensor,  # (B, P, d), of each policy from here on
+        observation: Tensor,  # (B, 1), or (1, 1) for all of them
         direction: Tensor,  # (B, d)
     ) -> Tensor:  # (B,)
-        rule, posterior = self.rule, self.posterior
-        if rule.optimistic:
-            radius = self.bound.confidence.of(posterior, self.belief)
-            self._check(radius)
-            chosen = posterior.ucb(self.belief, successor_features, radius.unsqueeze(-1)).argmax(-1)
-        else:
-            chosen = (successor_features @ self._guess(direction).unsqueeze(-1)).squeeze(-1).argmax(-1)
-        due = torch.ones_like(self.inside)
-        if rule.patient:
-            information = self.belief["log_determinant"]
-            due = information > self.information + math.log(self.bound.factor)
+        """The policy to follow from here on, by what was chosen last where nothing is due."""
+        if self.rule.acquisition == "ucb":
+            self._check()
+        information = self.posterior.log_determinant(self.belief)
+        due = (self.choices == 0) | self.schedule.due(Progress(self.asked, self.waited, information - self.information))
+        if due.any():
+            situation = Situation(
+                self.posterior, self.belief, self.model, observation, self.chosen, direction, self.labels
+            )
+            self.chosen = torch.where(due.unsqueeze(-1), self.acquisition.propose(situation), self.chosen)
             self.information = torch.where(due, information, self.information)
-        self.choices += due
-        self.policy = torch.where(due, chosen, self.policy)
-        return self.policy
+            self.waited = torch.where(due, 0, self.waited)
+            self.choices += due
+        self.asked += 1
+        self.waited += 1
+        return self.model.policy(observation, self.chosen)
 
-    def _guess(self, direction: Tensor) -> Tensor:  # (B, d) -> (B, d)
-        if self.rule.known:
-            return self.weights
-        if self.rule.sampled:
-            return self.posterior.sample(self.belief, direction)
-        if self.rule.greedy:
-            mean = self.posterior.mean(self.belief)
-            return torch.where((mean == 0).all(-1, keepdim=True), direction, mean)
-        return direction
-
-    def _check(self, radius: Tensor) -> None:
+    def _check(self) -> None:
+        """Whether the confidence set still holds the true weights."""
         error = self.posterior.mean(self.belief) - self.weights
-        distance = torch.einsum("bi,bij,bj->b", error, self.belief["precision"], error)
-        self.inside &= distance <= radius.square()
+        distance = (error.unsqueeze(1) @ self.belief["precision"] @ error.unsqueeze(-1)).flatten()
+        self.inside &= distance <= self.bound.confidence.of(self.posterior, self.belief).square()
 
     def _walk(self, policy: Tensor, numbers: Numbers) -> tuple[Tensor, Tensor]:  # (B, n, d), (B, n)
         """The labels of an episode."""
@@ -177,7 +140,7 @@ class _Table:
         state = _draw_state(self.start, numbers.uniform[:, 0])
         cost = torch.zeros(len(state), dtype=torch.float64)
         for step in range(self.bound.horizon):
-            policy = self._choose(self.pool.successor_features[step, state], numbers.direction)
+            policy = self._choose(self.model.place(step, state), numbers.direction)
             action = self.pool.actions[step, policy, state]
             cost += self.discounts[step] * self.pool.gaps[step, self.tasks, state, action]
             state = self._move(state, action, numbers.uniform[:, step + 1])
@@ -189,6 +152,7 @@ class _Table:
 
     def _learn(self, features: Tensor, reward: Tensor) -> None:  # (B, n, d), (B, n)
         self.belief = self.posterior.condition(self.belief, features, reward)
+        self.labels += reward.shape[1]
 
     def _move(self, state: Tensor, action: Tensor, uniform: Tensor) -> Tensor:  # (B,) each
         return _draw_state(self.moves[state, action], uniform)

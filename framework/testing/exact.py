@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ GRID = 2.0**-20
 """Numbers that are multiples of this, and at most 5.6 in size, are multiplied and added up without any rounding."""
 _LARGEST, _BLOCK = 2**22.5, 256
 _DIGITS = 60
+_BITS = 150
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class ExactRegression:
     """What regularised least squares gives, rounded once at the end."""
 
     mean: Tensor  # (d,) float64
-    widths: Tensor  # (m,) float64, √(xᵀV⁻¹x) for each probe
+    widths: Tensor  # (m,) float64, √(xᵀV⁻¹x) for each probe, or √(xᵀV⁻¹UV⁻¹x)
     log_determinant: float
 
 
@@ -29,13 +32,18 @@ def on_grid(values: Tensor) -> Tensor:
 
 
 def exact_regression(
-    features: Tensor,  # (n, d), on the grid
+    features: Tensor,  # (n, d), on the grid, oldest first
     rewards: Tensor,  # (n,), on the grid
     prior_precision: float,
     probes: Tensor,  # (m, d)
     noise_std: float = 1.0,
+    prior_response: Tensor | None = None,  # (d,); None: 0
+    discount: float = 1.0,
+    forgets_prior: bool = True,
 ) -> ExactRegression:
-    """V = λI + ΦᵀΦ/σ² and b = Φᵀr/σ² in whole numbers, solved with 60 digits.
+    """V = ρⁿλI + Σ ρⁿ⁻ⁱ φφᵀ/σ² and b = b₀ + Σ ρⁿ⁻ⁱ φr/σ² in whole numbers, solved with 60 digits.
+
+    Where the prior is not forgotten, λI is in V in full, and U is λI + Σ ρ²⁽ⁿ⁻ⁱ⁾ φφᵀ/σ².
 
     Raises:
         ValueError: if a feature or reward is not on the grid, or too large for its products to be exact.
@@ -46,32 +54,24 @@ def exact_regression(
     if not torch.equal(columns, columns.round()) or columns.abs().max() > _LARGEST:
         raise ValueError("features and rewards must be multiples of 2**-20, and at most 5.6 in size")
     dim = features.shape[-1]
-    sums = [[0] * (dim + 1) for _ in range(dim)]
-    for block in columns.split(_BLOCK):
-        # At most 256 products of at most 2⁴⁵: every partial sum is a whole number that float64 holds.
-        for i, row in enumerate((block[:, :dim].mT @ block).tolist()):
-            for j, value in enumerate(row):
-                sums[i][j] += int(value)
     with mpmath.workdps(_DIGITS):
         unit = mpmath.mpf(GRID) ** 2 / mpmath.mpf(noise_std) ** 2
-        precision = mpmath.matrix(dim, dim)
-        for i in range(dim):
-            for j in range(dim):
-                precision[i, j] = sums[i][j] * unit + (mpmath.mpf(prior_precision) if i == j else 0)
-        lower = mpmath.cholesky(precision)
-
-        def half(vector: list[Any]) -> list[Any]:  # L⁻¹·vector
-            solved: list[Any] = []
-            for i, value in enumerate(vector):
-                inner = sum((lower[i, j] * solved[j] for j in range(i)), mpmath.mpf(0))
-                solved.append((value - inner) / lower[i, i])
-            return solved
-
-        mean = _back(lower, half([sums[i][dim] * unit for i in range(dim)]))
-        widths = [
-            mpmath.sqrt(sum(part**2 for part in half([mpmath.mpf(value) for value in probe])))
-            for probe in probes.tolist()
-        ]
+        prior = mpmath.mpf(prior_precision)
+        kept = prior * mpmath.mpf(discount) ** len(features) if forgets_prior else prior
+        products = _sums(columns, discount)
+        response = [products[i][dim] * unit for i in range(dim)]
+        if prior_response is not None:
+            response = [
+                value + mpmath.mpf(first) for value, first in zip(response, prior_response.tolist(), strict=True)
+            ]
+        lower = mpmath.cholesky(_precision(products, dim, unit, kept))
+        halves = [_half(lower, [mpmath.mpf(value) for value in probe]) for probe in probes.tolist()]
+        if not forgets_prior:
+            # ‖LᵤᵀV⁻¹x‖ for U = LᵤLᵤᵀ.
+            root = mpmath.cholesky(_precision(_sums(columns, discount, power=2), dim, unit, prior))
+            halves = [list(root.T * mpmath.matrix(_back(lower, half))) for half in halves]
+        mean = _back(lower, _half(lower, response))
+        widths = [mpmath.sqrt(sum(part**2 for part in half)) for half in halves]
         determinant = 2 * sum(mpmath.log(lower[i, i]) for i in range(dim))
         return ExactRegression(
             torch.tensor([float(value) for value in mean], dtype=torch.float64),
@@ -80,7 +80,54 @@ def exact_regression(
         )
 
 
-def _back(lower, vector):  # type: ignore[no-untyped-def]
+def _sums(columns: Tensor, discount: float, power: int = 1) -> list[list[Any]]:  # (n, d + 1) whole -> d rows of d + 1
+    """Σ ρ^{p(n−i)} of the products of columns, p being 1 or 2."""
+    import mpmath
+
+    dim = columns.shape[-1] - 1
+    if discount == 1.0:
+        sums = [[0] * (dim + 1) for _ in range(dim)]
+        for block in columns.split(_BLOCK):
+            # At most 256 products of at most 2⁴⁵: every partial sum is a whole number that float64 holds.
+            for i, row in enumerate((block[:, :dim].mT @ block).tolist()):
+                for j, value in enumerate(row):
+                    sums[i][j] += int(value)
+        return sums
+    # A float is a whole number over a power of two; what is forgotten is rounded down to so many bits.
+    numerator, denominator = (part**power for part in discount.as_integer_ratio())
+    shift = denominator.bit_length() - 1
+    newest = math.ceil(_BITS * math.log(2) / (power * -math.log(discount)))
+    rows, first, second = columns[-newest:].long().numpy(), *np.triu_indices(dim, m=dim + 1)
+    total = np.zeros(len(first), dtype=object)
+    for row in rows:
+        total = (total * numerator >> shift) + ((row[first] * row[second]).astype(object) << _BITS)
+    sums = [[mpmath.mpf(0)] * (dim + 1) for _ in range(dim)]
+    for i, j, value in zip(first.tolist(), second.tolist(), total.tolist(), strict=True):
+        sums[i][j] = mpmath.ldexp(mpmath.mpf(value), -_BITS)
+        if j < dim:
+            sums[j][i] = sums[i][j]
+    return sums
+
+
+def _precision(products: list[list[Any]], dim: int, unit: Any, prior: Any) -> Any:
+    import mpmath
+
+    precision = mpmath.matrix(dim, dim)
+    for i in range(dim):
+        for j in range(dim):
+            precision[i, j] = products[i][j] * unit + (prior if i == j else 0)
+    return precision
+
+
+def _half(lower: Any, vector: list[Any]) -> list[Any]:
+    """L⁻¹·vector."""
+    solved: list[Any] = []
+    for i, value in enumerate(vector):
+        solved.append((value - sum(lower[i, j] * solved[j] for j in range(i))) / lower[i, i])
+    return solved
+
+
+def _back(lower: Any, vector: list[Any]) -> list[Any]:
     """L⁻ᵀ·vector."""
     dim = len(vector)
     solved = list(vector)
