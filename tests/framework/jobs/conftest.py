@@ -1,0 +1,65 @@
+"""A small pretraining."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bfmkit.components.datasets.memory_map import MemoryMapDataset
+from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.data.shards import ShardWriter, claim, empty_transitions
+from bfmkit.deferred import Deferred
+from bfmkit.interfaces import Objective
+from bfmkit.jobs.pretrain import PretrainJob
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random actions of two walkers."""
+    folder = tmp_path_factory.mktemp("data")
+    environment = DMControlEnvironment("walker", "stand+stand", episode_steps=60)
+    claim(folder, environment.spec)
+    writer = ShardWriter(folder, "shard-000", environment.spec, 120)
+    rows = empty_transitions(environment.spec, 120)
+    torch.manual_seed(0)
+    observation, _ = environment.begin()
+    for step in range(60):
+        here = slice(2 * step, 2 * step + 2)
+        action = torch.rand(2, 6) * 2 - 1
+        outcome = environment.advance(action)
+        rows["observation"][here], rows["action"][here] = observation, action
+        rows["next", "observation"][here], rows["next", "physics"][here] = outcome.observation, outcome.physics
+        observation = outcome.observation
+    writer.append(rows)
+    return folder
+
+
+@pytest.fixture
+def objective() -> dict[str, Any]:
+    """The smallest there is."""
+    return {
+        "type": "forward_backward",
+        "bfm": {
+            "type": "forward_backward",
+            "dim": 4,
+            "networks": {"type": "simple", "width": 16, "encoder_width": 16},
+        },
+    }
+
+
+@pytest.fixture
+def pretrain(data: Path, objective: dict[str, Any]) -> Callable[..., PretrainJob]:
+    """Makes a job of 40 updates, other settings as given."""
+
+    def make(evaluation: DMControlEnvironment | None = None, **settings: object) -> PretrainJob:
+        return PretrainJob(
+            MemoryMapDataset(data),
+            Deferred.of(Objective, objective),
+            **{"updates": 40, "batch_size": 16, "inference_set": 50, "evaluation": evaluation, **settings},
+        )
+
+    return make
