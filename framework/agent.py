@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -11,6 +13,14 @@ from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, Agent, Progress, RunStopped, Schedule
 from bfmkit.noise import normal_noise
+
+
+class Asked(NamedTuple):
+    """What a choice was made from, beside what an agent remembers."""
+
+    observation: Tensor  # (n, o)
+    previous: Tensor  # (n, d) float64, the weights before it
+    runs: Tensor  # (n,) int64, which runs were asked, in the order of the rows
 
 
 class BatchedAgent(Agent):
@@ -52,6 +62,12 @@ class BatchedAgent(Agent):
     ) -> Tensor | None:  # (B,) bool on the CPU
         """Take in a step of the runs; say which rewards were taken in (None: no reward at all)."""
         return None
+
+    def choosing(self, runs: Tensor) -> None:
+        """Called before the runs of a (B,) mask choose, for subclasses that have put learning off; may stop some."""
+
+    def chosen(self, runs: Tensor, asked: Asked) -> None:
+        """Called after the runs of a (B,) mask have chosen, all or some of those asked."""
 
     def information(self) -> Tensor:  # (B,) float64
         """Growth of the log determinant of the precision since the last choice; NaN for an agent without a belief."""
@@ -206,20 +222,29 @@ class BatchedAgent(Agent):
         still = self._still_moving(moving)
         if still is not None:
             due = due & still
+        if not due.any():
+            return state.get("z")
+        self.choosing(due)
+        if self.failures:
+            due = due & ~state.get("stopped")
+        previous = state.get("weights")
         if due.all():
-            weights = self.propose(observation, None)
-            if _not_finite(weights) is None:
+            weights, indices = self.propose(observation, None), torch.arange(len(due))
+            bad = _not_finite(weights)
+            if bad is None:
                 state.set("weights", weights)
                 state.set("z", self.bfm.policy_latent(weights.to(self.dtype)))
-                self._chosen(due)
+                self._chosen(due, Asked(observation, previous, indices))
                 return state.get("z")
-            indices = torch.arange(len(due))
+            asked = Asked(observation, previous, indices)
         else:
             indices = due.nonzero().squeeze(-1)
             if len(indices) == 0:
                 return state.get("z")
-            weights = self.propose(observation[indices.to(self.device)], indices)
-        bad = _not_finite(weights)
+            rows = indices.to(self.device)
+            asked = Asked(observation[rows], previous[rows], indices)
+            weights = self.propose(asked.observation, indices)
+            bad = _not_finite(weights)
         if bad is not None:
             self._stop(
                 torch.zeros_like(due).index_put((indices,), bad.cpu()), None, "the chosen weights are not finite"
@@ -227,9 +252,9 @@ class BatchedAgent(Agent):
             indices, weights = indices[~bad.cpu()], weights[~bad]
         rows = indices.to(self.device)
         # Copies: an earlier z may be lying in somebody's rollout.
-        state.set("weights", state.get("weights").index_copy(0, rows, weights))
+        state.set("weights", previous.index_copy(0, rows, weights))
         state.set("z", state.get("z").index_copy(0, rows, self.bfm.policy_latent(weights.to(self.dtype))))
-        self._chosen(torch.zeros_like(due).index_fill(0, indices, True))
+        self._chosen(torch.zeros_like(due).index_fill(0, indices, True), asked)
         return state.get("z")
 
     def _due(self) -> Tensor:  # (B,) bool
@@ -242,13 +267,10 @@ class BatchedAgent(Agent):
             due = due & (since >= 1)
         return due | self.state.get("opens_episode")
 
-    def _chosen(self, runs: Tensor) -> None:
+    def _chosen(self, runs: Tensor, asked: Asked) -> None:
         self.state.get("steps_since_choice").masked_fill_(runs, 0)
         self.state.get("opens_episode").masked_fill_(runs, False)
-        self.chosen(runs)
-
-    def chosen(self, runs: Tensor) -> None:
-        """Called after the runs of a (B,) mask have chosen, for subclasses that count since then."""
+        self.chosen(runs, asked)
 
     def _moving(self, runs: Tensor | None) -> Tensor | None:  # (B,) bool; None: all
         self._require_a_run()
@@ -302,8 +324,8 @@ def _as_tensor(value: Tensor | float) -> Tensor:
 
 
 def _not_finite(value: Tensor) -> Tensor | None:  # (B, ...) -> (B,) bool, or None where all is well
-    # A sum costs a fifth of isfinite().all(), and is finite unless an entry is not (or the sum overflows).
-    if value.sum().isfinite():
+    # A sum costs a tenth of isfinite().all(), and is finite unless an entry is not (or the sum overflows).
+    if math.isfinite(value.sum().item()):
         return None
     bad = ~value.isfinite().reshape(len(value), -1).all(dim=-1)
     return bad if bad.any() else None

@@ -85,7 +85,9 @@ def run_episode(
         episode.running = running & ~(outcome.terminated | outcome.truncated).cpu()
         episode.observation = outcome.observation
         episode.index = index + 1
-        over = not episode.running.any() or index + 1 == total
+        over = index + 1 == total or not episode.running.any()
+        if over:
+            agent.settle()
         if (index + 1) % window == 0 or over:
             episode.close_window(agent)
         if over:

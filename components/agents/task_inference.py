@@ -9,18 +9,17 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.agent import BatchedAgent
+from bfmkit.agent import Asked, BatchedAgent
 from bfmkit.beliefs import calibration
+from bfmkit.beliefs.kept import KEPT, Steps, blank, groups, keep, kept_steps
+from bfmkit.beliefs.lesson import Learnt, Lesson
 from bfmkit.interfaces import Acquisition, Agent, Gate, Posterior, Schedule, Situation
 from bfmkit.registry import register
 
 logger = logging.getLogger(__name__)
 
-LARGEST_REWARD = 1e100
-"""The square of a larger one, times that of a feature, need not be a number any more."""
-
 CHECKED_EVERY = 1000
-"""Steps between two looks at whether the belief's intervals hold."""
+"""Steps at most between two looks at whether the belief's intervals hold."""
 
 
 @register(Agent, "task_inference")
@@ -42,9 +41,13 @@ class TaskInferenceAgent(BatchedAgent):
         schedule: when to choose again within an episode; none given: at every step.
         gate: which rewards to learn from; none given: all of them.
         labelled_transitions: how many labelled transitions to learn from before the first step; they count as labels.
+        block: how many steps are learnt from at once, at the latest before the next choice. Nobody looks at the belief
+            in between, so more than 1 only saves time; but information counts for a ``determinant`` schedule when a
+            block is learnt from.
 
     Raises:
-        ValueError: if ``labelled_transitions`` is negative.
+        ValueError: if ``labelled_transitions`` is negative or ``block`` less than 1, or greater with a gate that looks
+            at the belief.
 
     Reference:
         Rupf et al., Optimistic Task Inference for Behavior Foundation Models, 2026, Algorithm 1.
@@ -57,8 +60,17 @@ class TaskInferenceAgent(BatchedAgent):
         schedule: Schedule | None = None,
         gate: Gate | None = None,
         labelled_transitions: int = 0,
+        block: int = 1,
     ) -> None:
         super().__init__(schedule)
+        if block < 1:
+            raise ValueError(f"block must be at least 1, got {block}")
+        if block > 1 and gate is not None and gate.needs_features:
+            raise ValueError(
+                f"block must be 1 with the gate {type(gate).__name__}, which decides on each reward by what the "
+                f"belief says of it; got {block}"
+            )
+        self.block = block
         if labelled_transitions < 0:
             raise ValueError(f"labelled_transitions must not be negative, got {labelled_transitions}")
         self.labelled_transitions = labelled_transitions
@@ -67,11 +79,23 @@ class TaskInferenceAgent(BatchedAgent):
         self.gate = gate
         self._counts_information = schedule is not None and schedule.needs_information
         self._warned = False
+        self._unchecked = 0
 
     @property
     def belief(self) -> TensorDict:  # batch (B,)
-        """What the posterior believes now."""
-        return self.state.get("belief")
+        """What the posterior believes now, from all rewards so far; looking changes nothing."""
+        belief: TensorDict = self.state.get("belief")
+        counts = self._counts()
+        if self.block == 1 or not counts.any():
+            return belief
+        for count, rows in groups(counts, counts > 0):
+            with torch.no_grad():
+                learnt = self._learnt(rows, count, None).belief
+            if rows is None:
+                return learnt
+            there = rows.to(self.device)
+            belief = belief.apply(lambda old, new, at=there: old.index_copy(0, at, new), learnt)
+        return belief
 
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
         belief = self.posterior.prior_for(self.seeds, self.bfm.dim, self.device)
@@ -81,6 +105,10 @@ class TaskInferenceAgent(BatchedAgent):
             self.logbook.begin(None, None)
         if self._counts_information:
             entries["information"] = torch.zeros(len(self.seeds), dtype=torch.float64)
+        if self.block > 1:
+            sizes = (self.bfm.spec.observation_size, self.bfm.spec.action_size)
+            example = torch.zeros(0, dtype=self.dtype, device=self.device)
+            entries[KEPT] = blank(len(self.seeds), self.block - 1, sizes, example)
         if self.labelled_transitions > 0 and labelled is not None:
             entries["belief"] = self._warmed(belief, labelled)
             entries["labels"] = torch.full((len(self.seeds),), len(labelled))
@@ -95,16 +123,25 @@ class TaskInferenceAgent(BatchedAgent):
             self.logbook.begin(features, reward)
         return self.posterior.condition(belief, features.expand(len(self.seeds), *features.shape), reward.mT)
 
+    def choosing(self, runs: Tensor) -> None:
+        if self.block > 1:
+            self._take_in(runs)
+
     def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
-        belief, weights = self.belief, self.state.get("weights")
-        labels = self.state.get("labels").to(self.device)
+        state = self.state
+        belief, weights, labels = state.get("belief"), state.get("weights"), state.get("labels").to(self.device)
         if runs is not None:
             rows = runs.to(self.device)
             belief, weights, labels = belief[rows], weights[rows], labels[rows]
         noise = self.noise("acquisition", self.acquisition.noise_shape(self.bfm.dim), runs)
-        self._asked = (observation, weights, torch.arange(len(self.seeds)) if runs is None else runs)
         situation = Situation(self.posterior, belief, self.bfm, observation, weights, noise, labels)
         return self.acquisition.propose(situation)
+
+    def chosen(self, runs: Tensor, asked: Asked) -> None:
+        if self.logbook is not None:
+            self.logbook.choose(asked.observation, asked.previous, asked.runs, self.state.get("step"), runs)
+        if self._counts_information:
+            self.state.get("information").masked_fill_(runs, 0.0)
 
     def learn(
         self,
@@ -115,73 +152,123 @@ class TaskInferenceAgent(BatchedAgent):
         observed: Tensor,
         runs: Tensor | None,
     ) -> Tensor | None:
-        features = self.bfm.features(observation, action, next_observation)
-        everyone = torch.ones(len(self.seeds), dtype=torch.bool)
-        if features.shape != (len(self.seeds), self.bfm.dim):
-            # One tensor for all runs, so none of them can go on: this raises.
-            width = f"features have shape {tuple(features.shape[1:])}, the model says ({self.bfm.dim},)"
-            self.stop(everyone if runs is None else runs, width)
-            return None
-        if not features.sum().isfinite():
-            self.stop(
-                ~features.isfinite().all(dim=-1).cpu() & (everyone if runs is None else runs), "features are not finite"
-            )
-        if self.failures:
-            runs = (everyone if runs is None else runs) & ~self.state.get("stopped")
-            observed = observed & runs
-        belief = self.belief
-        if self.gate is not None:
-            labels = self.state.get("labels").to(self.device)
-            observed = observed & self.gate.open(self.posterior, belief, features, labels).cpu()
-        updated = self.posterior.update(belief, features, reward, observed.to(self.device))
-        # Nothing of the state has changed so far: whatever goes wrong up to here leaves every run as it was.
-        broken = self._broken(reward, updated) & observed
-        if broken.any():
-            self.stop(broken, "reward or features are too large to learn from: the belief would no longer be finite")
-            runs = (everyone if runs is None else runs) & ~broken
-            observed = observed & ~broken
-        taken = observed.to(self.device)
-        sums = calibration.counted(
-            self.state.get(calibration.RESIDUALS), self.posterior, belief, features, reward, taken
-        )
-        if self._counts_information:
-            gain = self.posterior.information_gain(belief, features).cpu()
-            self.state.get("information").add_(torch.where(observed, gain, 0.0))
-        if runs is not None and not runs.all():
-            # Runs that stand still do not even forget.
-            moves = runs.to(self.device)
-            updated = updated.apply(lambda new, old: torch.where(_like(moves, new), new, old), belief)
-        self.state.set("belief", updated)
-        self.state.set(calibration.RESIDUALS, sums)
-        if self.logbook is not None:
-            self.logbook.step(features, reward, observed, runs)
-        if int(self.state.get("step").max()) % CHECKED_EVERY == CHECKED_EVERY - 1:
-            self._warn_if_overconfident()
+        moving = torch.ones(len(self.seeds), dtype=torch.bool) if runs is None else runs
+        if self.gate is not None and not self.gate.needs_features:
+            # Nothing but the labels is looked at.
+            state = self.state
+            unknown = state.get("weights").new_full((len(moving), self.bfm.dim), torch.nan)
+            labels = state.get("labels").to(self.device)
+            observed = observed & self.gate.open(self.posterior, state.get("belief"), unknown, labels).cpu()
+        parts = (observation, action, next_observation, reward, observed)
+        step = Steps(*(part.unsqueeze(1) for part in parts))
+        if self.block == 1:
+            return self._take_in(moving, step)
+        kept = self.state.get(KEPT)
+        full = moving & (kept.get("count") == self.block - 1)
+        if full.any():
+            observed = torch.where(full, self._take_in(full, step), observed)
+        keep(kept, step, moving & ~full)
         return observed
+
+    def settle(self) -> None:
+        if self.block > 1:
+            # Of stopped runs too: what is kept of them came before whatever stopped them.
+            self._take_in(self._counts() > 0)
+
+    @torch.no_grad()
+    def _take_in(
+        self,
+        runs: Tensor,  # (B,) bool on the CPU
+        step: Steps | None = None,  # of all B runs, n = 1: one more than is kept
+    ) -> Tensor:  # (B,) bool on the CPU, which rewards of that step were learnt from
+        """Learn from what is kept of some runs, and from one step more.
+
+        Nothing of the state has changed until all is worked out: whatever goes wrong leaves every run as it was.
+        """
+        counts = self._counts()
+        taken = torch.zeros_like(runs)
+        for count, rows in groups(counts, runs):
+            if count + (step is not None) == 0:
+                continue
+            learnt = self._learnt(rows, count, step)
+            self._write_down(rows, count, learnt)
+            if step is not None:
+                taken[slice(None) if rows is None else rows] = learnt.observed[:, -1]
+                taken &= ~self.state.get("stopped")
+        return taken
+
+    def _counts(self) -> Tensor:  # (B,) int64, the steps kept of each run
+        return self.state.get(KEPT).get("count") if self.block > 1 else torch.zeros(len(self.seeds), dtype=torch.int64)
+
+    def _learnt(self, rows: Tensor | None, count: int, step: Steps | None) -> Learnt:
+        """What some runs, each with so many steps kept, make of these and one step more; changes nothing."""
+        state = self.state
+        now = step if step is None or rows is None else step.of(rows)
+        if count > 0:
+            kept = kept_steps(state.get(KEPT), rows, count)
+            now = kept if now is None else kept.then(now)
+        if now is None:
+            raise ValueError("there is nothing to learn from")
+        belief, sums, labels = state.get("belief"), state.get(calibration.RESIDUALS), state.get("labels")
+        if rows is not None:
+            there = rows.to(self.device)
+            belief, sums, labels = belief[there], sums[there], labels[rows]
+        lesson = Lesson(self.posterior, self.bfm, belief, sums, self._counts_information)
+        gate = self.gate if self.gate is not None and self.gate.needs_features else None
+        return lesson.learn(now, gate, labels.to(self.device))
+
+    def _write_down(self, rows: Tensor | None, count: int, learnt: Learnt) -> None:
+        """Make it what these runs know, and stop those in which a step went wrong, as of that step."""
+        state = self.state
+        belief, sums = learnt.belief, learnt.sums
+        if rows is not None:
+            there = rows.to(self.device)
+            belief = state.get("belief").apply(lambda old, new: old.index_copy(0, there, new), belief)
+            sums = state.get(calibration.RESIDUALS).index_copy(0, there, sums)
+        state.set("belief", belief)
+        state.set(calibration.RESIDUALS, sums)
+        indices = torch.arange(len(self.seeds)) if rows is None else rows
+        if learnt.information is not None:
+            state.get("information").index_add_(0, indices, learnt.information.cpu())
+        if self.logbook is not None:
+            steps = learnt.features, learnt.reward, learnt.observed
+            self.logbook.take(*steps, indices, len(self.seeds), learnt.lengths())
+        if self.block > 1:
+            state.get(KEPT).get("count").index_fill_(0, indices, 0)
+        self._unchecked += learnt.reward.shape[1]
+        if self._unchecked >= CHECKED_EVERY:
+            self._warn_if_overconfident()
+        # Last, for it raises when no run is left.
+        reasons: dict[str, list[int]] = {}
+        for row, (length, reason) in learnt.broken.items():
+            run = int(indices[row])
+            for name in ("step", "steps_since_choice"):
+                state.get(name)[run] -= count - length
+            state.get("labels")[run] -= learnt.observed[row, length:count].sum()
+            reasons.setdefault(reason, []).append(run)
+        if reasons:
+            bad = {reason: torch.zeros(len(self.seeds), dtype=torch.bool) for reason in reasons}
+            for reason, stopped in reasons.items():
+                bad[reason][stopped] = True
+                self.stop(bad[reason], reason)
 
     @torch.no_grad()
     def diagnostics(self, observation: Tensor) -> dict[str, Tensor]:  # (B, o) -> (B, ...) each
         rows = self._rows(observation, "observation", self.bfm.spec.observation_size)
         successor = self.bfm.successor_features(rows, self.state.get("z")).mean(dim=-2)
+        belief = self.belief
         return {
-            "mean": self.posterior.mean(self.belief),
-            "log_determinant": self.posterior.log_determinant(self.belief),
-            "width": self.posterior.width(self.belief, successor),
+            "mean": self.posterior.mean(belief),
+            "log_determinant": self.posterior.log_determinant(belief),
+            "width": self.posterior.width(belief, successor),
         }
-
-    def _broken(self, reward: Tensor, updated: TensorDict) -> Tensor:  # (B,) bool on the CPU
-        """Which runs' rewards are too much for their beliefs."""
-        mean = self.posterior.mean(updated)
-        broken = reward.abs() > LARGEST_REWARD
-        if not mean.sum().isfinite():
-            broken = broken | ~mean.isfinite().all(dim=-1)
-        return broken.cpu()
 
     def begin_episode(self, runs: Tensor | None = None) -> None:
         super().begin_episode(runs)
         self._warn_if_overconfident()
 
     def _warn_if_overconfident(self) -> None:
+        self._unchecked = 0
         if self._warned:
             return
         found = calibration.calibrations(self)
@@ -206,13 +293,3 @@ class TaskInferenceAgent(BatchedAgent):
 
     def information(self) -> Tensor:  # (B,) float64
         return self.state.get("information") if self._counts_information else super().information()
-
-    def chosen(self, runs: Tensor) -> None:
-        if self.logbook is not None:
-            self.logbook.choose(*self._asked, self.state.get("step"), runs)
-        if self._counts_information:
-            self.state.get("information").masked_fill_(runs, 0.0)
-
-
-def _like(mask: Tensor, value: Tensor) -> Tensor:  # (B,) -> (B, 1, ...)
-    return mask.reshape(-1, *[1] * (value.ndim - 1))

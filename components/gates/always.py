@@ -14,6 +14,8 @@ from bfmkit.registry import register
 class AlwaysGate(Gate):
     """Open for every reward that is on offer."""
 
+    needs_features = False
+
     def open(
         self,
         posterior: Posterior,
@@ -21,4 +23,4 @@ class AlwaysGate(Gate):
         features: Tensor,  # (B, d)
         labels: Tensor,  # (B,) int64
     ) -> Tensor:  # (B,) bool
-        return torch.ones(features.shape[:1], dtype=torch.bool, device=features.device)
+        return torch.ones_like(labels, dtype=torch.bool)

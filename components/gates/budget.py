@@ -20,6 +20,8 @@ class BudgetGate(Gate):
         ValueError: if ``labels`` is negative.
     """
 
+    needs_features = False
+
     def __init__(self, labels: int = 1000) -> None:
         if labels < 0:
             raise ValueError(f"labels must be at least 0, got {labels}")

@@ -69,14 +69,14 @@ class EnsemblePosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d)
         reward: Tensor,  # (B, n)
-        observed: Tensor | None,  # (B,) bool
+        observed: Tensor | None,  # (B, n) bool
         discount: float,
     ) -> TensorDict:  # batch (B,)
         updated = super().learn(belief, features, reward, observed, discount)
-        count = reward.shape[1]
-        noise = self._label_noise(belief, count).to(features.device)
+        taken = torch.ones_like(reward) if observed is None else observed.double()
+        noise = self._label_noise(belief, taken).to(features.device)
         updated["seed"] = belief["seed"].clone()
-        updated["labels"] = belief["labels"] + count * (1.0 if observed is None else observed.double())
+        updated["labels"] = belief["labels"] + taken.sum(-1)
         perturbation = add_products(
             belief["perturbation"], belief["perturbation_lost"], noise, features / self.noise_std
         )
@@ -104,16 +104,12 @@ class EnsemblePosterior(NormalPosterior):
         rows = member.unsqueeze(-1).expand(-1, -1, noise.shape[-1])
         return (belief["mean"].unsqueeze(1) + belief["deviations"].gather(1, rows)).reshape(noise.shape)
 
-    def _label_noise(self, belief: TensorDictBase, count: int) -> Tensor:  # (B, count, M)
-        """ξ of the next labels."""
-        seeds, labels = belief["seed"].long().tolist(), belief["labels"].long().tolist()
-        drawn = normal_noise(
-            [seed for seed in seeds for _ in range(count)],
-            "ensemble reward",
-            [first + number for first in labels for number in range(count)],
-            (self.members,),
-        )
-        return drawn.reshape(len(seeds), count, self.members)
+    def _label_noise(self, belief: TensorDictBase, taken: Tensor) -> Tensor:  # (B, n) -> (B, n, M)
+        """ξ of the next labels; where there is none, that of the one that comes next."""
+        numbers = (belief["labels"].unsqueeze(-1) + taken.cumsum(-1) - taken).long()
+        seeds = belief["seed"].long().unsqueeze(-1).expand_as(numbers)
+        drawn = normal_noise(seeds.flatten().tolist(), "ensemble reward", numbers.flatten().tolist(), (self.members,))
+        return drawn.reshape(*numbers.shape, self.members)
 
     def _with_members(self, belief: TensorDict, perturbation: Tensor, lost: Tensor) -> TensorDict:
         """The belief with its members, from (B, M, d) perturbations."""

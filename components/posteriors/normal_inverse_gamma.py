@@ -60,12 +60,24 @@ class NormalInverseGammaPosterior(NormalPosterior):
         belief["rate"] = torch.full_like(belief["log_determinant"], self.rate)
         return belief
 
+    def absorb(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, n, d)
+        reward: Tensor,  # (B, n)
+        observed: Tensor,  # (B, n) bool
+    ) -> TensorDict:  # batch (B,)
+        if self.discount < 1.0 and reward.shape[-1] > 1:
+            # How much of α and β a step forgets depends on α, which never falls below α₀.
+            return Posterior.absorb(self, belief, features, reward, observed)
+        return super().absorb(belief, features, reward, observed)
+
     def learn(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d)
         reward: Tensor,  # (B, n)
-        observed: Tensor | None,  # (B,) bool
+        observed: Tensor | None,  # (B, n) bool
         discount: float,
     ) -> TensorDict:  # batch (B,)
         updated = super().learn(belief, features, reward, observed, discount)
@@ -76,7 +88,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
         if discount < 1.0:
             kept = (discount * shape).clamp(min=self.shape)
             shape, rate = kept, rate * (kept / shape)
-        labels = reward.shape[1] * (1.0 if observed is None else observed.double())
+        labels = float(reward.shape[1]) if observed is None else observed.double().sum(-1)
         updated["shape"] = shape + 0.5 * labels
         updated["rate"] = rate + 0.5 * (residual.square().sum(-1) + moved)
         return updated

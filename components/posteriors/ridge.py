@@ -7,7 +7,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.beliefs.compensated import add_products
-from bfmkit.beliefs.normal_posterior import NormalPosterior, cholesky
+from bfmkit.beliefs.normal_posterior import NormalPosterior, cholesky, faded, normal_belief
 from bfmkit.interfaces import Posterior
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
@@ -67,18 +67,21 @@ class RidgePosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d)
         reward: Tensor,  # (B, n)
-        observed: Tensor | None,  # (B,) bool
+        observed: Tensor | None,  # (B, n) bool
         discount: float,
     ) -> TensorDict:  # batch (B,)
         if not self._keeps_prior:
             return super().learn(belief, features, reward, observed, discount)
+        share = discount ** reward.shape[1]
         # What forgetting takes from the prior comes back as d rewards of zero, one along each axis.
-        rows = torch.cat([features, self._axes(features, 1.0 - discount)], 1)
-        labels = torch.nn.functional.pad(reward, (0, rows.shape[1] - reward.shape[1]))
-        updated = super().learn(belief, rows, labels, observed, discount)
-        rows = torch.cat([features, self._axes(features, 1.0 - discount**2)], 1)
+        once, labels = faded(features, reward, discount)
+        rows = torch.cat([once, self._axes(features, 1.0 - share)], 1)
+        labels = torch.nn.functional.pad(labels, (0, rows.shape[1] - labels.shape[1]))
+        updated = normal_belief(self.sums(belief, rows, labels, share))
+        twice, _ = faded(features, reward, discount**2)
+        rows = torch.cat([twice, self._axes(features, 1.0 - share**2)], 1)
         squared, lost = add_products(
-            belief["squared_precision"], belief["squared_precision_lost"], rows, rows, discount**2
+            belief["squared_precision"], belief["squared_precision_lost"], rows, rows, share**2
         )
         squared, lost = 0.5 * (squared + squared.mT), 0.5 * (lost + lost.mT)
         inverse = updated["factor_inverse"].mT @ updated["factor_inverse"]

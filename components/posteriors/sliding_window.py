@@ -60,7 +60,7 @@ class SlidingWindowPosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d)
         reward: Tensor,  # (B, n)
-        observed: Tensor | None,  # (B,) bool; None: they belong to the prior
+        observed: Tensor | None,  # (B, n) bool; None: they belong to the prior
         discount: float,
     ) -> TensorDict:  # batch (B,)
         base = belief["base"]
@@ -70,8 +70,8 @@ class SlidingWindowPosterior(NormalPosterior):
             window, rewards = window.clone(), rewards.clone()
         else:
             base = base.clone()
-            window = torch.cat([window[:, 1:], features], 1)
-            rewards = torch.cat([rewards[:, 1:], reward], 1)
+            window = torch.cat([window, features], 1)[:, -self.steps :]
+            rewards = torch.cat([rewards, reward], 1)[:, -self.steps :]
         updated = normal_belief(self.sums(base, window, rewards))
         updated["base"], updated["window_features"], updated["window_rewards"] = base, window, rewards
         return updated

@@ -32,18 +32,17 @@ def counted(
     sums: Tensor,  # (B, 6)
     posterior: Posterior,
     belief: TensorDictBase,  # batch (B,), which has not seen the rewards yet
-    features: Tensor,  # (B, d)
-    reward: Tensor,  # (B,)
-    observed: Tensor,  # (B,) bool
+    features: Tensor,  # (B, n, d), finite where observed
+    reward: Tensor,  # (B, n)
+    observed: Tensor,  # (B, n) bool
 ) -> Tensor:  # (B, 6)
-    r"""The sums with one reward more in each run observed: e = r − φᵀŵ, beside its predicted width."""
-    # As few operations as possible: this is done at every step, and each costs more than its arithmetic.
-    residual = reward - torch.linalg.vecdot(features.double(), posterior.mean(belief))
-    width = posterior.reward_width(belief, features)
-    inside = residual.abs().unsqueeze(-1) <= torch.stack([width, 2.0 * width], dim=-1)
-    taken, given = observed.unsqueeze(-1), torch.stack([residual, reward], dim=-1)
-    row = torch.cat([taken, inside, given.square(), reward.unsqueeze(-1)], dim=-1)
-    return torch.where(taken, sums + row, sums)
+    r"""The sums with the rewards observed: e = r − φᵀŵ, beside its predicted width."""
+    # As few operations as possible: this may be done at every step, and each costs more than its arithmetic.
+    features = features.double()
+    residual = reward - (features @ posterior.mean(belief).unsqueeze(-1)).squeeze(-1)
+    off, width = residual.abs(), posterior.reward_width(belief, features)
+    rows = torch.stack([observed, off <= width, off <= 2.0 * width, off.square(), reward.square(), reward], dim=-1)
+    return sums + torch.where(observed.unsqueeze(-1), rows, 0.0).sum(1)
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,15 @@ class NormalPosterior(Posterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d) float64, zero where not observed
         reward: Tensor,  # (B, n) float64, zero where not observed
-        observed: Tensor | None,  # (B,) bool; None: all
+        observed: Tensor | None,  # (B, n) bool; None: all
         discount: float,
     ) -> TensorDict:  # batch (B,)
-        """Forget, then take in n labelled transitions; what a subclass extends where it believes more."""
-        return normal_belief(self.sums(belief, features, reward, discount))
+        """n steps, forgetting before each; what a subclass extends where it believes more.
+
+        V ← ρⁿV + Σᵢ ρⁿ⁻¹⁻ⁱ φᵢφᵢᵀ/σ² and b likewise, i = 0 ... n − 1
+        """
+        share = discount ** features.shape[1]
+        return normal_belief(self.sums(belief, *faded(features, reward, discount), share))
 
     def sums(
         self,
@@ -73,7 +77,7 @@ class NormalPosterior(Posterior):
         reward: Tensor,  # (B, n) float64
         discount: float = 1.0,
     ) -> dict[str, Tensor]:
-        """V and b with n labelled transitions more, and what rounding has kept out of them."""
+        """ρV and ρb with n labelled transitions more, and what rounding has kept out of them."""
         if self.noise_std != 1.0:
             features, reward = features / self.noise_std, reward / self.noise_std
         precision, lost = add_products(belief["precision"], belief["precision_lost"], features, features, discount)
@@ -119,16 +123,25 @@ class NormalPosterior(Posterior):
         reward: Tensor,  # (B,)
         observed: Tensor,  # (B,) bool
     ) -> TensorDict:  # batch (B,)
-        shape = belief["mean"].shape
-        if features.shape != shape or reward.shape != shape[:1] or observed.shape != reward.shape:
+        return self.absorb(belief, features.unsqueeze(1), reward.unsqueeze(1), observed.unsqueeze(1))
+
+    def absorb(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, n, d)
+        reward: Tensor,  # (B, n)
+        observed: Tensor,  # (B, n) bool
+    ) -> TensorDict:  # batch (B,)
+        runs, dim = belief["mean"].shape
+        steps = features.shape[1]
+        if features.shape != (runs, steps, dim) or not reward.shape == observed.shape == (runs, steps) or steps == 0:
             raise ValueError(
-                f"a belief about {tuple(shape)} weights takes as many features and a reward and a flag a run, "
-                f"got {tuple(features.shape)}, {tuple(reward.shape)} and {tuple(observed.shape)}"
+                f"a belief of {runs} runs about {dim} weights takes as many features, a reward and a flag a run and "
+                f"step, got {tuple(features.shape)}, {tuple(reward.shape)} and {tuple(observed.shape)}"
             )
         # Selected, not multiplied by the mask: what was not observed may be NaN.
         features = torch.where(observed.unsqueeze(-1), features.double(), 0.0)
-        reward = torch.where(observed, reward.double(), 0.0)
-        return self.learn(belief, features.unsqueeze(1), reward.unsqueeze(1), observed, self.discount)
+        return self.learn(belief, features, torch.where(observed, reward.double(), 0.0), observed, self.discount)
 
     def condition(
         self,
@@ -169,8 +182,37 @@ class NormalPosterior(Posterior):
     ) -> Tensor:  # (B, *k)
         return (_norm(belief["factor_inverse"], features) / self.noise_std).square().log1p()
 
+    def joint_information_gain(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, n, d)
+        observed: Tensor,  # (B, n) bool
+    ) -> Tensor:  # (B,)
+        """log det(I + ΦV⁻¹Φᵀ/σ²), for the rows Φ that are observed."""
+        features = torch.where(observed.unsqueeze(-1), features.double(), 0.0)
+        if features.shape[1] == 1:
+            return self.information_gain(belief, features[:, 0])
+        rows = features @ (belief["factor_inverse"].mT / self.noise_std)
+        gram = rows @ rows.mT
+        gram.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        return torch.linalg.slogdet(gram).logabsdet
+
     def log_determinant(self, belief: TensorDictBase) -> Tensor:  # (B,)
         return belief["log_determinant"]
+
+
+def faded(
+    features: Tensor,  # (B, n, d), oldest first
+    reward: Tensor,  # (B, n)
+    discount: float,
+) -> tuple[Tensor, Tensor]:
+    """The steps, each shrunk by the root of what is left of it when the last one comes."""
+    count = reward.shape[1]
+    if discount == 1.0 or count == 1:
+        return features, reward
+    ages = torch.arange(count - 1, -1, -1, dtype=features.dtype, device=features.device)
+    weights = discount ** (0.5 * ages)
+    return features * weights.unsqueeze(-1), reward * weights
 
 
 def normal_belief(sums: dict[str, Tensor]) -> TensorDict:  # batch (B,)

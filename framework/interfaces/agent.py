@@ -115,6 +115,12 @@ class Agent(ABC):
             ValueError: if shapes do not fit; nothing has been learnt then.
         """
 
+    def settle(self) -> None:  # noqa: B027
+        """Learn now from whatever was observed and has been put off; for an agent that puts nothing off, nothing.
+
+        Called at an episode's end by :func:`bfmkit.loop.run_episode`; :attr:`state` is up to date afterwards.
+        """
+
     def diagnostics(
         self,
         observation: Tensor,  # (B, o)

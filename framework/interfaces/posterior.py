@@ -57,6 +57,27 @@ class Posterior(TensorDictModuleBase, ABC):
             ValueError: if shapes do not fit the belief.
         """
 
+    def absorb(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, n, d), oldest first
+        reward: Tensor,  # (B, n)
+        observed: Tensor,  # (B, n) bool
+    ) -> TensorDict:  # batch (B,); the argument is left as it was
+        """The belief n steps later, to rounding that of n updates; override where it can be had at once.
+
+        Raises:
+            ValueError: if shapes do not fit the belief, or n = 0.
+        """
+        if features.ndim != 3 or features.shape[1] == 0 or not features.shape[:2] == reward.shape == observed.shape:
+            raise ValueError(
+                f"steps must be features (B, n, d) with a reward and a flag each, got {tuple(features.shape)}, "
+                f"{tuple(reward.shape)} and {tuple(observed.shape)}"
+            )
+        for step in range(features.shape[1]):
+            belief = self.update(belief, features[:, step], reward[:, step], observed[:, step])
+        return belief
+
     @abstractmethod
     def condition(
         self,
@@ -109,6 +130,26 @@ class Posterior(TensorDictModuleBase, ABC):
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """How much one reward at ``features`` would raise the log determinant of the precision; nats, times two."""
+
+    def joint_information_gain(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, n, d)
+        observed: Tensor,  # (B, n) bool
+    ) -> Tensor:  # (B,)
+        """What the rewards observed would raise it by together, if nothing were forgotten between them.
+
+        Here the sum of what each adds to those before it, if all rewards are as expected.
+        """
+        features = torch.where(observed.unsqueeze(-1), features.double(), 0.0)
+        gain = torch.zeros_like(features[:, 0, 0])
+        for step in range(features.shape[1]):
+            one = features[:, step]
+            gain = gain + torch.where(observed[:, step], self.information_gain(belief, one), 0.0)
+            if step + 1 < features.shape[1]:
+                expected = torch.linalg.vecdot(one, self.mean(belief))
+                belief = self.condition(belief, one.unsqueeze(1), expected.unsqueeze(1))
+        return gain
 
     def log_determinant(self, belief: TensorDictBase) -> Tensor:  # (B,)
         """log det V, of the precision that :meth:`information_gain` speaks of; here that of (S Sᵀ)⁻¹."""

@@ -41,12 +41,15 @@ class Gate(ABC):
     kind: ClassVar[str] = "gate"
     folder: ClassVar[str] = "gates"
 
+    needs_features: bool = True
+    """Whether :meth:`open` looks at belief or features. One that does not can be asked before they are known."""
+
     @abstractmethod
     def open(
         self,
         posterior: Posterior,
         belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, d), of the transition whose reward is on offer
+        features: Tensor,  # (B, d), of the transition whose reward is on offer; NaN if they are not needed
         labels: Tensor,  # (B,) int64, rewards taken in so far
     ) -> Tensor:  # (B,) bool
         """Which runs take in the reward that is on offer."""

@@ -16,7 +16,7 @@ from bfmkit.run_directory import write_atomically
 PACKED = 1000
 """So many steps are put together into one tensor."""
 
-_MOVED, _OBSERVED = 1, 2
+_MOVED, _OBSERVED, _LAST = 1, 2, 4
 
 
 class Labels(NamedTuple):
@@ -26,6 +26,36 @@ class Labels(NamedTuple):
     rewards: Tensor  # (n,) float64
     steps: Tensor  # (n,) int64, at which of the run's steps, the first being 0
     total: int  # steps of the run, those without a reward too
+    ends: Tensor  # (k,) int64, after which steps the belief took in those since the last time; the last one is total
+
+
+class _Taken(NamedTuple):
+    """Steps as they were taken in, n of each of m runs."""
+
+    features: Tensor  # (m, n, d)
+    reward: Tensor  # (m, n)
+    observed: Tensor  # (m, n) bool
+    runs: Tensor  # (m,)
+    among: int  # B
+    lengths: Tensor  # (m,)
+
+    def columns(self) -> tuple[Tensor, Tensor, Tensor]:  # (n, B, d), (n, B), (n, B) uint8
+        """One row a step, with all runs beside each other."""
+        number = torch.arange(self.reward.shape[1]).unsqueeze(-1)
+        moved = number < self.lengths
+        taken = moved & self.observed.mT
+        # What was not taken in may be anything, and is not worth keeping.
+        features = self.features.cpu().transpose(0, 1).masked_fill(~taken.unsqueeze(-1), 0.0)
+        rewards = self.reward.cpu().mT.masked_fill(~taken, 0.0)
+        flags = moved * _MOVED + taken * _OBSERVED + (number == self.lengths - 1) * _LAST
+        parts = features, rewards, flags.to(torch.uint8)
+        if len(self.runs) == self.among:
+            return parts
+        wide = [part.new_zeros(len(part), self.among, *part.shape[2:]) for part in parts]
+        features, rewards, flags = (
+            each.index_copy_(1, self.runs, part) for each, part in zip(wide, parts, strict=True)
+        )
+        return features, rewards, flags
 
 
 class Choice(NamedTuple):
@@ -66,21 +96,25 @@ class Logbook:
         self.start = None if features is None or rewards is None else (features.cpu(), rewards.cpu())
         self.is_whole = True
         self._chunks: list[dict[str, Tensor] | Path] = []
-        self._pending: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
+        self._pending: list[_Taken] = []
+        self._pending_steps = 0
         self._asked: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
         self._choices: dict[str, Tensor] = {}
 
-    def step(
+    def take(
         self,
-        features: Tensor,  # (B, d)
-        reward: Tensor,  # (B,) float64
-        observed: Tensor,  # (B,) bool on the CPU: which rewards the belief took in
-        moved: Tensor | None,  # (B,) bool on the CPU: which runs took this step; None: all
+        features: Tensor,  # (m, n, d)
+        reward: Tensor,  # (m, n) float64
+        observed: Tensor,  # (m, n) bool on the CPU: which rewards the belief took in
+        runs: Tensor,  # (m,) int64: whose steps these are
+        among: int,  # B, how many runs there are
+        lengths: Tensor | None = None,  # (m,) int64: how many of these steps count; None: all
     ) -> None:
-        """One step of the runs."""
-        moved = None if moved is None else moved.clone()
-        self._pending.append((features.clone(), reward.clone(), observed.clone(), moved))
-        if len(self._pending) >= PACKED:
+        """Steps that the beliefs of some runs took in at once."""
+        lengths = torch.full((len(runs),), reward.shape[1]) if lengths is None else lengths
+        self._pending.append(_Taken(features.clone(), reward.clone(), observed.clone(), runs, among, lengths))
+        self._pending_steps += reward.shape[1]
+        if self._pending_steps >= PACKED:
             self._pack()
 
     def choose(
@@ -110,12 +144,14 @@ class Logbook:
         parts = [self._read(chunk, run) for chunk in self._chunks]
         if not parts:
             nothing = torch.zeros(0)
-            return Labels(torch.zeros(0, 0), nothing.double(), nothing.long(), 0)
+            return Labels(torch.zeros(0, 0), nothing.double(), nothing.long(), 0, nothing.long())
         features, rewards, flags = (torch.cat([part[index] for part in parts]) for index in range(3))
         moved = (flags & _MOVED) > 0
         # A run that stands still neither learns nor forgets: its steps are those it took.
-        features, rewards, taken = features[moved], rewards[moved], (flags[moved] & _OBSERVED) > 0
-        return Labels(features[taken], rewards[taken], taken.nonzero().squeeze(-1), len(taken))
+        features, rewards, flags = features[moved], rewards[moved], flags[moved]
+        taken, last = (flags & _OBSERVED) > 0, (flags & _LAST) > 0
+        steps, ends = taken.nonzero().squeeze(-1), last.nonzero().squeeze(-1) + 1
+        return Labels(features[taken], rewards[taken], steps, len(taken), ends)
 
     def choice(self, run: int) -> Choice | None:
         """The last choice of one run; None before its first."""
@@ -141,7 +177,7 @@ class Logbook:
         Raises:
             FileNotFoundError: if something is gone from the folder.
         """
-        self._pending, self._asked = [], []
+        self._pending, self._pending_steps, self._asked = [], 0, []
         self._chunks = [
             self._file(chunk) if isinstance(chunk, str) else {name: value.clone() for name, value in chunk.items()}
             for chunk in state["chunks"]
@@ -174,17 +210,9 @@ class Logbook:
         """Put the pending steps together."""
         if not self._pending:
             return
-        features, rewards, observed, moved = zip(*self._pending, strict=True)
-        taken = torch.stack(observed)
-        everyone = torch.ones_like(taken[0])
-        flags = torch.stack([everyone if each is None else each for each in moved]) * _MOVED + taken * _OBSERVED
-        chunk = {
-            # What was not taken in may be anything, and is not worth keeping.
-            "features": torch.stack(features).cpu().masked_fill(~taken.unsqueeze(-1), 0.0),
-            "rewards": torch.stack(rewards).cpu().masked_fill(~taken, 0.0),
-            "flags": flags.to(torch.uint8),
-        }
-        self._pending = []
+        features, rewards, flags = zip(*(each.columns() for each in self._pending), strict=True)
+        chunk = {"features": torch.cat(features), "rewards": torch.cat(rewards), "flags": torch.cat(flags)}
+        self._pending, self._pending_steps = [], 0
         if self.folder is None:
             self._chunks.append(chunk)
             return

@@ -7,9 +7,10 @@ it); the tensors are the weights, and what the belief was made of:
     covariance          (d, d)  float64, of the belief
     start_features      (m, d)  of labelled transitions taken in at once, before the first step
     start_rewards       (m,)
-    features            (n, d)  of the rewards taken in one by one, as the posterior was given them
+    features            (n, d)  of the rewards taken in while acting, as the posterior was given them
     rewards             (n,)
     steps               (n,)    at which step of the run each came
+    ends                (k,)    after which steps the belief took in all since the last time; missing: after each
     chosen_weights      (d,)    what the run last acted for, with its ``z`` (d,), and what the acquisition saw then:
     choice_observation  (o,)
     choice_previous     (d,)    the weights chosen before
@@ -36,7 +37,7 @@ from torch import Tensor
 from bfmkit.models.digest import tensors_digest
 from bfmkit.run_directory import to_json, write_atomically
 
-FORMAT = 1
+FORMAT = 2
 
 FOLDER = "records"
 """Of a run directory."""

@@ -24,7 +24,7 @@ def record_of(
     task: str | None = None,
     surroundings: dict[str, Any] | None = None,
 ) -> Record:
-    """The record of one run of an agent that has kept a logbook.
+    """The record of one run of an agent that has kept a logbook; it learns now from what it has put off.
 
     Args:
         agent: started with a logbook, whose ``origin`` says as much as is known of ``bfm``, ``agent`` and
@@ -42,6 +42,7 @@ def record_of(
     if not book.is_whole:
         raise ValueError("no record: this agent went on from a state that was saved without its logbook")
     agent_parts: Any = agent
+    agent.settle()
     state, posterior, bfm = agent.state, agent_parts.posterior, agent_parts.bfm
     labels, choice = book.labels(run), book.choice(run)
     belief = state["belief"][run : run + 1]
@@ -115,10 +116,11 @@ def belief_tensors(posterior: Posterior, belief: TensorDictBase) -> dict[str, Te
 
 
 def label_tensors(labels: Labels) -> dict[str, Tensor]:
-    """What was taken in one by one; nothing where nothing was."""
+    """What was taken in while acting; nothing where nothing was."""
+    ends = {} if len(labels.ends) == labels.total else {"ends": labels.ends}
     if len(labels.rewards) == 0:
-        return {}
-    return {"features": labels.features, "rewards": labels.rewards, "steps": labels.steps}
+        return ends
+    return {"features": labels.features, "rewards": labels.rewards, "steps": labels.steps, **ends}
 
 
 def cloned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

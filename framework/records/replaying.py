@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, Acquisition, Agent, Posterior, Situation
@@ -121,14 +121,14 @@ def _follow(
         rewards = tensors["start_rewards"].to(torch.float64).unsqueeze(1).repeat(1, size)
         belief = posterior.condition(belief, features, rewards.mT)
     at_choice: TensorDictBase | None = belief if choice is not None and choice["step"] == 0 else None
-    total = record.facts.get("steps", 0)
-    taken = {int(step): index for index, step in enumerate(tensors["steps"])} if "steps" in tensors else {}
-    for step in range(total):
-        index = taken.get(step)
-        belief = _one_step(posterior, belief, tensors, index, size)
-        on_step()
-        if choice is not None and choice["step"] == step + 1:
+    total, begun = record.facts.get("steps", 0), 0
+    for end in tensors["ends"].tolist() if "ends" in tensors else range(1, total + 1):
+        belief = posterior.absorb(belief, *_steps(tensors, begun, end, size, len(record.weights)))
+        for _ in range(begun, end):
+            on_step()
+        if choice is not None and choice["step"] == end:
             at_choice = belief
+        begun = end
     mean = posterior.mean(belief)
     found = {"weights": mean[row]}
     if choice is None and "z" in tensors:
@@ -138,16 +138,18 @@ def _follow(
     return found, total
 
 
-def _one_step(
-    posterior: Posterior, belief: TensorDictBase, tensors: Any, index: int | None, size: int
-) -> TensorDict:  # batch (B,)
-    if index is None:
-        dim = posterior.mean(belief).shape[-1]
-        zeros = torch.zeros(size, dtype=torch.float64)
-        return posterior.update(belief, zeros.unsqueeze(-1).repeat(1, dim), zeros, torch.zeros(size, dtype=torch.bool))
-    features = tensors["features"][index].repeat(size, 1)
-    reward = tensors["rewards"][index].to(torch.float64).repeat(size)
-    return posterior.update(belief, features, reward, torch.ones(size, dtype=torch.bool))
+def _steps(
+    tensors: Mapping[str, Tensor], begun: int, end: int, size: int, dim: int
+) -> tuple[Tensor, Tensor, Tensor]:  # (size, n, d), (size, n), (size, n) bool
+    """Features, rewards and which of them there are, of the steps that were taken in at once."""
+    rewards, observed = torch.zeros(end - begun, dtype=torch.float64), torch.zeros(end - begun, dtype=torch.bool)
+    known = tensors.get("steps", NOTHING)
+    first, last = (int(torch.searchsorted(known, edge)) for edge in (begun, end))
+    places = known[first:last] - begun
+    features = tensors.get("features", rewards)[first:last]
+    features = features.new_zeros(end - begun, dim).index_copy(0, places, features.reshape(-1, dim))
+    rewards[places], observed[places] = tensors.get("rewards", rewards)[first:last].double(), True
+    return features.expand(size, -1, -1), rewards.expand(size, -1), observed.expand(size, -1)
 
 
 def _choose(

@@ -40,6 +40,14 @@ class GateContract(ABC):
         self.make().open(posterior, belief, features, labels)
         assert (belief == before).all()
 
+    def test_looks_at_features_only_where_said(self) -> None:
+        features, labels = self.offered()
+        gate, posterior = self.make(), KnownPosterior()
+        if not gate.needs_features:
+            unknown = torch.full_like(features, torch.nan)
+            verdict = gate.open(posterior, posterior.prior(6, 4), unknown, labels)
+            assert verdict.tolist() == gate.open(posterior, posterior.prior(6, 4), features, labels).tolist()
+
     def test_runs_do_not_touch_each_other(self) -> None:
         features, labels = self.offered()
         posterior = KnownPosterior()

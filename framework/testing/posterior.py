@@ -51,6 +51,41 @@ class PosteriorContract(ABC):
             belief = posterior.update(belief, features[:, step], rewards[:, step], everyone)
         return belief
 
+    def test_steps_taken_in_at_once_are_those_taken_in_one_by_one(self) -> None:
+        features, rewards = self.data()
+        posterior = self.make()
+        observed = torch.arange(36).reshape(3, 12) % 5 != 1
+        features = features.masked_fill(~observed.unsqueeze(-1), torch.nan)
+        rewards = rewards.masked_fill(~observed, torch.nan)
+        before = self.learnt(posterior, *self.data(count=3))
+        stepwise, gain = before, torch.zeros(3, dtype=torch.float64)
+        for step in range(12):
+            gain += torch.where(observed[:, step], posterior.information_gain(stepwise, features[:, step]), 0.0)
+            stepwise = posterior.update(stepwise, features[:, step], rewards[:, step], observed[:, step])
+        kept = before.clone()
+        whole = posterior.absorb(before, features, rewards, observed)
+        pieces = posterior.absorb(before, features[:, :5], rewards[:, :5], observed[:, :5])
+        pieces = posterior.absorb(pieces, features[:, 5:], rewards[:, 5:], observed[:, 5:])
+        assert (before == kept).all()
+        x = self.data(count=4)[0]
+        for belief in (whole, pieces):
+            # What is kept from rounding, and roots of a covariance, may be different numbers that mean the same.
+            torch.testing.assert_close(posterior.mean(belief), posterior.mean(stepwise), rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(posterior.width(belief, x), posterior.width(stepwise, x), rtol=1e-9, atol=1e-9)
+            found, expected = posterior.reward_width(belief, x), posterior.reward_width(stepwise, x)
+            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        together = posterior.joint_information_gain(before, features, observed)
+        one = posterior.joint_information_gain(before, features[:, :1], observed[:, :1])
+        assert together.shape == (3,) and (together > one).all()
+        alone = torch.where(observed[:, 0], posterior.information_gain(before, features[:, 0]), 0.0)
+        torch.testing.assert_close(one, alone)
+        if not self.forgets:
+            torch.testing.assert_close(together, gain)
+        with pytest.raises(ValueError):
+            posterior.absorb(before, features, rewards[:, :3], observed)
+        with pytest.raises(ValueError):
+            posterior.absorb(before, features[:, :0], rewards[:, :0], observed[:, :0])
+
     def test_prior_is_a_batch_of_equal_float64_beliefs(self) -> None:
         belief = self.make().prior(3, 5)
         assert belief.batch_size == torch.Size([3])

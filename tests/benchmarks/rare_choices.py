@@ -16,6 +16,7 @@ import time
 import numpy as np
 import torch
 
+from bfmkit.agent import Asked
 from bfmkit.components.agents.oracle import OracleAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.checkpoint import Checkpoint
@@ -28,6 +29,8 @@ from bfmkit.loop import run_episode
 from bfmkit.recipe import load_recipe
 
 EPISODES = 10
+RARE_BLOCK = 10
+"""How many steps the agents with a determinant schedule learn from at once, as in opti_bfm_rare."""
 
 
 class Counting(TaskInferenceAgent):
@@ -35,20 +38,22 @@ class Counting(TaskInferenceAgent):
 
     choices = 0
 
-    def chosen(self, runs: torch.Tensor) -> None:
-        super().chosen(runs)
+    def chosen(self, runs: torch.Tensor, asked: Asked) -> None:
+        super().chosen(runs, asked)
         self.choices += int(runs.sum())
 
 
-def agent_of(schedule: Schedule) -> Counting:
-    """The agent of the recipe opti_bfm, with another schedule."""
+def agent_of(schedule: Schedule, block: int = 1) -> Counting:
+    """The agent of the recipe opti_bfm, with another schedule, learning from so many steps at once."""
     said = load_recipe("opti_bfm").root.arguments["agent"].build()
-    return Counting(said.posterior, said.acquisition, schedule)
+    return Counting(said.posterior, said.acquisition, schedule, block=block)
 
 
-def lived(schedule: Schedule, bfm: Checkpoint, tasks: list[str], seeds: list[int]) -> tuple[np.ndarray, float, float]:
+def lived(
+    schedule: Schedule, bfm: Checkpoint, tasks: list[str], seeds: list[int], block: int = 1
+) -> tuple[np.ndarray, float, float]:
     """Returns of the second half (rows,), choices an episode and run, seconds."""
-    agent, environment = agent_of(schedule), DMControlEnvironment("walker", tasks[0]).with_rows(tasks)
+    agent, environment = agent_of(schedule, block), DMControlEnvironment("walker", tasks[0]).with_rows(tasks)
     agent.start(bfm, seeds)
     environment.seed_rows(seeds)
     begun = time.perf_counter()
@@ -72,7 +77,7 @@ def loss(bfm: Checkpoint, factors: list[float], count: int) -> None:
     print(f"{'schedule':<20}{'of every step':>15}{'95 % interval':>20}{'choices/episode':>18}{'seconds':>10}")
     print(f"{'every step':<20}{1:>15.3f}{'':>20}{choices:>18.1f}{seconds:>10.0f}", flush=True)
     for factor in factors:
-        returns, choices, seconds = lived(DeterminantSchedule(factor), bfm, tasks, seeds)
+        returns, choices, seconds = lived(DeterminantSchedule(factor), bfm, tasks, seeds, RARE_BLOCK)
         share, low, high = ratio_interval(returns, often)
         interval = f"[{low:.3f}, {high:.3f}]"
         print(
@@ -86,7 +91,9 @@ def cost(bfm: Checkpoint, factor: float) -> None:
     agents = oracle | {
         "every step": agent_of(EverySchedule(1)),
         "every 25 steps": agent_of(EverySchedule(25)),
+        "the same, block 25": agent_of(EverySchedule(25), 25),
         f"determinant {factor:g}": agent_of(DeterminantSchedule(factor)),
+        "the same, block 10": agent_of(DeterminantSchedule(factor), RARE_BLOCK),
     }
     environment = DMControlEnvironment("walker", "walk")
     for agent in agents.values():

@@ -18,6 +18,7 @@ from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.candidates.mixture import MixtureCandidates
 from bfmkit.components.candidates.sphere import SphereCandidates
+from bfmkit.components.gates.budget import BudgetGate
 from bfmkit.components.gates.d_gap import DGapGate
 from bfmkit.components.posteriors.bayesian import BayesianPosterior
 from bfmkit.components.posteriors.ensemble import EnsemblePosterior
@@ -55,6 +56,10 @@ AGENTS = {
     "unknown noise": lambda: TaskInferenceAgent(NormalInverseGammaPosterior(), ThompsonAcquisition(0.5)),
     "window": lambda: TaskInferenceAgent(SlidingWindowPosterior(steps=9), InformationAcquisition(SphereCandidates(8))),
     "few labels": lambda: TaskInferenceAgent(BayesianPosterior(0.1), ucb(), DeterminantSchedule(), DGapGate(0.2)),
+    "blocks": lambda: TaskInferenceAgent(RidgePosterior(discount=0.9), ucb(), EverySchedule(7), block=5),
+    "blocks of few labels": lambda: TaskInferenceAgent(
+        EnsemblePosterior(members=6), ThompsonAcquisition(), DeterminantSchedule(), BudgetGate(17), block=4
+    ),
     "warm": lambda: TaskInferenceAgent(RidgePosterior(discount=0.95), GreedyAcquisition(), labelled_transitions=20),
 }
 
