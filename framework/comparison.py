@@ -61,11 +61,17 @@ class Curves:
     def score(self) -> np.ndarray | None:  # (seeds,)
         """Relative return: the mean of the second half of the episodes, divided by the oracle's over all seeds.
 
+        An oracle that was given fewer episodes is measured in the second half of its own.
         Its mean over seeds is the ``relative_return`` of an inference run's ``summary.json``.
         """
         if not self.returns.size:
             return None
-        return _share(second_half(self.returns).mean(axis=1), _mean_of_known(second_half(self.oracle)))
+        return _share(second_half(self.returns).mean(axis=1), _mean_of_known(second_half(self._oracle_lived)))
+
+    @property
+    def _oracle_lived(self) -> np.ndarray:  # (seeds, as many episodes as the oracle was given)
+        lived = np.flatnonzero(np.isfinite(self.oracle).any(axis=0))
+        return self.oracle[:, : lived[-1] + 1 if lived.size else 0]
 
 
 def curves(table: pl.DataFrame) -> dict[str, dict[str, Curves]]:

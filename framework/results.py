@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,33 @@ def read_results(run_directory: Path | str) -> pl.DataFrame:
     if job == "infer":
         return _infer(out)
     raise ValueError(f'{out}: holds a run of job "{job}"; there are results in those of benchmark and infer')
+
+
+def read_windows(run_directory: Path | str) -> pl.DataFrame:
+    """The windows of long episodes of a benchmark, as :func:`read_results` has episodes: ``episode`` counts windows,
+    ``oracle_return`` is null, and the oracle of the first recipe is one more, ``oracle``.
+
+    Raises:
+        ValueError: if the directory holds no benchmark, or one of short episodes.
+    """
+    out = Path(run_directory)
+    tree = _recipe(out)
+    if tree.get("type") != "benchmark":
+        raise ValueError(f"{out}: windows are read of benchmarks, and this is a run of {tree.get('type')}")
+    cells = sorted_cells(out, recipe_names(tree))
+    yardstick = cells[0].oracle if cells else None
+    oracles = [replace(cell, recipe="oracle") for cell in read_cells(out / ORACLES) if cell.recipe == yardstick]
+    rows = []
+    for cell in (*cells, *sorted(oracles, key=lambda cell: (cell.task, cell.seed))):
+        windows = [window for episode in cell.episodes for window in episode.get("windows", [])]
+        head = {"recipe": cell.recipe, "task": cell.task, "seed": cell.seed, "oracle_return": None}
+        rows += [
+            head | {"episode": number} | {key: window[key] for key in ("return", "steps", "labels")}
+            for number, window in enumerate(windows)
+        ]
+    if not rows:
+        raise ValueError(f"{out}: its episodes are too short to have windows")
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
 def read_failures(run_directory: Path | str) -> pl.DataFrame:

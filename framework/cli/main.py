@@ -161,6 +161,11 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, default=Path("report.html"), help="the HTML file (report.html)")
     report.add_argument("--videos", type=int, default=1, help="tasks of a traced run that get a moving picture (1)")
 
+    fill = add("fill", "filling", "fill in a document whose numbers, tables and pictures come from finished runs")
+    fill.add_argument("template", metavar="TEMPLATE", type=Path, help="Markdown, such as results.md.jinja")
+    fill.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of the runs that it names (runs)")
+    fill.add_argument("--to", type=Path, help="the document (the template without its last suffix)")
+
     add("doctor", "doctor", "say what works on this machine, and what to install")
     return parser
 

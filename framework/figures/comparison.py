@@ -22,9 +22,15 @@ Row = dict[str, Any]
 def draw_return_by_episode(
     path: Path,
     table: pl.DataFrame,  # as read_results gives it
+    along: str = "episode",
 ) -> None:
     """Mean return of each episode with an interval over seeds, a panel a task and a curve a recipe; last, where there
     is an oracle, the interquartile mean over all tasks of what is relative to it.
+
+    Args:
+        path: of the PNG file; the numbers go into a CSV file beside it.
+        table: a row an episode.
+        along: what its episodes are called.
     """
     from matplotlib import rc_context
 
@@ -40,14 +46,14 @@ def draw_return_by_episode(
                 if task in of_recipe and of_recipe[task].seeds:
                     episodes = [{task: column} for column in of_recipe[task].returns.T]
                     rows += _curve(axis, index, name, task, episodes, mean)
-            _finish(axis, task, "episode", recipes)
+            _finish(axis, task, along, recipes)
         if overall:
             axis = axes[-1]
             for index, (name, of_tasks) in enumerate(relative.items()):
                 length = min((values.shape[1] for values in of_tasks.values()), default=0)
                 episodes = [{task: values[:, number] for task, values in of_tasks.items()} for number in range(length)]
                 rows += _curve(axis, index, name, "all tasks", episodes, interquartile_mean)
-            _finish(axis, "all tasks", "episode", None)
+            _finish(axis, "all tasks", along, None)
         legend_above(figure, axes)
         save_figure(figure, path, rows)
 

@@ -115,12 +115,13 @@ def failures_head() -> tuple[str, ...]:
 
 def to_markdown(tables: Sequence[Table]) -> str:
     """The tables one after another."""
-    parts = []
-    for table in tables:
-        lines = [_pipes(table.head), _pipes(["---"] * len(table.head))]
-        lines += [_pipes([cell.text for cell in row]) for row in table.rows]
-        parts.append("\n".join([*lines, "", table.caption, ""]))
-    return "\n".join(parts)
+    return "\n".join(f"{pipe_table(table.head, table.rows)}\n\n{table.caption}\n" for table in tables)
+
+
+def pipe_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table of Markdown."""
+    lines = [_pipes(head), _pipes(["---"] * len(head)), *(_pipes([cell.text for cell in row]) for row in rows)]
+    return "\n".join(lines)
 
 
 def to_latex(tables: Sequence[Table]) -> str:

@@ -116,3 +116,10 @@ def test_the_printed_table_has_a_line_a_recipe() -> None:
     lines = list(comparison_table(compare(table(), resamples=200)))
     assert len(lines) == 3
     assert lines[1].startswith("quick") and "0.74" in lines[1] and lines[1].rstrip().endswith("100")
+
+
+def test_an_oracle_with_fewer_episodes_is_measured_in_the_second_half_of_its_own() -> None:
+    whole = compare(table({"walk": [10.0, 20.0, None, None], "stand": [4.0, 4.0, None, None]}), resamples=50)
+    numbers = whole["recipes"][next(iter(whole["recipes"]))]["tasks"]["walk"]
+    later = numbers["return_per_episode"][2:]
+    assert numbers["relative_return"]["value"] == pytest.approx(sum(later) / len(later) / 20.0)

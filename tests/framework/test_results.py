@@ -13,7 +13,7 @@ from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.jobs.infer import InferJob
-from bfmkit.results import CSV, PARQUET, SCHEMA, read_failures, read_results, write_results
+from bfmkit.results import CSV, PARQUET, SCHEMA, read_failures, read_results, read_windows, write_results
 from bfmkit.run_directory import ORACLE_METRICS, read_metrics
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
@@ -102,3 +102,18 @@ def test_other_directories_are_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("type: collect\n")
     with pytest.raises(ValueError, match='"collect"'):
         read_results(tmp_path)
+
+
+def test_windows_of_long_episodes_stand_beside_the_oracles(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("type: benchmark\nrecipes: [ours]\n")
+    for folder, recipe, first in ((CELLS, "ours", 1.0), (ORACLES, "yardstick", 2.0)):
+        windows = [{"return": first + number, "steps": 1000, "labels": 0, "window": number} for number in range(3)]
+        episode = {"return": 9.0, "steps": 3000, "labels": 0, "windows": windows}
+        oracle = "yardstick" if folder == CELLS else None
+        Cell(recipe, "walk", 0, episodes=[episode], oracle=oracle).write(tmp_path / folder)
+    table = read_windows(tmp_path)
+    assert table["recipe"].to_list() == ["ours"] * 3 + ["oracle"] * 3
+    assert table["return"].to_list() == [1.0, 2.0, 3.0, 2.0, 3.0, 4.0]
+    assert table["episode"].to_list() == [0, 1, 2] * 2
+    with pytest.raises(ValueError, match="no run"):
+        read_windows(tmp_path / "lost")

@@ -1,0 +1,277 @@
+"""What a document takes from finished runs and from measurements: numbers that print as people read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bfmkit.comparison import compare
+from bfmkit.report.reported_run import ReportedRun
+from bfmkit.report.tables import Cell, pipe_table
+from bfmkit.results import read_windows
+from bfmkit.run_directory import RunDirectoryRefused
+
+NEVER, UNKNOWN = "never", "–"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate; prints as ``1.01 [0.96, 1.06]``, without the brackets where nothing is known of its error.
+
+    Args:
+        value: the estimate.
+        low: where its interval begins.
+        high: where it ends.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.2f}"
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Reaching:
+    """When 90 % of the oracle's mean return was reached; prints as the median, or ``never``.
+
+    Args:
+        median: over runs; None if most never got there.
+        share: of the runs that did.
+    """
+
+    median: float | None
+    share: float
+
+    def __str__(self) -> str:
+        return NEVER if self.median is None else f"{self.median:,.0f}"
+
+
+class Numbers:
+    """Of one recipe, over its tasks or on one of them.
+
+    Args:
+        said: as ``statistics.json`` has them.
+        name: of the recipe, for messages.
+    """
+
+    def __init__(self, said: Mapping[str, Any], name: str) -> None:
+        self._said, self._name = said, name
+
+    @property
+    def relative_return(self) -> Interval:
+        """Later episodes over the oracle's."""
+        return self._interval("relative_return")
+
+    @property
+    def interquartile_mean(self) -> Interval:
+        """Of the same scores."""
+        return self._interval("interquartile_mean")
+
+    @property
+    def area(self) -> Interval:
+        """Mean over all episodes, the oracle's = 1."""
+        return self._interval("area_under_curve")
+
+    @property
+    def episodes(self) -> Reaching:
+        """That it took to reach 90 % of the oracle's mean."""
+        return self._reaching("episodes_to_90_percent")
+
+    @property
+    def labels(self) -> Reaching:
+        """That it took to reach 90 % of the oracle's mean."""
+        return self._reaching("labels_to_90_percent")
+
+    @property
+    def returns(self) -> list[float]:
+        """Of each episode of a task, means over seeds."""
+        return list(self._known("return_per_episode"))
+
+    @property
+    def oracle(self) -> float:
+        """Its mean return on a task."""
+        return float(self._known("oracle_return"))
+
+    def task(self, name: str) -> Numbers:
+        """The numbers of one task."""
+        tasks = self._said.get("tasks", {})
+        if name not in tasks:
+            raise RunDirectoryRefused(f"{self._name}: was not tried on {name}; there are {', '.join(tasks)}")
+        return Numbers(tasks[name], f"{self._name}, {name}")
+
+    def relative_in(self, episode: int) -> float:
+        """Mean over tasks of the return of an episode, counted from 1, over the oracle's mean."""
+        tasks = [self.task(name) for name in self._said["tasks"]] if "tasks" in self._said else [self]
+        return sum(each.returns[episode - 1] / each.oracle for each in tasks) / len(tasks)
+
+    def _known(self, key: str) -> Any:
+        if self._said.get(key) is None:
+            raise RunDirectoryRefused(f"{self._name}: nothing is known of its {key}")
+        return self._said[key]
+
+    def _interval(self, key: str) -> Interval:
+        return Interval(**self._known(key))
+
+    def _reaching(self, key: str) -> Reaching:
+        return Reaching(**self._known(key))
+
+
+class Comparison:
+    """Runs of inference and benchmarks, their recipes side by side.
+
+    Args:
+        runs: whose names of recipes differ.
+
+    Raises:
+        RunDirectoryRefused: if a run has no episodes.
+    """
+
+    def __init__(self, runs: Sequence[ReportedRun]) -> None:
+        self._runs = runs
+        tables = []
+        for run in runs:
+            if run.results is None:
+                raise RunDirectoryRefused(f"{run.path}: has no episodes, for its job is {run.job}")
+            tables.append(run.results)
+        self.episodes: pl.DataFrame = pl.concat(tables)
+        self._statistics = compare(self.episodes)
+
+    @property
+    def recipes(self) -> list[str]:
+        """Their names."""
+        return list(self._statistics["recipes"])
+
+    @property
+    def tasks(self) -> list[str]:
+        """Of the first recipe."""
+        return list(self._statistics["recipes"][self.recipes[0]]["tasks"])
+
+    @property
+    def failed(self) -> int:
+        """How many cells failed."""
+        return sum(run.failures.height for run in self._runs)
+
+    @property
+    def made(self) -> str:
+        """When, by which revision, on how many threads."""
+        return "; ".join(dict.fromkeys(made(run.provenance) for run in self._runs))
+
+    def of(self, recipe: str) -> Numbers:
+        """One recipe's numbers."""
+        if recipe not in self.recipes:
+            raise RunDirectoryRefused(
+                f"{self._runs[0].path}: has no recipe {recipe}; there are {', '.join(self.recipes)}"
+            )
+        return Numbers(self._statistics["recipes"][recipe], recipe)
+
+    def improvement(self, recipe: str, over: str) -> Interval:
+        """How likely a run of one recipe does better than one of another."""
+        self.of(recipe), self.of(over)
+        for pair in self._statistics["probability_of_improvement"]:
+            if (pair["recipe"], pair["over"]) == (recipe, over):
+                return Interval(pair["value"], pair["low"], pair["high"])
+        raise RunDirectoryRefused(f"{recipe} and {over} have no task in common")
+
+    def table(
+        self, recipes: Sequence[str] | None = None, versus: str | None = None, tasks: Sequence[str] | None = None
+    ) -> str:
+        """Relative returns by task and over all, and how fast they came; a row a recipe.
+
+        Args:
+            recipes: which, in this order; none given: all.
+            versus: a recipe to say the probability of improvement over.
+            tasks: all of them, in another order.
+        """
+        names, tasks = list(recipes or self.recipes), list(tasks or self.tasks)
+        head = ["recipe", *tasks, *(["all tasks"] if len(tasks) > 1 else []), "interquartile mean", "area"]
+        head += ["episodes", "labels", "get there"] + ([f"better than `{versus}`"] if versus else [])
+        rows = []
+        for name in names:
+            all_tasks = self.of(name)
+            row = [f"`{name}`", *(f"{all_tasks.task(task).relative_return.value:.2f}" for task in tasks)]
+            if len(tasks) == 1:
+                row[1] = str(all_tasks.task(tasks[0]).relative_return)
+            else:
+                row.append(str(all_tasks.relative_return))
+            row += [str(all_tasks.interquartile_mean), f"{all_tasks.area.value:.2f}", str(all_tasks.episodes)]
+            row += [str(all_tasks.labels), f"{100 * all_tasks.labels.share:.0f} %"]
+            if versus:
+                row.append(UNKNOWN if name == versus else str(self.improvement(name, versus)))
+            rows.append(row)
+        return pipe_table(head, [[Cell(text) for text in row] for row in rows])
+
+    def chosen(self, recipes: Sequence[str] | None) -> pl.DataFrame:
+        """The episodes of some recipes, in this order."""
+        names = list(recipes or self.recipes)
+        for name in names:
+            self.of(name)
+        return pl.concat([self.episodes.filter(pl.col("recipe") == name) for name in names])
+
+    def windows(self) -> pl.DataFrame:
+        """Long episodes by windows, the oracle as one more recipe."""
+        return pl.concat([read_windows(run.path) for run in self._runs])
+
+
+class Measured:
+    """A JSON file of a script that measures: its numbers by name.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        RunDirectoryRefused: if it cannot be read, or holds something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._content = json.loads(path.read_text(encoding="utf-8"))
+            self._numbers: dict[str, float] = {
+                str(name): float(value) for name, value in self._content["measured"].items()
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunDirectoryRefused(f"{path}: holds no measurements: {error}") from error
+
+    def __getitem__(self, name: str) -> float:
+        if name not in self._numbers:
+            raise RunDirectoryRefused(f"{self._path}: nothing called {name} was measured; {', '.join(self._numbers)}")
+        return self._numbers[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._numbers
+
+    @property
+    def made(self) -> str:
+        """When, by which revision, on how many threads."""
+        return made(self._content)
+
+    def table(self, rows: Mapping[str, str], columns: Mapping[str, str], digits: int = 2) -> str:
+        """Numbers whose names are ``COLUMN.ROW``; a dash where there is none.
+
+        Args:
+            rows: what a row is called -> the end of the names.
+            columns: what a column is called -> the beginning of the names.
+            digits: after the point.
+        """
+        cells = [[f"{column}.{row}" for column in columns.values()] for row in rows.values()]
+        texts = [[f"{self[name]:,.{digits}f}" if name in self else UNKNOWN for name in row] for row in cells]
+        named = [[Cell(title), *map(Cell, row)] for title, row in zip(rows, texts, strict=True)]
+        return pipe_table(["", *columns], named)
+
+
+def made(provenance: Mapping[str, Any]) -> str:
+    """When something was made, by which revision, on how many threads."""
+    git, threads = provenance.get("git") or {}, provenance.get("threads", "?")
+    changed = " with changes" if git.get("changed") else ""
+    revision = f"revision {str(git['revision'])[:10]}{changed}" if git.get("revision") else "no known revision"
+    threads = f"{threads} thread{'' if threads == 1 else 's'}"
+    return f"{str(provenance.get('time', '?'))[:10]}, {revision}, {threads}"

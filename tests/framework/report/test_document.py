@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bfmkit.report.document import fill
+from bfmkit.run_directory import RunDirectoryRefused
+
+
+@pytest.fixture(scope="module")
+def runs(finder: Path, guesser: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    for run in (finder, guesser):
+        shutil.copytree(run, folder / run.name)
+    (folder / "speed.json").write_text(json.dumps({"measured": {"wide.step": 2.5}, "threads": 1}))
+    return folder
+
+
+def test_numbers_and_tables_are_those_of_the_runs(runs: Path) -> None:
+    text = (
+        '{% set both = runs("finder", "guesser") %}'
+        '{{ both.of("finder").relative_return.value | digits(3) }}\n{{ both.of("guesser").episodes.share }}\n'
+        '{{ both.improvement("finder", "guesser").value }}\n{{ both.table(["guesser"], versus="finder") }}\n'
+        "{{ both.made }}"
+    )
+    first, share, better, head, _, row, made = fill(text, runs).text.split("\n")
+    told = json.loads((runs / "finder" / "summary.json").read_text())["relative_return"]
+    assert float(first) == pytest.approx(told, abs=1e-3)
+    assert 0.0 <= float(share) <= 1.0 and 0.0 <= float(better) <= 1.0
+    assert head.startswith("| recipe | task_0 | task_2 | all tasks |")
+    assert row.startswith("| `guesser` | ") and row.count("|") == head.count("|")
+    assert made == "2026-01-02, revision 0123456789 with changes, 1 thread"
+
+
+def test_pictures_are_linked_and_written_beside_the_document(runs: Path, tmp_path: Path) -> None:
+    text = '{{ returns_picture(run("finder"), "images/x.png", "By episode") }}'
+    filled = fill(text, runs)
+    assert filled.text == "![By episode](images/x.png)"
+    filled.write(tmp_path / "docs" / "results.md")
+    assert (tmp_path / "docs" / "images" / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in (tmp_path / "docs" / "images").iterdir()] == ["x.png"]
+
+
+def test_measurements_come_by_name(runs: Path) -> None:
+    text = '{{ measured("speed.json")["wide.step"] | digits(1) }} {{ has("speed.json") }} {{ has("lost") }}'
+    assert fill(text, runs).text == "2.5 True False"
+    table = fill('{{ measured("speed.json").table({"step": "step"}, {"wide": "wide", "slim": "slim"}) }}', runs).text
+    assert table.splitlines()[-1] == "| step | 2.50 | – |"
+
+
+def test_what_is_no_longer_true_is_said(runs: Path) -> None:
+    filled = fill('a{{ claim(1 < 2, "one is less") }}b{{ claim(2 < 1, "two is less") }}', runs)
+    assert (filled.text, filled.broken) == ("ab", ("two is less",))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{{ run("lost") }}', "no such directory"),
+        ('{{ run("finder").of("x") }}', "no recipe x; there are finder"),
+        ('{{ run("finder").of("finder").task("x") }}', "was not tried on x"),
+        ('{{ measured("speed.json")["slim.step"] }}', "nothing called slim.step"),
+        ('{{ measured("lost.json") }}', "holds no measurements"),
+        ("a\n{{ nothing }}", "nothing"),
+        ("a\n{% if %}", "line 2"),
+        ('{{ "".__class__.__mro__ }}', "unsafe"),
+        ("{{ 1 + none }}", "TypeError"),
+        ('{{ own_picture("finder", "x.png", "y.png", "") }}', "no such picture"),
+    ],
+)
+def test_what_cannot_be_filled_in_is_refused(runs: Path, text: str, reason: str) -> None:
+    with pytest.raises(RunDirectoryRefused, match=reason):
+        fill(text, runs)
