@@ -6,18 +6,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from tensordict import TensorDict
-
 from bfmkit.data.conversion import BadData, converted
 from bfmkit.data.exorl_layout import BUFFER, buffer_folder, episode_files, episode_pieces
-from bfmkit.data.stored_transitions import StoredTransitions
+from bfmkit.data.stored_dataset import StoredDataset
 from bfmkit.interfaces import Dataset, Environment
 from bfmkit.registry import register
 
 
 @register(Dataset, "exorl")
-class ExorlDataset(Dataset):
+class ExorlDataset(StoredDataset):
     """A folder ``DOMAIN/ALGORITHM`` of ExORL, or one that ``bfmkit run export`` wrote.
 
     Its episodes are taken in the order of their numbers. The first use converts them into a memory map, in a folder
@@ -70,23 +67,6 @@ class ExorlDataset(Dataset):
             raise BadData(f"{where}: the data's checksum is {source['checksum']}, not {self._checksum}")
         return source
 
-    @cached_property
-    def _stored(self) -> StoredTransitions:
+    def _folders(self) -> list[Path]:
         self.source  # noqa: B018  makes the memory map where there is none
-        return StoredTransitions([self._cache])
-
-    def __len__(self) -> int:
-        """The number of transitions."""
-        return len(self._stored)
-
-    def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
-        """Transitions by index, in the order asked for."""
-        return self._stored.read(indices)
-
-    def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
-        """The named keys of some transitions; the rest is not touched."""
-        return self._stored.read(indices, keys)
-
-    def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
-        """The named keys of all transitions, copied to ``device``."""
-        return self._stored.to_device(device, keys)
+        return [self._cache]

@@ -15,13 +15,13 @@ from tensordict import TensorDict
 from bfmkit.adapted_environment import adapted_spec
 from bfmkit.data.conversion import BadData, Piece, converted
 from bfmkit.data.shards import empty_transitions
-from bfmkit.data.stored_transitions import StoredTransitions
+from bfmkit.data.stored_dataset import StoredDataset
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.registry import register
 
 
 @register(Dataset, "minari")
-class MinariDataset(Dataset):
+class MinariDataset(StoredDataset):
     """A dataset of Minari, by its id; it takes the extra ``minari``.
 
     The first use converts its episodes into a memory map. Observations are flattened (of a dictionary, its entries one
@@ -105,30 +105,13 @@ class MinariDataset(Dataset):
         rows["next", "truncated"].copy_(torch.from_numpy(np.asarray(stored.truncations, dtype=bool)))
         return rows, hashlib.sha256(b"".join(each.tobytes() for each in (observation, action, reward))).hexdigest()
 
-    @cached_property
-    def _stored(self) -> StoredTransitions:
+    def _folders(self) -> list[Path]:
         self.source  # noqa: B018  makes the memory map where there is none
-        return StoredTransitions([self._cache])
+        return [self._cache]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by name."""
         return (type(self), (self._id, self.spec.domain, False, self._skip_corrupt, self._cache))
-
-    def __len__(self) -> int:
-        """The number of transitions."""
-        return len(self._stored)
-
-    def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
-        """Transitions by index, in the order asked for."""
-        return self._stored.read(indices)
-
-    def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
-        """The named keys of some transitions; the rest is not touched."""
-        return self._stored.read(indices, keys)
-
-    def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
-        """The named keys of all transitions, copied to ``device``."""
-        return self._stored.to_device(device, keys)
 
 
 def _flat(value: Any) -> np.ndarray:  # (T, ...) arrays -> (T, n) float64

@@ -1,0 +1,46 @@
+"""Datasets that lie in shards, or are converted to shards when they are first asked for a transition."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from tensordict import TensorDict
+
+from bfmkit.data.stored_transitions import StoredTransitions
+from bfmkit.interfaces import Dataset
+
+
+class StoredDataset(Dataset):
+    """The transitions of some folders of shards; a subclass says which, and makes them first where it has to."""
+
+    @abstractmethod
+    def _folders(self) -> Sequence[Path]:
+        """Where the shards lie."""
+
+    @cached_property
+    def _stored(self) -> StoredTransitions:
+        return StoredTransitions(self._folders())
+
+    def __len__(self) -> int:
+        """The number of transitions."""
+        return len(self._stored)
+
+    def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
+        """Transitions by index, in the order asked for.
+
+        Raises:
+            IndexError: for an index outside the dataset.
+        """
+        return self._stored.read(indices)
+
+    def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
+        """The named keys of some transitions; the rest is not touched."""
+        return self._stored.read(indices, keys)
+
+    def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
+        """The named keys of all transitions, copied to ``device``."""
+        return self._stored.to_device(device, keys)
