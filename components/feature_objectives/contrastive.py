@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from bfmkit.encoded_features import require_encoder
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.training.gathering import full_precision, gathered
 
@@ -36,8 +37,7 @@ class ContrastiveObjective(FeatureObjective):
 
     def __init__(self, temperature: float = 0.1, future_discount: float = 0.99) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
+        require_positive(temperature=temperature)
         if not 0 < future_discount < 1:
             raise ValueError(f"future_discount must lie between 0 and 1, got {future_discount}")
         self.future_discount = future_discount

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from bfmkit.encoded_features import require_encoder
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.training.actor_critic import orthonormality_loss
 from bfmkit.training.gathering import full_precision, gathered
@@ -33,8 +34,7 @@ class LaplacianObjective(FeatureObjective):
 
     def __init__(self, orthonormality: float = 1.0) -> None:
         super().__init__()
-        if not orthonormality > 0:
-            raise ValueError(f"orthonormality must be positive, got {orthonormality}")
+        require_positive(orthonormality=orthonormality)
         self._orthonormality = orthonormality
 
     def attach(self, features: FeatureMap, spec: EnvironmentSpec) -> None:

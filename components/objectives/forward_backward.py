@@ -9,30 +9,25 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, Objective
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
-from bfmkit.training.actor_critic import frozen_call, orthonormality_loss, pessimistic, policy_value, with_clipped_noise
+from bfmkit.training.actor_critic import orthonormality_loss, pessimistic
+from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.gathering import full_precision, gathered
-from bfmkit.training.weights_average import frozen_copy, move_towards
 
 
-class ForwardBackwardModel(Protocol):
+class ForwardBackwardModel(ActorCriticModel, Protocol):
     """What this objective needs of its BFM, beside the interface."""
 
-    discount: float
-    dim: int
     forward_network: nn.Module
     backward_network: nn.Module
-    actor_network: nn.Module
 
-    def scaled(self, observation: Tensor) -> Tensor: ...
     def backward_map(self, scaled: Tensor) -> Tensor: ...
-    def policy_latent(self, weights: Tensor) -> Tensor: ...
-    def fit_observation_scale(self, observations: Tensor) -> None: ...
     def fit_second_moment(self, next_observations: Tensor) -> None: ...
 
 
 @register(Objective, "forward_backward")
-class ForwardBackwardObjective(Objective):
+class ForwardBackwardObjective(ActorCriticObjective):
     r"""Trains F, B and π together.
 
     With M_e = F_e(s, a, z)ᵀB(s'_j), target M̄ from target networks at a' ∼ π_z(s'), goals the next states of the batch:
@@ -78,18 +73,12 @@ class ForwardBackwardObjective(Objective):
         backward_rate: float = 1.0,
         actor_rate: float = 1.0,
     ) -> None:
-        super().__init__()
-        if not hasattr(bfm, "forward_network") or not hasattr(bfm, "backward_network"):
-            raise TypeError(f"the forward_backward objective cannot train a {type(bfm).__name__}: no forward network")
-        if not (backward_rate > 0 and actor_rate > 0):
-            raise ValueError(f"rates must be positive, got backward_rate {backward_rate}, actor_rate {actor_rate}")
-        self.bfm = bfm
+        require_positive(backward_rate=backward_rate, actor_rate=actor_rate)
+        networks = ("forward_network", "backward_network", "actor_network")
+        super().__init__(bfm, networks, target_rate, goal_share, action_noise, noise_clip, actor_pessimism)
         self.rate_factors = {"backward": backward_rate, "actor": actor_rate}
-        self._target_forward = frozen_copy(self._model.forward_network)
-        self._target_backward = frozen_copy(self._model.backward_network)
-        self._orthonormality, self._target_rate, self._goal_share = orthonormality, target_rate, goal_share
-        self._action_noise, self._noise_clip = action_noise, noise_clip
-        self._measure_pessimism, self._actor_pessimism = measure_pessimism, actor_pessimism
+        self._follow(self._model.forward_network, self._model.backward_network)
+        self._orthonormality, self._measure_pessimism = orthonormality, measure_pessimism
 
     @property
     def _model(self) -> ForwardBackwardModel:
@@ -107,15 +96,15 @@ class ForwardBackwardObjective(Objective):
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
         """The three losses, and a few numbers for the log."""
         model = self._model
-        s, following = model.scaled(tensordict["observation"]), model.scaled(tensordict["next", "observation"])
-        discount = model.discount * (~tensordict["next", "terminated"]).to(s.dtype).unsqueeze(-1)
+        target_forward_network, target_backward_network = self._targets
+        s, following, discount = self._seen(tensordict)
         backward = model.backward_map(following)
-        z = self._sample_z(backward.detach())
+        z = self._sample_z(_others(backward.detach()))
 
         with torch.no_grad():
-            target_forward = self._target_forward(following, z, self._noisy(model.actor_network(following, z)))
+            target_forward = target_forward_network(following, z, self._action(following, z))
             target_forward = discount * target_forward.movedim(-2, 0)
-            target_backward = model.policy_latent(self._target_backward(following))
+            target_backward = model.policy_latent(target_backward_network(following))
         forward = model.forward_network(s, z, tensordict["action"]).movedim(-2, 0)
         # Every sample meets every other: those of all processes, and in sums that are too long for bfloat16.
         forward, target_forward = gathered(forward, dim=1), gathered(target_forward, dim=1)
@@ -124,17 +113,13 @@ class ForwardBackwardObjective(Objective):
             off_diagonal, diagonal = self._measure_loss(forward, backward, target_forward, target_backward)
             ortho_off_diagonal, ortho_diagonal = orthonormality_loss(backward)
 
-        action = self._noisy(model.actor_network(s, z))
-        value = policy_value(frozen_call(model.forward_network, s, z, action), z, self._actor_pessimism)
-
         return TensorDict(
             {
                 "loss_measure": off_diagonal + diagonal,
                 "loss_orthonormality": self._orthonormality * (ortho_off_diagonal + ortho_diagonal),
-                "loss_actor": -value.mean(),
+                **self._actor_losses(model.forward_network, s, z),
                 "measure_diagonal": diagonal.detach(),
                 "orthonormality_off_diagonal": ortho_off_diagonal.detach(),
-                "value": value.detach().mean(),
                 "forward_norm": forward.detach().norm(dim=-1).mean(),
             }
         )
@@ -146,41 +131,17 @@ class ForwardBackwardObjective(Objective):
             return factored_measure_loss(forward, backward, target_forward.mean(0), target_backward)
         return measure_loss(forward, backward, target_measure(target_forward, target_backward, self._measure_pessimism))
 
-    def _sample_z(self, backward: Tensor) -> Tensor:  # (N, d)
-        model, rows = self._model, len(backward)
-        sphere = model.policy_latent(torch.randn_like(backward))
-        goals = backward[torch.randperm(rows, device=backward.device)]
-        is_goal = torch.rand(rows, 1, device=backward.device) < self._goal_share
-        return torch.where(is_goal, goals, sphere)
-
-    def _noisy(self, action: Tensor) -> Tensor:
-        return with_clipped_noise(action, self._action_noise, self._noise_clip)
-
-    def update_targets(self) -> None:
-        """Move both target networks."""
-        self._move_targets(self._target_rate)
-
-    def start_from(self, model: BFM) -> None:
-        """Take over all weights; the target networks start where the networks do."""
-        self.bfm.load_state_dict(model.state_dict())
-        self._move_targets(1.0)
-
-    def _move_targets(self, rate: float) -> None:
-        move_towards(self._target_forward, self._model.forward_network, rate)
-        move_towards(self._target_backward, self._model.backward_network, rate)
-
-    @torch.no_grad()
-    def latents(self, next_observation: Tensor) -> Tensor:  # (n, o) -> (n, d)
-        """z on the sphere, or B of a given state with probability ``goal_share``."""
-        return self._sample_z(self._model.backward_map(self._model.scaled(next_observation)))
-
-    def prepare(self, observations: Tensor) -> None:  # (n, o)
-        """Fix the scaling of observations."""
-        self._model.fit_observation_scale(observations)
+    def _goals(self, following: Tensor) -> Tensor:  # (N, o), scaled -> (N, d)
+        return _others(self._model.backward_map(following))
 
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit the second moment of B."""
         cast(ForwardBackwardModel, bfm).fit_second_moment(transitions["next", "observation"])
+
+
+def _others(codes: Tensor) -> Tensor:  # (N, d)
+    """For each row the code of another, which is as good as any: rows were drawn independently."""
+    return codes.roll(1, 0)
 
 
 def target_measure(

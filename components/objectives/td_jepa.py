@@ -8,37 +8,31 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.interfaces import BFM, EnvironmentSpec, Networks, Objective
+from bfmkit.interfaces import BFM, Networks, Objective
+from bfmkit.positive import require_positive
 from bfmkit.projection import project
 from bfmkit.registry import register
-from bfmkit.training.actor_critic import frozen_call, orthonormality_loss, policy_value, with_clipped_noise
+from bfmkit.training.actor_critic import orthonormality_loss
+from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.gathering import full_precision, gathered
-from bfmkit.training.weights_average import frozen_copy, move_towards
 
 
-class TDJepaModel(Protocol):
+class TDJepaModel(ActorCriticModel, Protocol):
     """What this objective needs of its BFM, beside the interface."""
 
-    spec: EnvironmentSpec
-    discount: float
-    dim: int
     state_dim: int
     networks: Networks
     state_encoder: nn.Module
     task_encoder: nn.Module
     successor_network: nn.Module
-    actor_network: nn.Module
 
-    def scaled(self, observation: Tensor) -> Tensor: ...
     def state_code(self, scaled: Tensor) -> Tensor: ...
     def task_code(self, scaled: Tensor) -> Tensor: ...
-    def policy_latent(self, weights: Tensor) -> Tensor: ...
-    def fit_observation_scale(self, observations: Tensor) -> None: ...
     def fit_second_moment(self, next_observations: Tensor) -> None: ...
 
 
 @register(Objective, "td_jepa")
-class TDJepaObjective(Objective):
+class TDJepaObjective(ActorCriticObjective):
     r"""Each encoder learns by predicting, from its own code, what the other's will add up to under π_z.
 
     With e the state encoder, t the task encoder, T the model's predictor and U one beside it, a bar for target
@@ -84,29 +78,17 @@ class TDJepaObjective(Objective):
         task_encoder_rate: float = 1.0,
         actor_rate: float = 1.0,
     ) -> None:
-        super().__init__()
-        if not hasattr(bfm, "state_encoder") or not hasattr(bfm, "task_encoder"):
-            raise TypeError(f"the td_jepa objective cannot train a {type(bfm).__name__}: no state and task encoders")
-        if not (task_encoder_rate > 0 and actor_rate > 0):
-            given = f"task_encoder_rate {task_encoder_rate}, actor_rate {actor_rate}"
-            raise ValueError(f"rates must be positive, got {given}")
-        self.bfm = bfm
+        require_positive(task_encoder_rate=task_encoder_rate, actor_rate=actor_rate)
+        networks = ("state_encoder", "task_encoder", "successor_network", "actor_network")
+        super().__init__(bfm, networks, target_rate, goal_share, action_noise, noise_clip, actor_pessimism)
         self.rate_factors = {"task_encoder": task_encoder_rate, "actor": actor_rate}
-        model = self._model
+        model, self._orthonormality = self._model, orthonormality
         self._state_predictor = model.networks.critic(model.dim, model.spec.action_size, model.dim, model.state_dim)
-        self._targets = nn.ModuleList(frozen_copy(each) for each in self._followed())
-        self._orthonormality, self._target_rate, self._goal_share = orthonormality, target_rate, goal_share
-        self._action_noise, self._noise_clip = action_noise, noise_clip
-        self._actor_pessimism = actor_pessimism
+        self._follow(model.state_encoder, model.task_encoder, model.successor_network, self._state_predictor)
 
     @property
     def _model(self) -> TDJepaModel:
         return cast(TDJepaModel, self.bfm)
-
-    def _followed(self) -> list[nn.Module]:
-        """What target networks follow: e, t, T, U."""
-        model = self._model
-        return [model.state_encoder, model.task_encoder, model.successor_network, self._state_predictor]
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """``state_encoder``, ``task_encoder``, ``predictors`` and ``actor``."""
@@ -121,22 +103,18 @@ class TDJepaObjective(Objective):
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
         """The losses, and a few numbers for the log."""
         model, action = self._model, tensordict["action"]
-        s, following = model.scaled(tensordict["observation"]), model.scaled(tensordict["next", "observation"])
-        discount = model.discount * (~tensordict["next", "terminated"]).to(s.dtype).unsqueeze(-1)
+        s, following, discount = self._seen(tensordict)
         state, task = model.state_code(s), model.task_code(s)
         with torch.no_grad():
-            z = self._sample_z(following)
+            z = self._sample_z(self._goals(following))
             encoder, task_encoder, predictor, state_predictor = self._targets
             state_target, task_target = project(encoder(following)), project(task_encoder(following))
-            next_action = self._noisy(model.actor_network(model.state_code(following), z))
+            next_action = self._action(model.state_code(following), z)
             task_sum = task_target + discount * predictor(state_target, z, next_action).mean(-2)
             state_sum = state_target + discount * state_predictor(task_target, z, next_action).mean(-2)
         task_error = model.successor_network(state, z, action).float() - task_sum.float().unsqueeze(-2)
         state_error = self._state_predictor(task, z, action).float() - state_sum.float().unsqueeze(-2)
 
-        seen = state.detach()
-        own_action = self._noisy(model.actor_network(seen, z))
-        value = policy_value(frozen_call(model.successor_network, seen, z, own_action), z, self._actor_pessimism)
         with full_precision(state):
             state_apart, task_apart = (torch.stack(orthonormality_loss(gathered(code))).sum() for code in (state, task))
         return TensorDict(
@@ -144,44 +122,15 @@ class TDJepaObjective(Objective):
                 "loss_task": task_error.square().sum(-1).mean(),
                 "loss_state": state_error.square().sum(-1).mean(),
                 "loss_orthonormality": self._orthonormality * (state_apart + task_apart),
-                "loss_actor": -value.mean(),
-                "value": value.detach().mean(),
+                **self._actor_losses(model.successor_network, state.detach(), z),
                 "task_orthonormality": task_apart.detach(),
                 "successor_norm": task_sum.norm(dim=-1).mean(),
             }
         )
 
-    def _sample_z(self, following: Tensor) -> Tensor:  # (N, o), scaled -> (N, d)
-        model = self._model
-        goals = model.task_code(following).roll(1, 0)
-        sphere = model.policy_latent(torch.randn_like(goals))
-        is_goal = torch.rand(len(goals), 1, device=goals.device) < self._goal_share
-        return torch.where(is_goal, goals, sphere)
-
-    def _noisy(self, action: Tensor) -> Tensor:
-        return with_clipped_noise(action, self._action_noise, self._noise_clip)
-
-    def update_targets(self) -> None:
-        """Move all target networks."""
-        self._move_targets(self._target_rate)
-
-    def start_from(self, model: BFM) -> None:
-        """Take over all weights; target networks start where the networks do, U from nothing."""
-        self.bfm.load_state_dict(model.state_dict())
-        self._move_targets(1.0)
-
-    def _move_targets(self, rate: float) -> None:
-        for target, network in zip(self._targets, self._followed(), strict=True):
-            move_towards(target, network, rate)
-
-    @torch.no_grad()
-    def latents(self, next_observation: Tensor) -> Tensor:  # (n, o) -> (n, d)
-        """z on the sphere, or t of a given state with probability ``goal_share``."""
-        return self._sample_z(self._model.scaled(next_observation))
-
-    def prepare(self, observations: Tensor) -> None:  # (n, o)
-        """Fix the scaling of observations."""
-        self._model.fit_observation_scale(observations)
+    def _goals(self, following: Tensor) -> Tensor:  # (N, o), scaled -> (N, d)
+        """t of the next state of another row."""
+        return self._model.task_code(following).roll(1, 0)
 
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit the second moment of t."""

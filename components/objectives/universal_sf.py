@@ -8,36 +8,29 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.interfaces import BFM, EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective, Objective
+from bfmkit.interfaces import BFM, FeatureBatch, FeatureMap, FeatureObjective, Objective
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.second_moment import second_moment
-from bfmkit.training.actor_critic import frozen_call, policy_value, with_clipped_noise
+from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.gathering import full_precision, gathered
-from bfmkit.training.weights_average import frozen_copy, move_towards
 
 STATISTICS_RATE = 0.005
 # Larger than that of a model's second moment: directions in which features hardly vary would make up all of z.
 GOAL_RIDGE = 1e-3
 
 
-class UniversalSFModel(Protocol):
+class UniversalSFModel(ActorCriticModel, Protocol):
     """What this objective needs of its BFM, beside the interface."""
 
-    spec: EnvironmentSpec
-    discount: float
-    dim: int
     feature_map: FeatureMap
     successor_network: nn.Module
-    actor_network: nn.Module
 
-    def scaled(self, observation: Tensor) -> Tensor: ...
-    def policy_latent(self, weights: Tensor) -> Tensor: ...
-    def fit_observation_scale(self, observations: Tensor) -> None: ...
     def fit_features(self, transitions: TensorDictBase) -> None: ...
 
 
 @register(Objective, "universal_sf")
-class UniversalSFObjective(Objective):
+class UniversalSFObjective(ActorCriticObjective):
     r"""Trains ψ and π for features φ, and φ by an objective of its own, all on the same batches.
 
     With a target from target networks at a' ∼ π_z(s'), through which φ gets no gradient,
@@ -91,21 +84,16 @@ class UniversalSFObjective(Objective):
         feature_rate: float = 1.0,
         actor_rate: float = 1.0,
     ) -> None:
-        super().__init__()
-        if not hasattr(bfm, "feature_map") or not hasattr(bfm, "successor_network"):
-            raise TypeError(f"the universal_sf objective cannot train a {type(bfm).__name__}: no feature map")
-        if not (feature_rate > 0 and actor_rate > 0):
-            raise ValueError(f"rates must be positive, got feature_rate {feature_rate}, actor_rate {actor_rate}")
-        self.bfm = bfm
+        require_positive(feature_rate=feature_rate, actor_rate=actor_rate)
+        networks = ("feature_map", "successor_network", "actor_network")
+        super().__init__(bfm, networks, target_rate, goal_share, action_noise, noise_clip, actor_pessimism)
         self.rate_factors = {"features": feature_rate, "actor": actor_rate}
         self.feature_objective = feature_objective
         if feature_objective is not None:
             feature_objective.attach(self._model.feature_map, bfm.spec)
             self.future_discount = feature_objective.future_discount
-        self._target_successor = frozen_copy(self._model.successor_network)
-        self._predict, self._target, self._target_rate = predict, target, target_rate
-        self._goal_share, self._actor_pessimism = goal_share, actor_pessimism
-        self._action_noise, self._noise_clip = action_noise, noise_clip
+        self._follow(self._model.successor_network)
+        self._predict, self._target = predict, target
         self.register_buffer("moment", torch.eye(bfm.dim, dtype=torch.float64))
         self.register_buffer("inverse_moment", torch.eye(bfm.dim))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
@@ -129,12 +117,11 @@ class UniversalSFObjective(Objective):
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
         """The losses, and a few numbers for the log."""
         model, action = self._model, tensordict["action"]
-        s, following = model.scaled(tensordict["observation"]), model.scaled(tensordict["next", "observation"])
-        discount = model.discount * (~tensordict["next", "terminated"]).to(s.dtype).unsqueeze(-1)
+        s, following, discount = self._seen(tensordict)
         with torch.no_grad():
-            z = self._sample_z(following)
+            z = self._sample_z(self._goals(following))
             features = model.feature_map.features(s, action, following)
-            later = self._target_successor(following, z, self._noisy(model.actor_network(following, z)))
+            later = self._targets[0](following, z, self._action(following, z))
             target = features + discount * (later.mean(-2) if self._target == "mean" else least(later, z))
         successor = model.successor_network(s, z, action)  # (N, E, d)
         # At least float32, for differences of large numbers are no matter for bfloat16.
@@ -144,12 +131,9 @@ class UniversalSFObjective(Objective):
         # Summed over the ensemble, a mean over the rest.
         loss = error.square().mean() * successor.shape[-2]
 
-        own_action = self._noisy(model.actor_network(s, z))
-        value = policy_value(frozen_call(model.successor_network, s, z, own_action), z, self._actor_pessimism)
         losses = {
             "loss_successor": loss,
-            "loss_actor": -value.mean(),
-            "value": value.detach().mean(),
+            **self._actor_losses(model.successor_network, s, z),
             "feature_norm": features.norm(dim=-1).mean(),
             "successor_norm": successor.detach().norm(dim=-1).mean(),
         }
@@ -161,25 +145,19 @@ class UniversalSFObjective(Objective):
             losses |= self.feature_objective.losses(model.feature_map, batch)
         return TensorDict(losses)
 
-    def _sample_z(self, following: Tensor) -> Tensor:  # (N, o) -> (N, d)
-        model, pairs = self._model, self._pairs(following).float()
+    def _goals(self, following: Tensor) -> Tensor:  # (N, o), scaled -> (N, d)
+        """P(C⁻¹φ) of the way from each state to another row's."""
         with full_precision(following):
-            goals = model.policy_latent(pairs @ self.inverse_moment)
-        sphere = model.policy_latent(torch.randn_like(goals))
-        is_goal = torch.rand(len(goals), 1, device=goals.device) < self._goal_share
-        return torch.where(is_goal, goals, sphere)
+            return self._model.policy_latent(self._pairs(following).float() @ self.inverse_moment)
 
     def _pairs(self, following: Tensor) -> Tensor:  # (N, o) -> (N, d)
         """φ from each state to the one in the row before."""
         nothing = following.new_zeros(len(following), self._model.spec.action_size)
         return self._model.feature_map.features(following, nothing, following.roll(1, 0))
 
-    def _noisy(self, action: Tensor) -> Tensor:
-        return with_clipped_noise(action, self._action_noise, self._noise_clip)
-
     def update_targets(self) -> None:
         """Move all target networks."""
-        move_towards(self._target_successor, self._model.successor_network, self._target_rate)
+        super().update_targets()
         if self.feature_objective is not None:
             self.feature_objective.update_targets(self._model.feature_map)
 
@@ -202,19 +180,9 @@ class UniversalSFObjective(Objective):
 
     def start_from(self, model: BFM) -> None:
         """Take over all weights; target networks start where the networks do."""
-        self.bfm.load_state_dict(model.state_dict())
-        move_towards(self._target_successor, self._model.successor_network, 1.0)
+        super().start_from(model)
         if self.feature_objective is not None:
             self.feature_objective.start_from(self._model.feature_map)
-
-    @torch.no_grad()
-    def latents(self, next_observation: Tensor) -> Tensor:  # (n, o) -> (n, d)
-        """z on the sphere, or made of the given states with probability ``goal_share``."""
-        return self._sample_z(self._model.scaled(next_observation))
-
-    def prepare(self, observations: Tensor) -> None:  # (n, o)
-        """Fix the scaling of observations."""
-        self._model.fit_observation_scale(observations)
 
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit what the feature map takes from data, and the second moment of φ."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from bfmkit.data.exploration import MOST_ABANDONED, explore
 from bfmkit.data.shards import empty_transitions
 from bfmkit.interfaces import Advance, Environment, Objective
+from bfmkit.positive import require_positive
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ class Practice:
     noise: float = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("every", "rows", "hold"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        require_positive(every=self.every, rows=self.rows, hold=self.hold)
         if self.noise < 0:
             raise ValueError(f"noise must not be negative, got {self.noise}")
 

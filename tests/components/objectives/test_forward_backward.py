@@ -41,7 +41,7 @@ class TestForwardBackwardObjective(ObjectiveContract):
         for change in (0.0, 1.0):
             batch["next", "terminated"][:] = True
             with torch.no_grad():
-                for parameter in objective._target_forward.parameters():
+                for parameter in objective._targets[0].parameters():
                     parameter.add_(change)
             torch.manual_seed(0)
             losses.append(objective(batch)["loss_measure"].item())

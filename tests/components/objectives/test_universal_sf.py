@@ -107,14 +107,14 @@ def test_its_losses_are_those_of_the_formula(predict: str, target: str, monkeypa
     objective = UniversalSFObjective(bfm, predict=predict, target=target, action_noise=0.0)
     batch, z = TestUniversalSFObjective().batch(8), project(torch.randn(8, 5))
     with torch.no_grad():
-        for parameter in objective._target_successor.parameters():
+        for parameter in objective._targets[0].parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     monkeypatch.setattr(objective, "_sample_z", lambda following: z)
     losses = objective(batch)
     successor_loss, actor_loss = 0.0, 0.0
     for i in range(8):
         s, following, zi = batch["observation"][i], batch["next", "observation"][i], z[i]
-        later = objective._target_successor(following, zi, bfm.actor_network(following, zi))
+        later = objective._targets[0](following, zi, bfm.actor_network(following, zi))
         chosen = later.mean(0) if target == "mean" else min(later, key=lambda member: (member @ zi).item())
         aim = following + 0.7 * float(not batch["next", "terminated"][i]) * chosen
         for member in bfm.successor_network(s, zi, batch["action"][i]):
