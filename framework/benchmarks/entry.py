@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bfmkit.interfaces import Job
 from bfmkit.jobs.infer import InferJob
-from bfmkit.recipe import load_recipe
+from bfmkit.recipe import RecipeError, load_recipe
 from bfmkit.recipe.node import Node
+from bfmkit.recipe.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,32 @@ def contestants(entries: Sequence[str | Entry], overrides: Sequence[str]) -> lis
     """Read the recipe of each entry.
 
     Raises:
-        RecipeError: with what is wrong with a recipe.
+        RecipeError: with what is wrong with any of the recipes.
         ValueError: if there is none, two have one name, or one is no inference recipe.
     """
     if not entries:
         raise ValueError("recipes must name at least one")
     found: dict[str, Contestant] = {}
+    problems: list[Problem] = []
     for given in entries:
         entry = Entry(given) if isinstance(given, str) else given
-        recipe = load_recipe(entry.recipe, [*overrides, *entry.overrides])
-        job: type[Job] = recipe.job_class
-        if not issubclass(job, InferJob):
-            raise ValueError(f"{recipe.source}: a benchmark compares recipes of type infer, not {recipe.tree['type']}")
         name = entry.name or Path(entry.recipe).stem
         if name in found:
             raise ValueError(f'two recipes are called "{name}"; give one of them another `name`')
+        try:
+            recipe = load_recipe(entry.recipe, [*overrides, *entry.overrides])
+        except RecipeError as error:
+            problems += [of_entry(name, problem) for problem in error.problems]
+            continue
+        job: type[Job] = recipe.job_class
+        if not issubclass(job, InferJob):
+            raise ValueError(f"{recipe.source}: a benchmark compares recipes of type infer, not {recipe.tree['type']}")
         found[name] = Contestant(name, recipe.tree, recipe.root)
+    if problems:
+        raise RecipeError(problems)
     return list(found.values())
+
+
+def of_entry(name: str, problem: Problem) -> Problem:
+    """The problem as one of the entry with this name: several may say the same file."""
+    return replace(problem, file=": ".join(part for part in (name, problem.file) if part))

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bfmkit.batched_run import Run
-from bfmkit.benchmarks.entry import Contestant
+from bfmkit.benchmarks.entry import Contestant, of_entry
 from bfmkit.benchmarks.group import Group
 from bfmkit.benchmarks.workbench import Workbench
 from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe import RecipeError
+from bfmkit.recipe.problems import Problem
 from bfmkit.recipe.text import write
 
 ORACLE = "oracle"
@@ -23,20 +24,22 @@ def grid(
     batch_size: int,
     threads: int,
 ) -> list[Group]:
-    """All groups, those of oracles first; every recipe is built once, so that what is wrong with it is said now.
+    """All groups, those of oracles first; every recipe is built once, so that what is wrong with any is said now.
 
     Recipes that agree in model, environment and oracle share one, which lives as many episodes as the longest of them
     asks for, on the runs of all of them.
 
     Raises:
-        RecipeError: with what a constructor refuses.
-        ValueError: if a recipe's parts do not fit each other, or a task does not exist.
+        RecipeError: with what constructors refuse, parts that do not fit each other and tasks that do not exist.
         FileNotFoundError: if nothing else is wrong than that a file, such as a model, is missing.
     """
     of_recipes: list[Group] = []
     yardsticks: dict[str, Group] = {}
+    problems: list[Problem] = []
     for contestant in contestants:
-        job = _built(contestant, workbench, settings)
+        job = _built(contestant, workbench, settings, problems)
+        if job is None:
+            continue
         yardstick = None
         if job.oracle is not None:
             parts = {name: contestant.tree.get(name) for name in ("bfm", "environment", "oracle")}
@@ -45,19 +48,25 @@ def grid(
             yardsticks[write(parts)] = found.extended(job.runs, job.oracle_episodes)
             yardstick = found.name
         of_recipes.append(Group(contestant.name, 0, contestant.tree, tuple(job.runs), job.episodes, oracle=yardstick))
+    if problems and all(problem.missing_file for problem in problems):
+        raise FileNotFoundError("; ".join(map(str, problems)))
+    if problems:
+        raise RecipeError(problems)
     whole = [*yardsticks.values(), *of_recipes]
     return [piece for group in whole for piece in _pieces(group, batch_size, threads)]
 
 
-def _built(contestant: Contestant, workbench: Workbench, settings: Mapping[str, Any]) -> InferJob:
+def _built(
+    contestant: Contestant, workbench: Workbench, settings: Mapping[str, Any], problems: list[Problem]
+) -> InferJob | None:
+    """The job of a recipe; None, and its problems added to the others, where it cannot be built."""
     try:
         return workbench.infer_job(contestant.tree, contestant.root, **settings)
     except RecipeError as error:
-        if all(problem.missing_file for problem in error.problems):
-            raise FileNotFoundError("; ".join(map(str, error.problems))) from error
-        raise
+        problems += [of_entry(contestant.name, problem) for problem in error.problems]
     except ValueError as error:
-        raise ValueError(f"{contestant.name}: {error}") from error
+        problems.append(Problem(contestant.name, "", str(error)))
+    return None
 
 
 def _pieces(group: Group, batch_size: int, threads: int) -> Iterator[Group]:
