@@ -11,45 +11,48 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from statistics import median
+from statistics import median, quantiles
 
 import torch
 
+from bfmkit.components.acquisitions.greedy import GreedyAcquisition
+from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.interfaces import EnvironmentSpec, Situation
+from bfmkit.interfaces import Acquisition, EnvironmentSpec, Situation
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
-TARGETS = {256: 4.0, 1024: 18.0}
+TARGETS = {256: 3.0, 1024: 15.0}
 
 
-def milliseconds(work: Callable[[], object], repeats: int) -> float:
-    """The median time of one call."""
+def times_of(work: Callable[[], object], repeats: int, device: str = "cpu") -> list[float]:
+    """Milliseconds of each call."""
     for _ in range(max(3, repeats // 10)):
         work()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - start)
-    return 1000.0 * median(times)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        times.append(1000.0 * (time.perf_counter() - start))
+    return times
 
 
-@torch.no_grad()
-def measure(width: int, repeats: int, runs: int = 1) -> dict[str, float]:
-    """Milliseconds of a step and of its parts, for ``runs`` runs in a batch."""
+def stepping(
+    width: int, repeats: int, runs: int, acquisition: Acquisition, device: str = "cpu"
+) -> tuple[TaskInferenceAgent, list[float]]:
+    """An agent of ``runs`` runs that has taken steps, and the milliseconds of each."""
     torch.manual_seed(0)
-    bfm = ForwardBackward(WALKER, SimpleNetworks(width=width), dim=50).eval().requires_grad_(False)
-    posterior, candidates = RidgePosterior(), EllipsoidCandidates(count=128, inflation=2.0)
-    rule = UCBAcquisition(candidates, confidence_radius=0.1)
-    agent = TaskInferenceAgent(posterior, rule)
+    bfm = ForwardBackward(WALKER, SimpleNetworks(width=width), dim=50).eval().requires_grad_(False).to(device)
+    agent = TaskInferenceAgent(RidgePosterior(), acquisition)
     agent.start(bfm, list(range(runs)))
-    seen = iter(torch.randn(4 * repeats + 100, runs, 24))
-    rewards = torch.rand(runs)
+    seen = iter(torch.randn(2 * repeats + 100, runs, 24, device=device))
+    rewards = torch.rand(runs, device=device)
     observation = next(seen)
 
     def step() -> None:
@@ -59,17 +62,57 @@ def measure(width: int, repeats: int, runs: int = 1) -> dict[str, float]:
         agent.observe(observation, action, following, rewards)
         observation = following
 
-    whole = milliseconds(step, repeats)
-    observed = torch.ones(runs, dtype=torch.bool)
+    return agent, times_of(step, repeats, device)
+
+
+def products(width: int, repeats: int, runs: int, device: str = "cpu") -> float:
+    """The median time of a step's large matrix products alone: actor and two critics, for all candidates."""
+    rows, half = 128 * runs, width // 2
+    # Rows by inner by columns: z or action into an embedding, its halving, the trunk's two halves, the output.
+    actor = [(50, width), (width, half), (half, width), (width, 6)]
+    critic = [(6, width), (width, half), (50, width), (width, half), (half, width), (half, width), (width, 50)]
+    shapes = actor + 2 * critic
+    pairs = [
+        (torch.randn(rows, inner, device=device), torch.randn(inner, columns, device=device))
+        for inner, columns in shapes
+    ]
+
+    def multiply() -> None:
+        for left, right in pairs:
+            torch.mm(left, right)
+
+    return median(times_of(multiply, repeats, device))
+
+
+@torch.no_grad()
+def measure(width: int, repeats: int, runs: int = 1, device: str = "cpu") -> dict[str, float]:
+    """Milliseconds of a step and of its parts, for ``runs`` runs in a batch."""
+    candidates = EllipsoidCandidates(count=128, inflation=2.0)
+    rule = UCBAcquisition(candidates, confidence_radius=0.1)
+    agent, whole = stepping(width, repeats, runs, rule, device)
+    bfm, posterior = agent.bfm, agent.posterior
+
+    def milliseconds(work: Callable[[], object], repeats: int) -> float:
+        return median(times_of(work, repeats, device))
+
+    observation, rewards = torch.randn(runs, 24, device=device), torch.rand(runs, device=device)
+    observed = torch.ones(runs, dtype=torch.bool, device=device)
     belief, weights, z = agent.belief, agent.state["weights"], agent.state["z"]
-    action, features = bfm.act(observation, z), bfm.features(observation, torch.zeros(runs, 6), observation)
+    action, features = (
+        bfm.act(observation, z),
+        bfm.features(observation, torch.zeros(runs, 6, device=device), observation),
+    )
     noise = agent.noise("acquisition", rule.noise_shape(50), None)
-    situation = Situation(posterior, belief, bfm, observation, weights, noise, torch.zeros(1, dtype=torch.int64), 0.1)
+    situation = Situation(
+        posterior, belief, bfm, observation, weights, noise, torch.zeros(runs, dtype=torch.int64), 0.1
+    )
     drawn = candidates.draw(situation)
     latents = bfm.policy_latent(drawn.float())
     successor_features = bfm.candidate_successor_features(observation, latents)
     return {
-        "step": whole,
+        "step": median(whole),
+        "step, 99th percentile": quantiles(whole, n=100)[-1],
+        "its matrix products": products(width, repeats, runs, device),
         "features": milliseconds(lambda: bfm.features(observation, action, observation), repeats),
         "update": milliseconds(lambda: posterior.update(belief, features, rewards, observed), repeats),
         "noise": milliseconds(lambda: agent.noise("acquisition", rule.noise_shape(50), None), repeats),
@@ -80,20 +123,43 @@ def measure(width: int, repeats: int, runs: int = 1) -> dict[str, float]:
     }
 
 
+def report(widths: list[int], repeats: int, runs: int, device: str) -> None:
+    """Print it for one device."""
+    columns = {width: measure(width, repeats, runs, device) for width in widths}
+    title = f"ms on {device}, runs: {runs}"
+    print(f"{title:<24}" + "".join(f"{f'width {width}':>14}" for width in columns))
+    for part in next(iter(columns.values())):
+        print(f"{part:<24}" + "".join(f"{numbers[part]:>14.3f}" for numbers in columns.values()))
+    ratios = [numbers["step"] / numbers["its matrix products"] for numbers in columns.values()]
+    print(f"{'step / products':<24}" + "".join(f"{ratio:>14.2f}" for ratio in ratios))
+    if runs == 1:
+        targets = "".join(f"{TARGETS.get(width, float('nan')):>14.1f}" for width in columns)
+        print(f"{'target for the step':<24}" + targets)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--widths", type=int, nargs="+", default=list(TARGETS))
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=32, help="compared with one run at the first width; 0: not")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    columns = {width: measure(width, arguments.repeats, arguments.runs) for width in arguments.widths}
-    print(f"{'ms, median':<20}" + "".join(f"{f'width {width}':>14}" for width in columns))
-    for part in next(iter(columns.values())):
-        print(f"{part:<20}" + "".join(f"{numbers[part]:>14.3f}" for numbers in columns.values()))
-    targets = "".join(f"{TARGETS.get(width, float('nan')):>14.1f}" for width in columns)
-    print(f"{'target for the step':<20}" + targets)
+    width, repeats = arguments.widths[0], arguments.repeats
+    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
+        report(arguments.widths, repeats, arguments.runs, device)
+        print(f"\nwidth {width}: ms of a step, median and 99th percentile")
+        rule = UCBAcquisition(EllipsoidCandidates(count=128, inflation=2.0), confidence_radius=0.1)
+        _, alone = stepping(width, repeats, 1, rule, device)
+        rules: dict[str, Acquisition] = {"thompson": ThompsonAcquisition(), "greedy": GreedyAcquisition()}
+        for name, acquisition in rules.items():
+            _, times = stepping(width, repeats, 1, acquisition, device)
+            print(f"{name:<24}{median(times):>14.3f}{quantiles(times, n=100)[-1]:>14.3f}   target 0.7")
+        if arguments.batch:
+            _, together = stepping(width, max(20, repeats // 5), arguments.batch, rule, device)
+            ratio = median(together) / median(alone)
+            print(f"{f'{arguments.batch} runs':<24}{median(together):>14.3f}   {ratio:.1f} times one run, target 20\n")
 
 
 if __name__ == "__main__":
