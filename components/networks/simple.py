@@ -92,7 +92,8 @@ class Embedding(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Inputs that broadcast, to (*b, width / 2)."""
-        return functional.relu(self.halve(torch.tanh(self.normalise(self.joined(*inputs)))))
+        # In place: neither layer looks at its output again, and memory is what such functions take their time with.
+        return functional.relu(self.halve(self.normalise(self.joined(*inputs)).tanh_()), inplace=True)
 
 
 class TwoEmbeddings(nn.Module):
@@ -106,7 +107,7 @@ class TwoEmbeddings(nn.Module):
 
     def forward(self, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
         """Inputs of the left and of the right embedding, to (*b, outputs)."""
-        return self.out(functional.relu(self.trunk(self.left(*left), self.right(*right))))
+        return self.out(functional.relu(self.trunk(self.left(*left), self.right(*right)), inplace=True))
 
 
 class CriticEnsemble(nn.Module):

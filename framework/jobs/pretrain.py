@@ -31,6 +31,7 @@ from bfmkit.run_directory import append_metrics, read_metrics
 from bfmkit.training.callbacks import PeriodicEvaluation, Practising, TrainingState, UpdateBar
 from bfmkit.training.practice import Practice, PracticeGround
 from bfmkit.training.pretraining import Precision, Pretraining
+from bfmkit.training.steady_memory import keep_freed_memory
 from bfmkit.training.together import Place, companions, first_place
 
 SCALE_SAMPLE = 100_000
@@ -154,6 +155,7 @@ class PretrainJob(Job):
 
     def _train(self, out: Path, device: torch.device, place: Place) -> dict[str, Any]:
         device = place.device(device)
+        keep_freed_memory()
         torch.manual_seed(self.seed)
         objective = self.objective.build(self.dataset.spec)
         practice, given = self.practice, len(self.dataset)

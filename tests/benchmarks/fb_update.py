@@ -40,6 +40,7 @@ from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.jobs.pretrain import float32_products
 from bfmkit.threads import pin_threads
 from bfmkit.training.pretraining import Pretraining, in_precision
+from bfmkit.training.steady_memory import keep_freed_memory
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
 PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
@@ -159,6 +160,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="print every product")
     arguments = parser.parse_args()
     threads, device = pin_threads(arguments.threads), torch.device(arguments.device)
+    keep_freed_memory()
     with float32_products(arguments.precision), tempfile.TemporaryDirectory() as folder:
         measure(arguments, device, Path(folder), threads)
 
