@@ -41,10 +41,12 @@ class DMControlEnvironment(Environment):
         episode_steps: control steps in an episode; the domain's own number (1000) if not given.
         reward: a reward typed over the domain's quantities (`bfmkit list quantities`), such as
             ``upright * tolerance(horizontal_velocity, 2, 3, margin=1)``; given one, ``task`` is not looked at.
+        control_timestep: seconds for which an action is held, a multiple of the domain's own, which it is if not
+            given. The reward is that of the last moment.
 
     Raises:
         ValueError: for a domain or task that does not exist, a typed reward that is not one, neither task nor reward,
-            or a number of steps that is not positive.
+            a number of steps that is not positive, or a time that is no multiple of the domain's.
     """
 
     def __init__(
@@ -53,8 +55,16 @@ class DMControlEnvironment(Environment):
         task: str | list[str] | None = None,
         episode_steps: int | None = None,
         reward: str | None = None,
+        control_timestep: float | None = None,
     ) -> None:
         body = make_domain(domain)
+        control_timestep = body.control_timestep if control_timestep is None else control_timestep
+        held = round(control_timestep / body.control_timestep)
+        if held < 1 or not math.isclose(held * body.control_timestep, control_timestep):
+            raise ValueError(
+                f"control_timestep must be a multiple of {body.control_timestep}, {body.name}'s own, "
+                f"got {control_timestep}"
+            )
         if episode_steps is not None and episode_steps < 1:
             raise ValueError(f"episode_steps must be positive, got {episode_steps}")
         first = body.load()
@@ -64,7 +74,7 @@ class DMControlEnvironment(Environment):
             action_size=first.model.nu,
             physics_size=first.get_state().size,
             episode_steps=episode_steps or body.episode_steps,
-            control_timestep=body.control_timestep,
+            control_timestep=control_timestep,
             tasks=tuple(body.tasks),
             quantities=body.quantity_names,
             changing_tasks=tuple(body.changing_tasks),
@@ -73,7 +83,7 @@ class DMControlEnvironment(Environment):
         self._domain = body
         # Every row shares one compiled model; only the simulation data are its own.
         self._physics = [first] + [first.copy(share_model=True) for _ in self.tasks[1:]]
-        self._substeps = round(body.control_timestep / first.timestep())
+        self._substeps = round(control_timestep / first.timestep())
         limits = first.model.actuator_ctrlrange
         self._action_centre = limits.mean(axis=1)
         self._action_scale = (limits[:, 1] - limits[:, 0]) / 2
@@ -82,11 +92,13 @@ class DMControlEnvironment(Environment):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from: another process compiles its own model."""
-        return (type(self), (self.spec.domain, list(self.tasks), self.spec.episode_steps))
+        spec = self.spec
+        return (type(self), (spec.domain, list(self.tasks), spec.episode_steps, None, spec.control_timestep))
 
     def with_rows(self, tasks: Sequence[str]) -> DMControlEnvironment:
         """The same body with one row for each task."""
-        return type(self)(self.spec.domain, list(tasks), self.spec.episode_steps)
+        spec = self.spec
+        return type(self)(spec.domain, list(tasks), spec.episode_steps, control_timestep=spec.control_timestep)
 
     def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
         """Give each row its seed; the next :meth:`begin` starts episode ``episode``.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,24 @@ def test_no_rows_are_refused() -> None:
         DMControlEnvironment("walker", "run").with_rows([])
     with pytest.raises(ValueError, match="or a reward"):
         DMControlEnvironment("walker")
+
+
+def test_an_action_can_be_held() -> None:
+    held = DMControlEnvironment("point_mass_maze", "reach_top_left", episode_steps=7, control_timestep=0.1)
+    fine = DMControlEnvironment("point_mass_maze", "reach_top_left")
+    assert held.spec.control_timestep == pickle.loads(pickle.dumps(held)).spec.control_timestep == 0.1
+    held = held.with_rows(held.tasks)
+    for environment in (held, fine):
+        environment.seed_rows([3])
+        environment.begin()
+    for action in torch.rand(4, 1, 2):
+        rough = held.advance(action)
+        for _ in range(5):
+            last = fine.advance(action)
+        assert torch.equal(rough.observation, last.observation)
+        assert torch.equal(rough.reward, last.reward)
+    with pytest.raises(ValueError, match=r"multiple of 0\.02, point_mass_maze's own, got 0\.05"):
+        DMControlEnvironment("point_mass_maze", "reach_top_left", control_timestep=0.05)
 
 
 def test_a_typed_reward_takes_the_place_of_the_task() -> None:
