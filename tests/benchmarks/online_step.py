@@ -14,6 +14,7 @@ from collections.abc import Callable
 from statistics import median, quantiles
 
 import torch
+from measured import add_json, write_measured
 
 from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
@@ -123,8 +124,8 @@ def measure(width: int, repeats: int, runs: int = 1, device: str = "cpu") -> dic
     }
 
 
-def report(widths: list[int], repeats: int, runs: int, device: str) -> None:
-    """Print it for one device."""
+def report(widths: list[int], repeats: int, runs: int, device: str) -> dict[str, float]:
+    """Print it for one device, and give the numbers by name."""
     columns = {width: measure(width, repeats, runs, device) for width in widths}
     title = f"ms on {device}, runs: {runs}"
     print(f"{title:<24}" + "".join(f"{f'width {width}':>14}" for width in columns))
@@ -135,6 +136,7 @@ def report(widths: list[int], repeats: int, runs: int, device: str) -> None:
     if runs == 1:
         targets = "".join(f"{TARGETS.get(width, float('nan')):>14.1f}" for width in columns)
         print(f"{'target for the step':<24}" + targets)
+    return {f"width_{width}.{part}": value for width, parts in columns.items() for part, value in parts.items()}
 
 
 def main() -> None:
@@ -144,11 +146,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32, help="compared with one run at the first width; 0: not")
     parser.add_argument("--threads", type=int, default=2)
+    add_json(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     width, repeats = arguments.widths[0], arguments.repeats
+    numbers: dict[str, float] = {}
     for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
-        report(arguments.widths, repeats, arguments.runs, device)
+        found = report(arguments.widths, repeats, arguments.runs, device)
         print(f"\nwidth {width}: ms of a step, median and 99th percentile")
         rule = UCBAcquisition(EllipsoidCandidates(count=128, inflation=2.0), confidence_radius=0.1)
         _, alone = stepping(width, repeats, 1, rule, device)
@@ -156,10 +160,14 @@ def main() -> None:
         for name, acquisition in rules.items():
             _, times = stepping(width, repeats, 1, acquisition, device)
             print(f"{name:<24}{median(times):>14.3f}{quantiles(times, n=100)[-1]:>14.3f}   target 0.7")
+            found[f"width_{width}.{name}"] = median(times)
         if arguments.batch:
             _, together = stepping(width, max(20, repeats // 5), arguments.batch, rule, device)
             ratio = median(together) / median(alone)
             print(f"{f'{arguments.batch} runs':<24}{median(together):>14.3f}   {ratio:.1f} times one run, target 20\n")
+            found |= {f"{arguments.batch}_runs": median(together), f"{arguments.batch}_runs_over_one": ratio}
+        numbers |= {f"{device}.{name}": value for name, value in found.items()}
+    write_measured(arguments.json, numbers)
 
 
 if __name__ == "__main__":

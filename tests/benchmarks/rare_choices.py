@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import torch
+from measured import add_json, write_measured
 
 from bfmkit.agent import Asked
 from bfmkit.components.agents.oracle import OracleAgent
@@ -69,13 +70,14 @@ def ratio_interval(over: np.ndarray, under: np.ndarray) -> tuple[float, float, f
     return over.sum() / under.sum(), low, high
 
 
-def loss(bfm: Checkpoint, factors: list[float], count: int) -> None:
-    """Print what choosing rarely costs in return."""
+def loss(bfm: Checkpoint, factors: list[float], count: int) -> dict[str, float]:
+    """Print what choosing rarely costs in return, and give the numbers by name."""
     names = DMControlEnvironment("walker", "stand").spec.tasks
     tasks, seeds = [name for name in names for _ in range(count)], [*range(count)] * len(names)
     often, choices, seconds = lived(EverySchedule(1), bfm, tasks, seeds)
     print(f"{'schedule':<20}{'of every step':>15}{'95 % interval':>20}{'choices/episode':>18}{'seconds':>10}")
     print(f"{'every step':<20}{1:>15.3f}{'':>20}{choices:>18.1f}{seconds:>10.0f}", flush=True)
+    found = {"share.every_step": 1.0, "choices.every_step": choices}
     for factor in factors:
         returns, choices, seconds = lived(DeterminantSchedule(factor), bfm, tasks, seeds, RARE_BLOCK)
         share, low, high = ratio_interval(returns, often)
@@ -83,10 +85,13 @@ def loss(bfm: Checkpoint, factors: list[float], count: int) -> None:
         print(
             f"{f'determinant {factor:g}':<20}{share:>15.3f}{interval:>20}{choices:>18.1f}{seconds:>10.0f}", flush=True
         )
+        numbers = {"share": share, "share_low": low, "share_high": high, "choices": choices}
+        found |= {f"{key}.determinant_{factor:g}": float(value) for key, value in numbers.items()}
+    return found
 
 
-def cost(bfm: Checkpoint, factor: float) -> None:
-    """Print what an episode takes, beside one of the oracle's fixed policy."""
+def cost(bfm: Checkpoint, factor: float) -> dict[str, float]:
+    """Print what an episode takes, beside one of the oracle's fixed policy, and give the ratios by name."""
     oracle: dict[str, Agent] = {"oracle": OracleAgent()}
     agents = oracle | {
         "every step": agent_of(EverySchedule(1)),
@@ -108,6 +113,14 @@ def cost(bfm: Checkpoint, factor: float) -> None:
             seconds[name].append(time.perf_counter() - begun)
     for name, each in seconds.items():
         print(f"{name:<20}{min(each):>8.3f} s an episode{min(each) / min(seconds['oracle']):>8.2f} of the oracle's")
+    names = {
+        "the same, block 25": "every 25 steps, block 25",
+        "the same, block 10": f"determinant {factor:g}, block 10",
+    }
+    return {
+        "times_oracle." + names.get(name, name).replace(",", "").replace(" ", "_"): min(each) / min(seconds["oracle"])
+        for name, each in seconds.items()
+    }
 
 
 def main() -> None:
@@ -117,12 +130,12 @@ def main() -> None:
     parser.add_argument("--cost-factor", type=float, default=2.0)
     parser.add_argument("--model", default="zoo:walker-fb")
     parser.add_argument("--threads", type=int, default=2)
+    add_json(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     bfm = Checkpoint(arguments.model)
-    if arguments.seeds:
-        loss(bfm, arguments.factors, arguments.seeds)
-    cost(bfm, arguments.cost_factor)
+    found = loss(bfm, arguments.factors, arguments.seeds) if arguments.seeds else {}
+    write_measured(arguments.json, found | cost(bfm, arguments.cost_factor))
 
 
 if __name__ == "__main__":
