@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
+from bfmkit.positive import require_positive
 from bfmkit.projection import project
 
 
@@ -23,8 +24,7 @@ class EncodedFeatures(FeatureMap):
 
     def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int, normalised: bool) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"dim must be positive, got {dim}")
+        require_positive(dim=dim)
         self.dim, self.networks, self.normalised = dim, networks, normalised
         self.encoder_network = networks.encoder(spec.observation_size, dim)
 

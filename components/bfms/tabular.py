@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM
 from bfmkit.noise import normal_noise
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.tabular.mdp_layout import MDPLayout
 
@@ -39,8 +40,7 @@ class TabularBFM(BFM):
         super().__init__()
         if not 0 <= discount < 1:
             raise ValueError(f"discount must be in [0, 1), got {discount}")
-        if pool is not None and pool < 1:
-            raise ValueError(f"pool must be positive, got {pool}")
+        require_positive(pool=pool)
         self.mdp = mdp.build()
         self.spec = self.mdp.spec(episode_steps=100)
         self.dim = self.mdp.dim

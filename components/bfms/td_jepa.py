@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
 from bfmkit.models.learnt_bfm import LearntBFM
+from bfmkit.positive import require_positive
 from bfmkit.projection import project
 from bfmkit.registry import register
 from bfmkit.second_moment import second_moment
@@ -44,8 +45,7 @@ class TDJepa(LearntBFM):
         discount: float = 0.98,
     ) -> None:
         super().__init__(spec, dim, discount)
-        if state_dim < 1:
-            raise ValueError(f"state_dim must be positive, got {state_dim}")
+        require_positive(state_dim=state_dim)
         self.state_dim, self.networks = state_dim, networks
         self.state_encoder = networks.encoder(spec.observation_size, state_dim)
         self.task_encoder = networks.encoder(spec.observation_size, dim)

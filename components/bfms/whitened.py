@@ -7,6 +7,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.second_moment import second_moment
 
@@ -37,8 +38,7 @@ class Whitened(BFM):
 
     def __init__(self, bfm: BFM, relative_ridge: float = 1e-6) -> None:
         super().__init__()
-        if not relative_ridge > 0:
-            raise ValueError(f"relative_ridge must be positive, got {relative_ridge}")
+        require_positive(relative_ridge=relative_ridge)
         self.model = bfm
         self.spec, self.dim, self.discount = bfm.spec, bfm.dim, bfm.discount
         moment = _second_moment(bfm)

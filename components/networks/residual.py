@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from bfmkit.interfaces import Networks
 from bfmkit.joined_linear import JoinedLinear
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 
@@ -35,10 +36,7 @@ class ResidualNetworks(Networks):
     """
 
     def __init__(self, width: int = 1024, encoder_width: int = 256, blocks: int = 2, members: int = 2) -> None:
-        numbers = {"width": width, "encoder_width": encoder_width, "blocks": blocks, "members": members}
-        for name, value in numbers.items():
-            if value < 1:
-                raise ValueError(f"{name} must be positive, got {value}")
+        require_positive(width=width, encoder_width=encoder_width, blocks=blocks, members=members)
         self.width, self.encoder_width, self.blocks, self.members = width, encoder_width, blocks, members
 
     def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:

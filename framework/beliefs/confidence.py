@@ -45,8 +45,7 @@ class TheoreticalRadius:
             raise ValueError(f"delta must lie between 0 and 1, got {self.delta}")
         if not 0 <= self.noise_bound < math.inf:
             raise ValueError(f"noise_bound must not be negative, got {self.noise_bound}")
-        if not 0 < self.weight_norm < math.inf:
-            raise ValueError(f"weight_norm must be positive, got {self.weight_norm}")
+        require_positive(weight_norm=self.weight_norm)
 
     def of(
         self,

@@ -13,6 +13,7 @@ from bfmkit.data.shard_worker import ShardPlan, collect_shard
 from bfmkit.data.shards import claim, read_shard, shard_names
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Environment, Explorer, Job, JobFailed
+from bfmkit.positive import require_positive
 from bfmkit.progress import Progress
 from bfmkit.registry import register
 from bfmkit.run_directory import append_metrics
@@ -48,9 +49,7 @@ class CollectJob(Job):
         environments: int = 8,
         seed: int = 0,
     ) -> None:
-        for name, value in (("transitions", transitions), ("workers", workers), ("environments", environments)):
-            if value < 1:
-                raise ValueError(f"{name} must be positive, got {value}")
+        require_positive(transitions=transitions, workers=workers, environments=environments)
         self.environment, self.explorer, self.seed = environment, explorer, seed
         self.transitions, self.workers, self.environments = transitions, workers, environments
 

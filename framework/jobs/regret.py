@@ -15,6 +15,7 @@ import torch
 
 from bfmkit.interfaces import Job, Posterior
 from bfmkit.noise import normal_noise
+from bfmkit.positive import require_positive
 from bfmkit.progress import Progress
 from bfmkit.registry import lookup, register
 from bfmkit.regret.bound import RegretBound
@@ -100,10 +101,8 @@ class RegretJob(Job):
         switching_factor: float = 2.0,
         seed: int = 0,
     ) -> None:
-        numbers = {"horizon": horizon, "policies": policies, "weight_scale": weight_scale}
-        for name, value in (*numbers.items(), *((f"dims: {dim}", dim) for dim in dims)):
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} must be positive, got {value}")
+        require_positive(horizon=horizon, policies=policies, weight_scale=weight_scale)
+        require_positive(**{f"dims: {dim}": dim for dim in dims})
         if not dims or len(set(dims)) != len(dims):
             raise ValueError(f"dims must be different numbers, at least one, got {dims}")
         if episodes < 2:

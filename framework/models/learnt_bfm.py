@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec
+from bfmkit.positive import require_positive
 from bfmkit.projection import project
 
 RELATIVE_RIDGE = 1e-6
@@ -34,8 +35,7 @@ class LearntBFM(BFM):
 
     def __init__(self, spec: EnvironmentSpec, dim: int, discount: float) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"dim must be positive, got {dim}")
+        require_positive(dim=dim)
         if not 0 < discount < 1:
             raise ValueError(f"discount must lie between 0 and 1, got {discount}")
         self.spec, self.dim, self.discount = spec, dim, discount

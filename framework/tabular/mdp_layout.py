@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from bfmkit.noise import generator
+from bfmkit.positive import require_positive
 from bfmkit.tabular.finite_mdp import FiniteMDP
 
 RANDOM_TASKS = 8
@@ -43,11 +44,7 @@ class MDPLayout:
     def __post_init__(self) -> None:
         if self.layout not in _LAYOUTS:
             raise ValueError(f"no layout {self.layout!r}; there are {', '.join(_LAYOUTS)}")
-        for name in ("size", "actions", "branching"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.dim is not None and self.dim < 1:
-            raise ValueError(f"dim must be positive, got {self.dim}")
+        require_positive(size=self.size, actions=self.actions, branching=self.branching, dim=self.dim)
         if not 0 <= self.slip <= 1:
             raise ValueError(f"slip must be a probability, got {self.slip}")
         if self.layout == "random" and self.branching > self.size:
