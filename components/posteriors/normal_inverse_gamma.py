@@ -56,8 +56,8 @@ class NormalInverseGammaPosterior(NormalPosterior):
 
     def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:
         belief = super().prior(batch_size, dim, device)
-        belief["shape"] = torch.full_like(belief["log_determinant"], self.shape)
-        belief["rate"] = torch.full_like(belief["log_determinant"], self.rate)
+        belief["shape"] = torch.full_like(belief["mean"][:, 0], self.shape)
+        belief["rate"] = torch.full_like(belief["mean"][:, 0], self.rate)
         return belief
 
     def absorb(

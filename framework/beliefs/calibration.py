@@ -21,6 +21,7 @@ TOO_FEW_INSIDE = 0.8
 """A smaller share of rewards within two standard deviations, of which a normal belief has 0.954, is worth a warning."""
 
 _COLUMNS = 6
+_WIDTHS = torch.tensor([1.0, 2.0], dtype=torch.float64)
 
 
 def blank(runs: int, device: torch.device | str = "cpu") -> Tensor:  # (B, 6) float64
@@ -41,8 +42,11 @@ def counted(
     features = features.double()
     residual = reward - (features @ posterior.mean(belief).unsqueeze(-1)).squeeze(-1)
     off, width = residual.abs(), posterior.reward_width(belief, features)
-    rows = torch.stack([observed, off <= width, off <= 2.0 * width, off.square(), reward.square(), reward], dim=-1)
-    return sums + torch.where(observed.unsqueeze(-1), rows, 0.0).sum(1)
+    inside = off.unsqueeze(-1) <= width.unsqueeze(-1) * _WIDTHS.to(width.device)
+    squares = torch.stack([off, reward], dim=-1).square()
+    taken = observed.unsqueeze(-1)
+    rows = torch.cat([taken, inside, squares, reward.unsqueeze(-1)], dim=-1)
+    return sums + torch.where(taken, rows, 0.0).sum(1)
 
 
 @dataclass(frozen=True)

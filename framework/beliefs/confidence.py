@@ -64,7 +64,7 @@ class TheoreticalRadius:
             )
         dim, regularization = posterior.mean(belief).shape[-1], posterior.prior_precision
         # Rounding may leave the growth a hair below zero.
-        growth = (belief["log_determinant"] - dim * math.log(regularization)).clamp(min=0)
+        growth = (posterior.log_determinant(belief) - dim * math.log(regularization)).clamp(min=0)
         deviation = (growth + 2 * math.log(1 / self.delta)).sqrt()
         return self.noise_bound / posterior.noise_std * deviation + math.sqrt(regularization) * self.weight_norm
 

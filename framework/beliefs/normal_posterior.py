@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -25,10 +26,9 @@ class NormalPosterior(Posterior):
     sample(ε) = ŵ + R⁻¹ε
 
     What follows from V is worked out once an update and kept in the belief, so that the other methods only multiply.
-    The belief holds ``precision`` V (B, d, d), ``response`` b (B, d), ``factor_inverse`` R⁻ᵀ (B, d, d), ``mean`` ŵ
-    (B, d) and ``log_determinant`` of V (B,); ``precision_lost`` and ``response_lost`` are what rounding has kept out
-    of V and b so far. Where V overflows, or nothing small makes it definite again, the mean of that run is NaN; the
-    others go on.
+    The belief holds ``precision`` V (B, d, d), ``response`` b (B, d), ``factor_inverse`` R⁻ᵀ (B, d, d) and ``mean`` ŵ
+    (B, d); ``precision_lost`` and ``response_lost`` are what rounding has kept out of V and b so far. Where V
+    overflows, or nothing small makes it definite again, the mean of that run is NaN; the others go on.
 
     With ρ < 1 the prior is forgotten like everything else, down to 1e-30 of it.
 
@@ -198,7 +198,7 @@ class NormalPosterior(Posterior):
         return torch.linalg.slogdet(gram).logabsdet
 
     def log_determinant(self, belief: TensorDictBase) -> Tensor:  # (B,)
-        return belief["log_determinant"]
+        return -2.0 * belief["factor_inverse"].diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 def faded(
@@ -219,13 +219,12 @@ def normal_belief(sums: dict[str, Tensor]) -> TensorDict:  # batch (B,)
     """The belief with all that follows from its ``precision`` (B, d, d) and ``response`` (B, d)."""
     precision, response = sums["precision"], sums["response"]
     lower = cholesky(precision)
-    identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    identity = _identity(precision.shape[-1], precision.device)
     return TensorDict(
         {
             **sums,
             "factor_inverse": torch.linalg.solve_triangular(lower, identity, upper=False),
             "mean": torch.cholesky_solve(response.unsqueeze(-1), lower).squeeze(-1),
-            "log_determinant": 2.0 * lower.diagonal(dim1=-2, dim2=-1).log().sum(-1),
         },
         batch_size=response.shape[:1],
     )
@@ -255,6 +254,11 @@ def cholesky(precision: Tensor) -> Tensor:  # (B, d, d) -> lower factor (B, d, d
         )
         factor = torch.where((failed > 0).reshape(-1, 1, 1), float("nan"), factor)
     return factor
+
+
+@lru_cache
+def _identity(dim: int, device: torch.device) -> Tensor:  # (d, d) float64
+    return torch.eye(dim, dtype=torch.float64, device=device)
 
 
 def _norm(root: Tensor, x: Tensor) -> Tensor:  # (B, p, d), (B, *k, d) -> (B, *k)

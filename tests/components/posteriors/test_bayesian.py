@@ -77,7 +77,8 @@ def test_information_gain_is_the_growth_of_the_log_determinant() -> None:
     posterior = BayesianPosterior(0.3, 2.0)
     features = torch.tensor([[1.0, -2.0, 0.5]], dtype=torch.float64)
     belief = posterior.prior(1, 3)
-    growth = posterior.update(belief, features, torch.zeros(1), YES)["log_determinant"] - belief["log_determinant"]
+    updated = posterior.update(belief, features, torch.zeros(1), YES)
+    growth = posterior.log_determinant(updated) - posterior.log_determinant(belief)
     torch.testing.assert_close(posterior.information_gain(belief, features), growth)
 
 
