@@ -57,7 +57,7 @@ def draw_believed_reward(
         size = WIDTH / columns
         figure = Figure(figsize=(WIDTH, 0.88 * size * lines + 0.6), layout="constrained")
         FigureCanvasAgg(figure)
-        figure.suptitle(title_of(title), fontsize=8)
+        figure.suptitle(title_of(title, 104), fontsize=8)
         axes = figure.subplots(lines, columns, squeeze=False)
         rows: list[dict[str, Any]] = _table(plane, "true", true_reward)
         show_plane(axes.flat[0], plane, true_reward, scale)

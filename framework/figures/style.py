@@ -93,9 +93,9 @@ def legend_above(figure: Figure, axes: Sequence[Axes]) -> None:
         figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns)
 
 
-def title_of(task: str) -> str:
-    """A task as the title of a panel; a typed reward may be long."""
-    return textwrap.fill(task, 32)
+def title_of(task: str, width: int = 32) -> str:
+    """A task as the title of a panel, or of a figure that is ``width`` letters wide; a typed reward may be long."""
+    return textwrap.fill(task, width)
 
 
 def save_figure(figure: Figure, path: Path, table: list[dict[str, Any]]) -> None:

@@ -274,6 +274,7 @@ class PretrainJob(Job):
                 "oracle_return": float(each.mean()),
                 "standard_deviation": float(each.std(correction=0)),
                 "episodes": len(each),
+                "episode_steps": self.evaluation.spec.episode_steps,
             }
             for task, each in returns.items()
         }

@@ -35,7 +35,7 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
         first = next(iter(summary["tasks"].values()))
         lines += [
             f"Return of the oracle (weights from the labelled inference set), last update, {first['episodes']}",
-            f"episodes of {spec.episode_steps} steps for each task; no checkpoint was selected:",
+            f"episodes of {first['episode_steps']} steps for each task; no checkpoint was selected:",
             "",
             "| task | mean | standard deviation |",
             "| --- | --- | --- |",

@@ -13,7 +13,7 @@ SUMMARY = {
     "transitions": 5000,
     "practised": 640,
     "seconds": 150.0,
-    "tasks": {"task_0": {"oracle_return": 12.6, "standard_deviation": 1.2, "episodes": 3}},
+    "tasks": {"task_0": {"oracle_return": 12.6, "standard_deviation": 1.2, "episodes": 3, "episode_steps": 70}},
 }
 
 
@@ -34,3 +34,4 @@ def test_says_what_the_run_directory_records(tmp_path: Path, git: dict | None, e
     assert "torch 9.9" in card
     assert expected in card
     assert "| task_0 | 13 | 1 |" in card
+    assert "episodes of 70 steps" in card
