@@ -86,6 +86,9 @@ class BatchedAgent(Agent):
         self.device, self.dtype = _place(bfm)
         self.failures = {}
         rows, dim = len(self.seeds), bfm.dim
+        # What every step needs; nobody changes them.
+        self.indices = torch.arange(rows)
+        self.everyone, self.nobody = self.indices >= 0, self.indices < 0
         self.state = TensorDict(
             {
                 "weights": torch.zeros(rows, dim, dtype=torch.float64, device=self.device),
@@ -152,20 +155,22 @@ class BatchedAgent(Agent):
         moving = self._moving(runs)
         # A reward that has not arrived may be anything; it never gets further than this line.
         offered = reward if arrived is None else torch.where(arrived.to(self.device), reward, 0.0)
-        for value, name in (
-            (observation, "the observation"),
-            (action, "the action"),
-            (next_observation, "the next observation"),
-            (offered, "the reward"),
-        ):
-            bad = _not_finite(value)
-            if bad is not None:
-                self._stop(bad, self._still_moving(moving), f"{name} is not finite")
+        # All together, for each look takes as long as a layer of a network.
+        if _not_finite(torch.cat([observation, action, next_observation, offered.unsqueeze(-1)], -1)) is not None:
+            for value, name in (
+                (observation, "the observation"),
+                (action, "the action"),
+                (next_observation, "the next observation"),
+                (offered, "the reward"),
+            ):
+                bad = _not_finite(value)
+                if bad is not None:
+                    self._stop(bad, self._still_moving(moving), f"{name} is not finite")
         still = self._still_moving(moving)
         if still is not None:
             observation, next_observation = self._blank(observation, still), self._blank(next_observation, still)
             action, offered = self._blank(action, still), torch.where(still.to(self.device), offered, 0.0)
-        takes = torch.ones(len(self.seeds), dtype=torch.bool) if arrived is None else arrived
+        takes = self.everyone if arrived is None else arrived
         taken = self.learn(
             observation, action, next_observation, offered, takes if still is None else takes & still, still
         )
@@ -222,14 +227,16 @@ class BatchedAgent(Agent):
         still = self._still_moving(moving)
         if still is not None:
             due = due & still
-        if not due.any():
+        everyone = bool(due.all())
+        if not everyone and not due.any():
             return state.get("z")
         self.choosing(due)
         if self.failures:
             due = due & ~state.get("stopped")
+            everyone = bool(due.all())
         previous = state.get("weights")
-        if due.all():
-            weights, indices = self.propose(observation, None), torch.arange(len(due))
+        if everyone:
+            weights, indices = self.propose(observation, None), self.indices
             bad = _not_finite(weights)
             if bad is None:
                 state.set("weights", weights)

@@ -18,6 +18,8 @@ class GreedyAcquisition(Acquisition):
 
     def propose(self, situation: Situation) -> Tensor:  # (B, d)
         mean = situation.posterior.mean(situation.belief)
+        undecided = ~mean.any(dim=-1, keepdim=True)
+        if not undecided.any():
+            return mean
         direction = situation.noise / torch.linalg.vector_norm(situation.noise, dim=-1, keepdim=True)
-        undecided = (mean == 0).all(dim=-1, keepdim=True)
         return torch.where(undecided, direction.to(mean.dtype), mean)

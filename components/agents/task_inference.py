@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from bfmkit.agent import Asked, BatchedAgent
 from bfmkit.beliefs import calibration
+from bfmkit.beliefs.calibration import Foretold
 from bfmkit.beliefs.kept import KEPT, Steps, blank, groups, keep, kept_steps
 from bfmkit.beliefs.lesson import Learnt, Lesson
 from bfmkit.interfaces import Acquisition, Agent, Gate, Posterior, Schedule, Situation
@@ -19,7 +21,7 @@ from bfmkit.registry import register
 logger = logging.getLogger(__name__)
 
 CHECKED_EVERY = 1000
-"""Steps at most between two looks at whether the belief's intervals hold."""
+"""Lessons at most between two looks at whether the belief's intervals hold."""
 
 
 @register(Agent, "task_inference")
@@ -79,7 +81,7 @@ class TaskInferenceAgent(BatchedAgent):
         self.gate = gate
         self._counts_information = schedule is not None and schedule.needs_information
         self._warned = False
-        self._unchecked = 0
+        self._uncounted: list[tuple[Tensor | None, Foretold]] = []
 
     @property
     def belief(self) -> TensorDict:  # batch (B,)
@@ -101,6 +103,8 @@ class TaskInferenceAgent(BatchedAgent):
         belief = self.posterior.prior_for(self.seeds, self.bfm.dim, self.device)
         sums = calibration.blank(len(self.seeds), self.device)
         entries: dict[str, Tensor | TensorDict] = {"belief": belief, calibration.RESIDUALS: sums}
+        self._uncounted = []
+        self._no_steps = torch.zeros(len(self.seeds), dtype=torch.int64)
         if self.logbook is not None:
             self.logbook.begin(None, None)
         if self._counts_information:
@@ -152,7 +156,7 @@ class TaskInferenceAgent(BatchedAgent):
         observed: Tensor,
         runs: Tensor | None,
     ) -> Tensor | None:
-        moving = torch.ones(len(self.seeds), dtype=torch.bool) if runs is None else runs
+        moving = self.everyone if runs is None else runs
         if self.gate is not None and not self.gate.needs_features:
             # Nothing but the labels is looked at.
             state = self.state
@@ -174,6 +178,7 @@ class TaskInferenceAgent(BatchedAgent):
         if self.block > 1:
             # Of stopped runs too: what is kept of them came before whatever stopped them.
             self._take_in(self._counts() > 0)
+        self._count()
 
     @torch.no_grad()
     def _take_in(
@@ -185,20 +190,19 @@ class TaskInferenceAgent(BatchedAgent):
 
         Nothing of the state has changed until all is worked out: whatever goes wrong leaves every run as it was.
         """
-        counts = self._counts()
-        taken = torch.zeros_like(runs)
-        for count, rows in groups(counts, runs):
+        taken = self.nobody
+        for count, rows in groups(self._counts(), runs):
             if count + (step is not None) == 0:
                 continue
             learnt = self._learnt(rows, count, step)
             self._write_down(rows, count, learnt)
             if step is not None:
-                taken[slice(None) if rows is None else rows] = learnt.observed[:, -1]
-                taken &= ~self.state.get("stopped")
-        return taken
+                last = learnt.observed[:, -1]
+                taken = last if rows is None else taken.index_copy(0, rows, last)
+        return taken & ~self.state.get("stopped") if self.failures else taken
 
     def _counts(self) -> Tensor:  # (B,) int64, the steps kept of each run
-        return self.state.get(KEPT).get("count") if self.block > 1 else torch.zeros(len(self.seeds), dtype=torch.int64)
+        return self.state.get(KEPT).get("count") if self.block > 1 else self._no_steps
 
     def _learnt(self, rows: Tensor | None, count: int, step: Steps | None) -> Learnt:
         """What some runs, each with so many steps kept, make of these and one step more; changes nothing."""
@@ -209,25 +213,24 @@ class TaskInferenceAgent(BatchedAgent):
             now = kept if now is None else kept.then(now)
         if now is None:
             raise ValueError("there is nothing to learn from")
-        belief, sums, labels = state.get("belief"), state.get(calibration.RESIDUALS), state.get("labels")
+        belief, labels = state.get("belief"), state.get("labels")
         if rows is not None:
-            there = rows.to(self.device)
-            belief, sums, labels = belief[there], sums[there], labels[rows]
-        lesson = Lesson(self.posterior, self.bfm, belief, sums, self._counts_information)
+            belief, labels = belief[rows.to(self.device)], labels[rows]
+        lesson = Lesson(self.posterior, self.bfm, belief, self._counts_information)
         gate = self.gate if self.gate is not None and self.gate.needs_features else None
         return lesson.learn(now, gate, labels.to(self.device))
 
     def _write_down(self, rows: Tensor | None, count: int, learnt: Learnt) -> None:
         """Make it what these runs know, and stop those in which a step went wrong, as of that step."""
         state = self.state
-        belief, sums = learnt.belief, learnt.sums
+        belief = learnt.belief
         if rows is not None:
             there = rows.to(self.device)
             belief = state.get("belief").apply(lambda old, new: old.index_copy(0, there, new), belief)
-            sums = state.get(calibration.RESIDUALS).index_copy(0, there, sums)
         state.set("belief", belief)
-        state.set(calibration.RESIDUALS, sums)
-        indices = torch.arange(len(self.seeds)) if rows is None else rows
+        indices = self.indices if rows is None else rows
+        if learnt.foretold is not None:
+            self._uncounted.append((rows, learnt.foretold))
         if learnt.information is not None:
             state.get("information").index_add_(0, indices, learnt.information.cpu())
         if self.logbook is not None:
@@ -235,8 +238,7 @@ class TaskInferenceAgent(BatchedAgent):
             self.logbook.take(*steps, indices, len(self.seeds), learnt.lengths())
         if self.block > 1:
             state.get(KEPT).get("count").index_fill_(0, indices, 0)
-        self._unchecked += learnt.reward.shape[1]
-        if self._unchecked >= CHECKED_EVERY:
+        if len(self._uncounted) >= CHECKED_EVERY:
             self._warn_if_overconfident()
         # Last, for it raises when no run is left.
         reasons: dict[str, list[int]] = {}
@@ -267,8 +269,22 @@ class TaskInferenceAgent(BatchedAgent):
         super().begin_episode(runs)
         self._warn_if_overconfident()
 
+    def _count(self) -> None:
+        """Count what rewards were beside what was expected of them: many at a time, which takes a fraction."""
+        waiting, self._uncounted = self._uncounted, []
+        sums = self.state.get(calibration.RESIDUALS)
+        for of_all, together in groupby(waiting, lambda each: each[0] is None):
+            if of_all:
+                parts = zip(*(rewards for _, rewards in together), strict=True)
+                sums = calibration.counted(sums, Foretold(*(torch.cat(part, 1) for part in parts)))
+                continue
+            for rows, rewards in together:
+                there = rows.to(self.device)
+                sums = sums.index_copy(0, there, calibration.counted(sums[there], rewards))
+        self.state.set(calibration.RESIDUALS, sums)
+
     def _warn_if_overconfident(self) -> None:
-        self._unchecked = 0
+        self._count()
         if self._warned:
             return
         found = calibration.calibrations(self)
@@ -281,10 +297,12 @@ class TaskInferenceAgent(BatchedAgent):
             self._warned = True
 
     def state_dict(self) -> dict[str, Any]:
+        self._count()
         return super().state_dict() | ({} if self.logbook is None else {"logbook": self.logbook.state_dict()})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
+        self._uncounted = []
         if self.logbook is not None:
             if "logbook" in state:
                 self.logbook.load_state_dict(state["logbook"])

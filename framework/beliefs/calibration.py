@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tensordict import TensorDictBase
@@ -29,24 +29,38 @@ def blank(runs: int, device: torch.device | str = "cpu") -> Tensor:  # (B, 6) fl
     return torch.zeros(runs, _COLUMNS, dtype=torch.float64, device=device)
 
 
-def counted(
-    sums: Tensor,  # (B, 6)
+class Foretold(NamedTuple):
+    """What was expected of n rewards of each of m runs, beside what they were."""
+
+    residual: Tensor  # (m, n) float64, r − φᵀŵ
+    width: Tensor  # (m, n) float64, the belief's standard deviation of the reward
+    reward: Tensor  # (m, n) float64
+    observed: Tensor  # (m, n) bool; where it is not, the others may be anything
+
+
+def foretold(
     posterior: Posterior,
-    belief: TensorDictBase,  # batch (B,), which has not seen the rewards yet
-    features: Tensor,  # (B, n, d), finite where observed
-    reward: Tensor,  # (B, n)
-    observed: Tensor,  # (B, n) bool
-) -> Tensor:  # (B, 6)
-    r"""The sums with the rewards observed: e = r − φᵀŵ, beside its predicted width."""
+    belief: TensorDictBase,  # batch (m,), which has not seen the rewards yet
+    features: Tensor,  # (m, n, d), finite where observed
+    reward: Tensor,  # (m, n)
+    observed: Tensor,  # (m, n) bool
+) -> Foretold:
+    """Rewards beside what a belief expects of them."""
     # As few operations as possible: this may be done at every step, and each costs more than its arithmetic.
     features = features.double()
-    residual = reward - (features @ posterior.mean(belief).unsqueeze(-1)).squeeze(-1)
-    off, width = residual.abs(), posterior.reward_width(belief, features)
-    inside = off.unsqueeze(-1) <= width.unsqueeze(-1) * _WIDTHS.to(width.device)
-    squares = torch.stack([off, reward], dim=-1).square()
-    taken = observed.unsqueeze(-1)
+    expected = torch.bmm(features, posterior.mean(belief).unsqueeze(-1)).squeeze(-1)
+    return Foretold(reward - expected, posterior.reward_width(belief, features), reward, observed)
+
+
+def counted(sums: Tensor, rewards: Foretold) -> Tensor:  # (m, 6) -> (m, 6)
+    """The sums with the rewards observed."""
+    residual, width, reward, observed = rewards
+    inside = residual.abs().unsqueeze(-1) <= width.unsqueeze(-1) * _WIDTHS.to(width.device)
+    squares = torch.stack([residual, reward], dim=-1).square()
+    taken = observed.to(sums.device).unsqueeze(-1)
     rows = torch.cat([taken, inside, squares, reward.unsqueeze(-1)], dim=-1)
-    return sums + torch.where(taken, rows, 0.0).sum(1)
+    # One after another, so that it does not matter how many are counted together.
+    return torch.cat([sums.unsqueeze(1), torch.where(taken, rows, 0.0)], 1).cumsum(1)[:, -1]
 
 
 @dataclass(frozen=True)

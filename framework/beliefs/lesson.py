@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs import calibration
+from bfmkit.beliefs.calibration import Foretold, foretold
 from bfmkit.beliefs.kept import Steps
 from bfmkit.interfaces import BFM, Gate, Posterior
 
@@ -25,7 +25,7 @@ class Learnt:
     """m runs after n steps."""
 
     belief: TensorDict  # batch (m,)
-    sums: Tensor  # (m, 6), of the calibration
+    foretold: Foretold | None  # what was expected of the rewards; None if nothing could be
     information: Tensor | None  # (m,), what the rewards told; None if nobody asked
     features: Tensor  # (m, n, d)
     reward: Tensor  # (m, n)
@@ -49,14 +49,12 @@ class Lesson:
         posterior: of their beliefs.
         bfm: whose features to learn with.
         belief: batch (m,).
-        sums: (m, 6), of the calibration.
         wants_information: whether to say how much the rewards tell.
     """
 
     posterior: Posterior
     bfm: BFM
     belief: TensorDict
-    sums: Tensor
     wants_information: bool = False
 
     def learn(
@@ -73,9 +71,9 @@ class Lesson:
             # One tensor for all runs, so none of them can go on.
             width = f"features have shape {tuple(features.shape[1:])}, the model says ({self.bfm.dim},)"
             features = steps.reward.new_zeros(runs, count, self.bfm.dim)
-            nothing = torch.zeros_like(self.sums[:, 0]) if self.wants_information else None
+            nothing = steps.reward.new_zeros(runs) if self.wants_information else None
             broken = dict.fromkeys(range(runs), (0, width))
-            return Learnt(self.belief, self.sums, nothing, features, steps.reward, steps.observed, broken)
+            return Learnt(self.belief, None, nothing, features, steps.reward, steps.observed, broken)
         features, observed = features.unflatten(0, (runs, count)), steps.observed
         broken = {}
         if not math.isfinite(features.sum().item()):
@@ -92,9 +90,9 @@ class Lesson:
         belief = self.posterior.absorb(self.belief, features, steps.reward, taken)
         for row in self._beyond(belief, steps.reward, taken):
             broken[row] = (self._first_beyond(row, features, steps.reward, taken), TOO_LARGE)
-        sums = calibration.counted(self.sums, self.posterior, self.belief, features, steps.reward, taken)
+        known = foretold(self.posterior, self.belief, features, steps.reward, observed)
         told = self.posterior.joint_information_gain(self.belief, features, taken) if self.wants_information else None
-        learnt = Learnt(belief, sums, told, features, steps.reward, observed, broken)
+        learnt = Learnt(belief, known, told, features, steps.reward, observed, broken)
         return self._mended(learnt) if broken else learnt
 
     def _beyond(self, belief: TensorDictBase, reward: Tensor, taken: Tensor) -> list[int]:
@@ -119,19 +117,20 @@ class Lesson:
 
     def _mended(self, learnt: Learnt) -> Learnt:
         """Rows with a broken step as the steps before it leave them."""
-        belief, sums = learnt.belief.clone(), learnt.sums.clone()
+        belief, observed = learnt.belief.clone(), learnt.observed.clone()
         told = None if learnt.information is None else learnt.information.clone()
         for row, (length, _) in learnt.broken.items():
             rows = slice(row, row + 1)
-            known, known_sums, known_told = self.belief[rows], self.sums[rows], torch.zeros_like(self.sums[rows, 0])
+            known, known_told = self.belief[rows], learnt.reward.new_zeros(1)
+            observed[row, length:] = False
             if length > 0:
                 part = learnt.features[rows, :length], learnt.reward[rows, :length]
                 taken = learnt.observed[rows, :length].to(part[0].device)
                 known = self.posterior.absorb(known, *part, taken)
-                known_sums = calibration.counted(known_sums, self.posterior, self.belief[rows], *part, taken)
                 if told is not None:
                     known_told = self.posterior.joint_information_gain(self.belief[rows], part[0], taken)
-            belief[rows], sums[rows] = known, known_sums
+            belief[rows] = known
             if told is not None:
                 told[rows] = known_told
-        return replace(learnt, belief=belief, sums=sums, information=told)
+        known_before = None if learnt.foretold is None else learnt.foretold._replace(observed=observed)
+        return replace(learnt, belief=belief, foretold=known_before, information=told)

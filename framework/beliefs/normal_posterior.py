@@ -139,9 +139,12 @@ class NormalPosterior(Posterior):
                 f"a belief of {runs} runs about {dim} weights takes as many features, a reward and a flag a run and "
                 f"step, got {tuple(features.shape)}, {tuple(reward.shape)} and {tuple(observed.shape)}"
             )
-        # Selected, not multiplied by the mask: what was not observed may be NaN.
-        features = torch.where(observed.unsqueeze(-1), features.double(), 0.0)
-        return self.learn(belief, features, torch.where(observed, reward.double(), 0.0), observed, self.discount)
+        features, reward = features.double(), reward.double()
+        if not observed.all():
+            # Selected, not multiplied by the mask: what was not observed may be NaN.
+            features = torch.where(observed.unsqueeze(-1), features, 0.0)
+            reward = torch.where(observed, reward, 0.0)
+        return self.learn(belief, features, reward, observed, self.discount)
 
     def condition(
         self,
@@ -264,4 +267,4 @@ def _identity(dim: int, device: torch.device) -> Tensor:  # (d, d) float64
 def _norm(root: Tensor, x: Tensor) -> Tensor:  # (B, p, d), (B, *k, d) -> (B, *k)
     """‖root·x‖ for each x."""
     rows = x.double().reshape(x.shape[0], -1, x.shape[-1])
-    return torch.linalg.vector_norm(rows @ root.mT, dim=-1).reshape(x.shape[:-1])
+    return torch.linalg.vector_norm(torch.bmm(rows, root.mT), dim=-1).reshape(x.shape[:-1])

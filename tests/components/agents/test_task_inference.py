@@ -261,8 +261,10 @@ def test_a_reward_too_large_to_learn_from_stops_its_run_alone() -> None:
     agent.start(LinearBFM(), [5, 6])
     observation = torch.full((2, 4), 0.5)
     agent.observe(observation, agent.act(observation), observation, torch.ones(2))
+    agent.settle()
     before = agent.state.clone()
     agent.observe(observation, agent.act(observation), observation, torch.tensor([1.0, 1e200], dtype=torch.float64))
+    agent.settle()
     assert list(agent.failures) == [1] and "too large" in agent.failures[1] and "step 1" in agent.failures[1]
     assert agent.state["labels"].tolist() == [2, 1] and agent.state["step"].tolist() == [2, 1]
     assert (agent.belief[1] == before["belief"][1]).all()

@@ -50,6 +50,7 @@ class TestAgentThatLearnsInBlocks(AgentContract):
                     agent = self.started()
                     agent.load_state_dict(torch.load(file, weights_only=True))
                 self.step(agent, environment)
+            agent.settle()
             states.append(agent.state)
         assert (states[0] == states[1]).all()
 

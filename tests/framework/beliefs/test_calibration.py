@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from bfmkit.beliefs.calibration import Calibration, blank, calibrations, counted
+from bfmkit.beliefs.calibration import Calibration, blank, calibrations, counted, foretold
 from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
@@ -27,9 +27,9 @@ def test_counts_by_hand() -> None:
     rewards = torch.tensor([[2.5, 4.5], [0.75, -9.0]]).double()
     observed = torch.tensor([[True, True], [True, False]])
     features = features.unsqueeze(1).expand(2, 2, 2)
-    sums = counted(sums, posterior, belief, features[:, :1], rewards[:, :1], observed[:, :1])
-    sums = counted(sums, posterior, belief, features[:, 1:], rewards[:, 1:], observed[:, 1:])
-    assert torch.equal(sums, counted(blank(2), posterior, belief, features, rewards, observed))
+    sums = counted(sums, foretold(posterior, belief, features[:, :1], rewards[:, :1], observed[:, :1]))
+    sums = counted(sums, foretold(posterior, belief, features[:, 1:], rewards[:, 1:], observed[:, 1:]))
+    assert torch.equal(sums, counted(blank(2), foretold(posterior, belief, features, rewards, observed)))
     assert sums.tolist() == [[2.0, 1.0, 1.0, 6.5, 26.5, 7.0], [1.0, 0.0, 1.0, 0.5625, 0.5625, 0.75]]
     first, second = (Calibration.of(row) for row in sums)
     assert first == Calibration(2, 0.5, 0.5, pytest.approx(1 - 6.5 / 2.0))
@@ -44,7 +44,7 @@ def test_what_was_not_observed_may_be_anything() -> None:
     posterior = KnownPosterior()
     nothing = torch.tensor([[False]])
     features, reward = torch.full((1, 1, 3), float("nan")), torch.tensor([[float("nan")]]).double()
-    assert (counted(blank(1), posterior, posterior.prior(1, 3), features, reward, nothing) == 0).all()
+    assert (counted(blank(1), foretold(posterior, posterior.prior(1, 3), features, reward, nothing)) == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,8 @@ def test_a_belief_that_is_right_is_calibrated(posterior: Posterior) -> None:
     for _ in range(steps):
         features = torch.randn(runs, dim, generator=generator, dtype=torch.float64)
         reward = (features * weights).sum(-1) + 0.5 * torch.randn(runs, generator=generator, dtype=torch.float64)
-        sums = counted(sums, posterior, belief, features.unsqueeze(1), reward.unsqueeze(1), everyone.unsqueeze(1))
+        seen = features.unsqueeze(1), reward.unsqueeze(1), everyone.unsqueeze(1)
+        sums = counted(sums, foretold(posterior, belief, *seen))
         belief = posterior.update(belief, features, reward, everyone)
     found = Calibration.of(sums)
     assert found.rewards == runs * steps
