@@ -46,7 +46,7 @@ class _Reader(threading.local):
     def __init__(self) -> None:
         self._philox = np.random.Philox(key=np.zeros(2, dtype=np.uint64))
         self._generator = np.random.Generator(self._philox)
-        self._state: dict[str, Any] = self._philox.state
+        self._state: Any = self._philox.state
 
     def at(self, seed: int, stream: str, step: int) -> np.random.Generator:
         """What :func:`generator` gives, until the next call."""

@@ -279,8 +279,9 @@ class TaskInferenceAgent(BatchedAgent):
                 sums = calibration.counted(sums, Foretold(*(torch.cat(part, 1) for part in parts)))
                 continue
             for rows, rewards in together:
-                there = rows.to(self.device)
-                sums = sums.index_copy(0, there, calibration.counted(sums[there], rewards))
+                if rows is not None:
+                    there = rows.to(self.device)
+                    sums = sums.index_copy(0, there, calibration.counted(sums[there], rewards))
         self.state.set(calibration.RESIDUALS, sums)
 
     def _warn_if_overconfident(self) -> None:

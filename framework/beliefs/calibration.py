@@ -49,7 +49,8 @@ def foretold(
     # As few operations as possible: this may be done at every step, and each costs more than its arithmetic.
     features = features.double()
     expected = torch.bmm(features, posterior.mean(belief).unsqueeze(-1)).squeeze(-1)
-    return Foretold(reward - expected, posterior.reward_width(belief, features), reward, observed)
+    # Copies: what is kept of rewards may lie where the next ones will.
+    return Foretold(reward - expected, posterior.reward_width(belief, features), reward.clone(), observed.clone())
 
 
 def counted(sums: Tensor, rewards: Foretold) -> Tensor:  # (m, 6) -> (m, 6)

@@ -21,7 +21,7 @@ for _ in range(10):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 # glibc moves its threshold by itself as large blocks are freed, unless it is given one: then every block of 4 MB goes
-# back to the system. How many faults that costs depends on the size of the system's pages, so only the two are compared.
+# back to the system. How many faults that costs depends on the system's pages, so only the two are compared.
 GIVING_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 17), "MALLOC_TRIM_THRESHOLD_": str(1 << 17)}
 
 
