@@ -1,6 +1,6 @@
 """What batching the cells of a benchmark gains, what Ray costs, and whether memory stays flat over many cells.
 
-    python tests/benchmarks/batched_cells.py                                   5 minutes on two idle cores
+    python tests/benchmarks/batched_cells.py                                   3 minutes on two idle cores
     RAY_worker_niceness=0 python tests/benchmarks/batched_cells.py --ray       6 minutes
     python tests/benchmarks/batched_cells.py --memory                          1 minute
 
@@ -165,9 +165,9 @@ def main() -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--memory", action="store_true")
     which.add_argument("--ray", action="store_true")
-    parser.add_argument("--cells", type=int, help="of --memory (1000) and --ray (3)")
+    parser.add_argument("--cells", type=int, help="of --memory (1000) and --ray (2)")
     parser.add_argument("--seeds", type=int, default=10, help="without --memory and --ray")
-    parser.add_argument("--episodes", type=int, help="2; of --ray 15: about a minute")
+    parser.add_argument("--episodes", type=int, help="2; of --ray 60: about a minute")
     parser.add_argument("--steps", type=int, help="of an episode: 300; of --ray 1000")
     parser.add_argument("--threads", type=int, default=2)
     add_json(parser)
@@ -175,7 +175,7 @@ def main() -> int:
     if given.memory:
         fine, numbers = memory(given.cells or 1000)
     elif given.ray:
-        fine, numbers = ray_overhead(given.cells or 3, given.episodes or 15, given.steps or 1000, given.threads)
+        fine, numbers = ray_overhead(given.cells or 2, given.episodes or 60, given.steps or 1000, given.threads)
     else:
         fine, numbers = speed(given.seeds, given.episodes or 2, given.steps or 300, given.threads)
     write_measured(given.json, numbers)
