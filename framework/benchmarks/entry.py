@@ -48,7 +48,7 @@ def contestants(entries: Sequence[str | Entry], overrides: Sequence[str]) -> lis
 
     Raises:
         RecipeError: with what is wrong with any of the recipes.
-        ValueError: if there is none, two have one name, or one is no inference recipe.
+        ValueError: if there is none, two have one name, one is no inference recipe, or an override says the task.
     """
     if not entries:
         raise ValueError("recipes must name at least one")
@@ -59,8 +59,15 @@ def contestants(entries: Sequence[str | Entry], overrides: Sequence[str]) -> lis
         name = entry.name or Path(entry.recipe).stem
         if name in found:
             raise ValueError(f'two recipes are called "{name}"; give one of them another `name`')
+        said = [*overrides, *entry.overrides]
+        for override in said:
+            if override.split("=")[0] in ("environment.task", "environment.reward"):
+                # The cell's own would take its place without a word.
+                raise ValueError(
+                    f'{name}: "{override}" has no effect: `tasks` says what is played, names or typed rewards'
+                )
         try:
-            recipe = load_recipe(entry.recipe, [*overrides, *entry.overrides])
+            recipe = load_recipe(entry.recipe, said)
         except RecipeError as error:
             problems += [of_entry(name, problem) for problem in error.problems]
             continue

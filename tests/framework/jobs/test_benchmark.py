@@ -245,6 +245,8 @@ def test_a_recipe_that_has_changed_is_not_gone_on_with(tmp_path: Path, trouble: 
         (["opti_bfn"], {}, "opti_bfm"),
         (["regret_tiny"], {"overrides": ()}, "of type infer, not regret"),
         (["random", "random"], {}, 'two recipes are called "random"'),
+        (["random"], {"overrides": ("environment.task=walk",)}, "`tasks` says what is played"),
+        ([Entry("random", overrides=("environment.reward=upright",))], {}, "`tasks` says what is played"),
         (["random"], {"tasks": ["fly"]}, 'random: .*no task "fly"'),
         (["random"], {"seeds": [1, 1]}, "twice"),
         (["random"], {"episodes": 0}, "episodes"),
