@@ -90,6 +90,9 @@ def legend_above(figure: Figure, axes: Sequence[Axes]) -> None:
         # A character is about half as wide as it is high; a handle takes the room of eight.
         width = (max(map(len, found)) + 8) * 0.5 * STYLE["legend.fontsize"] / 72
         columns = max(1, min(len(found), int(figure.get_figwidth() / width)))
+        # The panels keep their height: many lines of names would leave them none.
+        lines = -(-len(found) // columns)
+        figure.set_figheight(figure.get_figheight() + (lines - 1) * 1.6 * STYLE["legend.fontsize"] / 72)
         figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns)
 
 

@@ -31,3 +31,17 @@ def test_one_legend_names_each_curve_once() -> None:
 
 def test_long_titles_are_broken() -> None:
     assert all(len(line) <= 32 for line in title_of("2 * upright + tolerance(velocity, 2, 3, margin=1)").split("\n"))
+
+
+def test_many_names_leave_the_panel_its_height() -> None:
+    heights = []
+    for count in (1, 14):
+        figure, axes = new_figure(1, 1)
+        for index in range(count):
+            axes[0, 0].plot([0, 1], [0, index], label=f"a recipe with a long name, number {index}")
+        legend_above(figure, [axes[0, 0]])
+        figure.draw_without_rendering()
+        heights.append(axes[0, 0].get_position().height * figure.get_figheight())
+        legend = figure.legends[0].get_window_extent()
+        assert legend.y0 >= axes[0, 0].get_window_extent().y1
+    assert heights[1] > 0.9 * heights[0]
