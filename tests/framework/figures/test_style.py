@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from bfmkit.figures.style import legend_above, look, new_figure, panels, title_of
+from matplotlib import rc_context
+
+from bfmkit.figures.style import STYLE, legend_above, look, new_figure, panels, title_of
 
 
 def test_curves_can_be_told_apart() -> None:
@@ -36,12 +38,13 @@ def test_long_titles_are_broken() -> None:
 def test_many_names_leave_the_panel_its_height() -> None:
     heights = []
     for count in (1, 14):
-        figure, axes = new_figure(1, 1)
-        for index in range(count):
-            axes[0, 0].plot([0, 1], [0, index], label=f"a recipe with a long name, number {index}")
-        legend_above(figure, [axes[0, 0]])
-        figure.draw_without_rendering()
-        heights.append(axes[0, 0].get_position().height * figure.get_figheight())
-        legend = figure.legends[0].get_window_extent()
-        assert legend.y0 >= axes[0, 0].get_window_extent().y1
+        with rc_context(STYLE):
+            figure, axes = new_figure(1, 1)
+            for index in range(count):
+                axes[0, 0].plot([0, 1], [0, index], label=f"a recipe with a long name, number {index}")
+            legend_above(figure, [axes[0, 0]])
+            figure.draw_without_rendering()
+            heights.append(axes[0, 0].get_position().height * figure.get_figheight())
+            legend = figure.legends[0].get_window_extent()
+            assert legend.y0 >= axes[0, 0].get_window_extent().y1
     assert heights[1] > 0.9 * heights[0]
