@@ -110,6 +110,8 @@ def _run_job(job: Job, out: Path, device: torch.device, arguments: argparse.Name
     from bfmkit.recipe import RecipeError
     from bfmkit.run_directory import write_atomically
 
+    # That of an earlier try: what it tells of may not happen again.
+    (out / "traceback.txt").unlink(missing_ok=True)
     try:
         return job.run(out, device)
     except KeyboardInterrupt:

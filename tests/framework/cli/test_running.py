@@ -55,9 +55,11 @@ def test_a_bad_end_is_a_line_and_a_code(bfmkit, here: Path, ends: str, code: int
     assert "Traceback" not in outcome.err
     assert (here / "run" / "traceback.txt").exists() == (ends == "crash")
     assert not (here / "run" / "summary.json").exists()
+    (here / "run" / "traceback.txt").write_text("of an earlier try")
     shown = bfmkit("run", "mine", f"ends={ends}", "--out", "run", "--debug")
     assert shown.code == code
     assert "Traceback" in shown.err
+    assert (here / "run" / "traceback.txt").exists() == (ends == "crash")
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(
