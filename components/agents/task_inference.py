@@ -178,7 +178,7 @@ class TaskInferenceAgent(BatchedAgent):
         if self.block > 1:
             # Of stopped runs too: what is kept of them came before whatever stopped them.
             self._take_in(self._counts() > 0)
-        self._count()
+        self._count_rewards()
 
     @torch.no_grad()
     def _take_in(
@@ -269,8 +269,8 @@ class TaskInferenceAgent(BatchedAgent):
         super().begin_episode(runs)
         self._warn_if_overconfident()
 
-    def _count(self) -> None:
-        """Count what rewards were beside what was expected of them: many at a time, which takes a fraction."""
+    def _count_rewards(self) -> None:
+        """Count how far rewards lay from what was expected: many at a time, which takes a fraction."""
         waiting, self._uncounted = self._uncounted, []
         sums = self.state.get(calibration.RESIDUALS)
         for of_all, together in groupby(waiting, lambda each: each[0] is None):
@@ -285,7 +285,7 @@ class TaskInferenceAgent(BatchedAgent):
         self.state.set(calibration.RESIDUALS, sums)
 
     def _warn_if_overconfident(self) -> None:
-        self._count()
+        self._count_rewards()
         if self._warned:
             return
         found = calibration.calibrations(self)
@@ -298,7 +298,7 @@ class TaskInferenceAgent(BatchedAgent):
             self._warned = True
 
     def state_dict(self) -> dict[str, Any]:
-        self._count()
+        self._count_rewards()
         return super().state_dict() | ({} if self.logbook is None else {"logbook": self.logbook.state_dict()})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
