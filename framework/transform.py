@@ -21,7 +21,8 @@ class TaskInferenceTransform(Transform):
         environment.rollout(1000, bfm)
 
     The agent learns in the environment's step, where reward and next observation are known, so it learns in rollouts
-    and collectors too. It belongs to one environment: one that runs in another process has its own copy.
+    and collectors too. It belongs to one environment: one that runs in another process has its own copy. Nobody says
+    here when an episode is over; before looking at the agent's state call its ``settle()``.
 
     Args:
         agent: started, with as many seeds as the environment has rows.

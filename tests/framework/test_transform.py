@@ -46,6 +46,7 @@ def test_learns_in_a_rollout_what_the_online_loop_learns() -> None:
         run_episode(outside, alone, lambda step, seen=latents: seen.append(step.z.clone()))
         rollout = environment.rollout(20, LinearBFM())
         torch.testing.assert_close(rollout["z"], torch.stack(latents, 1), rtol=0, atol=0)
+    inside.settle()
     assert (inside.state == outside.state).all()
     assert inside.state["labels"].tolist() == [60, 60]
 
@@ -72,6 +73,7 @@ def test_so_it_does_in_every_world(environment: Callable[[], Environment], bfm: 
     for _ in range(2):
         run_episode(agents[0], worlds[0])
         wrapped.rollout(steps, model)
+    agents[1].settle()
     assert (agents[0].state == agents[1].state).all()
     assert agents[1].state["labels"].tolist() == [2 * steps, 2 * steps]
     assert agents[1].belief["mean"].abs().sum() > 0
