@@ -1,7 +1,7 @@
 """What batching the cells of a benchmark gains, what Ray costs, and whether memory stays flat over many cells.
 
     python tests/benchmarks/batched_cells.py                                   3 minutes on two idle cores
-    RAY_worker_niceness=0 python tests/benchmarks/batched_cells.py --ray       6 minutes
+    RAY_worker_niceness=0 python tests/benchmarks/batched_cells.py --ray       5 minutes
     python tests/benchmarks/batched_cells.py --memory                          1 minute
 
 The first runs the cells of ``benchmark_quick`` (4 tasks x 10 seeds) in one process, once batched as the job does it and
@@ -11,7 +11,10 @@ time after each group's first episode alone; the verdict goes by the smaller of 
 
 The second runs cells of about a minute one after another in this process, and by a single worker of a Ray that has been
 started: what Ray adds to a cell. What its start and its worker's take is said beside it. Ray makes its workers give way
-to everybody else, which ``RAY_worker_niceness=0`` undoes: on a busy machine they would be slower for that alone.
+to everybody else, which ``RAY_worker_niceness=0`` undoes: on a busy machine they would be slower for that alone. A cell
+has one thread, as a benchmark's cells do; with ``--threads`` as many as there are cores, none is left for Ray's own
+processes, which wake up some three hundred times a second, and each time all threads of a cell wait for the one that
+gave way.
 
 The third runs short cells of a finite problem in groups of ten, and compares the memory in use after the first tenth of
 them with that after the last.
@@ -167,17 +170,17 @@ def main() -> int:
     which.add_argument("--ray", action="store_true")
     parser.add_argument("--cells", type=int, help="of --memory (1000) and --ray (2)")
     parser.add_argument("--seeds", type=int, default=10, help="without --memory and --ray")
-    parser.add_argument("--episodes", type=int, help="2; of --ray 60: about a minute")
+    parser.add_argument("--episodes", type=int, help="2; of --ray 65: about a minute")
     parser.add_argument("--steps", type=int, help="of an episode: 300; of --ray 1000")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="of a cell: 2; of --ray 1")
     add_json(parser)
     given = parser.parse_args()
     if given.memory:
         fine, numbers = memory(given.cells or 1000)
     elif given.ray:
-        fine, numbers = ray_overhead(given.cells or 2, given.episodes or 60, given.steps or 1000, given.threads)
+        fine, numbers = ray_overhead(given.cells or 2, given.episodes or 65, given.steps or 1000, given.threads or 1)
     else:
-        fine, numbers = speed(given.seeds, given.episodes or 2, given.steps or 300, given.threads)
+        fine, numbers = speed(given.seeds, given.episodes or 2, given.steps or 300, given.threads or 2)
     write_measured(given.json, numbers)
     return 0 if fine else 1
 
