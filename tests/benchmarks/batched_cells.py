@@ -1,7 +1,7 @@
 """What batching the cells of a benchmark gains, what Ray costs, and whether memory stays flat over many cells.
 
     python tests/benchmarks/batched_cells.py                                   3 minutes on two idle cores
-    RAY_worker_niceness=0 python tests/benchmarks/batched_cells.py --ray       5 minutes
+    RAY_worker_niceness=0 python tests/benchmarks/batched_cells.py --ray       7 minutes
     python tests/benchmarks/batched_cells.py --memory                          1 minute
 
 The first runs the cells of ``benchmark_quick`` (4 tasks x 10 seeds) in one process, once batched as the job does it and
@@ -9,12 +9,12 @@ once one after another, which is the same with ``batch_size=1``. Nothing that is
 is counted. Short episodes make what a group takes to set up weigh more than in earnest, so a second ratio is of the
 time after each group's first episode alone; the verdict goes by the smaller of the two.
 
-The second runs cells of about a minute one after another in this process, and by a single worker of a Ray that has been
-started: what Ray adds to a cell. What its start and its worker's take is said beside it. Ray makes its workers give way
-to everybody else, which ``RAY_worker_niceness=0`` undoes: on a busy machine they would be slower for that alone. A cell
-has one thread, as a benchmark's cells do; with ``--threads`` as many as there are cores, none is left for Ray's own
-processes, which wake up some three hundred times a second, and each time all threads of a cell wait for the one that
-gave way.
+The second runs cells of about a minute by turns in this process, with no Ray anywhere, and by a single worker of a Ray
+that has been started: what Ray adds to a cell. What its start and its worker's take is said beside it. Ray makes its
+workers give way to everybody else, which ``RAY_worker_niceness=0`` undoes: on a busy machine they would be slower for
+that alone. A cell has one thread, as a benchmark's cells do; with ``--threads`` as many as there are cores, none is left
+for Ray's own processes, which wake up some three hundred times a second, and each time all threads of a cell wait for
+the one that gave way.
 
 The third runs short cells of a finite problem in groups of ten, and compares the memory in use after the first tenth of
 them with that after the last.
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -120,15 +121,19 @@ def ray_overhead(cells: int, episodes: int, steps: int, threads: int) -> tuple[b
         )  # fmt: skip
         return Watch(made)
 
+    seconds: dict[str, list[float]] = {"here": [], "there": [], "start": []}
     job("in_process", 1, 1, 2).run()
-    here = job("in_process", cells, episodes, steps).run() / cells
-    print(f"{cells} cells, {here:,.1f} s each in this process", flush=True)
-    start = time.perf_counter()
-    ray.init(num_cpus=threads, include_dashboard=False, log_to_driver=False)
-    job("ray", 1, 1, 2).run()
-    started = time.perf_counter() - start
-    there = job("ray", cells, episodes, steps).run() / cells
-    ray.shutdown()
+    # By turns, for the machine's own pace changes within minutes by as much as Ray costs.
+    for _ in range(cells):
+        seconds["here"].append(job("in_process", 1, episodes, steps).run())
+        start = time.perf_counter()
+        ray.init(num_cpus=threads, include_dashboard=False, log_to_driver=False)
+        job("ray", 1, 1, 2).run()
+        seconds["start"].append(time.perf_counter() - start)
+        seconds["there"].append(job("ray", 1, episodes, steps).run())
+        ray.shutdown()
+        print(f"{seconds['here'][-1]:,.1f} s in this process, {seconds['there'][-1]:,.1f} s on Ray", flush=True)
+    here, there, started = (statistics.fmean(seconds[what]) for what in ("here", "there", "start"))
     overhead = there / here - 1
     print(
         f"{there:,.1f} s each on Ray, {100 * overhead:+.1f} %; once, for its start and its worker's, {started:,.1f} s"
@@ -168,7 +173,7 @@ def main() -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--memory", action="store_true")
     which.add_argument("--ray", action="store_true")
-    parser.add_argument("--cells", type=int, help="of --memory (1000) and --ray (2)")
+    parser.add_argument("--cells", type=int, help="of --memory (1000) and --ray (3)")
     parser.add_argument("--seeds", type=int, default=10, help="without --memory and --ray")
     parser.add_argument("--episodes", type=int, help="2; of --ray 65: about a minute")
     parser.add_argument("--steps", type=int, help="of an episode: 300; of --ray 1000")
@@ -178,7 +183,7 @@ def main() -> int:
     if given.memory:
         fine, numbers = memory(given.cells or 1000)
     elif given.ray:
-        fine, numbers = ray_overhead(given.cells or 2, given.episodes or 65, given.steps or 1000, given.threads or 1)
+        fine, numbers = ray_overhead(given.cells or 3, given.episodes or 65, given.steps or 1000, given.threads or 1)
     else:
         fine, numbers = speed(given.seeds, given.episodes or 2, given.steps or 300, given.threads or 2)
     write_measured(given.json, numbers)
