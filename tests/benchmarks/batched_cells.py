@@ -12,9 +12,9 @@ time after each group's first episode alone; the verdict goes by the smaller of 
 The second runs cells of about a minute by turns in this process, with no Ray anywhere, and by a single worker of a Ray
 that has been started: what Ray adds to a cell. What its start and its worker's take is said beside it. Ray makes its
 workers give way to everybody else, which ``RAY_worker_niceness=0`` undoes: on a busy machine they would be slower for
-that alone. A cell has one thread, as a benchmark's cells do; with ``--threads`` as many as there are cores, none is left
-for Ray's own processes, which wake up some three hundred times a second, and each time all threads of a cell wait for
-the one that gave way.
+that alone. A cell has one thread, as a benchmark's cells do; with ``--threads`` as many as there are cores, none is
+left for Ray's own processes, which wake up some three hundred times a second, and each time all threads of a cell wait
+for the one that gave way.
 
 The third runs short cells of a finite problem in groups of ten, and compares the memory in use after the first tenth of
 them with that after the last.
