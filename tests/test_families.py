@@ -9,9 +9,11 @@ import torch
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.bfms.whitened import Whitened
+from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.components.objectives.universal_sf import UniversalSFObjective
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
+from bfmkit.jobs.export import ExportJob
 from bfmkit.recipe import load_recipe
 from bfmkit.recipe.sources import recipes_folder
 
@@ -24,6 +26,7 @@ FAMILIES = sorted(
     for path in recipes_folder().glob("pretrain/pretrain_*_walker.yaml")
     if load_recipe(path).tree["objective"]["type"] != "forward_backward"
 )
+PUBLISHED = sorted(path.stem for path in recipes_folder().glob("pretrain/pretrain_*_exorl.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,27 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 
 def test_there_are_families() -> None:
     assert len(FAMILIES) >= 10
+    assert len(PUBLISHED) >= 4
+
+
+@pytest.fixture(scope="module")
+def episodes(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same walker in ExORL's layout."""
+    out = tmp_path_factory.mktemp("exorl")
+    ExportJob(MemoryMapDataset(data), algorithm="rnd").run(out, CPU)
+    return out / "walker" / "rnd"
+
+
+@pytest.mark.parametrize("recipe", PUBLISHED)
+def test_a_published_size_trains_on_exorl_once_it_is_made_small(recipe: str, episodes: Path, tmp_path: Path) -> None:
+    tree = load_recipe(recipe, [f"dataset.path={episodes}"]).tree
+    assert tree["batch_size"] == 1024
+    assert tree["objective"]["bfm"]["networks"]["width"] == 1024
+    # Nothing is compiled: that takes half a minute on a CPU, and gains nothing there.
+    train(recipe, episodes, tmp_path / "run", "compile=false")
+    bfm = Checkpoint(str(tmp_path / "run" / "model"))
+    assert bfm.dim == 50
+    assert len(bfm.inference_set()) == 100
 
 
 @pytest.mark.parametrize("recipe", FAMILIES)
