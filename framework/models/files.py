@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -13,16 +15,25 @@ _PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Refuse a folder in which there is a pickle, by its name or by how it begins; nothing is unpickled to find out.
+    """Refuse a folder in which there is a pickle, at any depth, by its name or by how it begins.
+
+    Nothing is unpickled to find out. Folders that are links are not followed: what is read of a model lies beside its
+    recipe.
 
     Raises:
         ValueError: naming the file.
     """
-    for file in sorted(folder.iterdir()):
+    for file in _files(folder):
         if file.is_file() and (file.suffix.lower() in _SUFFIXES or _begins_like_one(file)):
             raise ValueError(
                 f"{file} may be a pickle, which runs code when it is read; models are safetensors and text alone"
             )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for inside, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(inside) / name for name in sorted(names))
 
 
 def _begins_like_one(file: Path) -> bool:

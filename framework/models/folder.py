@@ -8,13 +8,15 @@ from typing import Any, Literal
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from tensordict import TensorDict, TensorDictBase
 
 from bfmkit.interfaces import BFM, EnvironmentSpec
 from bfmkit.models.files import refuse_pickles
 from bfmkit.noise import normal_noise
 from bfmkit.recipe import build_node
+from bfmkit.run_directory import write_atomically
 
 WEIGHTS, RECIPE, INFERENCE_SET, CARD = "model.safetensors", "recipe.yaml", "inference_set.safetensors", "README.md"
 Precision = Literal["float32", "float16", "bfloat16"]
@@ -30,7 +32,7 @@ def save_model(
     card: str,
     weights: Precision = "float32",
 ) -> None:
-    """Write a model folder.
+    """Write a model folder, each file whole or not at all.
 
     Args:
         folder: made if need be.
@@ -46,12 +48,15 @@ def save_model(
     """
     tensors = stored_tensors(bfm, weights)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS)
     flat = inference_set.select(*INFERENCE_KEYS).flatten_keys(".")
-    save_file({name: tensor.contiguous().cpu().clone() for name, tensor in flat.items()}, folder / INFERENCE_SET)
+    rows = {name: tensor.contiguous().cpu().clone() for name, tensor in flat.items()}
     recipe = {"schema_version": 1, "spec": bfm.spec.to_dict(), "bfm": node}
-    (folder / RECIPE).write_text(yaml.safe_dump(recipe, sort_keys=False))
-    (folder / CARD).write_text(card)
+    # safetensors' own way of writing leaves files that nobody else may read, and half of one on a full disk.
+    write_atomically(folder / WEIGHTS, to_bytes(tensors))
+    write_atomically(folder / INFERENCE_SET, to_bytes(rows))
+    write_atomically(folder / CARD, card)
+    # The last one: a folder without it is no model yet.
+    write_atomically(folder / RECIPE, yaml.safe_dump(recipe, sort_keys=False))
 
 
 def load_model(folder: Path) -> tuple[BFM, TensorDict]:

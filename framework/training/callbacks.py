@@ -25,6 +25,7 @@ from bfmkit.progress import Progress
 from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically
 from bfmkit.training.practice import Practice, PracticeGround
 from bfmkit.training.pretraining import Pretraining
+from bfmkit.training.state_file import StateFile
 
 ASK_EVERY = 20
 """Several processes agree on whether it is time to save every so many groups of updates."""
@@ -78,6 +79,10 @@ class TrainingState(lightning.Callback):
         self._file, self._seconds, self._last = file, minutes * 60, time.monotonic()
         self._groups = 0
 
+    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Have states written to the run's own disk."""
+        trainer.strategy.checkpoint_io = StateFile()
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Save when it is time."""
         self._groups += 1
@@ -102,8 +107,6 @@ class TrainingState(lightning.Callback):
         try:
             trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:
-                with temporary.open("rb") as written:
-                    os.fsync(written.fileno())
                 os.replace(temporary, self._file)
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)

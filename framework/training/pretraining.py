@@ -13,7 +13,7 @@ import lightning
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from tensordict import TensorDictBase
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from bfmkit.data.sampling import TransitionBatches
 from bfmkit.interfaces import BFM, JobFailed, Objective
@@ -99,10 +99,23 @@ class Pretraining(lightning.LightningModule):
         groups = []
         for name, parameters in self.objective.parameter_groups().items():
             rate = self._rate * self.objective.rate_factors.get(name, 1.0)
-            # A recorded update reads the rate from where it was when it was recorded.
-            now = torch.tensor(rate, device=parameters[0].device) if self._captures else rate
-            groups.append({"params": parameters, "lr": now, "full_lr": rate})
+            groups.append({"params": parameters, "lr": self._placed(rate, parameters), "full_lr": rate})
         return torch.optim.Adam(groups, fused=True, capturable=self._captures)
+
+    def on_train_start(self) -> None:
+        """Put rates back where updates look for them.
+
+        A training state is read to the processor's memory, and an optimiser takes over the groups of the state as they
+        are, rates and all. A rate that lies there would be recorded as the number that it is at the time, for good. A
+        state may also come from a device on which nothing is recorded, or be gone on with on one.
+        """
+        for group in cast(LightningOptimizer, self.optimizers()).param_groups:
+            group["capturable"] = self._captures
+            group["lr"] = self._placed(float(group["lr"]), group["params"])
+
+    def _placed(self, rate: float, parameters: list[nn.Parameter]) -> Tensor | float:
+        # A recorded update reads the rate from where it was when it was recorded.
+        return torch.tensor(rate, device=parameters[0].device) if self._captures else rate
 
     def training_step(self, group: tuple[int, int], batch_index: int) -> None:
         """A group of updates; ``seconds`` counts the time spent in updates, over all sessions.

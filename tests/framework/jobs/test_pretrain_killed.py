@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def test_a_full_disk_keeps_the_state_before(
     settings = {"updates": 8, "save_minutes": 1e-9}
     pretrain(**settings).run(whole, CPU)
     monkeypatch.setattr(TrainingState, "save", on_a_small_disk)
-    with pytest.raises(JobFailed, match=r"last\.ckpt: the training state cannot be written .*is kept"):
+    with pytest.raises(JobFailed, match=r"last\.ckpt: the training state cannot be written .*too large.*is kept"):
         pretrain(**settings).run(stopped, CPU)
     monkeypatch.undo()
     state = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)
@@ -121,6 +122,15 @@ def test_a_full_disk_keeps_the_state_before(
     pretrain(**settings).run(stopped, CPU)
     expected, found = weights(whole), weights(stopped)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_state_needs_no_room_but_where_it_is_kept(
+    pretrain: Pretrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the folder for temporary files were full.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    pretrain(updates=2, save_minutes=1e-9).run(tmp_path, CPU)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
 KILLED = """

@@ -18,6 +18,14 @@ def test_safetensors_and_text_are_fine(tmp_path: Path) -> None:
     refuse_pickles(tmp_path)
 
 
+def test_pickles_are_found_below(tmp_path: Path) -> None:
+    below = tmp_path / "data" / "2026"
+    below.mkdir(parents=True)
+    (below / "notes.txt").write_bytes(pickle.dumps([1]))
+    with pytest.raises(ValueError, match=r"data/2026/notes\.txt may be a pickle"):
+        refuse_pickles(tmp_path)
+
+
 @pytest.mark.parametrize("protocol", range(6))
 def test_pickles_are_known_by_how_they_begin(tmp_path: Path, protocol: int) -> None:
     name = "notes.txt" if protocol > 1 else "notes.pkl"  # the oldest protocols are text

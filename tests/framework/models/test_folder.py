@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,29 @@ def transitions(count: int = 30) -> TensorDict:
     following = {"observation": torch.randn(count, 5), "physics": torch.randn(count, 4).double()}
     content = {"observation": torch.randn(count, 5), "action": torch.rand(count, 2), "next": following}
     return TensorDict(content, [count])
+
+
+def test_files_are_whole_and_readable_as_any_others(
+    tmp_path: Path, bfm: ForwardBackward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.umask(0o027)
+    try:
+        save_model(tmp_path, bfm, NODE, transitions(), "")
+    finally:
+        os.umask(before)
+    files = {"model.safetensors", "inference_set.safetensors", "recipe.yaml", "README.md"}
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == dict.fromkeys(files, 0o640)
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with torch.no_grad():
+        next(bfm.actor_network.parameters()).zero_()
+    with pytest.raises(OSError, match="disk is full"):
+        save_model(tmp_path, bfm, NODE, transitions(), "")
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert next(load_model(tmp_path)[0].actor_network.parameters()).any()
 
 
 @pytest.mark.parametrize(("weights", "tolerance"), [("float16", 2e-3), ("bfloat16", 2e-2)])

@@ -1,4 +1,4 @@
-"""One of two processes that train on halves of a batch; writes the gradients that it ends up with.
+"""One of two processes that train on halves of a batch; writes the gradients and statistics that it ends up with.
 
 python joint_gradient.py LOCAL PORT FILE
 """
@@ -7,55 +7,74 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import lightning
 import torch
-from tensordict import TensorDict
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
+from bfmkit.components.bfms.td_jepa import TDJepa
+from bfmkit.components.bfms.universal_sf import UniversalSF
+from bfmkit.components.feature_objectives.contrastive import ContrastiveObjective
+from bfmkit.components.feature_objectives.hilp import HilpObjective
+from bfmkit.components.feature_objectives.laplacian import LaplacianObjective
+from bfmkit.components.features.encoder import EncoderFeatures
+from bfmkit.components.features.hilp_state import HilpStateFeatures
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
+from bfmkit.components.objectives.td_jepa import TDJepaObjective
+from bfmkit.components.objectives.universal_sf import UniversalSFObjective
 from bfmkit.data.sampling import UpdateGroups
-from bfmkit.testing.objective import SPEC
+from bfmkit.interfaces import FeatureMap, FeatureObjective, Objective
+from bfmkit.testing.objective import SPEC, transitions
 from bfmkit.training.pretraining import Pretraining
 from bfmkit.training.together import Place
 
 ROWS, DIM = 24, 4
+NETWORKS = SimpleNetworks(16, 16, 2)
 
 
-def batch() -> TensorDict:
-    generator = torch.Generator().manual_seed(1)
-    s, following = torch.randn(2, ROWS, SPEC.observation_size, generator=generator)
-    action = torch.rand(ROWS, SPEC.action_size, generator=generator) * 2 - 1
-    terminated = torch.arange(ROWS) % 7 == 0
-    return TensorDict(
-        {"observation": s, "action": action, "next": {"observation": following, "terminated": terminated}}, [ROWS]
-    )
+def _universal(features: FeatureMap, learner: FeatureObjective) -> UniversalSFObjective:
+    return UniversalSFObjective(UniversalSF(SPEC, features, NETWORKS), learner, action_noise=0.0)
 
 
-def objective(part: slice, **settings: float) -> ForwardBackwardObjective:
+OBJECTIVES: dict[str, Callable[[], Objective]] = {
+    "forward_backward": lambda: ForwardBackwardObjective(
+        ForwardBackward(SPEC, NETWORKS, dim=DIM), action_noise=0.0, measure_pessimism=0.25
+    ),
+    "td_jepa": lambda: TDJepaObjective(
+        TDJepa(SPEC, NETWORKS, dim=DIM, state_dim=6), orthonormality=1.0, action_noise=0.0
+    ),
+    "laplacian": lambda: _universal(EncoderFeatures(SPEC, NETWORKS, dim=DIM), LaplacianObjective()),
+    "contrastive": lambda: _universal(EncoderFeatures(SPEC, NETWORKS, dim=DIM), ContrastiveObjective()),
+    # Goals of their own rows: which are other rows' is drawn.
+    "hilp": lambda: _universal(HilpStateFeatures(SPEC, NETWORKS, dim=DIM), HilpObjective(random_goals=0.0)),
+}
+
+
+def objective(name: str, part: slice) -> Objective:
     """Without noise of its own: row i has the same z whoever looks at it."""
     torch.manual_seed(3)
-    bfm = ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=DIM)
-    made = ForwardBackwardObjective(bfm, action_noise=0.0, **settings)
-    z = bfm.policy_latent(torch.randn(ROWS, DIM, generator=torch.Generator().manual_seed(2)))[part]
-    made._sample_z = lambda backward: z
+    made = OBJECTIVES[name]()
+    z = made.bfm.policy_latent(torch.randn(ROWS, DIM, generator=torch.Generator().manual_seed(2)))[part]
+    made._sample_z = lambda goals: z
     return made
 
 
-def gradients(made: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: each.grad.clone() for name, each in made.named_parameters() if each.grad is not None}
+def found(made: Objective) -> dict[str, torch.Tensor]:
+    """Gradients, and whatever is taken from data without one."""
+    gradients = {name: each.grad.clone() for name, each in made.named_parameters() if each.grad is not None}
+    return gradients | {f"buffer {name}": each.clone() for name, each in made.named_buffers()}
 
 
-def main(local: int, port: int, file: Path) -> None:
-    torch.set_num_threads(1)
-    place = Place(devices=2, local=local, port=port)
-    part = slice(local * ROWS // 2, (local + 1) * ROWS // 2)
-    made = objective(part, measure_pessimism=0.25)
-    batches = SimpleNamespace(chunk=lambda first, count: torch.stack([batch()[part]] * count))
-    module = Pretraining(made, 1, 1e-3, "constant", None, file.parent, batches)
+def train(name: str, place: Place, folder: Path) -> Objective:
+    """One update, at a rate that moves no weight."""
+    part = slice(place.local * ROWS // 2, (place.local + 1) * ROWS // 2)
+    made = objective(name, part)
+    batches = SimpleNamespace(chunk=lambda first, count: torch.stack([transitions(ROWS)[part]] * count))
+    module = Pretraining(made, 1, 1e-12, "constant", None, folder, batches)
     trainer = lightning.Trainer(
         accelerator="cpu", devices=2, strategy=place.strategy(torch.device("cpu")), max_epochs=1, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
@@ -63,7 +82,13 @@ def main(local: int, port: int, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer.fit(module, UpdateGroups(1, 1, [], lambda: 0))
-    torch.save(gradients(made), file)
+    return made
+
+
+def main(local: int, port: int, file: Path) -> None:
+    torch.set_num_threads(1)
+    place = Place(devices=2, local=local, port=port)
+    torch.save({name: found(train(name, place, file.parent)) for name in OBJECTIVES}, file)
 
 
 if __name__ == "__main__":

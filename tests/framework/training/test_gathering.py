@@ -12,9 +12,13 @@ import pytest
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
+from bfmkit.testing.objective import transitions
 from bfmkit.training.gathering import everywhere, full_precision, gathered, processes
 
 SCRIPT = Path(__file__).with_name("joint_gradient.py")
+
+
+NAMES = ("forward_backward", "td_jepa", "laplacian", "contrastive", "hilp")
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +29,11 @@ def script() -> ModuleType:
     return module
 
 
-def test_two_processes_get_the_gradient_of_the_joint_batch(script: ModuleType, tmp_path: Path) -> None:
-    port = find_free_network_port()
-    files = [tmp_path / f"{local}.pt" for local in range(2)]
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, torch.Tensor]]]:
+    """What each of two processes found for each objective; they are started once for all of them."""
+    folder, port = tmp_path_factory.mktemp("two"), find_free_network_port()
+    files = [folder / f"{local}.pt" for local in range(2)]
     command = [sys.executable, str(SCRIPT)]
     settings = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with ExitStack() as stack:
@@ -38,22 +44,29 @@ def test_two_processes_get_the_gradient_of_the_joint_batch(script: ModuleType, t
             stack.callback(running[-1].kill)
         said = [process.communicate(timeout=300)[0] for process in running]
         assert [process.returncode for process in running] == [0, 0], said
-    found = [torch.load(file, weights_only=True) for file in files]
+    return [torch.load(file, weights_only=True) for file in files]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_get_the_gradient_of_the_joint_batch(script: ModuleType, two: list, name: str) -> None:
+    assert set(script.OBJECTIVES) == set(NAMES)
 
     def alone(part: slice) -> dict[str, torch.Tensor]:
-        made = script.objective(part, measure_pessimism=0.25)
-        losses = made(script.batch()[part])
+        made, batch = script.objective(name, part), transitions(script.ROWS)[part]
+        losses = made(batch)
         sum(value for name, value in losses.items() if name.startswith("loss_")).backward()
-        return script.gradients(made)
+        made.update_statistics(batch)
+        return script.found(made)
 
     joint = alone(slice(None))
-    assert set(found[0]) == set(joint)
-    for name, expected in joint.items():
-        torch.testing.assert_close(found[0][name], found[1][name], rtol=0, atol=0)
-        torch.testing.assert_close(found[0][name], expected, rtol=1e-4, atol=1e-5)
+    first, second = (each[name] for each in two)
+    assert set(first) == set(joint)
+    for entry, expected in joint.items():
+        torch.testing.assert_close(first[entry], second[entry], rtol=0, atol=0)
+        torch.testing.assert_close(first[entry], expected, rtol=1e-4, atol=1e-5)
     # Without gathering it would be another: the mean over halves knows no pairs across them.
-    halves = [alone(slice(first, first + script.ROWS // 2)) for first in (0, script.ROWS // 2)]
-    apart = [(halves[0][name] + halves[1][name]) / 2 - expected for name, expected in joint.items()]
+    halves = [alone(slice(start, start + script.ROWS // 2)) for start in (0, script.ROWS // 2)]
+    apart = [(halves[0][entry] + halves[1][entry]) / 2 - expected for entry, expected in joint.items()]
     assert max(float(difference.abs().max()) for difference in apart) > 1e-2
 
 

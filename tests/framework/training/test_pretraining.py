@@ -83,6 +83,30 @@ def test_a_recorded_training_is_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     assert recorded.rows == plain.rows == []
 
 
+def groups_gone_on_with(made: Pretraining, state: dict, device: str) -> list[dict]:
+    """Those of an optimiser of parameters that lie on a device, once the state has been loaded."""
+    trained = made.objective.parameter_groups().values()
+    groups = [[torch.nn.Parameter(each.to(device)) for each in group] for group in trained]
+    optimizer = torch.optim.Adam([{"params": group} for group in groups], fused=True)
+    optimizer.load_state_dict(state)
+    made.optimizers = lambda: Optimizer(optimizer)
+    made.on_train_start()
+    return optimizer.param_groups
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_one_that_is_gone_on_with_has_its_rates_where_updates_look_for_them(tmp_path: Path, recorded: bool) -> None:
+    state = module(tmp_path, captures=recorded).configure_optimizers().state_dict()
+    # All that is read lies in the processor's memory; a device that has none of its own stands for a GPU.
+    for group in groups_gone_on_with(module(tmp_path, captures=True), state, "meta"):
+        assert group["lr"].device.type == "meta"
+        assert group["capturable"]
+    for group in groups_gone_on_with(module(tmp_path, captures=False), state, "cpu"):
+        assert isinstance(group["lr"], float)
+        assert group["lr"] == pytest.approx(1e-2)
+        assert not group["capturable"]
+
+
 def test_of_a_recorded_group_the_update_that_failed_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "CapturedUpdate", Recording)
     monkeypatch.setattr(Pretraining, "trainer", type("Trainer", (), {"is_global_zero": True, "world_size": 1}))
