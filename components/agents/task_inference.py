@@ -35,7 +35,8 @@ class TaskInferenceAgent(BatchedAgent):
     Weights are chosen anew at the start of every episode, whatever the schedule says.
 
     Each reward is compared with what the belief expected of it before it is learnt from; when clearly too few lie
-    within its intervals, a warning says so, once.
+    within its intervals, a warning says so, once, at an episode's end at the latest. Intervals that are too wide are
+    only counted: every run begins with such, and they cost episodes, not the task.
 
     Args:
         posterior: what the rewards seen so far say about w.
@@ -49,7 +50,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     Raises:
         ValueError: if ``labelled_transitions`` is negative or ``block`` less than 1, or greater with a gate that looks
-            at the belief.
+            at the belief, or if the acquisition refuses the posterior.
 
     Reference:
         Rupf et al., Optimistic Task Inference for Behavior Foundation Models, 2026, Algorithm 1.
@@ -76,6 +77,7 @@ class TaskInferenceAgent(BatchedAgent):
         if labelled_transitions < 0:
             raise ValueError(f"labelled_transitions must not be negative, got {labelled_transitions}")
         self.labelled_transitions = labelled_transitions
+        acquisition.require(posterior)
         self.posterior = posterior
         self.acquisition = acquisition
         self.gate = gate
@@ -178,7 +180,7 @@ class TaskInferenceAgent(BatchedAgent):
         if self.block > 1:
             # Of stopped runs too: what is kept of them came before whatever stopped them.
             self._take_in(self._counts() > 0)
-        self._count_rewards()
+        self._warn_if_miscalibrated()
 
     @torch.no_grad()
     def _take_in(
@@ -239,7 +241,7 @@ class TaskInferenceAgent(BatchedAgent):
         if self.block > 1:
             state.get(KEPT).get("count").index_fill_(0, indices, 0)
         if len(self._uncounted) >= CHECKED_EVERY:
-            self._warn_if_overconfident()
+            self._warn_if_miscalibrated()
         # Last, for it raises when no run is left.
         reasons: dict[str, list[int]] = {}
         for row, (length, reason) in learnt.broken.items():
@@ -267,7 +269,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     def begin_episode(self, runs: Tensor | None = None) -> None:
         super().begin_episode(runs)
-        self._warn_if_overconfident()
+        self._warn_if_miscalibrated()
 
     def _count_rewards(self) -> None:
         """Count how far rewards lay from what was expected: many at a time, which takes a fraction."""
@@ -284,7 +286,7 @@ class TaskInferenceAgent(BatchedAgent):
                     sums = sums.index_copy(0, there, calibration.counted(sums[there], rewards))
         self.state.set(calibration.RESIDUALS, sums)
 
-    def _warn_if_overconfident(self) -> None:
+    def _warn_if_miscalibrated(self) -> None:
         self._count_rewards()
         if self._warned:
             return

@@ -12,6 +12,7 @@ from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.posteriors.bayesian import BayesianPosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.interfaces import Posterior
 from bfmkit.loop import run_episode
 from bfmkit.testing.models import BallEnvironment, LinearBFM
@@ -95,6 +96,15 @@ def test_rewards_outside_the_span_of_the_features_are_told_of_once(caplog: pytes
         assert word in said[0]
     assert all(found.is_overconfident for found in calibrations(agent))
     assert agent.belief["mean"].isfinite().all()
+
+
+@pytest.mark.parametrize("block", [1, 25])
+def test_a_run_of_one_episode_is_told_at_its_end(block: int, caplog: pytest.LogCaptureFixture) -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), EverySchedule(block), block=block)
+    agent.start(LinearBFM(episode_steps=300), [3])
+    with caplog.at_level(logging.WARNING):
+        run_episode(agent, Noisy(episode_steps=300))
+    assert [record.getMessage()[:38] for record in caplog.records] == ["the belief is surer than it should be "]
 
 
 def test_rewards_that_the_features_express_are_no_reason_to_warn(caplog: pytest.LogCaptureFixture) -> None:
