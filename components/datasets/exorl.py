@@ -8,6 +8,7 @@ from typing import Any
 
 from bfmkit.data.conversion import BadData, converted
 from bfmkit.data.exorl_layout import BUFFER, buffer_folder, episode_files, episode_pieces
+from bfmkit.data.source_record import provenance_row
 from bfmkit.data.stored_dataset import StoredDataset
 from bfmkit.interfaces import Dataset, Environment
 from bfmkit.registry import register
@@ -25,7 +26,8 @@ class ExorlDataset(StoredDataset):
         path: ``DOMAIN/ALGORITHM``, or its ``buffer`` folder.
         environment: the body that the data came from; only its spec is looked at.
         episodes: how many, from the first; all if not given.
-        skip_corrupt: leave out files that cannot be used, and count them, instead of stopping at the first.
+        skip_corrupt: leave out files that cannot be used, instead of stopping at the first. How many and which is said
+            on every use, and what trains on the data records it.
         checksum: what ``checksum`` in the memory map's ``source.json`` must be, if the very same data are to be used.
         cache: where the memory map is put; in ``path`` if not given.
 
@@ -52,7 +54,7 @@ class ExorlDataset(StoredDataset):
         if episodes is not None and episodes < 1:
             raise ValueError(f"episodes must be positive, got {episodes}")
         folder = buffer_folder(path)
-        self.spec = environment.spec
+        self.spec, self._path = environment.spec, path
         self._files = episode_files(folder)[:episodes]
         self._skip_corrupt, self._checksum = skip_corrupt, checksum
         home = folder.parent if folder.name == BUFFER else folder
@@ -66,6 +68,10 @@ class ExorlDataset(StoredDataset):
             where = self._files[0].path.parent
             raise BadData(f"{where}: the data's checksum is {source['checksum']}, not {self._checksum}")
         return source
+
+    def provenance(self) -> list[dict[str, Any]]:
+        """One row, of the files and not of the memory map."""
+        return [provenance_row(self._path, self.source)]
 
     def _folders(self) -> list[Path]:
         self.source  # noqa: B018  makes the memory map where there is none

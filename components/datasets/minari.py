@@ -15,6 +15,7 @@ from tensordict import TensorDict
 from bfmkit.adapted_environment import adapted_spec
 from bfmkit.data.conversion import BadData, Piece, converted
 from bfmkit.data.shards import empty_transitions
+from bfmkit.data.source_record import provenance_row
 from bfmkit.data.stored_dataset import StoredDataset
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.registry import register
@@ -33,7 +34,8 @@ class MinariDataset(StoredDataset):
         id: as Minari names it, e.g. ``mujoco/walker2d/expert-v0``.
         domain: the spec's; ``id`` if not given. Data of different domains never mix.
         download: whether to fetch the dataset if it is not on this machine.
-        skip_corrupt: leave out episodes that are not finite, and count them, instead of stopping at the first.
+        skip_corrupt: leave out episodes that are not finite, instead of stopping at the first. How many and which is
+            said on every use, and what trains on the data records it.
         cache: where the memory map is put; beside Minari's own files if not given.
 
     Raises:
@@ -77,11 +79,21 @@ class MinariDataset(StoredDataset):
     @cached_property
     def source(self) -> dict[str, Any]:
         """What the memory map was made of: episodes with checksums, ``skipped`` with reasons, ``checksum``."""
+        mtime_ns = self._mtime_ns()
         pieces = [
-            Piece(f"{self._id} episode {index}", steps, steps, partial(self._episode, int(index)))
+            Piece(f"{self._id} episode {index}", steps, steps, partial(self._episode, int(index)), mtime_ns)
             for index, steps in zip(self._source.episode_indices, self._steps, strict=True)
         ]
         return converted(self._cache, self.spec, pieces, self._skip_corrupt)
+
+    def provenance(self) -> list[dict[str, Any]]:
+        """One row, whose path is Minari's id."""
+        return [provenance_row(self._id, self.source)]
+
+    def _mtime_ns(self) -> int:
+        """When the newest file was changed: episodes have none of their own."""
+        files = Path(str(self._source.storage.data_path)).rglob("*")
+        return max((file.stat().st_mtime_ns for file in files if file.is_file()), default=0)
 
     def _episode(self, index: int) -> tuple[TensorDict, str]:
         stored = self._source[index]
@@ -92,9 +104,13 @@ class MinariDataset(StoredDataset):
             raise BadData(f"{what}: {steps} steps with observations of shape {observation.shape}")
         reward = np.asarray(stored.rewards, dtype=np.float64).reshape(steps, 1)
         for name, value in (("observations", observation), ("actions", action), ("rewards", reward)):
-            bad = ~np.isfinite(value).all(axis=1)
+            with np.errstate(over="ignore"):
+                stored_as = value.astype(np.float32) if name == "observations" else value
+            bad = ~np.isfinite(stored_as).all(axis=1)
             if bad.any():
-                raise BadData(f"{what}: {name} are not finite in row {int(bad.argmax())}")
+                row = int(bad.argmax())
+                why = "too large for float32" if np.isfinite(value[row]).all() else "not finite"
+                raise BadData(f"{what}: {name} are {why} in row {row}")
         rows = empty_transitions(self.spec, steps)
         rows["observation"].copy_(torch.from_numpy(observation[:-1]))
         scaled = (action - self._middle.reshape(-1)) / np.maximum(self._half.reshape(-1), 1e-12)

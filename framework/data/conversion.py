@@ -10,22 +10,24 @@ It is made under another name and renamed when it is whole, so a conversion that
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tensordict import TensorDictBase
 
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions, read_spec
+from bfmkit.data.source_record import SOURCE, read_record, skipped_line
 from bfmkit.interfaces import EnvironmentSpec, JobFailed
 from bfmkit.progress import Progress
 from bfmkit.run_directory import to_json, write_atomically
 
-SOURCE, SHARD = "source.json", "shard-000"
+SHARD = "shard-000"
 
 
 class BadData(JobFailed, ValueError):
@@ -33,13 +35,15 @@ class BadData(JobFailed, ValueError):
 
 
 class Piece(NamedTuple):
-    """One episode of the source: known before it is read by its name, size and number of steps."""
+    """One episode of the source: known before it is read by its name, size, number of steps and time of change."""
 
     name: str
     size: int
     steps: int
     read: Callable[[], tuple[TensorDictBase, str]]
     """Gives its transitions and a checksum; raises BadData if it cannot be used."""
+    mtime_ns: int = 0
+    """When it was last changed; 0 if nobody knows."""
 
 
 def converted(
@@ -48,7 +52,7 @@ def converted(
     pieces: Sequence[Piece],
     skip_corrupt: bool = False,
 ) -> dict[str, Any]:
-    """Make ``folder`` the memory map of ``pieces``, unless it is already.
+    """Make ``folder`` the memory map of ``pieces``, unless it is already; what was skipped is said on every use.
 
     Args:
         folder: of the memory map.
@@ -68,18 +72,49 @@ def converted(
             known = _convert(folder, spec, pieces, skip_corrupt)
     if known["skipped"] and not skip_corrupt:
         raise BadData(f"{known['skipped'][0]['why']} (skip_corrupt: true leaves such episodes out)")
+    line = skipped_line(folder, known)
+    if line is not None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
     return known
 
 
 def _known(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece]) -> dict[str, Any] | None:
     """What was converted, if it is of the same files; None if there is nothing, or the source has changed."""
+    known = read_record(folder)
+    if known is None:
+        return None
     try:
-        known = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
-        listed = {(row["name"], row["size"], row["steps"]) for row in [*known["files"], *known["skipped"]]}
+        rows = {row["name"]: row for row in [*known["files"], *known["skipped"]]}
+        listed = {(name, row["size"], row["steps"]) for name, row in rows.items()}
         read_spec(folder).require_compatible(spec, "the data")
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return known if listed == {(piece.name, piece.size, piece.steps) for piece in pieces} else None
+    if listed != {(piece.name, piece.size, piece.steps) for piece in pieces}:
+        return None
+    touched = [piece for piece in pieces if rows[piece.name].get("mtime_ns") != piece.mtime_ns]
+    if touched:
+        if not _are_the_same(touched, rows):
+            return None
+        for piece in touched:
+            rows[piece.name]["mtime_ns"] = piece.mtime_ns
+        with suppress(OSError):  # on a medium that cannot be written they are compared each time
+            write_atomically(folder / SOURCE, to_json(known))
+    return known
+
+
+def _are_the_same(touched: Sequence[Piece], rows: dict[str, dict[str, Any]]) -> bool:
+    """Whether episodes with another time of change (a copy has one) are still what was converted, or skipped."""
+    with Progress("compare", len(touched), unit="episodes") as bar:
+        for piece in touched:
+            try:
+                checksum = piece.read()[1]
+            except BadData:
+                checksum = None
+            if checksum != rows[piece.name].get("sha256"):
+                return False
+            bar.advance()
+    return True
 
 
 def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_corrupt: bool) -> dict[str, Any]:
@@ -95,7 +130,7 @@ def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_
         _take_room(partial / SHARD)
         with Progress("convert", len(pieces), unit="episodes") as bar:
             for piece in pieces:
-                row = {"name": piece.name, "size": piece.size, "steps": piece.steps}
+                row = {"name": piece.name, "size": piece.size, "steps": piece.steps, "mtime_ns": piece.mtime_ns}
                 try:
                     transitions, checksum = piece.read()
                 except BadData as error:
@@ -134,9 +169,12 @@ def _require_room(folder: Path, spec: EnvironmentSpec, transitions: int) -> None
         place = place.parent
     needed, free = bytes_needed(spec, transitions), shutil.disk_usage(place).free
     if needed > free:
+        unit, name = (10**9, "GB") if needed >= 10**9 else (10**6, "MB")
+        # Up and down, so that the two numbers never look as if it fitted.
+        takes, has = math.ceil(100 * needed / unit) / 100, math.floor(100 * free / unit) / 100
         raise BadData(
-            f"{folder}: the memory map of {transitions:,} transitions takes {needed / 1e9:.2f} GB, and "
-            f"{free / 1e9:.2f} GB are free there (cache: names another place)"
+            f"{folder}: the memory map of {transitions:,} transitions takes {takes:.2f} {name}, and "
+            f"{has:.2f} {name} are free there (cache: names another place)"
         )
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +34,8 @@ from bfmkit.run_directory import write_atomically
 
 BUFFER = "buffer"
 _NAME = re.compile(r"episode_(\d+)_(\d+)\.npz")
-_KEYS = ("observation", "action", "physics", "discount")
+_TYPES = {"observation": np.float32, "action": np.float32, "physics": np.float64, "discount": np.float64}
+"""What is read of a file, and as what; a memory map has observations and actions in float32."""
 
 
 @dataclass(frozen=True, order=True)
@@ -75,22 +76,39 @@ def episode_files(folder: Path) -> list[EpisodeFile]:
 
 def episode_pieces(files: Sequence[EpisodeFile], spec: EnvironmentSpec) -> list[Piece]:
     """The episodes as something to convert."""
-    return [
-        Piece(file.path.name, file.path.stat().st_size, file.length, partial(read_episode, file, spec))
-        for file in files
-    ]
+    return [_piece(file, spec) for file in files]
+
+
+def _piece(file: EpisodeFile, spec: EnvironmentSpec) -> Piece:
+    try:
+        status = file.path.stat()
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+    except OSError:  # gone, or a link to nothing: reading it will say so, where it can be skipped and counted
+        size = mtime_ns = 0
+    return Piece(file.path.name, size, file.length, partial(read_episode, file, spec), mtime_ns)
+
+
+def row_sizes(file: EpisodeFile) -> tuple[int, int, int]:
+    """How many numbers a row of observations, actions and physics has in one file.
+
+    Raises:
+        BadData: if it cannot be read.
+    """
+    arrays = _arrays(file.path, _content(file.path))
+    o, a, p = (math.prod(arrays[name].shape[1:]) for name in ("observation", "action", "physics"))
+    return o, a, p
 
 
 def read_episode(file: EpisodeFile, spec: EnvironmentSpec) -> tuple[TensorDict, str]:  # batch (T,), and the SHA-256
     """The transitions of one file, and its checksum.
 
     Raises:
-        BadData: if it is truncated, misses a key, has another shape than ``spec`` says, or holds what is not finite.
+        BadData: if it is truncated, misses a key, has another shape than ``spec`` says, or holds what is not finite in
+            the memory map's types.
     """
-    try:
-        data = file.path.read_bytes()
-    except OSError as error:
-        raise BadData(f"{file.path}: cannot be read: {error.strerror}") from error
+    if file.length < 1:
+        raise BadData(f"{file.path}: an episode of no steps")
+    data = _content(file.path)
     arrays = _arrays(file.path, data)
     rows = file.length + 1
     sizes = {"observation": spec.observation_size, "action": spec.action_size, "physics": spec.physics_size}
@@ -103,28 +121,45 @@ def read_episode(file: EpisodeFile, spec: EnvironmentSpec) -> tuple[TensorDict, 
                 f"{file.path}: {name} has {array.reshape(rows, -1).shape[1]} numbers a row, and {spec.domain} has "
                 f"{size}; is it an episode of another domain?"
             )
-        bad = ~np.isfinite(array.reshape(rows, -1)).all(axis=1)
+        with np.errstate(over="ignore"):
+            arrays[name] = array.astype(_TYPES[name])
+        bad = ~np.isfinite(arrays[name].reshape(rows, -1)).all(axis=1)
         # The reset row's action was never taken; everything else is used.
         bad[0] &= name == "observation"
         if bad.any():
-            raise BadData(f"{file.path}: {name} is not finite in row {int(bad.argmax())}")
+            row = int(bad.argmax())
+            what = f"too large for {arrays[name].dtype}" if np.isfinite(array[row]).all() else "not finite"
+            raise BadData(f"{file.path}: {name} is {what} in row {row}")
     return _transitions(arrays, file.length, spec), hashlib.sha256(data).hexdigest()
 
 
-def _arrays(path: Path, data: bytes) -> dict[str, np.ndarray]:
+def _content(path: Path) -> bytes:
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            missing = [name for name in _KEYS if name not in stored.files]
+        return path.read_bytes()
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _arrays(path: Path, data: bytes) -> dict[str, np.ndarray]:
+    arrays = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            stored = [name.removesuffix(".npy") for name in archive.namelist()]
+            missing = [name for name in _TYPES if name not in stored]
             if missing:
-                raise BadData(f"{path}: it has no {', '.join(missing)} (only {', '.join(stored.files) or 'nothing'})")
-            arrays = {name: stored[name] for name in _KEYS}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, AttributeError) as error:
-        if isinstance(error, BadData):
-            raise
+                raise BadData(f"{path}: it has no {', '.join(missing)} (only {', '.join(stored) or 'nothing'})")
+            for name in _TYPES:
+                # All of an entry, which compares its checksum, before a damaged header is believed: numpy would make
+                # room for whatever shape it says.
+                entry = io.BytesIO(archive.read(f"{name}.npy"))
+                arrays[name] = np.lib.format.read_array(entry, allow_pickle=False)
+    except (BadData, MemoryError):
+        raise
+    except Exception as error:  # of zipfile, zlib, struct, tokenize, ast and numpy: nobody lists what damage can raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadData(f"{path}: truncated or damaged: {reason}") from error
     for name, array in arrays.items():
-        if not np.issubdtype(array.dtype, np.number) or array.ndim == 0:
+        if array.dtype.kind not in "fiu" or array.ndim == 0:
             raise BadData(f"{path}: {name} holds no numbers ({array.dtype})")
     return arrays
 

@@ -6,10 +6,12 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 
+from bfmkit.data.source_record import provenance_row, read_record
 from bfmkit.data.stored_transitions import StoredTransitions
 from bfmkit.interfaces import Dataset
 
@@ -44,3 +46,7 @@ class StoredDataset(Dataset):
     def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
         """The named keys of all transitions, copied to ``device``."""
         return self._stored.to_device(device, keys)
+
+    def provenance(self) -> list[dict[str, Any]]:
+        """A row for each folder; what was collected here has no checksum, for nothing reads all of it."""
+        return [provenance_row(folder, read_record(folder)) for folder in self._folders()]

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tensordict import TensorDict
 from torchrl.data import ImmutableDatasetWriter
 from torchrl.data.replay_buffers import TensorStorage
 
 from bfmkit.data.conversion import BadData, converted
-from bfmkit.data.exorl_layout import EpisodeFile, buffer_folder, episode_files, episode_pieces
+from bfmkit.data.exorl_layout import EpisodeFile, buffer_folder, episode_files, episode_pieces, row_sizes
 from bfmkit.data.shards import read_shard, shard_names
 from bfmkit.interfaces import EnvironmentSpec
 
@@ -59,7 +59,7 @@ class ExorlExperienceReplay(BaseDatasetExperienceReplay):
         self.dataset_id = dataset_id
         self._folder = self.root / dataset_id / ("memory_map" if episodes is None else f"memory_map_{episodes}")
         files = episode_files(buffer_folder(self.root / dataset_id))[:episodes]
-        spec = _spec_of(files[0], dataset_id.split("/")[0])
+        spec = _spec_of(files, dataset_id.split("/")[0], skip_corrupt)
         self.source = converted(self._folder, spec, episode_pieces(files, spec), skip_corrupt)
         (name,) = shard_names(self._folder)
         super().__init__(
@@ -83,14 +83,19 @@ class ExorlExperienceReplay(BaseDatasetExperienceReplay):
         return self.data_path_root.is_dir()
 
 
-def _spec_of(file: EpisodeFile, domain: str) -> EnvironmentSpec:
-    """Sizes, as the first episode has them."""
-    try:
-        with np.load(file.path, allow_pickle=False) as stored:
-            o, a, p = (stored[name].shape[-1] for name in ("observation", "action", "physics"))
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise BadData(f"{file.path}: cannot be read: {error}") from error
-    return EnvironmentSpec(domain, o, a, p, file.length, control_timestep=0.0, tasks=())
+def _spec_of(files: Sequence[EpisodeFile], domain: str, skip_corrupt: bool) -> EnvironmentSpec:
+    """Sizes, as the first episode has them, or the first that can be read."""
+    refusals = []
+    for file in files:
+        try:
+            o, a, p = row_sizes(file)
+        except BadData as error:
+            if not skip_corrupt:
+                raise
+            refusals.append(error)
+        else:
+            return EnvironmentSpec(domain, o, a, p, file.length, control_timestep=0.0, tasks=())
+    raise BadData(f"none of {len(files)} episodes can be used; the first: {refusals[0]}")
 
 
 def _entries(transitions: TensorDict) -> TensorDict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from tensordict import TensorDict
@@ -37,3 +37,12 @@ class Dataset(ABC):
     @abstractmethod
     def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
         """The named keys of all transitions, ready to be sampled on ``device``."""
+
+    def provenance(self) -> list[dict[str, Any]]:
+        """Which data these are, for whoever reads a run that used them or the card of its model.
+
+        A row for each place that they come from: ``path``, as the recipe names it; ``checksum`` of the data, or None
+        if nobody worked one out; ``episodes``, how many there were, or None; ``skipped``, how many of these were left
+        out because they could not be used. No row if nothing is known; override where something is.
+        """
+        return []

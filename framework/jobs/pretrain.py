@@ -237,6 +237,7 @@ class PretrainJob(Job):
         summary = {
             "updates": self.updates,
             "transitions": given,
+            "data": self.dataset.provenance(),
             "practised": len(pool) - given,
             "seconds": module.seconds.item(),
             "tasks": tasks,

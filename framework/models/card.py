@@ -15,7 +15,8 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
     Args:
         spec: the environment of the data.
         run: a run directory of the job ``pretrain``, with its ``provenance.json``.
-        summary: updates, transitions, seconds and, for each task, the oracle's returns.
+        summary: updates, transitions, data (rows of ``Dataset.provenance``), seconds and, for each task, the oracle's
+            returns.
     """
     provenance = json.loads((run / "provenance.json").read_text()) if (run / "provenance.json").exists() else {}
     lines = [
@@ -25,6 +26,7 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
         "and `inference_set.safetensors` holds transitions that an oracle can label.",
         "",
         f"* data: {summary['transitions']:,} transitions of exploration and {summary['practised']:,} of practice",
+        *(_dataset(row) for row in summary["data"]),
         f"* training: {summary['updates']:,} updates in {summary['seconds'] / 60:.0f} minutes",
         f"* command: `{provenance.get('command', 'unknown')}`",
         f"* versions: {', '.join(f'{name} {version}' for name, version in provenance.get('versions', {}).items())}",
@@ -43,6 +45,15 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
         for task, row in summary["tasks"].items():
             lines.append(f"| {task} | {row['oracle_return']:.0f} | {row['standard_deviation']:.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def _dataset(row: dict[str, Any]) -> str:
+    line = f"* dataset: `{row['path']}`"
+    if row["skipped"]:
+        line += f", {row['skipped']:,} of {row['episodes']:,} episodes skipped"
+    elif row["episodes"] is not None:
+        line += f", {row['episodes']:,} episodes"
+    return line if row["checksum"] is None else f"{line}, checksum {row['checksum']}"
 
 
 def _revision(provenance: dict[str, Any]) -> str:

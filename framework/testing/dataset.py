@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from abc import ABC, abstractmethod
 
@@ -74,3 +75,10 @@ class DatasetContract(ABC):
         for key in keys:
             assert torch.equal(everything[key][some], dataset.read(some)[key])
         assert set(everything.keys(include_nested=True, leaves_only=True)) == set(keys)
+
+    def test_says_which_data_it_is_in_words_that_a_summary_can_hold(self) -> None:
+        rows = self.make().provenance()
+        assert json.loads(json.dumps(rows)) == rows
+        for row in rows:
+            assert set(row) == {"path", "checksum", "episodes", "skipped"}
+            assert 0 <= row["skipped"] <= (row["episodes"] or 0)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bfmkit.components.datasets.exorl import ExorlDataset
+from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.data.conversion import BadData, bytes_needed
 from bfmkit.testing.dataset import DatasetContract
@@ -94,6 +95,22 @@ class TestExorlDataset(DatasetContract):
         (self.folder / "buffer" / "episode_000010_3.npz").unlink()
         assert len(self.make()) == 12
 
+    def test_files_of_the_same_size_that_say_something_else_are_converted_again(self) -> None:
+        assert len(self.make()) == 15
+        path = self.folder / "buffer" / "episode_000001_4.npz"
+        size = path.stat().st_size
+        discount = np.ones((5, 1), np.float32)
+        discount[4] = 2  # the same to whoever trains, and to the size of the file
+        spoil(self.folder, 1, discount=discount, reward=None)
+        content = path.read_bytes()
+        assert len(content) < size
+        other = self.make()
+        assert len(other) == 15
+        first = other.source["checksum"]
+        spoil(self.folder, 1, discount=3 * discount / 2, reward=None)
+        assert (path.stat().st_size, path.read_bytes() == content) == (len(content), False)
+        assert self.make().source["checksum"] != first
+
     def test_takes_the_buffer_too_and_another_place_for_the_memory_map(self, tmp_path: Path) -> None:
         assert len(ExorlDataset(self.folder / "buffer", BODY)) == 15
         assert (self.folder / "memory_map" / "source.json").is_file()
@@ -135,6 +152,11 @@ DAMAGES = {
     "pickled objects": ({"action": np.full((5, 6), None)}, "damaged"),
     "nan in the middle": ({"physics": with_nan(2, "physics", 2)}, "physics is not finite in row 2"),
     "nan in the first observation": ({"observation": with_nan(2, "observation", 0)}, "not finite in row 0"),
+    "a number that float32 does not hold": (
+        {"observation": arrays(2, 4)["observation"] + np.eye(5, 24)[::-1] * 1e300},
+        "observation is too large for float32 in row 0",
+    ),
+    "complex numbers": ({"action": np.ones((5, 6), np.complex64)}, "action holds no numbers"),
     "infinite action": ({"action": np.full((5, 6), np.inf, np.float32)}, "action is not finite in row 1"),
 }
 
@@ -158,6 +180,40 @@ def test_a_file_that_cannot_be_used_is_named_or_skipped(folder: Path, damage: st
     # What was skipped once is no secret to whoever does not skip.
     with pytest.raises(BadData, match=message):
         len(ExorlDataset(folder, BODY))
+
+
+def test_what_was_skipped_is_said_on_every_use(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = spoil(folder, 2, physics=None)
+    for _ in range(2):
+        dataset = ExorlDataset(folder, BODY, skip_corrupt=True)
+        assert len(dataset) == 11
+        line = f"{folder / 'memory_map'}: 1 of 4 episodes skipped ({path.name}); source.json there says why\n"
+        assert line in capsys.readouterr().err
+    checksum = dataset.source["checksum"]
+    whence = {"path": str(folder), "checksum": checksum, "episodes": 4, "skipped": 1}
+    assert dataset.provenance() == [whence]
+    # So does whoever reads the memory map by itself.
+    map_alone = MemoryMapDataset(folder / "memory_map")
+    assert map_alone.provenance() == [{**whence, "path": str(folder / "memory_map")}]
+
+
+@pytest.mark.parametrize("how", ["vanishes", "is a link to nothing"])
+def test_a_file_that_is_no_longer_there_is_named_or_skipped(folder: Path, how: str) -> None:
+    path = folder / "buffer" / "episode_000002_4.npz"
+    strict, lenient = ExorlDataset(folder, BODY), ExorlDataset(folder, BODY, skip_corrupt=True)
+    path.unlink()
+    if how == "is a link to nothing":
+        path.symlink_to(folder / "nowhere.npz")
+        strict, lenient = ExorlDataset(folder, BODY), ExorlDataset(folder, BODY, skip_corrupt=True)
+    with pytest.raises(BadData, match="cannot be read: No such file") as caught:
+        len(strict)
+    assert str(path) in str(caught.value)
+    assert len(lenient) == 11
+    assert lenient.provenance()[0]["skipped"] == 1
+    made = (folder / "memory_map").stat().st_ino
+    assert len(ExorlDataset(folder, BODY, skip_corrupt=True)) == 11
+    # A file that is gone is not listed the next time; a link to nothing is, as it was.
+    assert ((folder / "memory_map").stat().st_ino == made) == (how == "is a link to nothing")
 
 
 def test_a_reset_that_nobody_recorded_does_not_matter(folder: Path) -> None:
@@ -196,7 +252,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
     needed = bytes_needed(BODY.spec, 15)
     usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(needed, 1, needed - 1))
-    with pytest.raises(BadData, match="15 transitions takes") as caught:
+    with pytest.raises(BadData, match=r"15 transitions takes 0\.01 MB, and 0\.00 MB are free") as caught:
         len(ExorlDataset(folder, BODY))
     assert str(folder / "memory_map") in str(caught.value)
     assert sorted(path.name for path in folder.iterdir() if path.suffix != ".lock") == ["buffer"]

@@ -72,6 +72,7 @@ class TestMemoryMapDataset(DatasetContract):
         alone = MemoryMapDataset(other)
         assert (both.read(torch.arange(19)) == self.make().read(torch.arange(19))).all()
         assert (both.read(torch.arange(19, 38)) == alone.read(torch.arange(19))).all()
+        assert [row["path"] for row in both.provenance()] == [str(self.folder), str(other)]
         mixed = both.read(torch.tensor([37, 0, 19]))
         assert torch.equal(mixed["action"][0], alone.read(torch.tensor([18]))["action"][0])
         everything = both.to_device("cpu", ["observation"])["observation"]

@@ -22,26 +22,26 @@ pytest.importorskip("h5py", reason="minari's files are read by h5py")
 STEPS = (6, 4, 5)
 
 
-def create(name: str, bad: int | None = None) -> None:
+def create(name: str, bad: int | None = None, worst: float = np.nan, seed: int = 0) -> None:
     """A dataset of three episodes, one of which may hold what is no number."""
     with warnings.catch_warnings():
         # Minari would like to know more about an environment that does not exist.
         warnings.simplefilter("ignore")
-        _create(name, bad)
+        _create(name, bad, worst, seed)
 
 
-def _create(name: str, bad: int | None) -> None:
+def _create(name: str, bad: int | None, worst: float, seed: int) -> None:
     """Three episodes of a body with two joints, whose actions lie in [-2, 2] and [0, 1]."""
     import gymnasium
     import minari
     from minari.data_collector.episode_buffer import EpisodeBuffer
 
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     buffers = []
     for index, steps in enumerate(STEPS):
         place, speed = generator.normal(size=(steps + 1, 2)), generator.normal(size=(steps + 1, 1))
         if index == bad:
-            place[2, 0] = np.nan
+            place[2, 0] = worst
         action = np.stack([generator.uniform(-2, 2, steps), generator.uniform(0, 1, steps)], axis=1)
         ends = np.arange(steps) == steps - 1
         buffers.append(
@@ -105,6 +105,30 @@ class TestMinariDataset(DatasetContract):
         with pytest.raises(BadData, match="bad-v0 episode 2: observations are not finite in row 2"):
             len(MinariDataset("joints/bad-v0"))
         assert len(MinariDataset("joints/bad-v0", domain="joints", skip_corrupt=True)) == 10
+
+    def test_an_observation_that_float32_does_not_hold_is_named(self) -> None:
+        create("joints/large-v0", bad=1, worst=1e300)
+        with pytest.raises(BadData, match="episode 1: observations are too large for float32 in row 2"):
+            len(MinariDataset("joints/large-v0"))
+
+    def test_what_was_skipped_is_said_and_recorded(self, capsys: pytest.CaptureFixture[str]) -> None:
+        create("joints/bad-v0", bad=2)
+        for _ in range(2):
+            dataset = MinariDataset("joints/bad-v0", skip_corrupt=True)
+            assert len(dataset) == 10
+            assert "1 of 3 episodes skipped (joints/bad-v0 episode 2)" in capsys.readouterr().err
+        checksum = dataset.source["checksum"]
+        expected = {"path": "joints/bad-v0", "checksum": checksum, "episodes": 3, "skipped": 1}
+        assert dataset.provenance() == [expected]
+
+    def test_a_dataset_made_anew_under_the_same_name_is_converted_again(self, tmp_path: Path) -> None:
+        import minari
+
+        before = MinariDataset("joints/noise-v0", cache=tmp_path / "map").read(torch.arange(15))
+        minari.delete_dataset("joints/noise-v0")
+        create("joints/noise-v0", seed=1)
+        after = MinariDataset("joints/noise-v0", cache=tmp_path / "map").read(torch.arange(15))
+        assert (after["observation"] != before["observation"]).all()
 
     def test_a_dataset_that_is_not_there_is_named(self) -> None:
         with pytest.raises(ValueError, match=r"no dataset joints/none-v0.*download"):

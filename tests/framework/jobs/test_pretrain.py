@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.datasets.exorl import ExorlDataset
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.data.exorl_layout import write_episode
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
@@ -50,6 +52,22 @@ def test_leaves_a_model_that_loads_and_says_where_it_comes_from(data: Path, pret
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["update"] for row in rows if "oracle_return" in row] == [20, 40]
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_says_which_data_it_was_trained_on_and_what_was_left_out(data: Path, objective: dict, tmp_path: Path) -> None:
+    folder, out = tmp_path / "rnd", tmp_path / "run"
+    out.mkdir()
+    for index, rows in enumerate(torch.arange(120).split(60)):
+        (folder / "buffer").mkdir(parents=True, exist_ok=True)
+        path = write_episode(folder / "buffer", index, MemoryMapDataset(data).read(rows))
+    path.write_bytes(b"no")
+    dataset = ExorlDataset(folder, DMControlEnvironment("walker", "stand"), skip_corrupt=True)
+    job = PretrainJob(dataset, Deferred.of(Objective, objective), updates=2, batch_size=16, inference_set=50)
+    summary = job.run(out, CPU)
+    checksum = json.loads((folder / "memory_map" / "source.json").read_text())["checksum"]
+    assert summary["data"] == [{"path": str(folder), "checksum": checksum, "episodes": 2, "skipped": 1}]
+    card = (out / "model" / "README.md").read_text()
+    assert f"* dataset: `{folder}`, 1 of 2 episodes skipped, checksum {checksum}\n" in card
 
 
 def practice() -> Practice:

@@ -12,6 +12,11 @@ SUMMARY = {
     "updates": 1200,
     "transitions": 5000,
     "practised": 640,
+    "data": [
+        {"path": "data/ball/rnd", "checksum": "c0ffee", "episodes": 1080, "skipped": 3},
+        {"path": "data/ball/icm", "checksum": "decaf", "episodes": 20, "skipped": 0},
+        {"path": "runs/collect_ball/dataset", "checksum": None, "episodes": None, "skipped": 0},
+    ],
     "seconds": 150.0,
     "tasks": {"task_0": {"oracle_return": 12.6, "standard_deviation": 1.2, "episodes": 3, "episode_steps": 70}},
 }
@@ -30,6 +35,9 @@ def test_says_what_the_run_directory_records(tmp_path: Path, git: dict | None, e
     (tmp_path / "provenance.json").write_text(json.dumps(recorded))
     card = write_card(ball_spec(), tmp_path, SUMMARY)
     assert "5,000 transitions of exploration and 640 of practice" in card
+    assert "* dataset: `data/ball/rnd`, 3 of 1,080 episodes skipped, checksum c0ffee\n" in card
+    assert "* dataset: `data/ball/icm`, 20 episodes, checksum decaf\n" in card
+    assert "* dataset: `runs/collect_ball/dataset`\n" in card
     assert "`bfmkit run mine`" in card
     assert "torch 9.9" in card
     assert expected in card
