@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
+from bfmkit.interfaces import Acquisition, CandidateSampler, Posterior, Situation
 
 
 class CandidateAcquisition(Acquisition):
@@ -44,6 +44,14 @@ class CandidateAcquisition(Acquisition):
     def radius(self, situation: Situation) -> float | Tensor | None:  # a Tensor is (B,)
         """The confidence radius that the candidates are told."""
         return None
+
+    @property
+    def has_radius(self) -> bool:
+        """Whether the candidates are told a radius: a rule that has one says in :meth:`radius` which."""
+        return type(self).radius is not CandidateAcquisition.radius
+
+    def require(self, posterior: Posterior) -> None:
+        self.candidates.require(posterior, self.has_radius)
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return self.candidates.noise_shape(dim)

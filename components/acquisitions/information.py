@@ -20,7 +20,7 @@ class InformationAcquisition(CandidateAcquisition):
     ψ stands for all that the policy will see, as if it came in one observation. That overstates how much a policy
     learns that sees one thing many times, and understates it for one that sees different things which cancel.
 
-    The rule has no confidence radius, so candidates that need one bring their own.
+    The rule has no confidence radius, so candidates that need one bring their own; an agent is refused that has others.
 
     Args:
         candidates: the weights w_j to compare.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from torch import Tensor
 
 from bfmkit.acquisition import CandidateAcquisition
 from bfmkit.beliefs.confidence import SteppedRadius, TheoreticalRadius
-from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
+from bfmkit.interfaces import Acquisition, CandidateSampler, Posterior, Situation
 from bfmkit.registry import register
 
 
@@ -28,8 +29,9 @@ class UCBAcquisition(CandidateAcquisition):
         ensemble: what to make of the critics' bounds, their minimum or their mean.
 
     Raises:
-        ValueError: if ``confidence_radius`` is negative, or a word other than ``theoretical``; when choosing, if it is
-            theoretical and the posterior is none that a radius is known for.
+        ValueError: if ``confidence_radius`` is negative or not finite, or a word other than ``theoretical``; when an
+            agent is built, or else when choosing, if it is theoretical and the posterior is none that a radius is
+            known for.
 
     Reference:
         Rupf et al., Optimistic Task Inference for Behavior Foundation Models, 2026, Algorithm 1.
@@ -46,9 +48,15 @@ class UCBAcquisition(CandidateAcquisition):
             if confidence_radius != "theoretical":
                 raise ValueError(f'confidence_radius must be a number or "theoretical", got {confidence_radius!r}')
             confidence_radius = TheoreticalRadius()
-        if isinstance(confidence_radius, (int, float)) and not confidence_radius >= 0:
-            raise ValueError(f"confidence_radius must not be negative, got {confidence_radius}")
+        if isinstance(confidence_radius, (int, float)) and not 0 <= confidence_radius < math.inf:
+            raise ValueError(f"confidence_radius must be finite and not negative, got {confidence_radius}")
         self.confidence_radius = confidence_radius
+
+    def require(self, posterior: Posterior) -> None:
+        super().require(posterior)
+        if isinstance(self.confidence_radius, TheoreticalRadius):
+            # Whether a radius is known does not depend on what is believed, so the smallest belief will do.
+            self.confidence_radius.of(posterior, posterior.prior(1, 1))
 
     def radius(self, situation: Situation) -> float | Tensor:
         if isinstance(self.confidence_radius, TheoreticalRadius):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from bfmkit.beliefs.unit_ball import EXTRA, in_unit_ball
-from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.interfaces import CandidateSampler, Posterior, Situation
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
+
+NO_RADIUS = 'candidates "ellipsoid": this acquisition has no radius, so the candidates need one of their own'
 
 
 @register(CandidateSampler, "ellipsoid")
@@ -26,8 +28,8 @@ class EllipsoidCandidates(CandidateSampler):
         radius: β; None takes the radius of the acquisition rule that asks.
 
     Raises:
-        ValueError: if ``count``, ``inflation`` or ``radius`` is not positive; when drawing, if neither this sampler
-            nor the rule that asks has a radius.
+        ValueError: if ``count``, ``inflation`` or ``radius`` is not positive; when an agent is built, or else when
+            drawing, if neither this sampler nor the rule that asks has a radius.
 
     Reference:
         Harman and Lacko, On decompositional algorithms for uniform sampling from n-spheres and n-balls, 2010.
@@ -41,13 +43,17 @@ class EllipsoidCandidates(CandidateSampler):
         self.inflation = inflation
         self.radius = radius
 
+    def require(self, posterior: Posterior, has_radius: bool) -> None:
+        if self.radius is None and not has_radius:
+            raise ValueError(NO_RADIUS)
+
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (self.count, dim + EXTRA)
 
     def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
         radius = self.radius if self.radius is not None else situation.radius
         if radius is None:
-            raise ValueError("candidates from an ellipsoid: this acquisition has no radius, so the candidates need one")
+            raise ValueError(NO_RADIUS)
         scale = self.inflation * radius
         if isinstance(scale, Tensor):  # (B,)
             scale = scale.reshape(-1, 1, 1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.interfaces import CandidateSampler, Posterior, Situation
 from bfmkit.registry import register
 
 
@@ -16,23 +16,33 @@ from bfmkit.registry import register
 class MixtureCandidates(CandidateSampler):
     """What each of several samplers draws, side by side, each with noise of its own.
 
+    Before the first reward the posterior's mean and the previous choice are both zero, and so is the latent of such
+    weights, for which no policy was trained. So there is always a sampler beside them.
+
     Args:
-        samplers: whose candidates to take, in this order; none only if something is included.
+        samplers: whose candidates to take, in this order, at least one.
         include_mean: whether the posterior's mean is one more candidate.
         include_previous: whether the weights chosen last are one more candidate.
 
     Raises:
-        ValueError: if there would be no candidate.
+        ValueError: if there is no sampler.
     """
 
     def __init__(
         self, samplers: list[CandidateSampler], include_mean: bool = False, include_previous: bool = False
     ) -> None:
-        if not (samplers or include_mean or include_previous):
-            raise ValueError("a mixture needs at least one sampler, or something to include")
+        if not samplers:
+            raise ValueError(
+                "a mixture needs at least one sampler: the posterior's mean and the previous choice are zero at first, "
+                "and zero is no task to act for"
+            )
         self.samplers = samplers
         self.include_mean = include_mean
         self.include_previous = include_previous
+
+    def require(self, posterior: Posterior, has_radius: bool) -> None:
+        for sampler in self.samplers:
+            sampler.require(posterior, has_radius)
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (sum(math.prod(sampler.noise_shape(dim)) for sampler in self.samplers),)

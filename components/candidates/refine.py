@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.interfaces import CandidateSampler, Posterior, Situation
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
@@ -43,6 +43,9 @@ class RefineCandidates(CandidateSampler):
         self.starts = starts
         self.steps = steps
         self.step_size = step_size
+
+    def require(self, posterior: Posterior, has_radius: bool) -> None:
+        self.candidates.require(posterior, has_radius)
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return self.candidates.noise_shape(dim)

@@ -46,6 +46,19 @@ class CandidateSampler(ABC):
     def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
         """k candidates for each run; a deterministic function of the situation."""
 
+    def require(self, posterior: Posterior, has_radius: bool) -> None:  # noqa: B027
+        """Refuse what can be known to fail before anything has run; here nothing.
+
+        A sampler that has others inside asks them too.
+
+        Args:
+            posterior: whose beliefs it is to draw for.
+            has_radius: whether the rule that asks will tell it a confidence radius.
+
+        Raises:
+            ValueError: if the settings do not go together.
+        """
+
 
 class Acquisition(TensorDictModuleBase, ABC):
     """Chooses the weights w whose policy acts next.
@@ -69,6 +82,16 @@ class Acquisition(TensorDictModuleBase, ABC):
     @abstractmethod
     def propose(self, situation: Situation) -> Tensor:  # (B, d) float64
         """The chosen weights; a deterministic function of the situation."""
+
+    def require(self, posterior: Posterior) -> None:
+        """Refuse what can be known to fail before anything has run; here nothing. Agents ask when they are built.
+
+        Args:
+            posterior: whose beliefs it is to choose by.
+
+        Raises:
+            ValueError: if the settings do not go together.
+        """
 
     def attach(self, posterior: Posterior, bfm: BFM) -> Acquisition:
         """Remember what :meth:`forward` cannot read from a TensorDict; returns self."""

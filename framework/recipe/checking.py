@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from bfmkit.deferred import Deferred
+from bfmkit.recipe.alternatives import takes
 from bfmkit.recipe.node import Node
 from bfmkit.recipe.problems import Problem
 from bfmkit.recipe.signature import (
@@ -192,18 +193,39 @@ class Checker:
 
     def _one_of(self, alternatives: list[Any], annotation: Any, value: Any, path: Path, has_spec: bool) -> Any:
         """The first alternative that ``value`` fits; if none does, what the one it fits best complains of."""
+        tried = [each for each in alternatives if _same_shape(each, value)]
         attempts = []
-        for alternative in (each for each in alternatives if _same_shape(each, value)):
+        for alternative in tried:
             attempt = Checker(self.source_of, self.known_bad, self.last_word_on)
             checked = attempt._value(alternative, value, path, has_spec)
             if checked is not INVALID:
                 return checked
             attempts.append(attempt)
+        if isinstance(value, dict):
+            meant = [takes(each, value, value.get("type")) for each in tried]
+            if any(meant):
+                attempts = [attempt for attempt, is_meant in zip(attempts, meant, strict=True) if is_meant]
+            elif len(tried) > 1 and all(map(is_settings, tried)):
+                return self._say_unfit(tried, value, path)
         attempts.sort(key=lambda attempt: len(attempt.problems))
         if len(attempts) == 1 or (len(attempts) > 1 and len(attempts[0].problems) < len(attempts[1].problems)):
             self.problems.extend(attempts[0].problems)
             return INVALID
         return self._say(path, f"expected {describe(annotation)}, got {quoted(value)}")
+
+    def _say_unfit(self, settings: list[type], value: dict, path: Path) -> Any:
+        """Why a mapping is none of several kinds: keys that belong to none of them, or else to several."""
+        allowed = [list(signature_of(each).arguments) for each in settings]
+        known = dict.fromkeys(key for keys in allowed for key in keys)
+        listed = " or ".join(map(one_of, allowed))
+        unknown = [key for key in value if key not in known]
+        for key in unknown:
+            self._say((*path, key), f'"{path[-1]}" has no argument "{key}"{suggestion(key, known)} {listed}')
+        if not unknown:
+            message = f"expected the keys {listed}, got {one_of(value)}"
+            # What is written there by itself may fit; whoever added to it is to blame.
+            self.problems.append(Problem(self.last_word_on(path), ".".join(path), message))
+        return INVALID
 
 
 def _same_shape(annotation: Any, value: Any) -> bool:

@@ -98,7 +98,8 @@ def _value(annotation: Any, partial: bool) -> dict[str, Any]:
     if inner is not None:
         return _value(inner, partial)
     if is_interface(annotation):
-        return {"$ref": f"#/$defs/{annotation.kind}{'.partial' if partial else ''}"}
+        # A whole node can be said once and used twice, too.
+        return {"anyOf": [{"$ref": f"#/$defs/{annotation.kind}{'.partial' if partial else ''}"}, _INTERPOLATION]}
     if is_settings(annotation):
         return _settings(annotation, partial)
     items = item_types(annotation)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
-from bfmkit.recipe.signature import deferred_type, is_interface, is_settings, item_types, members
+from bfmkit.recipe.signature import deferred_type, is_interface, is_settings, item_types, members, signature_of
 from bfmkit.wording import one_of, quoted, suggestion
 
 
@@ -119,7 +119,7 @@ def describe(annotation: Any) -> str:
         article = "an" if annotation.kind[0] in "aeiou" else "a"
         return f"{article} {annotation.kind} (a mapping with a type)"
     if is_settings(annotation):
-        return "a mapping"
+        return f"a mapping {one_of(signature_of(annotation).arguments)}"
     items = item_types(annotation)
     if items is not None:
         container = "a mapping" if items[0] is dict else "a list"

@@ -84,6 +84,10 @@ class AcquisitionContract(ABC):
         for index in range(3):
             torch.testing.assert_close(rule.propose(row(given, index)), together[index : index + 1])
 
+    def test_goes_with_the_posterior_that_it_chooses_by(self) -> None:
+        rule = self.make()
+        rule.require(self.situation(rule).posterior)
+
     def test_as_a_tensordict_module_it_writes_weights(self) -> None:
         rule = self.make()
         given = self.situation(rule)

@@ -36,6 +36,11 @@ class CandidateSamplerContract(ABC):
         given = self.situation(sampler)
         torch.testing.assert_close(sampler.draw(given), self.make().draw(given), rtol=0, atol=0)
 
+    def test_goes_with_the_posterior_that_it_draws_for(self) -> None:
+        sampler = self.make()
+        given = self.situation(sampler)
+        sampler.require(given.posterior, has_radius=given.radius is not None)
+
     def test_a_run_alone_draws_as_in_a_batch(self) -> None:
         sampler = self.make()
         given = self.situation(sampler)

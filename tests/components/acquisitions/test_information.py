@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from bfmkit.components.acquisitions.information import InformationAcquisition
+from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.candidates.refine import RefineCandidates
 from bfmkit.components.candidates.sphere import SphereCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Situation
@@ -70,6 +72,13 @@ def test_critics_are_asked_one_by_one(ensemble: str, reduced: object) -> None:
     expected = reduced((z.double() ** 2 / 0.5).log1p(), dim=-1)
     value = InformationAcquisition(SphereCandidates(), ensemble).value(given, weights)
     torch.testing.assert_close(value[0, 0], expected)
+
+
+def test_candidates_that_need_a_radius_bring_their_own() -> None:
+    InformationAcquisition(EllipsoidCandidates(radius=1.0)).require(RidgePosterior())
+    for candidates in (EllipsoidCandidates(), RefineCandidates(EllipsoidCandidates())):
+        with pytest.raises(ValueError, match="no radius"):
+            InformationAcquisition(candidates).require(RidgePosterior())
 
 
 def test_refuses_what_makes_no_sense() -> None:

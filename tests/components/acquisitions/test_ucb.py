@@ -12,8 +12,9 @@ from torch import Tensor
 from bfmkit.beliefs.confidence import SteppedRadius, TheoreticalRadius
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
+from bfmkit.interfaces import Acquisition, CandidateSampler, Posterior, Situation
 from bfmkit.recipe import RecipeError, build_node
 from bfmkit.testing.acquisition import AcquisitionContract, situation
 from bfmkit.testing.models import LinearBFM
@@ -162,6 +163,7 @@ def test_a_recipe_gives_a_number_a_word_or_settings(told: object, settings: obje
         ({"wide": 2, "labels": 0}, "labels must be positive"),
         ({"delta": 2.0}, "delta must lie"),
         ("theory", "theory"),
+        (math.inf, "must be finite"),
         (True, "true"),
     ],
 )
@@ -171,12 +173,22 @@ def test_a_recipe_with_a_wrong_radius_is_refused(told: object, wrong: str) -> No
 
 
 def test_refuses_what_makes_no_sense() -> None:
-    with pytest.raises(ValueError, match="confidence_radius"):
-        UCBAcquisition(EllipsoidCandidates(), confidence_radius=-0.1)
+    for radius in (-0.1, math.inf, math.nan):
+        with pytest.raises(ValueError, match="confidence_radius"):
+            UCBAcquisition(EllipsoidCandidates(), confidence_radius=radius)
     with pytest.raises(ValueError, match="theoretical"):
         UCBAcquisition(EllipsoidCandidates(), confidence_radius="practical")
     with pytest.raises(ValueError, match="ensemble"):
         UCBAcquisition(EllipsoidCandidates(), ensemble="max")
+
+
+@pytest.mark.parametrize("posterior", [RidgePosterior(discount=0.9), NormalInverseGammaPosterior()])
+def test_a_theoretical_radius_wants_a_posterior_that_it_is_known_for(posterior: Posterior) -> None:
+    UCBAcquisition(EllipsoidCandidates(), 0.1).require(posterior)
+    rule = UCBAcquisition(EllipsoidCandidates(), "theoretical")
+    rule.require(RidgePosterior())
+    with pytest.raises(ValueError, match="theoretical"):
+        rule.require(posterior)
 
 
 def test_a_prediction_that_is_not_a_number_is_no_choice() -> None:

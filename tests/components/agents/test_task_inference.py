@@ -10,15 +10,15 @@ from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
-from bfmkit.components.candidates.mixture import MixtureCandidates
 from bfmkit.components.gates.always import AlwaysGate
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
-from bfmkit.interfaces import Acquisition, Advance, Gate, Posterior, Progress, RunStopped, Schedule, Situation
+from bfmkit.interfaces import Acquisition, Advance, Agent, Gate, Posterior, Progress, RunStopped, Schedule, Situation
 from bfmkit.loop import run_episode
 from bfmkit.noise import normal_noise
+from bfmkit.recipe import RecipeError, build_node
 from bfmkit.records.logbook import Logbook
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
@@ -340,7 +340,7 @@ def test_rewards_of_any_size_are_learnt_from(scale: float) -> None:
         GreedyAcquisition(),
         ThompsonAcquisition(),
         UCBAcquisition(EllipsoidCandidates(count=8)),
-        UCBAcquisition(MixtureCandidates([], include_mean=True, include_previous=True)),
+        UCBAcquisition(EllipsoidCandidates(count=8), confidence_radius=0.0),
     ],
 )
 def test_rewards_of_zero_and_a_latent_of_zero_norm_are_no_trouble(acquisition: Acquisition) -> None:
@@ -354,6 +354,23 @@ def test_rewards_of_zero_and_a_latent_of_zero_norm_are_no_trouble(acquisition: A
     episode = run_episode(agent, Nothing(tasks=["task_0", "task_3"]))
     assert episode.returns.tolist() == [0.0, 0.0] and not agent.failures
     assert agent.state["z"].isfinite().all() and (agent.belief["mean"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("posterior", "acquisition", "wrong"),
+    [
+        ({"type": "ridge"}, {"type": "information", "candidates": {"type": "ellipsoid"}}, "no radius"),
+        ({"type": "ridge", "discount": 0.9}, {"confidence_radius": "theoretical"}, "without forgetting"),
+        ({"type": "normal_inverse_gamma"}, {"confidence_radius": {"delta": 0.1}}, "not for this NormalInverseGamma"),
+    ],
+)
+def test_what_cannot_work_together_is_refused_before_anything_runs(
+    posterior: dict, acquisition: dict, wrong: str
+) -> None:
+    acquisition = {"type": "ucb", "candidates": {"type": "ellipsoid"}, **acquisition}
+    node = {"type": "task_inference", "posterior": posterior, "acquisition": acquisition}
+    with pytest.raises(RecipeError, match=f"^mine: [^\\n]*{wrong}[^\\n]*$"):
+        build_node(Agent, node, source="mine")
 
 
 def test_two_hundred_and_fifty_six_runs_are_as_many_single_ones() -> None:

@@ -77,6 +77,13 @@ def test_own_radius_goes_before_that_of_the_rule() -> None:
         EllipsoidCandidates(count=8).draw(given)
 
 
+def test_says_before_it_draws_that_it_will_have_no_radius() -> None:
+    EllipsoidCandidates().require(RidgePosterior(), has_radius=True)
+    EllipsoidCandidates(radius=1.0).require(RidgePosterior(), has_radius=False)
+    with pytest.raises(ValueError, match="no radius"):
+        EllipsoidCandidates().require(RidgePosterior(), has_radius=False)
+
+
 @pytest.mark.parametrize("arguments", [{"count": 0}, {"inflation": 0.0}, {"radius": -1.0}])
 def test_refuses_what_makes_no_sense(arguments: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):

@@ -7,6 +7,7 @@ from bfmkit.components.candidates.ball import BallCandidates
 from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.candidates.mixture import MixtureCandidates
 from bfmkit.components.candidates.sphere import SphereCandidates
+from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import CandidateSampler
 from bfmkit.recipe import build_node
 from bfmkit.testing.candidate_sampler import CandidateSamplerContract
@@ -40,11 +41,17 @@ class TestNestedMixtureCandidates(CandidateSamplerContract):
         return MixtureCandidates([MixtureCandidates([SphereCandidates(count=2)], include_mean=True)])
 
 
-def test_the_mean_alone_is_enough() -> None:
-    given = TestMixtureCandidates().situation(MixtureCandidates([], include_mean=True))
-    assert MixtureCandidates([], include_mean=True).draw(given).shape == (3, 1, 4)
-    with pytest.raises(ValueError, match="at least one"):
-        MixtureCandidates([])
+@pytest.mark.parametrize("included", [{}, {"include_mean": True}, {"include_mean": True, "include_previous": True}])
+def test_the_mean_and_the_previous_choice_alone_are_zero_at_first(included: dict) -> None:
+    with pytest.raises(ValueError, match="at least one sampler: .* zero at first"):
+        MixtureCandidates([], **included)
+
+
+def test_asks_its_parts_whether_they_go_with_a_rule() -> None:
+    parts = [SphereCandidates(), MixtureCandidates([EllipsoidCandidates()])]
+    MixtureCandidates(parts).require(RidgePosterior(), has_radius=True)
+    with pytest.raises(ValueError, match="radius"):
+        MixtureCandidates(parts).require(RidgePosterior(), has_radius=False)
 
 
 def test_a_recipe_lists_them() -> None:

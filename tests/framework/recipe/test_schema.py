@@ -26,6 +26,7 @@ def validator(toys) -> Draft202012Validator:
         "{type: toy, gate: {type: toy, threshold: '${seed}'}, later: {type: toy_pair, gate: {type: toy}}, seed: 3}",
         "{type: toy, gate: {type: toy}, gates: {a: {type: toy}}, row: [{type: toy}], either: {type: episode}}",
         "{type: toy, gate: {type: toy}, either: 3, settings: {rate: 1}}",
+        "{type: toy, gate: {type: toy}, later: '${gate}'}",
         "{extends: base, gate: {threshold: 3}}",
     ],
 )
@@ -39,6 +40,7 @@ def test_accepts_what_is_right(validator: Draft202012Validator, text: str) -> No
         "{type: toy}",
         "{type: toi, gate: {type: toy}}",
         "{type: toy, gate: {type: toi}}",
+        "{type: toy, gate: toy}",
         "{type: toy, gate: {type: toy, treshold: 1}}",
         "{type: toy, gate: {type: toy, threshold: x}}",
         "{type: toy, gate: {type: toy}, steps: x}",
