@@ -9,7 +9,7 @@ The updates are those of the job: batches drawn from the pool, Lightning's train
 are every matrix product of one update with its shapes and strides, as torch hands them to the library, made one after
 another on memory of their own, in turns with the updates. Wanted: on two cores at most 1.3 times the products; on an
 H100 1,500 updates/s. On a GPU the share of time in which a kernel runs is given too. Transitions are noise: neither
-time depends on them.
+time depends on them. What precision does to a trained model is the matter of precision.py.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from bfmkit.training.pretraining import Pretraining, in_precision
 from bfmkit.training.steady_memory import keep_freed_memory
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
+PROFILED = 200
 PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
 
 Factor = tuple[torch.Size, tuple[int, ...], torch.dtype]
@@ -118,13 +119,17 @@ def alone(products: Counter, device: torch.device) -> Callable[[], None]:
 
 
 class Clock(lightning.Callback):
-    """When each group of updates was over; makes the products in between, out of its time."""
+    """When each group of updates was over; makes the products in between, out of its time.
+
+    On a GPU it looks at a few more updates at the end: ``share`` is that of time in which a kernel runs.
+    """
 
     def __init__(self, products: Callable[[], None], device: torch.device, turns: int) -> None:
         self._products, self._device, self._turns = products, device, turns
         self.seconds: list[float] = []
         self.updates: list[int] = []
         self.product_seconds: list[float] = []
+        self.share: float | None = None
 
     def _now(self) -> float:
         if self._device.type == "cuda":
@@ -133,6 +138,11 @@ class Clock(lightning.Callback):
 
     def on_train_start(self, *_: Any) -> None:
         self._start, self._before = self._now(), 0
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        # Here, for right after this Lightning moves model and optimiser to the processor.
+        if self._device.type == "cuda":
+            self.share = share_in_kernels(module, max(self.updates))
 
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
         now, number = self._now(), int(module.update)
@@ -143,6 +153,37 @@ class Clock(lightning.Callback):
             self._products()
             self.product_seconds.append(self._now() - begun)
         self._start, self._before = self._now(), number
+
+
+def share_in_kernels(module: Pretraining, together: int) -> float:
+    """Of the time that further updates take."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        begun = time.perf_counter()
+        for first in range(0, PROFILED, together):
+            module.training_step((first, together), 0)
+        torch.cuda.synchronize()
+        wall = time.perf_counter() - begun
+    return sum(event.self_device_time_total for event in profile.key_averages()) / 1e6 / wall
+
+
+def fit(module: Pretraining, updates: int, together: int, device: torch.device, callbacks: list) -> None:
+    """All updates, with Lightning's trainer."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    on_gpu = device.type == "cuda"
+    trainer = lightning.Trainer(
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=[device.index or 0] if on_gpu else 1,
+        max_epochs=1,
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    groups = UpdateGroups(updates, together, [], lambda: int(module.update))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(module, groups)
 
 
 def main() -> None:
@@ -178,23 +219,7 @@ def measure(arguments: argparse.Namespace, device: torch.device, folder: Path, t
         arguments.compile, arguments.capture and device.type == "cuda",
     )  # fmt: skip
     clock = Clock(alone(products, device), device, turns=1 if device.type == "cpu" else 5)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    on_gpu = device.type == "cuda"
-    trainer = lightning.Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
-        devices=[device.index or 0] if on_gpu else 1,
-        max_epochs=1,
-        logger=False,
-        callbacks=[clock],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    groups = UpdateGroups(arguments.updates, arguments.together, [], lambda: int(module.update))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        profile = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
-        trainer.fit(module, groups)
+    fit(module, arguments.updates, arguments.together, device, [clock])
     settled = slice(len(clock.seconds) // 3, None)
     update = median(each / count for each, count in zip(clock.seconds[settled], clock.updates[settled], strict=True))
     made = median(clock.product_seconds[len(clock.product_seconds) // 3 :])
@@ -205,15 +230,8 @@ def measure(arguments: argparse.Namespace, device: torch.device, folder: Path, t
     print(f"width {arguments.width}, batch {arguments.batch}, z {arguments.dim}, {arguments.precision}, {where}")
     print(f"{sum(products.values())} products, {flops / 1e9:.1f} GFLOP: {1000 * made:.2f} ms")
     print(f"update: {1000 * update:.2f} ms, {1 / update:.1f} updates/s, {update / made:.2f} times the products")
-    if device.type == "cuda":
-        with profile:
-            begun = time.perf_counter()
-            for first in range(0, 200, arguments.together):
-                module.training_step((first, arguments.together), 0)
-            torch.cuda.synchronize()
-            wall = time.perf_counter() - begun
-        kernels = sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
-        print(f"share of time in kernels: {kernels / wall:.2f}")
+    if clock.share is not None:
+        print(f"share of time in kernels: {clock.share:.2f}")
 
 
 if __name__ == "__main__":
