@@ -17,7 +17,7 @@ from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.testing.models import BallEnvironment
 from bfmkit.training.pretraining import Pretraining
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs are recorded on a GPU")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU, and CUDA graphs are recorded on one")
 
 DEVICE, UPDATES, STOP = torch.device("cuda"), 40, 20
 NETWORKS = {"type": "simple", "width": 32, "encoder_width": 32}
