@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell, read_cells
+from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell, read_cells, yardstick
 from bfmkit.recipe.text import BadText, read
 from bfmkit.run_directory import ORACLE_METRICS, PROVENANCE, RECIPE, read_metrics, write_atomically
 
@@ -81,7 +81,8 @@ def read_windows(run_directory: Path | str) -> pl.DataFrame:
 def read_failures(run_directory: Path | str) -> pl.DataFrame:
     """What went wrong in a run: ``recipe``, ``task``, ``seed``, ``error``, a row a failed cell of a benchmark.
 
-    An inference run says all of it in ``error``, and ``task`` and ``seed`` are null.
+    Failed cells of an oracle come first; their ``recipe`` is ``yardstick NAME``, with the oracle's name. An inference
+    run says all of it in ``error``, and ``task`` and ``seed`` are null.
 
     Raises:
         ValueError: as :func:`read_results`.
@@ -89,7 +90,12 @@ def read_failures(run_directory: Path | str) -> pl.DataFrame:
     out = Path(run_directory)
     schema = {name: SCHEMA[name] for name in ("recipe", "task", "seed")} | {"error": pl.String}
     if _recipe(out).get("type") == "benchmark":
-        failed = [cell for cell in sorted_cells(out, recipe_names(_recipe(out))) if cell.status == "failed"]
+        oracles = sorted(read_cells(out / ORACLES), key=lambda cell: (cell.recipe, cell.task, cell.seed))
+        cells = [
+            *(replace(cell, recipe=yardstick(cell.recipe)) for cell in oracles),
+            *sorted_cells(out, recipe_names(_recipe(out))),
+        ]
+        failed = [cell for cell in cells if cell.status == "failed"]
         rows: list[dict[str, Any]] = [
             {"recipe": cell.recipe, "task": cell.task, "seed": cell.seed, "error": cell.error} for cell in failed
         ]

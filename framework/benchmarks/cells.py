@@ -30,6 +30,7 @@ class Cell:
         group: how many cells ran in one batch with it, itself among them.
         oracle: whose cells in ``oracles/`` are its yardstick.
         lost: whether it failed through no doing of its own (its worker died), so that the same command runs it again.
+        traceback: of the error that it raised, if it raised one.
     """
 
     recipe: str
@@ -42,6 +43,7 @@ class Cell:
     group: int = 1
     oracle: str | None = None
     lost: bool = False
+    traceback: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write ``folder/<recipe>/<task>/<seed>.json``, all of it or nothing."""
@@ -78,6 +80,11 @@ def read_cell(path: Path) -> Cell:
         raise ValueError(
             f"{path}: no cell of a benchmark ({error}); delete it, and the same command runs it"
         ) from error
+
+
+def yardstick(oracle: str) -> str:
+    """What people are told instead of an oracle's name, for a recipe may have the same."""
+    return f"yardstick {oracle}"
 
 
 def folder_name(word: str) -> str:

@@ -56,6 +56,20 @@ def grid(
     return [piece for group in whole for piece in _pieces(group, batch_size, threads)]
 
 
+def as_played(contestant: Contestant, groups: Sequence[Group]) -> dict[str, Any]:
+    """A contestant's recipe with the tasks, seeds and episodes of its cells, whatever it says of them itself."""
+    own = [group for group in groups if group.name == contestant.name and not group.is_oracle]
+    runs = [run for group in own for run in group.runs]
+    # The seeds are listed, so that the first is not looked at; batches are the benchmark's, and nothing is traced.
+    unused = ("seed", "batch_size", "trace_every")
+    tree = {key: value for key, value in contestant.tree.items() if key not in unused}
+    return tree | {
+        "tasks": list(dict.fromkeys(run.task for run in runs)),
+        "seeds": list(dict.fromkeys(run.seed for run in runs)),
+        "episodes": own[0].episodes,
+    }
+
+
 def _built(
     contestant: Contestant, workbench: Workbench, settings: Mapping[str, Any], problems: list[Problem]
 ) -> InferJob | None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from bfmkit.batched_run import Run, play, tally_numbers, window_numbers
-from bfmkit.benchmarks.cells import Cell
+from bfmkit.benchmarks.cells import Cell, yardstick
 from bfmkit.benchmarks.workbench import Workbench
 from bfmkit.interfaces import Agent
 from bfmkit.loop import Episode, Step
+
+# bfmkit may be installed there as well.
+_LIBRARY = re.compile(r"[/\\](site|dist)-packages[/\\](?!bfmkit[/\\])")
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Group:
     @property
     def label(self) -> str:
         """What acts: a recipe by its name, or a yardstick, which may have the name of a recipe."""
-        return f"yardstick {self.name}" if self.is_oracle else self.name
+        return yardstick(self.name) if self.is_oracle else self.name
 
     def extended(self, runs: Sequence[Run], episodes: int) -> Group:
         """With further runs, those that it has not yet, and at least so many episodes."""
@@ -111,9 +116,9 @@ def run_group(work: Work, workbench: Workbench | None = None) -> Iterator[News]:
         yield from _run_batch(work, workbench)
         return
     except Exception as error:  # noqa: BLE001  whatever it is, the other groups go on
-        reason = _reason(error)
+        reason, trace = _reason(error), "".join(traceback.format_exception(error))
     if len(group.runs) == 1:
-        failed = Cell(group.name, *group.runs[0], status="failed", error=reason, oracle=group.oracle)
+        failed = Cell(group.name, *group.runs[0], status="failed", error=reason, oracle=group.oracle, traceback=trace)
         yield News(cells=(failed,))
         return
     for run in group.runs:
@@ -235,7 +240,8 @@ class _Memory:
 
 
 def _reason(error: Exception) -> str:
-    """One line: what was raised, and where."""
+    """One line: what was raised, and where, which is the last place that is not inside somebody else's library."""
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno})" if frames else ""
+    ours = [frame for frame in frames if not _LIBRARY.search(frame.filename)] or frames
+    where = f" ({Path(ours[-1].filename).name}:{ours[-1].lineno})" if ours else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

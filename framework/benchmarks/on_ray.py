@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bfmkit import discovery
 from bfmkit.benchmarks.group import Group, News, Work, run_group
 from bfmkit.benchmarks.runners import TRIES, Ended, Prepare
+
+NICENESS = "RAY_worker_niceness"
 
 
 class OnRay:
@@ -36,7 +40,8 @@ class OnRay:
         ray, started = self._ray, not self._ray.is_initialized()
         if started:
             ours = {"num_cpus": self._workers, "include_dashboard": False} if self._address is None else {}
-            ray.init(address=self._address, log_to_driver=False, **ours)
+            with _as_nice_as_this_process():
+                ray.init(address=self._address, log_to_driver=False, **ours)
         try:
             yield from self._run(groups, prepare)
         finally:
@@ -71,6 +76,23 @@ class OnRay:
                     yield group, Ended(f"its worker died {TRIES} times ({type(error).__name__}: {reason})")
             else:
                 yield group, news
+
+
+@contextmanager
+def _as_nice_as_this_process() -> Iterator[None]:
+    """A Ray that is started meanwhile does not make its workers give way to everybody else, unless it was told to.
+
+    Ray does so by default, to keep a desk usable; on a machine with other jobs a benchmark would stand still for them,
+    as it does with no other runner. A cluster that runs already has been told by whoever started it.
+    """
+    if NICENESS in os.environ:
+        yield
+        return
+    os.environ[NICENESS] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[NICENESS]
 
 
 def _work(work: Work, folder: str) -> Iterator[News]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bfmkit.cli.refused import Refused
 def run(arguments: argparse.Namespace) -> int:
     """Check every directory, then write the report; nothing is written if one of them is refused."""
     out: Path = arguments.out
-    if out.is_dir():
+    if os.path.isdir(out):  # a path that cannot be is none; Path.is_dir raises
         raise Refused(f"--out {out}: is a folder; name the file, such as {out / 'report.html'}")
     if arguments.videos < 0:
         raise Refused(f"--videos {arguments.videos}: must not be negative")
@@ -21,14 +22,25 @@ def run(arguments: argparse.Namespace) -> int:
 
     runs = read_runs(arguments.run_dirs)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        _require_writable(out)
         written = write_report(runs, out, arguments.videos, _say)
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise Refused(f"--out {out}: cannot be written: {error.strerror}") from error
+    except BrokenPipeError:  # whoever read our words has closed them; the page is not to blame
+        raise
+    except OSError as error:
+        raise Refused(f"--out {out}: cannot be written: {error.strerror or error}") from error
     beside = ", ".join(each.name for each in (written.markdown, written.latex, written.figures))
     sys.stderr.write(f"beside it: {beside}\n")
     sys.stdout.write(f"{out}\n")
     return 0
+
+
+def _require_writable(out: Path) -> None:
+    """Before anything is drawn, which may take minutes; nothing is left behind but the folder."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    was_there = out.exists()
+    out.open("ab").close()
+    if not was_there:
+        out.unlink()
 
 
 def _say(text: str) -> None:

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         threads = pin_threads(arguments.threads)
     except ValueError as error:
         raise Refused(f"--threads: {error}") from error
-    _require_logger(arguments.logger)
+    _require_logger(arguments.logger, recipe)
     job = recipe.build()
     if getattr(job, "nodes", 1) > 1 and arguments.out is None:
         raise Refused("several machines share a run directory: give --out")
@@ -75,8 +75,13 @@ def _accompanies(job: Job) -> bool:
     return getattr(job, "nodes", 1) > 1 and os.environ.get("NODE_RANK", "0") != "0"
 
 
-def _require_logger(name: str) -> None:
-    if name == "wandb" and find_spec("wandb") is None:
+def _require_logger(name: str, recipe: Recipe) -> None:
+    if name != "wandb":
+        return
+    # A job says so by a class attribute; there would be a run on W&B with nothing in it.
+    if not getattr(recipe.job_class, "logs", True):
+        raise Refused(f'--logger wandb: the job "{recipe.tree["type"]}" logs nothing')
+    if find_spec("wandb") is None:
         raise Refused("--logger wandb: not installed; pip install 'bfmkit[wandb]'")
 
 

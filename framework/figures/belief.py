@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bfmkit.figures.style import STYLE, legend_above, look, new_figure, save_figure, title_of
+from bfmkit.figures.style import STYLE, in_order, legend_above, look, new_figure, save_figure, title_of
 
 QUANTITIES = {
     "log_determinant": "log det V",
@@ -33,15 +33,14 @@ def draw_belief(
         names: of all recipes of other figures, so that each looks the same there; none given: those of the traces.
     """
     from matplotlib import rc_context
-    from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import MaxNLocator
 
     kept = {name: trace for name, trace in traces.items() if set(QUANTITIES) & set(trace.columns)}
     shown = [name for name in QUANTITIES if any(name in trace.columns for trace in kept.values())]
     if not shown:
         return False
     order = list(dict.fromkeys([*names, *kept]))
-    tasks = list(dict.fromkeys(task for trace in kept.values() for task in trace["task"].unique(maintain_order=True)))
-    tasks = tasks[:MOST_TASKS]
+    tasks = in_order(task for trace in kept.values() for task in trace["task"].unique(maintain_order=True))[:MOST_TASKS]
     with rc_context(STYLE):
         figure, axes = new_figure(len(shown), len(tasks))
         figure.set_size_inches(max(3.4, 2.2 * len(tasks)), 1.45 * len(shown) + 0.5)
@@ -57,10 +56,7 @@ def draw_belief(
                 axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
                 axis.tick_params(labelbottom=row == len(shown) - 1)
                 if quantity == "width" and _positive(axis):
-                    axis.set_yscale("log")
-                    axis.yaxis.set_minor_formatter(NullFormatter())
-                    axis.yaxis.set_major_formatter(LogFormatterSciNotation(labelOnlyBase=False))
-                    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+                    _make_logarithmic(axis)
                 if quantity == "cosine":
                     axis.set_ylim(top=1.05)
             axes[0, column].set_title(title_of(task))
@@ -89,6 +85,18 @@ def _curve(axis: Any, trace: pl.DataFrame, quantity: str, head: dict[str, Any], 
     band = steps["lowest"].to_numpy(), steps["highest"].to_numpy()
     axis.fill_between(x, *band, color=style["color"], alpha=0.15, linewidth=0)
     return [{**head, "quantity": quantity, **row} for row in steps.iter_rows(named=True)]
+
+
+def _make_logarithmic(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    # Decades are enough where there are several.
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
+    # 50 and 100; matplotlib's own writes 5 × 10¹ beside 10².
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _positive(axis: Any) -> bool:

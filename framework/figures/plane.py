@@ -69,12 +69,23 @@ def draw_believed_reward(
             rows += _table(plane, str(belief.labels), belief.reward)
         for axis in axes.flat[len(beliefs) + 1 :]:
             axis.set_visible(False)
-        axes[-1, 0].set(xlabel=plane.axes[0], ylabel=plane.axes[1])
-        axes[-1, 0].tick_params(labelbottom=True, labelleft=True)
+        _label_outside(axes, len(beliefs) + 1, plane)
         bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, shrink=0.8, aspect=30, extend="both")
         bar.set_label("reward")
         bar.outline.set_visible(False)
         save_figure(figure, path, rows)
+
+
+def _label_outside(axes: np.ndarray, shown: int, plane: Plane) -> None:
+    """Numbers and names at the left of each row, and below each column where its last panel is."""
+    columns = axes.shape[1]
+    for place, axis in enumerate(axes.flat[:shown]):
+        if place % columns == 0:
+            axis.set_ylabel(plane.axes[1])
+            axis.tick_params(labelleft=True)
+        if place + columns >= shown:
+            axis.set_xlabel(plane.axes[0])
+            axis.tick_params(labelbottom=True)
 
 
 def show_plane(axis: Any, plane: Plane, values: np.ndarray, scale: Any) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bfmkit.figures.style import BLUE, STYLE, VERMILION, new_figure, save_figure
+from bfmkit.figures.style import ORACLE, STYLE, in_order, legend_above, look_of, panels, save_figure, title_of
 
 
 def draw_returns(
@@ -27,32 +26,27 @@ def draw_returns(
     from matplotlib import rc_context
     from matplotlib.ticker import MaxNLocator
 
-    columns = min(4, max(1, len(tasks)))
     with rc_context(STYLE):
-        figure, axes = new_figure(-(-max(1, len(tasks)) // columns), columns)
+        figure, axes = panels(len(tasks))
+        style = look_of("agent", 0)
         table: list[dict[str, Any]] = []
-        for axis, (task, (returns, oracle)) in zip(axes.flat, tasks.items(), strict=False):
+        for axis, task in zip(axes, in_order(tasks), strict=True):
+            returns, oracle = tasks[task]
             episodes = np.arange(1, returns.shape[1] + 1)
             if len(returns):
                 if len(returns) > 1:
-                    axis.fill_between(episodes, returns.min(0), returns.max(0), color=BLUE, alpha=0.2, linewidth=0)
-                axis.plot(episodes, returns.mean(0), color=BLUE, marker="o", markersize=3, label="agent")
+                    band = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
+                    axis.fill_between(episodes, returns.min(0), returns.max(0), **band)
+                axis.plot(episodes, returns.mean(0), **style)
             if oracle is not None and len(oracle):
-                axis.axhline(oracle.mean(), color=VERMILION, linestyle="--", label="oracle")
-            axis.set_title(textwrap.fill(task, 44))  # a typed reward may be long
+                axis.axhline(oracle.mean(), **ORACLE)
+            axis.set_title(title_of(task))
             axis.set_xlabel("episode")
             axis.set_ylabel("return")
             axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             table += _rows(task, seeds[task], returns, oracle)
-        for axis in axes.flat[len(tasks) :]:
-            axis.set_visible(False)
-        handles, labels = next(
-            (pair for pair in (axis.get_legend_handles_labels() for axis in axes.flat) if pair[0]), ([], [])
-        )
-        if handles:
-            # Above the panels, where no curve runs.
-            figure.legend(handles, labels, loc="outside upper right", ncols=2)
+        legend_above(figure, axes)
         save_figure(figure, path, table)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,19 +43,45 @@ STYLE: Any = {
 COLUMN = 3.4
 """Inches."""
 
+ORACLE: Any = {"color": "black", "linestyle": (0, (1, 1.5)), "label": "oracle"}
+"""The line of who knew the task from the start."""
+
+TASKS = (
+    "stand", "walk", "run", "flip", "jump", "walk_backward", "run_backward",
+    "reach_top_left", "reach_top_right", "reach_bottom_left", "reach_bottom_right",
+    "speedup", "slowdown", "stand2flip", "run2flip",
+)  # fmt: skip
+"""The tasks of the domains that ship, each domain's in its own order; a table of results names tasks and no domain."""
+
 _COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = "osD^vPX"
 
 
 def look(index: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the curve with this number; the first 28 can be told apart, in grey as well."""
+    """Colour, dashes and marker of the curve with this number.
+
+    Of the first 28, no two agree in colour and marker, nor in colour and dashes, which are all that a curve without
+    markers has; each set of seven can be told apart in grey as well.
+    """
+    # A colour comes back with the next marker and the next dashes.
+    lap, colour = divmod(index, len(_COLOURS))
     return {
-        "color": _COLOURS[index % len(_COLOURS)],
-        "linestyle": _DASHES[(index % len(_COLOURS) + index // len(_COLOURS)) % len(_DASHES)],
-        "marker": _MARKERS[index % len(_MARKERS)],
+        "color": _COLOURS[colour],
+        "linestyle": _DASHES[(colour + lap) % len(_DASHES)],
+        "marker": _MARKERS[(colour + lap) % len(_MARKERS)],
         "markersize": 3,
     }
+
+
+def look_of(name: str, index: int) -> dict[str, Any]:
+    """The look of a recipe's curve, with its name; the oracle's is the same wherever it stands among the others."""
+    return dict(ORACLE) if name == ORACLE["label"] else look(index) | {"label": name}
+
+
+def in_order(tasks: Iterable[str]) -> list[str]:
+    """Each task once, in the order of its domain; those of other domains, and typed rewards, last and as given."""
+    return sorted(dict.fromkeys(tasks), key=lambda task: TASKS.index(task) if task in TASKS else len(TASKS))
 
 
 def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
@@ -80,12 +106,20 @@ def panels(count: int, most: int = 4) -> tuple[Figure, list[Axes]]:
     return figure, list(axes.flat[:count])
 
 
-def legend_above(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend for all panels, above them, where no curve runs; in as many columns as fit."""
+def legend_above(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
+    """One legend for all panels, above them, where no curve runs; in as many columns as fit, the oracle last.
+
+    Args:
+        figure: that the panels are of.
+        axes: the panels.
+        options: of matplotlib's legend.
+    """
     found: dict[str, Any] = {}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
         found |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in found}
+    if ORACLE["label"] in found:
+        found[ORACLE["label"]] = found.pop(ORACLE["label"])
     if found:
         # A character is about half as wide as it is high; a handle takes the room of eight.
         width = (max(map(len, found)) + 8) * 0.5 * STYLE["legend.fontsize"] / 72
@@ -93,7 +127,7 @@ def legend_above(figure: Figure, axes: Sequence[Axes]) -> None:
         # The panels keep their height: many lines of names would leave them none.
         lines = -(-len(found) // columns)
         figure.set_figheight(figure.get_figheight() + (lines - 1) * 1.6 * STYLE["legend.fontsize"] / 72)
-        figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns)
+        figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns, **options)
 
 
 def title_of(task: str, width: int = 32) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from bfmkit.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, STYLE, VERMILION, new_figure, save_figure
+from bfmkit.figures.style import legend_above
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 
@@ -28,8 +29,9 @@ def draw_agreement(path: Path, panels: Mapping[str, Mapping[str, tuple[Tensor, T
         table: list[dict[str, Any]] = []
         for axis, (title, groups) in zip(axes.flat, panels.items(), strict=True):
             for colour, (name, (predicted, actual)) in zip(COLOURS * len(groups), groups.items(), strict=False):
-                label = {"label": name} if name else {}
-                axis.scatter(predicted, actual, s=3, color=colour, alpha=0.35, linewidths=0, **label)
+                # What has no name is in no legend, and so has the colour of none of those that are.
+                look = {"color": colour, "label": name} if name else {"color": GREY}
+                axis.scatter(predicted, actual, s=3, alpha=0.35, linewidths=0, **look)
                 table += [
                     {"panel": title, "rewards": name, "predicted": float(p), "actual": float(g)}
                     for p, g in zip(predicted, actual, strict=True)
@@ -41,11 +43,10 @@ def draw_agreement(path: Path, panels: Mapping[str, Mapping[str, tuple[Tensor, T
             axis.set_title(title)
             axis.set_xlabel("predicted: ψᵀw")
             axis.set_ylabel("discounted return")
-        # Above the panels, where no point lies.
-        legend = figure.legend(loc="outside upper right", ncols=4, markerscale=3, handletextpad=0.1)
-        for handle in legend.legend_handles:
-            if handle is not None:
-                handle.set_alpha(1)
+        legend_above(figure, axes.flat, markerscale=3, handletextpad=0.1)
+        for handle in [handle for legend in figure.legends for handle in legend.legend_handles if handle is not None]:
+            # Points are pale, as many lie upon each other.
+            handle.set_alpha(1)
         save_figure(figure, path, table)
 
 
@@ -90,5 +91,5 @@ def draw_spread(path: Path, returns: Mapping[str, tuple[Tensor, float]]) -> None
         axis.set_xticks(range(len(returns)), list(returns), rotation=20 if len(returns) > 4 else 0)
         axis.set_ylabel("return")
         axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
-        figure.legend(loc="outside upper right", ncols=2)
+        legend_above(figure, [axis])
         save_figure(figure, path, table)

@@ -13,7 +13,7 @@ import torch
 from bfmkit.batched_run import Run
 from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell, folder_name, read_cell, read_cells
 from bfmkit.benchmarks.entry import Contestant, Entry, contestants
-from bfmkit.benchmarks.grid import grid
+from bfmkit.benchmarks.grid import as_played, grid
 from bfmkit.benchmarks.group import Group, News, Work, saved_episodes
 from bfmkit.benchmarks.on_ray import OnRay
 from bfmkit.benchmarks.processes import Processes
@@ -26,13 +26,10 @@ from bfmkit.progress import Progress
 from bfmkit.recipe.text import read, write
 from bfmkit.registry import register
 from bfmkit.results import benchmark_table, write_results
-from bfmkit.run_directory import first_difference, to_json, write_atomically, write_summary
+from bfmkit.run_directory import SUMMARY, first_difference, to_json, write_atomically, write_summary
 from bfmkit.threads import physical_cores
 
 RECIPES, STATISTICS = "recipes", "statistics.json"
-
-NAMED = 10
-"""How many failed cells the last line names."""
 
 
 @register(Job, "benchmark")
@@ -60,7 +57,8 @@ class BenchmarkJob(Job):
 
     Raises:
         ValueError: if a number is not positive, a seed or name comes twice, a recipe is not one of inference or cannot
-            be built, a task does not exist, or Ray is wanted and missing.
+            be built, an override has no effect, a task does not exist, an address is given to another runner than
+            Ray, or Ray is wanted and missing.
         FileNotFoundError: if a model is missing.
     """
 
@@ -84,23 +82,26 @@ class BenchmarkJob(Job):
         for name, value in numbers.items():
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        self.contestants = contestants(recipes, overrides)
+        if address is not None and runner != "ray":
+            raise ValueError(f"address is of a Ray cluster, and the runner is {runner}; say runner=ray as well")
         self.seed, self.seeds = seed, chosen_seeds(seed, seeds)
+        self.batch_size, self.threads = batch_size, threads
+        self._settings: dict[str, Any] = {"seeds": list(self.seeds)}
+        self._settings |= {} if tasks is None else {"tasks": tasks}
+        self._settings |= {} if episodes is None else {"episodes": episodes}
+        self.contestants = contestants(recipes, overrides, self._settings)
         workbench = Workbench()
         self.runner: Runner = InProcess(workbench)
         if runner == "processes":
             self.runner = Processes(workers or physical_cores())
         elif runner == "ray":
             self.runner = OnRay(address, workers)
-        self._settings: dict[str, Any] = {"seeds": list(self.seeds)}
-        self._settings |= {} if tasks is None else {"tasks": tasks}
-        self._settings |= {} if episodes is None else {"episodes": episodes}
         self.groups = grid(self.contestants, workbench, self._settings, batch_size, threads)
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Run the cells that are missing; then tables and statistics of all there are."""
         for contestant in self.contestants:
-            _keep_recipe(out, contestant)
+            _keep_recipe(out, contestant, as_played(contestant, self.groups))
         groups = [group.on(str(device)) for group in self.groups]
         # Imported here: it takes a second, and nothing but a running job needs it.
         from torch.utils.tensorboard import SummaryWriter
@@ -138,12 +139,14 @@ class BenchmarkJob(Job):
                 for name, of_recipe in statistics["recipes"].items()
             },
             "seeds": list(self.seeds),
+            "batch_size": self.batch_size,
+            "threads": self.threads,
         }
         write_summary(out, summary)
         sys.stderr.write("".join(f"{line}\n" for line in comparison_table(statistics)))
         if failed:
-            more = f"; and {len(failed) - NAMED} more (summary.json)" if len(failed) > NAMED else ""
-            raise JobFailed(f"{len(failed)} of {len(cells)} cells failed: {'; '.join(failed[:NAMED])}{more}")
+            sys.stderr.write("".join(f"failed: {line}\n" for line in failed))
+            raise JobFailed(f"{len(failed)} of {_cells(len(cells))} failed; {out / SUMMARY} names them too")
         return summary
 
 
@@ -153,6 +156,9 @@ class _Book:
     def __init__(self, out: Path, groups: Sequence[Group], log: Any) -> None:
         self._out, self._groups, self._log = out, groups, log
         self._finished = {group.key: {run for run in group.runs if self._is_final(group, run)} for group in groups}
+        self._failed = {
+            group.key: {run for run in self._finished[group.key] if self._is_failed(group, run)} for group in groups
+        }
         self._lived = {group.key: self._lived_before(group) for group in groups}
         self._best: dict[tuple[str | None, str, int], list[float]] = {}  # oracle, task, episode -> its returns
         for cell in read_cells(out / ORACLES):
@@ -186,6 +192,8 @@ class _Book:
             if Run(cell.task, cell.seed) not in self._finished[group.key]:
                 cell.write(self._folder(group))
                 self._finished[group.key].add(Run(cell.task, cell.seed))
+                if cell.status == "failed":
+                    self._failed[group.key].add(Run(cell.task, cell.seed))
         if news.saved is not None:
             checkpoint = self._checkpoint(group)
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -198,6 +206,7 @@ class _Book:
         """Nothing more will be heard of a group."""
         for run in group.runs:
             if run not in self._finished[group.key]:
+                self._failed[group.key].add(run)
                 error = ended.lost or "the group ended without it"
                 Cell(group.name, *run, status="failed", error=error, oracle=group.oracle, lost=True).write(
                     self._folder(group)
@@ -207,7 +216,9 @@ class _Book:
         self._advance(group, group.episodes)
         relative = self._relative.get(group.name)
         said = f", relative return {relative:.2f} in the last episode" if relative is not None else ""
-        self._bar.say(f"{group.key}: {'lost: ' + ended.lost if ended.lost else f'{len(group.runs)} cells done'}{said}")
+        failed = len(self._failed[group.key])
+        count = f"{_cells(len(group.runs) - failed)} done{f', {failed} failed' if failed else ''}"
+        self._bar.say(f"{group.key}: {count}{f', lost: {ended.lost}' if ended.lost else ''}{said}")
 
     def _tell(self, group: Group, news: News) -> None:
         by_task: dict[str, list[float]] = {}
@@ -228,8 +239,10 @@ class _Book:
     def _advance(self, group: Group, lived: int) -> None:
         gained = max(0, lived - self._lived[group.key])
         self._lived[group.key] += gained
-        cells = sum(map(len, self._finished.values()))
+        cells = sum(len(self._finished[each.key] | self._failed[each.key]) for each in self._groups)
         shown: dict[str, float | str] = {"cells": f"{cells}/{sum(len(each.runs) for each in self._groups)}"}
+        failed = sum(map(len, self._failed.values()))
+        shown |= {"failed": failed} if failed else {}
         if group.name in self._relative:
             shown |= {"recipe": group.name, "relative_return": self._relative[group.name]}
         self._bar.advance(gained * len(group.runs), **shown)
@@ -242,6 +255,9 @@ class _Book:
         path = _path(self._out, group, run)
         return path.is_file() and not read_cell(path).lost
 
+    def _is_failed(self, group: Group, run: Run) -> bool:
+        return read_cell(_path(self._out, group, run)).status == "failed"
+
     def _is_closed(self, group: Group) -> bool:
         return len(self._finished[group.key]) == len(group.runs)
 
@@ -252,16 +268,23 @@ class _Book:
         return self._out / "checkpoints" / f"{folder_name(group.key)}.pt"
 
 
-def _keep_recipe(out: Path, contestant: Contestant) -> None:
+def _keep_recipe(out: Path, contestant: Contestant, played: dict[str, Any]) -> None:
     """Keep what a name stands for: cells of another recipe must not come to stand beside those of this."""
     path = out / RECIPES / f"{folder_name(contestant.name)}.yaml"
     if path.is_file():
-        difference = first_difference(read(path.read_text(encoding="utf-8")), contestant.tree)
-        if difference is not None:
+        earlier = read(path.read_text(encoding="utf-8"))
+        difference = first_difference(earlier, played)
+        if difference is None:
+            return
+        # It was once kept as it came, whatever was played of it; such a directory can be gone on with.
+        if first_difference(earlier, contestant.tree) is not None:
             raise JobFailed(f"{path}: the recipe has changed since; {difference}; choose another --out")
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, write(contestant.tree))
+    write_atomically(path, write(played))
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'' if count == 1 else 's'}"
 
 
 def _path(out: Path, group: Group, run: Run) -> Path:

@@ -103,12 +103,27 @@ class DataEfficiencyJob(Job):
         gathering = math.ceil(self.labels[-1] / steps) * len(self.gatherers)
         trying = 2 * self.episodes
         total = (gathering + trying) * steps * len(self.tasks)
-        with Progress("data_efficiency", total, "steps", (gathering + trying) * steps * len(done)) as bar:
+        # Imported here: it takes a second, and nothing but a running job needs it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        bar = Progress("data_efficiency", total, "steps", (gathering + trying) * steps * len(done))
+        with SummaryWriter(str(out / "tensorboard")) as log, bar:
             for task in self.tasks:
                 if task not in done:
-                    append_metrics(out, list(self._study(task, bar)))
+                    rows = list(self._study(task, bar))
+                    self._log(log, rows)
+                    append_metrics(out, rows)
                     bar.say(f"{task}: done")
         return self._finish(out)
+
+    def _log(self, log: Any, rows: list[dict[str, Any]]) -> None:
+        """The mean return over seeds of each source, at each number of labels; the oracle's is the same at all."""
+        for task, numbers in summarise(rows).items():
+            returns = {source: entry["return"] for source, entry in numbers["sources"].items()}
+            returns[ORACLE] = [numbers["oracle_return"]] * len(self.labels)
+            for source, values in returns.items():
+                for count, value in zip(self.labels, values, strict=True):
+                    log.add_scalar(f"return/{task}/{source}", value, count)
 
     def _study(self, task: str, bar: Progress) -> Iterator[dict[str, Any]]:
         """Rows: task, source, labels, seed, return."""

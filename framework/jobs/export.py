@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -32,6 +32,8 @@ class ExportJob(Job):
     Raises:
         ValueError: if ``algorithm`` is no name of a folder, or the environment is of another body.
     """
+
+    logs: ClassVar[bool] = False  # it has no numbers over time
 
     def __init__(self, dataset: Dataset, algorithm: str = "collected", environment: Environment | None = None) -> None:
         if Path(algorithm).name != algorithm or algorithm in ("", ".", ".."):

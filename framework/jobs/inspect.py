@@ -79,6 +79,7 @@ class InspectJob(Job):
         else:
             with Progress("inspect", 2 * self.environment.spec.episode_steps) as bar:
                 self._look_at_policies(report, figures, self.environment, device, bar)
+        _log(out, report)
         sys.stderr.write("".join(f"{line}\n" for line in report.lines()))
         facts = {"domain": self.bfm.spec.domain, "dim": self.bfm.dim, "discount": self.bfm.discount}
         return report.summary() | facts
@@ -154,6 +155,16 @@ class InspectJob(Job):
             rewards[running] = environment.rewards(quantities, task).double()
             found[task] = rewards.sum(0).reshape(self.policies, self.episodes)
         return found
+
+
+def _log(out: Path, report: Report) -> None:
+    """The measures, called as in the log of a training, to be looked at beside it."""
+    # Imported here: it takes a second, and nothing but a running job needs it.
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(out / "tensorboard")) as log:
+        for measure in report.measures:
+            log.add_scalar(f"health/{measure.name}", measure.value, 0)
 
 
 def _fitting(environments: list[Deferred[Environment]], bfm: BFM) -> Environment:

@@ -143,13 +143,18 @@ class RegretJob(Job):
         done = self._done(out)
         studies = [(dim, name) for dim in self.dims for name in self.seeds]
         waiting = [study for study in studies if study not in done]
-        with Progress("regret", len(studies) * self.episodes, "episodes", len(done) * self.episodes) as bar:
+        # Imported here: it takes a second, and nothing but a running job needs it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        bar = Progress("regret", len(studies) * self.episodes, "episodes", len(done) * self.episodes)
+        with SummaryWriter(str(out / "tensorboard")) as log, bar:
 
             def show(study: tuple[int, str], episodes: int) -> None:
                 bar.advance(episodes, d=study[0], rule=study[1])
 
             for study, rows in in_processes(waiting, self._play, torch.get_num_threads(), show):
                 done[study] = rows
+                self._log(log, study, rows)
                 append_metrics(out, rows)
         curves = {dim: {name: self._curves(dim, name, done[dim, name]) for name in self.seeds} for dim in self.dims}
         gaps = {dim: self._largest_gap(dim) for dim in self.dims}
@@ -158,6 +163,12 @@ class RegretJob(Job):
         write_summary(out, summary)
         sys.stderr.write("".join(f"{line}\n" for line in _table(summary)))
         return summary
+
+    def _log(self, log: Any, study: tuple[int, str], rows: list[dict[str, Any]]) -> None:
+        """The mean regret over seeds of one rule in one dimension, after each episode of the grid."""
+        dim, name = study
+        for episode, value in zip(self.grid, np.mean([row["regret"] for row in rows], axis=0), strict=True):
+            log.add_scalar(f"regret/d_{dim}/{name}", value, episode)
 
     def _play(self, study: tuple[int, str], tell: Callable[[int], None]) -> list[dict[str, Any]]:
         """The rows of one rule in one dimension."""
@@ -236,6 +247,6 @@ def _table(summary: dict[str, Any]) -> Iterator[str]:
             proved = "share_under_bound" in numbers
             cells = (f"{numbers['bound']:,.0f}", f"{numbers['share_under_bound']:.3f}") if proved else ("-", "-")
             yield (
-                f"{dim:>4}  {name:<18}{numbers['seeds']:>6}{numbers['regret']:>12,.1f}{numbers['exponent']:>10.3f}"
+                f"{dim:>4}  {name:<18}{numbers['seeds']:>6}{numbers['regret']:>12,.1f}{numbers['exponent']:>z10.3f}"
                 f"{cells[0]:>12}{cells[1]:>10}{numbers['choices']:>9.0f}"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from tensordict import TensorDictBase
@@ -36,6 +36,8 @@ class ReplayUpdateJob(Job):
         FileNotFoundError: if there is no such file.
         ValueError: if it is something else.
     """
+
+    logs: ClassVar[bool] = False  # it has no numbers over time
 
     def __init__(self, file: Path) -> None:
         if not file.is_file():

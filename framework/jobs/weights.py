@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -50,6 +50,8 @@ class WeightsJob(Job):
             fit the model, or the environment is another body's, or has no such task.
         FileNotFoundError: if a file is not there.
     """
+
+    logs: ClassVar[bool] = False  # it has no numbers over time
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bfmkit.figures import BLUE, GREY, ORANGE, SKY, STYLE, VERMILION, new_figure, save_figure
+from bfmkit.figures.style import legend_above
 from bfmkit.regret.power_law import exponent
 
 LOOK: dict[str, tuple[str, str, str]] = {
@@ -74,13 +75,16 @@ def draw_regret(
     grid: np.ndarray,  # (k,)
     burn_in: int,
 ) -> None:
-    """Regret by episode in log-log, a panel a dimension; exponents beyond the burn-in stand in the panels."""
+    """Regret by episode in log-log, a panel a dimension; exponents beyond the burn-in stand in the panels.
+
+    The height of a panel is that of what is there after the burn-in.
+    """
     from matplotlib import rc_context
 
     columns = min(3, len(curves))
     with rc_context(STYLE):
         figure, axes = new_figure(-(-len(curves) // columns), columns)
-        figure.set_size_inches(3.0 * columns, 2.8 * -(-len(curves) // columns) + 0.4)
+        figure.set_size_inches(3.0 * columns, 2.8 * -(-len(curves) // columns) + 0.2)
         table: list[dict[str, Any]] = []
         for axis, (dim, rules) in zip(axes.flat, curves.items(), strict=False):
             axis.axvspan(grid[0], burn_in, color=GREY, alpha=0.08, linewidth=0)
@@ -89,17 +93,31 @@ def draw_regret(
             if "ucb" in rules and (bound := rules["ucb"].bound) is not None:
                 axis.plot(grid, bound, color="black", linestyle="-.", linewidth=1, label="bound on optimism")
             axis.set(xscale="log", yscale="log", title=f"d = {dim}", xlabel="episode", xlim=(grid[0], grid[-1]))
-            # Half as many decades again below the curves, for the exponents.
-            low, high = axis.get_ylim()
-            axis.set_ylim(low * (low / high) ** 0.5, high)
+            if (ends := _ends(rules, grid >= burn_in)) is not None:
+                # Half as many decades again below the curves, for the exponents.
+                low, high = ends[0] / 1.5, ends[1] * 1.5
+                axis.set_ylim(low * (low / high) ** 0.5, high)
             place: dict[str, Any] = {"loc": "lower right", "fontsize": 6, "title_fontsize": 6, "ncols": 2}
             axis.legend(*_exponents(axis, table, dim), title="exponent", **place)
-        axes[0, 0].set_ylabel("cumulative regret (noise of one reward = 1)")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("cumulative regret (noise of one reward = 1)")
         for axis in axes.flat[len(curves) :]:
             axis.set_visible(False)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+        legend_above(figure, axes.flat)
         save_figure(figure, path, table)
+
+
+def _ends(rules: Mapping[str, Curves], late: np.ndarray) -> tuple[float, float] | None:
+    """The least and the largest that is drawn at the episodes of ``late``; None if nothing was lost there.
+
+    Bands are not looked at: a run that has lost next to nothing would stretch the axis by many decades.
+    """
+    drawn = [found.regret.mean(0)[late] for found in rules.values()]
+    if "ucb" in rules and (bound := rules["ucb"].bound) is not None:
+        drawn.append(bound[late])
+    values = np.concatenate(drawn)
+    values = values[np.isfinite(values) & (values > 0)]
+    return (float(values.min()), float(values.max())) if values.size else None
 
 
 def _draw_curve(axis: Any, dim: int, name: str, found: Curves, grid: np.ndarray, burn_in: int) -> list[dict[str, Any]]:
@@ -132,7 +150,7 @@ def _exponents(axis: Any, table: Sequence[Mapping[str, Any]], dim: int) -> tuple
     values = {LOOK[row["rule"]][2]: row["exponent"] for row in table if row["dim"] == dim}
     handles, labels = axis.get_legend_handles_labels()
     pairs = [
-        (handle, f"{values[label]:.2f}")
+        (handle, f"{values[label]:z.2f}")
         for handle, label in zip(handles, labels, strict=True)
         if label in values and math.isfinite(values[label])
     ]

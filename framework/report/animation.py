@@ -123,7 +123,7 @@ def animate(scenes: Sequence[Scene], title: str, plane: TracedPlane | None = Non
         quality=82,
         method=4,
     )
-    frames[-1].save(still_file, format="PNG", optimize=True)
+    frames[-1].save(still_file, format="PNG", optimize=True, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
     return Animation(moving_file.getvalue(), still_file.getvalue())
 
 

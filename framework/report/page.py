@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from bfmkit.benchmarks.cells import yardstick
 from bfmkit.comparison import compare
 from bfmkit.report.pictures import Picture, draw_comparisons, moving_pictures, own_pictures
 from bfmkit.report.reported_run import ReportedRun
@@ -103,6 +104,8 @@ def page(
         moving=moving,
         remarks=remarks,
         names=[run.name for run in runs],
+        benchmark_names=[run.name for run in runs if run.settings is not None],
+        benchmarks=side_by_side([run.settings for run in runs if run.settings is not None]),
         recipe_names=[name for run in runs for name in run.recipes],
         recipes=side_by_side([tree for run in runs for tree in run.recipes.values()]),
         origins=_origins(runs),
@@ -115,8 +118,14 @@ def _facts(run: ReportedRun) -> dict[str, Any]:
     git = said.get("git") or {}
     facts: list[tuple[str, str]] = [("job", run.job)]
     if run.results is not None:
-        count = run.results.select("recipe", "task", "seed").n_unique()
-        facts.append(("runs", f"{count}, of which {run.failures.height} failed" if run.failures.height else str(count)))
+        of_yardsticks = pl.col("recipe").str.starts_with(yardstick(""))
+        failed, yardsticks = run.failures.filter(~of_yardsticks), run.failures.filter(of_yardsticks)
+        # What failed at once has no episode; and of an inference run's failures only the words are known.
+        keys = ("recipe", "task", "seed")
+        count = pl.concat([run.results.select(keys), failed.select(keys).drop_nulls()]).n_unique()
+        facts.append(("runs", f"{count}, of which {failed.height} failed" if failed.height else str(count)))
+        if yardsticks.height:
+            facts.append(("yardsticks", f"{yardsticks.height} failed"))
         facts.append(("tasks", ", ".join(run.results["task"].unique(maintain_order=True).to_list())))
         facts.append(("seeds", _ranges(run.results["seed"].unique().sort().to_list())))
         episodes = run.results["episode"].max()

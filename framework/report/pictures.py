@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ from bfmkit.traces.trace import read_run
 REDRAWN = {"return.png", "belief.png"}
 """Pictures of single runs that the report draws for all of them together."""
 
+SHOWN_PER_INCH = 116
+"""Pixels of the page: two pictures of two panels fit beside each other, and letters of 7 points can be read."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -49,6 +53,19 @@ class Picture:
     caption: str
     moving: bytes | None = None
     is_map: bool = False
+
+    @property
+    def shown_width(self) -> int | None:
+        """Pixels of the page; the same for every inch, so that letters are as large in all pictures. None where the
+        image cannot be read.
+        """
+        from PIL import Image
+
+        try:
+            with Image.open(io.BytesIO(self.image)) as image:
+                return round(image.width / image.info.get("dpi", (SHOWN_PER_INCH,))[0] * SHOWN_PER_INCH)
+        except OSError:
+            return None
 
 
 def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]:

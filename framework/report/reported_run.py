@@ -22,6 +22,9 @@ RECIPES = "recipes"
 COMPARED = ("infer", "benchmark")
 """Jobs that leave a row an episode."""
 
+UNSAID = ("seeds", "batch_size", "threads")
+"""What a benchmark has a value of whether or not its recipe says one, and leaves in its summary."""
+
 
 @dataclass(frozen=True)
 class ReportedRun:
@@ -55,6 +58,13 @@ class ReportedRun:
         return str(self.recipe.get("type", "?"))
 
     @property
+    def settings(self) -> dict[str, Any] | None:
+        """Of a benchmark, its own recipe, with what its numbers depend on also where that was left unsaid."""
+        if self.job != "benchmark":
+            return None
+        return self.recipe | {key: self.summary[key] for key in UNSAID if key in self.summary}
+
+    @property
     def command(self) -> str:
         """What reproduces it."""
         return str(self.provenance.get("command") or f"bfmkit run {self.path / RECIPE}")
@@ -86,6 +96,8 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
 
 
 def _read_run(path: Path) -> ReportedRun:
+    if path.is_file():
+        raise RunDirectoryRefused(f"{path}: is a file; expected the directory of a run")
     if not path.is_dir():
         raise RunDirectoryRefused(f"{path}: there is no such directory")
     if not (path / RECIPE).is_file():

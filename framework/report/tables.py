@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 
+from bfmkit.benchmarks.cells import yardstick
+
 ALL_TASKS = "all tasks"
 
 
@@ -103,9 +105,10 @@ def failures_table(
         (Cell(row["recipe"]), Cell(row["task"] or ""), _count(row["seed"]), Cell(row["error"] or "no reason was given"))
         for row in failures.iter_rows(named=True)
     )
-    return Table(
-        "failures", "Runs that stopped before their end; they count in no number above.", failures_head(), rows
-    )
+    caption = "Runs that stopped before their end; they count in no number above."
+    if failures["recipe"].str.starts_with(yardstick("")).any():
+        caption += " What is relative to a yardstick goes by the episodes that it came through."
+    return Table("failures", caption, failures_head(), rows)
 
 
 def failures_head() -> tuple[str, ...]:

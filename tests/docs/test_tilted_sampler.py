@@ -83,3 +83,21 @@ def test_the_comparison_has_what_it_needs() -> None:
     )
     said = python("-c", code, site=Path(), cwd=PLUGIN)
     assert said.split("\n")[:3] == ["tensor(True) tensor(True)", "(8, 2)", "(8, 2)"]
+
+
+def test_the_comparison_is_drawn_in_the_style_of_all_figures(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from compare import *\n"
+        "from matplotlib.figure import Figure\n"
+        "write = Figure.savefig\n"
+        "def savefig(figure, *words, **options):\n"
+        "    write(figure, *words, **options)\n"
+        "    print(figure.axes[0].spines['top'].get_visible(), figure.axes[0].get_lines()[0].get_color())\n"
+        "Figure.savefig = savefig\n"
+        f"draw({{name: np.random.rand(4, EPISODES) for name in SAMPLERS}}, Path({str(tmp_path / 'x.png')!r}))\n"
+    )
+    assert python("-c", code, site=Path(), cwd=PLUGIN).split() == ["False", "#0072B2"]
+    rows = (tmp_path / "x.csv").read_text().splitlines()
+    assert rows[0] == "episode,ellipsoid_regret,ellipsoid_error,tilted_regret,tilted_error"
+    assert len(rows) == 1 + 6

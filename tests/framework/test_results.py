@@ -36,6 +36,7 @@ def benchmark(tmp_path: Path) -> Path:
     for cell in cells:
         cell.write(tmp_path / CELLS)
     Cell("oracle", "walk", 9, episodes=[episode(4.0, 0)]).write(tmp_path / ORACLES)
+    Cell("oracle", "walk", 10, "failed", "it burst").write(tmp_path / ORACLES)
     return tmp_path
 
 
@@ -49,6 +50,7 @@ def test_a_benchmark_is_one_tidy_table_in_the_order_of_its_recipes(benchmark: Pa
         ("third", "2 * up", 0, 0, 0.5, 20, 20, None),
     ]
     assert read_failures(benchmark).rows() == [
+        ("yardstick oracle", "walk", 10, "it burst"),
         ("second", "walk", 9, "it broke"),
         ("third", "2 * up", 0, "it fell"),
     ]

@@ -5,17 +5,17 @@ python compare.py     a table on standard output, tilted.csv and tilted.png besi
 
 from __future__ import annotations
 
-import csv
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from tensordict import TensorDictBase
 
 from bfmkit import discovery
+from bfmkit.figures import STYLE, new_figure, save_figure
+from bfmkit.figures.style import legend_above, look_of
 from bfmkit.interfaces import BFM, Agent, Environment
 from bfmkit.loop import run_episode
 from bfmkit.recipe import build_node
@@ -90,30 +90,32 @@ def main() -> None:
 
 
 def report(runs: dict[str, np.ndarray]) -> None:
-    """The table, the numbers behind it and a figure of them."""
-    with (HERE / "tilted.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["episode", *(f"{name}_{column}" for name in SAMPLERS for column in ("regret", "error"))])
-        rows = [
-            [value for name in SAMPLERS for value in interval(runs[name][:, episode])] for episode in range(EPISODES)
-        ]
-        writer.writerows([[episode + 1, *row] for episode, row in enumerate(rows)])
+    """The table, a figure and the numbers behind it."""
     for name in SAMPLERS:
         middle, error = interval(runs[name].mean(axis=1))
         sys.stdout.write(f"{name:<12} regret a step {middle:.4f} ± {error:.4f}\n")
     middle, error = interval((runs["tilted"] - runs["ellipsoid"]).mean(axis=1))
     sys.stdout.write(f"{'difference':<12} {middle:+.4f} ± {error:.4f} over {len(runs['tilted'])} paired runs\n")
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+    draw(runs, HERE / "tilted.png")
 
-    figure, axes = pyplot.subplots(figsize=(5, 3.2), layout="constrained")
-    for name in SAMPLERS:
-        middles, errors = np.array([interval(column) for column in runs[name].T]).T
-        axes.errorbar(range(1, EPISODES + 1), middles, errors, label=name, capsize=2)
-    axes.set_xlabel("episode")
-    axes.set_ylabel("regret a step")
-    axes.legend()
-    figure.savefig(HERE / "tilted.png", dpi=150)
+
+def draw(runs: dict[str, np.ndarray], path: Path) -> None:
+    """Regret by episode with 95 % intervals, and its numbers as CSV beside it."""
+    from matplotlib import rc_context
+
+    table: list[dict[str, float]] = [{"episode": episode + 1} for episode in range(EPISODES)]
+    with rc_context(STYLE):
+        figure, axes = new_figure(1, 1)
+        axis = axes[0, 0]
+        for index, name in enumerate(SAMPLERS):
+            pairs = [interval(column) for column in runs[name].T]
+            middles, errors = np.array(pairs).T
+            axis.errorbar(range(1, EPISODES + 1), middles, errors, capsize=2, **look_of(name, index))
+            for row, (middle, error) in zip(table, pairs, strict=True):
+                row |= {f"{name}_regret": middle, f"{name}_error": error}
+        axis.set(xlabel="episode", ylabel="regret a step")
+        legend_above(figure, [axis])
+        save_figure(figure, path, table)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:

@@ -27,8 +27,34 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// Pictures enlarge.
+// What is wider than the page says so, and fades where it goes on.
+for (const box of document.querySelectorAll(".scroll, nav")) {
+  const look = () => {
+    const hidden = box.scrollWidth - box.clientWidth;
+    box.classList.toggle("more-left", box.scrollLeft > 1);
+    box.classList.toggle("more-right", hidden - box.scrollLeft > 1);
+    if (box.previousElementSibling.matches(".sideways")) box.previousElementSibling.hidden = hidden <= 1;
+  };
+  box.addEventListener("scroll", look, { passive: true });
+  const observer = new ResizeObserver(look);
+  observer.observe(box);
+  if (box.querySelector("table")) observer.observe(box.querySelector("table"));
+}
+
+// Pictures enlarge: to the size of the screen first, further by a second tap, which stays where it was.
 const large = document.getElementById("large");
+const view = large.querySelector(".view");
+const zoom = large.querySelector(".zoom");
+let natural = [0, 0];
+const fitted = () => Math.min(2 * natural[0], view.clientWidth, (view.clientHeight / natural[1]) * natural[0]);
+const show = (larger) => {
+  zoom.classList.toggle("larger", larger);
+  // Without a picture in it, the view is as large as it can be.
+  const image = zoom.querySelector("img");
+  image.style.width = "0";
+  const width = fitted();
+  image.style.width = `${larger ? Math.max(natural[0], 2 * width) : width}px`;
+};
 for (const button of document.querySelectorAll(".enlarge")) {
   button.addEventListener("click", () => {
     const small = button.querySelector("img");
@@ -36,12 +62,23 @@ for (const button of document.querySelectorAll(".enlarge")) {
     image.src = small.src;
     image.alt = small.alt;
     image.className = small.classList.contains("plot") ? "plot" : "";
+    natural = [small.naturalWidth, small.naturalHeight];
     large.querySelector("p").textContent = small.alt;
     large.showModal();
+    show(false);
   });
 }
+zoom.addEventListener("click", (event) => {
+  const box = zoom.getBoundingClientRect();
+  // A key has no place, so it means the middle.
+  const [x, y] = event.detail ? [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height] : [0.5, 0.5];
+  show(!zoom.classList.contains("larger"));
+  view.scrollLeft = x * zoom.offsetWidth - view.clientWidth / 2;
+  view.scrollTop = y * zoom.offsetHeight - view.clientHeight / 2;
+});
+addEventListener("resize", () => large.open && show(zoom.classList.contains("larger")));
 large.addEventListener("click", (event) => {
-  if (event.target === large || event.target.matches("img, .close")) large.close();
+  if (event.target === large || event.target.matches(".view, .close")) large.close();
 });
 large.addEventListener("close", () => large.querySelector("img").removeAttribute("src"));
 

@@ -34,10 +34,11 @@ def test_bad_input_is_refused_in_a_line(bfmkit: Callable, study: Path, tmp_path:
     for words, reason in (
         ([tmp_path / "empty"], "no run directory"),
         ([tmp_path / "lost"], "no such directory"),
-        ([tmp_path / "file"], "no such directory"),
+        ([tmp_path / "file"], "is a file"),
         ([study, study], "given twice"),
         ([study, "--out", tmp_path], "is a folder"),
         ([study, "--out", tmp_path / "file" / "x.html"], "cannot be written"),
+        ([study, "--out", tmp_path / f"{'x' * 300}.html"], "cannot be written"),
         ([study, "--videos", "-1"], "negative"),
     ):
         outcome = bfmkit("report", *words)

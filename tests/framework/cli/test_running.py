@@ -150,6 +150,19 @@ def test_a_logger_that_is_not_there_is_refused(bfmkit, here: Path, monkeypatch: 
     assert bfmkit("run", "mine", "--out", "run", "--logger", "carrier_pigeon").code == 2
 
 
+def test_a_job_that_logs_nothing_opens_no_run_elsewhere(bfmkit, here: Path, toys, monkeypatch) -> None:
+    from bfmkit.jobs.export import ExportJob
+    from bfmkit.jobs.replay_update import ReplayUpdateJob
+    from bfmkit.jobs.weights import WeightsJob
+
+    assert not (ExportJob.logs or ReplayUpdateJob.logs or WeightsJob.logs)
+    monkeypatch.setattr(toys.Job, "logs", False, raising=False)
+    outcome = bfmkit("run", "mine", "--out", "run", "--logger", "wandb")
+    assert (outcome.code, outcome.out, (here / "run").exists()) == (2, "", False)
+    assert outcome.err == '--logger wandb: the job "toy" logs nothing\n'
+    assert bfmkit("run", "mine", "--out", "run", "--logger", "tensorboard").code == 0
+
+
 def test_a_run_is_gone_on_with_whatever_changes_no_result(bfmkit, here: Path, toys, monkeypatch) -> None:
     monkeypatch.setattr(toys.Job, "incidental", frozenset({"rate"}))
     assert bfmkit("run", "mine", "--out", "run", "rate=0.5").code == 0

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import polars as pl
+from matplotlib.figure import Figure
 
 from bfmkit.figures.belief import draw_belief
 
@@ -33,3 +34,12 @@ def test_without_a_belief_there_is_no_figure(tmp_path: Path) -> None:
     assert not draw_belief(tmp_path / "x.png", {})
     assert not draw_belief(tmp_path / "x.png", {"a": trace().select("task", "seed", "steps"), "b": pl.DataFrame()})
     assert not (tmp_path / "x.png").exists()
+
+
+def test_numbers_of_the_width_are_all_written_alike(tmp_path: Path, drawn: list[Figure]) -> None:
+    spread = trace().with_columns((pl.col("steps") * 20.0).alias("width"))
+    draw_belief(tmp_path / "x.png", {"a": spread})
+    (axis, *_) = (axis for axis in drawn[0].axes if axis.get_yscale() == "log")
+    low, high = axis.get_ylim()
+    shown = zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)
+    assert [label.get_text() for place, label in shown if low <= place <= high] == ["20", "50", "100", "200"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from bfmkit.figures.plane import BelievedReward, draw_believed_reward
@@ -32,3 +33,13 @@ def test_every_belief_is_drawn_beside_the_truth(tmp_path: Path) -> None:
 def test_a_reward_that_is_the_same_everywhere_is_drawn(tmp_path: Path) -> None:
     draw_believed_reward(tmp_path / "x.png", plane(), np.zeros(6), [BelievedReward(1, np.zeros(6), ())], "nothing")
     assert (tmp_path / "x.png").is_file()
+
+
+def test_outer_panels_have_numbers_and_names(tmp_path: Path, drawn: list[Figure]) -> None:
+    beliefs = [BelievedReward(count, np.arange(6.0), ()) for count in range(1, 6)]
+    draw_believed_reward(tmp_path / "x.png", plane(), np.arange(6.0), beliefs, "reach")
+    shown = [axis for axis in drawn[0].axes if axis.get_visible()][:6]  # four, and two below them
+    for name, axes in (("x", {2, 3, 4, 5}), ("y", {0, 4})):
+        assert {number for number, axis in enumerate(shown) if getattr(axis, f"get_{name}label")()} == axes
+        labels = [getattr(axis, f"get_{name}ticklabels")() for axis in shown]
+        assert {number for number, each in enumerate(labels) if any(one.get_visible() for one in each)} == axes

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from bfmkit.figures import draw_returns
 
@@ -25,3 +26,12 @@ def test_draws_what_is_left_when_nothing_came_through(tmp_path: Path) -> None:
     nothing = np.zeros((0, 3))
     draw_returns(tmp_path / "return.png", {"run": (nothing, nothing)}, {"run": []})
     assert (tmp_path / "return.png").is_file()
+
+
+def test_tasks_and_legend_stand_where_they_do_elsewhere(tmp_path: Path, drawn: list[Figure]) -> None:
+    pair = (np.ones((1, 2)), np.ones((1, 2)))
+    draw_returns(tmp_path / "x.png", {"flip": pair, "stand": pair}, {"flip": [0], "stand": [0]})
+    (figure,) = drawn
+    assert [axis.get_title() for axis in figure.axes] == ["stand", "flip"]
+    legend = figure.legends[0].get_window_extent()
+    assert abs((legend.x0 + legend.x1) / 2 - figure.bbox.width / 2) < 1

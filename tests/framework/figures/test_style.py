@@ -2,12 +2,39 @@ from __future__ import annotations
 
 from matplotlib import rc_context
 
-from bfmkit.figures.style import STYLE, legend_above, look, new_figure, panels, title_of
+from bfmkit.components.environments.domains.cheetah import Cheetah
+from bfmkit.components.environments.domains.point_mass_maze import PointMassMaze
+from bfmkit.components.environments.domains.quadruped import Quadruped
+from bfmkit.components.environments.domains.walker import Walker
+from bfmkit.figures.style import (
+    ORACLE,
+    STYLE,
+    in_order,
+    legend_above,
+    look,
+    look_of,
+    new_figure,
+    panels,
+    title_of,
+)
 
 
 def test_curves_can_be_told_apart() -> None:
-    looks = [tuple(look(index).items()) for index in range(28)]
-    assert len(set(looks)) == 28
+    for one, other in (("color", "marker"), ("color", "linestyle")):
+        assert len({(look(index)[one], look(index)[other]) for index in range(28)}) == 28
+
+
+def test_the_oracle_looks_the_same_wherever_it_stands() -> None:
+    assert look_of("oracle", 2) == look_of("oracle", 0) == ORACLE
+    assert look_of("greedy", 2) == look(2) | {"label": "greedy"}
+    assert all(look(index)["color"] != ORACLE["color"] for index in range(28))
+
+
+def test_tasks_come_in_the_order_of_their_domain() -> None:
+    for domain in (Walker, Cheetah, Quadruped, PointMassMaze):
+        assert in_order(sorted(domain.tasks)) == list(domain.tasks)
+    assert in_order(sorted(Walker.changing_tasks)) == list(Walker.changing_tasks)
+    assert in_order(["upright", "walk", "a * b", "stand", "walk"]) == ["stand", "walk", "upright", "a * b"]
 
 
 def test_panels_fill_their_rows() -> None:
@@ -23,9 +50,10 @@ def test_one_legend_names_each_curve_once() -> None:
     figure, axes = new_figure(1, 2)
     for axis in axes.flat:
         axis.plot([0, 1], [0, 1], label="a")
+        axis.axhline(1.0, **ORACLE)
     axes[0, 1].plot([0, 1], [1, 0], label="b")
     legend_above(figure, list(axes.flat))
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "oracle"]
     bare, axes = new_figure(1, 1)
     legend_above(bare, list(axes.flat))
     assert not bare.legends

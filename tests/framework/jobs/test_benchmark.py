@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from bfmkit.comparison import compare
 from bfmkit.interfaces import BFM, Advance, Environment, JobFailed
 from bfmkit.jobs.benchmark import BenchmarkJob
 from bfmkit.recipe import RecipeError, load_recipe
+from bfmkit.recipe.text import read, write
 from bfmkit.results import read_failures, read_results
 from bfmkit.run_directory import read_metrics, to_json
 from bfmkit.testing.job import JobContract
@@ -69,7 +71,11 @@ def test_leaves_what_was_promised(tmp_path: Path) -> None:
     assert [set(episode) for episode in cell["episodes"]] == [{"return", "steps", "labels"}] * 3
     assert cell["seconds"] > 0
     assert list((tmp_path / "tensorboard").glob("events*"))
-    assert (tmp_path / "recipes" / "random.yaml").is_file()
+    assert (summary["seeds"], summary["batch_size"], summary["threads"]) == ([4, 1], 64, 1)
+    # What was played, not what the shipped recipe says.
+    recipe = read((tmp_path / "recipes" / "random.yaml").read_text())
+    assert (recipe["tasks"], recipe["seeds"], recipe["episodes"]) == (TASKS, [4, 1], 3)
+    assert "seed" not in recipe
     assert not list((tmp_path / "checkpoints").glob("*"))
 
 
@@ -159,14 +165,26 @@ def trouble(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Benchmark
 
 
 def test_a_run_that_stops_fails_alone(
-    tmp_path: Path, trouble: Callable[..., BenchmarkJob], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    trouble: Callable[..., BenchmarkJob],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "well").mkdir()
     (tmp_path / "ill").mkdir()
     trouble().run(tmp_path / "well", CPU)
     monkeypatch.setattr(Trouble, "sick", (1,))
-    with pytest.raises(JobFailed, match=r"2 of 9 cells failed: opti_bfm_ts, task task_0, seed 1: episode 1: .*reward"):
+    capsys.readouterr()
+    with pytest.raises(JobFailed, match=r"^2 of 9 cells failed; .*summary\.json names them too$"):
         trouble().run(tmp_path / "ill", CPU)
+    said = capsys.readouterr().err
+    assert "yardstick oracle, group 0: 3 cells done\n" in said
+    assert "opti_bfm_ts, group 0: 2 cells done, 1 failed, relative" in said
+    assert re.search(r"benchmark: 27/27 episodes, .*cells 9/9, .*failed 2\n", said)
+    assert [line.partition(": episode 1: ")[0] for line in said.splitlines()[-2:]] == [
+        "failed: opti_bfm_ts, task task_0, seed 1",
+        "failed: random, task task_0, seed 1",
+    ]
     failures = read_failures(tmp_path / "ill") if results(tmp_path / "ill").height else None
     assert failures is not None
     assert failures["recipe"].to_list() == ["opti_bfm_ts", "random"]
@@ -184,11 +202,16 @@ def test_a_run_that_stops_fails_alone(
 
 
 def test_a_batch_that_raises_is_run_again_row_by_row(
-    tmp_path: Path, trouble: Callable[..., BenchmarkJob], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    trouble: Callable[..., BenchmarkJob],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(Trouble, "raising", (2,))
-    with pytest.raises(JobFailed, match=r"2 of 9 cells failed.*seed 2: ArithmeticError: seed 2 is impossible \(test_"):
+    with pytest.raises(JobFailed, match=r"2 of 9 cells failed"):
         trouble().run(tmp_path, CPU)
+    said = capsys.readouterr().err
+    assert re.search(r"failed: random, task task_0, seed 2: ArithmeticError: seed 2 is impossible \(test_.*\)\n", said)
     status = {(cell.recipe, cell.seed): (cell.status, cell.group) for cell in read_cells(tmp_path / CELLS)}
     alone = {
         (name, seed): ("failed" if seed == 2 else "done", 1) for name in ("opti_bfm_ts", "random") for seed in range(3)
@@ -235,6 +258,18 @@ def test_a_recipe_that_has_changed_is_not_gone_on_with(tmp_path: Path, trouble: 
         trouble(overrides=("bfm={type: linear, discount: 0.5}", "environment={type: trouble}")).run(tmp_path, CPU)
 
 
+def test_a_directory_with_recipes_as_they_came_is_gone_on_with(
+    tmp_path: Path, trouble: Callable[..., BenchmarkJob]
+) -> None:
+    made = trouble()
+    made.run(tmp_path, CPU)
+    path = tmp_path / "recipes" / "random.yaml"
+    now = path.read_text()
+    path.write_text(write(made.contestants[1].tree))
+    trouble().run(tmp_path, CPU)
+    assert path.read_text() == now
+
+
 # What is refused.
 
 
@@ -253,6 +288,8 @@ def test_a_recipe_that_has_changed_is_not_gone_on_with(tmp_path: Path, trouble: 
         (["random"], {"batch_size": 0}, "batch_size"),
         (["random"], {"threads": 0}, "threads"),
         (["random"], {"workers": 0}, "workers"),
+        (["random"], {"address": "auto"}, "runner is in_process; say runner=ray"),
+        (["random"], {"episodes": 2, "overrides": (*TABULAR, "episodes=3")}, "benchmark's `episodes` holds"),
         (["random"], {"overrides": ("agent.typo=1",)}, "typo"),
         ([Entry("random", overrides=("agent.typo=1",))], {}, "typo"),
         ([Entry("opti_bfm", overrides=("agent.posterior.regularization=-1",))], {}, "regularization must be"),

@@ -112,3 +112,18 @@ def test_summarises_by_hand() -> None:
 def test_refuses_what_makes_no_sense(settings: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         job(**settings)
+
+
+def test_tensorboard_has_the_return_per_number_of_labels(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    numbers = TestDataEfficiencyJob().make().run(tmp_path, CPU)["tasks"]["task_0"]
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    for source, values in (
+        ("thompson", numbers["sources"]["thompson"]["return"]),
+        ("oracle", [numbers["oracle_return"]] * 2),
+    ):
+        found = events.Scalars(f"return/task_0/{source}")
+        assert [event.step for event in found] == [2, 30]
+        assert [event.value for event in found] == pytest.approx(values, rel=1e-5)

@@ -131,3 +131,14 @@ def test_too_few_are_refused(wrong: dict[str, int]) -> None:
 def test_neither_data_nor_environment_is_refused() -> None:
     with pytest.raises(ValueError, match="brings no inference set"):
         InspectJob(Faulty(labelled=False))
+
+
+def test_tensorboard_has_the_measures_under_the_names_of_a_training(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    measures = inspect(tmp_path, Faulty())["measures"]
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {f"health/{name}" for name in measures}
+    (event,) = events.Scalars("health/effective_rank")
+    assert event.value == pytest.approx(measures["effective_rank"]["value"], rel=1e-5)

@@ -82,3 +82,16 @@ def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
 def test_refuses_numbers_out_of_range(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RegretJob(**{"mdp": LAYOUT, "dims": [2], "episodes": 12, **wrong})
+
+
+def test_tensorboard_has_the_regret_of_every_rule(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    job = RegretJob(LAYOUT, [2, 3], SeedsPerRule(3, 0, 0, 0, 2, 0, 0), episodes=8, horizon=2, policies=4)
+    summary = job.run(tmp_path, CPU)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {f"regret/d_{dim}/{rule}" for dim in (2, 3) for rule in ("ucb", "thompson")}
+    found = events.Scalars("regret/d_3/thompson")
+    assert [event.step for event in found] == job.grid.tolist()
+    assert found[-1].value == pytest.approx(summary["dims"]["3"]["rules"]["thompson"]["regret"], rel=1e-5)

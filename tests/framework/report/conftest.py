@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
@@ -17,7 +18,7 @@ from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Agent
 from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe.text import write
-from bfmkit.run_directory import PROVENANCE, RECIPE, to_json
+from bfmkit.run_directory import PROVENANCE, RECIPE, SUMMARY, to_json
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 Write = Callable[..., Path]
@@ -52,3 +53,25 @@ def guesser(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of an agent that does not."""
     out = tmp_path_factory.mktemp("runs") / "guesser"
     return leave(out, "guesser", RandomAgent(), {"agent": {"type": "random"}, "episodes": 3})
+
+
+@pytest.fixture(scope="session")
+def contest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A benchmark of two recipes, two tasks and two seeds; a yardstick's cell failed, and one before any episode."""
+    out = tmp_path_factory.mktemp("runs") / "contest"
+    tree = {"type": "benchmark", "recipes": ["first", "second"], "episodes": 2, "overrides": ["bfm.discount=0.5"]}
+    (out / "recipes").mkdir(parents=True)
+    (out / RECIPE).write_text(write(tree))
+    (out / SUMMARY).write_text(to_json({"seeds": [7, 8], "batch_size": 64, "threads": 1}))
+    long = "RuntimeError: " + "mat1 and mat2 shapes cannot be multiplied " * 3 + "(ridge.py:120)"
+    for name in ("first", "second"):
+        agent = {"type": "random"} if name == "first" else {"type": "task_inference", "block": 25}
+        played = {"type": "infer", "agent": agent, "episodes": 2, "tasks": ["up", "down"], "seeds": [7, 8]}
+        (out / "recipes" / f"{name}.yaml").write_text(write(played))
+        for task, seed in (("up", 7), ("up", 8), ("down", 7), ("down", 8)):
+            episodes = [{"return": float(number + seed), "steps": 9, "labels": 9} for number in range(2)]
+            Cell(name, task, seed, episodes=episodes, oracle="oracle").write(out / CELLS)
+            Cell("oracle", task, seed, episodes=episodes).write(out / ORACLES)
+    Cell("second", "down", 8, "failed", long, oracle="oracle").write(out / CELLS)
+    Cell("oracle", "down", 8, "failed", "episode 1: the reward is not finite", episodes[:1]).write(out / ORACLES)
+    return out

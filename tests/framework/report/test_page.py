@@ -98,6 +98,28 @@ def test_a_run_of_another_job_is_reported_without_episodes(tmp_path: Path) -> No
     assert 'id="results"' not in text
 
 
+def test_a_benchmark_is_shown_with_its_own_recipe_and_all_that_failed(contest: Path, tmp_path: Path) -> None:
+    written = write_report(read_runs([contest]), tmp_path / "report.html", videos=0)
+    text = re.sub(r"\s*\n\s*", "", written.page.read_text())
+    # Eight cells, one of which has no episode; the yardstick's are none of them.
+    assert "<dt>runs</dt><dd>8, of which 1 failed</dd>" in text
+    assert "<dt>yardsticks</dt><dd>1 failed</dd>" in text
+    assert "<td>yardstick oracle</td><td>down</td>" in text
+    assert "| yardstick oracle | down | 8 | episode 1: the reward is not finite |" in written.markdown.read_text()
+    shown = text[text.index('id="benchmarks"') : text.index('id="recipes"')]
+    for path, value in (
+        ("recipes", "[first, second]"), ("overrides", "[bfm.discount=0.5]"), ("episodes", "2"), ("seeds", "[7, 8]"),
+        ("batch_size", "64"), ("threads", "1"),
+    ):  # fmt: skip
+        assert f'<th scope="row">{path}</th><td>{value}</td>' in shown
+    recipes = text[text.index('id="recipes"') :]
+    assert '<th scope="row">seeds</th><td>[7, 8]</td><td>[7, 8]</td>' in recipes
+
+
+def test_without_benchmarks_there_is_no_section_of_them(written: Written) -> None:
+    assert 'id="benchmarks"' not in written.page.read_text()
+
+
 # In a browser.
 
 
@@ -176,11 +198,50 @@ def test_tables_sort_by_click(visit: Visit) -> None:
     assert visit.page.get_attribute("#results-table th:nth-child(5)", "aria-sort") == "none"
 
 
+HIDDEN = """(() => {
+    const view = document.querySelector('#large .view');
+    return [view.scrollWidth - view.clientWidth, view.scrollHeight - view.clientHeight];
+})()"""
+
+
+def test_what_is_wider_than_the_page_says_so_where_it_goes_on(visit: Visit) -> None:
+    state = """[...document.querySelectorAll('.scroll')].map((box) => [
+        box.scrollWidth > box.clientWidth, !box.previousElementSibling.hidden, box.classList.contains('more-right'),
+        getComputedStyle(box).maskImage !== 'none',
+    ])"""
+    boxes = visit.page.evaluate(state)
+    assert all(len(set(box)) == 1 for box in boxes)
+    results = visit.page.locator(".scroll").first
+    assert boxes[0][0] == (visit.page.viewport_size["width"] == 390)
+    if boxes[0][0]:
+        results.evaluate("(box) => box.scrollTo(box.scrollWidth, 0)")
+        visit.page.wait_for_function("document.querySelector('.scroll.more-left:not(.more-right)')")
+
+
+def test_letters_are_as_large_in_all_pictures_where_there_is_room(visit: Visit) -> None:
+    shares = visit.page.evaluate("[...document.querySelectorAll('img.plot')].map(i => i.clientWidth / i.naturalWidth)")
+    if visit.page.viewport_size["width"] == 1280:
+        assert max(shares) < 1.05 * min(shares)
+    # Whatever the room, none is drawn out beyond that.
+    assert max(shares) < 0.6
+
+
 def test_pictures_enlarge(visit: Visit) -> None:
     small = visit.page.locator("figure img").nth(2).bounding_box()
     visit.page.locator(".enlarge").nth(2).click()
     assert visit.page.locator("#large[open]").count() == 1
-    assert visit.page.locator("#large img").bounding_box()["width"] > small["width"]
+    width = visit.page.locator("#large img").bounding_box()["width"]
+    assert width > small["width"]
+    # All of it is seen at first, and more of less by a second tap; a third goes back.
+    assert visit.page.evaluate(HIDDEN) == [0, 0]
+    visit.page.locator("#large img").click(position={"x": width - 5, "y": 5})
+    assert visit.page.locator("#large img").bounding_box()["width"] >= 2 * width - 1
+    hidden = visit.page.evaluate(HIDDEN)
+    assert hidden[0] > 0
+    left, top = visit.page.evaluate("(view => [view.scrollLeft, view.scrollTop])(document.querySelector('.view'))")
+    assert left > 0.9 * hidden[0] and top == 0
+    visit.page.locator("#large .zoom").press("Enter")
+    assert visit.page.evaluate(HIDDEN) == [0, 0]
     visit.page.keyboard.press("Escape")
     assert visit.page.locator("#large[open]").count() == 0
     visit.page.locator(".enlarge").first.click()

@@ -41,6 +41,23 @@ def test_failures_are_read(copy: Path) -> None:
     assert run.failures["error"].to_list() == summary["stopped"]
 
 
+def test_a_benchmark_has_its_own_recipe_beside_those_that_it_compares(contest: Path, finder: Path) -> None:
+    run, other = read_runs([contest, finder])
+    assert list(run.recipes) == ["first", "second"]
+    assert run.settings is not None
+    assert run.settings["overrides"] == ["bfm.discount=0.5"]
+    # What its recipe leaves unsaid, the run has said.
+    assert (run.settings["seeds"], run.settings["batch_size"], run.settings["threads"]) == ([7, 8], 64, 1)
+    assert other.settings is None
+
+
+def test_failed_yardsticks_are_read_and_told_apart(contest: Path, tmp_path: Path) -> None:
+    assert read_runs([contest])[0].failures["recipe"].to_list() == ["yardstick oracle", "second"]
+    twin = Path(shutil.copytree(contest, tmp_path / "twin"))
+    names = [run.failures["recipe"].to_list() for run in read_runs([contest, twin])]
+    assert names == [["yardstick oracle (contest)", "second (contest)"], ["yardstick oracle (twin)", "second (twin)"]]
+
+
 def test_what_holds_no_finished_run_is_refused_line_by_line(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     unfinished = Path(shutil.copytree(copy, tmp_path / "unfinished"))
@@ -49,9 +66,10 @@ def test_what_holds_no_finished_run_is_refused_line_by_line(copy: Path, tmp_path
     (nothing / "metrics.jsonl").write_text("")
     torn = Path(shutil.copytree(copy, tmp_path / "torn"))
     (torn / SUMMARY).write_text("{")
+    (tmp_path / "some.yaml").write_text("type: infer\n")
     odd = Path(shutil.copytree(copy, tmp_path / "odd"))
     (odd / RECIPE).write_text("- no\n- recipe\n")
-    paths = [tmp_path / "lost", tmp_path / "empty", unfinished, nothing, torn, odd, copy, copy]
+    paths = [tmp_path / "lost", tmp_path / "empty", unfinished, nothing, torn, odd, copy, copy, tmp_path / "some.yaml"]
     with pytest.raises(RunDirectoryRefused) as refusal:
         read_runs(paths)
     lines = str(refusal.value).splitlines()
@@ -63,9 +81,10 @@ def test_what_holds_no_finished_run_is_refused_line_by_line(copy: Path, tmp_path
         "cannot be read",
         "no recipe",
         "twice",
+        "is a file",
     ]
     assert len(lines) == len(words)
-    for path, line, word in zip([*paths[:6], copy], lines, words, strict=True):
+    for path, line, word in zip([*paths[:6], copy, paths[-1]], lines, words, strict=True):
         assert line.startswith(str(path)) and word in line
     assert f"bfmkit run {unfinished / RECIPE} --out {unfinished}" in lines[2]
 
