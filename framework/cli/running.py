@@ -79,7 +79,7 @@ def _require_logger(name: str, recipe: Recipe) -> None:
     if name != "wandb":
         return
     # A job says so by a class attribute; there would be a run on W&B with nothing in it.
-    if not getattr(recipe.job_class, "logs", True):
+    if not recipe.job_class.logs:
         raise Refused(f'--logger wandb: the job "{recipe.tree["type"]}" logs nothing')
     if find_spec("wandb") is None:
         raise Refused("--logger wandb: not installed; pip install 'bfmkit[wandb]'")

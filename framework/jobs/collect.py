@@ -40,6 +40,8 @@ class CollectJob(Job):
         ValueError: if a number is not positive.
     """
 
+    logs = False
+
     def __init__(
         self,
         environment: Deferred[Environment],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -33,7 +33,7 @@ class ExportJob(Job):
         ValueError: if ``algorithm`` is no name of a folder, or the environment is of another body.
     """
 
-    logs: ClassVar[bool] = False  # it has no numbers over time
+    logs = False
 
     def __init__(self, dataset: Dataset, algorithm: str = "collected", environment: Environment | None = None) -> None:
         if Path(algorithm).name != algorithm or algorithm in ("", ".", ".."):

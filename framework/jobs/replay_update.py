@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDictBase
@@ -37,7 +37,7 @@ class ReplayUpdateJob(Job):
         ValueError: if it is something else.
     """
 
-    logs: ClassVar[bool] = False  # it has no numbers over time
+    logs = False
 
     def __init__(self, file: Path) -> None:
         if not file.is_file():

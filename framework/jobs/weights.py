@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -51,7 +51,7 @@ class WeightsJob(Job):
         FileNotFoundError: if a file is not there.
     """
 
-    logs: ClassVar[bool] = False  # it has no numbers over time
+    logs = False
 
     def __init__(
         self,
