@@ -105,7 +105,7 @@ class BatchedAgent(Agent):
 
     def begin_episode(self, runs: Tensor | None = None) -> None:
         self._require_start()
-        opens = self.state["opens_episode"]
+        opens = self.state.get("opens_episode")
         if runs is None:
             opens.fill_(True)
         else:
@@ -176,13 +176,13 @@ class BatchedAgent(Agent):
         )
         moved = self._still_moving(moving)
         if moved is None:
-            self.state["step"].add_(1)
-            self.state["steps_since_choice"].add_(1)
+            self.state.get("step").add_(1)
+            self.state.get("steps_since_choice").add_(1)
         else:
-            self.state["step"].add_(moved)
-            self.state["steps_since_choice"].add_(moved)
+            self.state.get("step").add_(moved)
+            self.state.get("steps_since_choice").add_(moved)
         if taken is not None:
-            self.state["labels"].add_(taken)
+            self.state.get("labels").add_(taken)
 
     def stop(self, runs: Tensor, reason: str) -> None:
         """Stop those of ``runs`` (B,) that still go on; for subclasses, from :meth:`propose` or :meth:`learn`.
@@ -190,7 +190,7 @@ class BatchedAgent(Agent):
         Raises:
             RunStopped: when no run is left.
         """
-        stopped, steps = self.state["stopped"], self.state["step"]
+        stopped, steps = self.state.get("stopped"), self.state.get("step")
         for run in (runs.cpu() & ~stopped).nonzero().squeeze(-1).tolist():
             self.failures[run] = f"run {run} (seed {self.seeds[run]}) stopped at step {int(steps[run])}: {reason}"
             stopped[run] = True
@@ -211,7 +211,7 @@ class BatchedAgent(Agent):
 
     def noise(self, stream: str, shape: tuple[int, ...], runs: Tensor | None) -> Tensor:  # (n, *shape) float64
         """Standard normal noise of the runs at their present steps, on the model's device."""
-        steps = self.state["step"].tolist()
+        steps = self.state.get("step").tolist()
         indices = range(len(steps)) if runs is None else runs.tolist()
         drawn = normal_noise([self.seeds[run] for run in indices], stream, [steps[run] for run in indices], shape)
         return drawn.to(self.device)
@@ -284,10 +284,10 @@ class BatchedAgent(Agent):
         return None if runs is None else self._mask(runs, "runs")
 
     def _still_moving(self, moving: Tensor | None) -> Tensor | None:  # (B,) bool; None: all
-        stopped = self.state.get("stopped")
         if not self.failures:
             return None if moving is None or bool(moving.all()) else moving
-        return ~stopped if moving is None else moving & ~stopped
+        going = ~self.state.get("stopped")
+        return going if moving is None else moving & going
 
     def _stop(self, bad: Tensor, moving: Tensor | None, reason: str) -> None:
         bad = bad.cpu()

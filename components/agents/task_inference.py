@@ -176,13 +176,13 @@ class TaskInferenceAgent(BatchedAgent):
         keep(kept, step, moving & ~full)
         return observed
 
+    @torch.no_grad()
     def settle(self) -> None:
         if self.block > 1:
             # Of stopped runs too: what is kept of them came before whatever stopped them.
             self._take_in(self._counts() > 0)
         self._warn_if_miscalibrated()
 
-    @torch.no_grad()
     def _take_in(
         self,
         runs: Tensor,  # (B,) bool on the CPU
