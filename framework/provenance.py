@@ -24,8 +24,18 @@ def provenance(facts: Mapping[str, Any]) -> dict[str, Any]:
         **facts,
         "git": git_revision(),
         "platform": platform.platform(),
+        "processor": processor(),
         "versions": versions(),
     }
+
+
+def processor() -> str:
+    """Its name, as the system has it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "unknown"
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def versions() -> dict[str, str]:

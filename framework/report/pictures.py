@@ -97,7 +97,7 @@ def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]
             add(
                 "profiles",
                 "Performance profiles",
-                "Share of runs whose later episodes return more than so much, oracle = 1, with 95 % bootstrap intervals.",
+                "Share of runs whose later episodes return more than that, oracle = 1, with 95 % bootstrap intervals.",
             )
     names = [name for table in tables for name in table["recipe"].unique(maintain_order=True)]
     traces = {_called(run): run.trace for run in runs if not run.trace.is_empty()}

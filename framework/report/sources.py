@@ -162,7 +162,7 @@ class Comparison:
 
     @property
     def made(self) -> str:
-        """When, by which revision, on how many threads."""
+        """When, by which revision, on how many threads of what."""
         return "; ".join(dict.fromkeys(made(run.provenance) for run in self._runs))
 
     def of(self, recipe: str) -> Numbers:
@@ -251,7 +251,7 @@ class Measured:
 
     @property
     def made(self) -> str:
-        """When, by which revision, on how many threads."""
+        """When, by which revision, on how many threads of what."""
         return made(self._content)
 
     def table(self, rows: Mapping[str, str], columns: Mapping[str, str], digits: int = 2) -> str:
@@ -269,9 +269,11 @@ class Measured:
 
 
 def made(provenance: Mapping[str, Any]) -> str:
-    """When something was made, by which revision, on how many threads."""
+    """When something was made, by which revision, on how many threads of which processor."""
     git, threads = provenance.get("git") or {}, provenance.get("threads", "?")
     changed = " with changes" if git.get("changed") else ""
     revision = f"revision {str(git['revision'])[:10]}{changed}" if git.get("revision") else "no known revision"
     threads = f"{threads} thread{'' if threads == 1 else 's'}"
+    if provenance.get("processor", "unknown") != "unknown":
+        threads += f" of {provenance['processor']}"
     return f"{str(provenance.get('time', '?'))[:10]}, {revision}, {threads}"

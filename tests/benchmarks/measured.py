@@ -40,16 +40,7 @@ def write_measured(path: Path | None, numbers: Mapping[str, float]) -> None:
     wrong = [name for name, value in numbers.items() if not math.isfinite(value)]
     if wrong:
         raise ValueError(f"not finite: {', '.join(wrong)}")
-    facts = {"command": command_line(), "processor": _processor(), "threads": torch.get_num_threads()}
+    facts = {"command": command_line(), "threads": torch.get_num_threads()}
     content = {"measured": {name: float(value) for name, value in numbers.items()}, **provenance(facts)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def _processor() -> str:
-    """Its name, as the system has it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "unknown"
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
