@@ -32,7 +32,8 @@ def leave(out: Path, name: str, agent: Agent, recipe: dict[str, Any], **settings
     (out / RECIPE).write_text(write({"type": "infer", **recipe}))
     facts = {
         "time": "2026-01-02T03:04:05+00:00", "command": f"bfmkit run {name} --out {out.name}", "recipe": f"{name}.yaml",
-        "device": "cpu", "threads": 1, "processor": "a Processor", "git": {"revision": "0123456789abcdef", "changed": True},
+        "device": "cpu", "threads": 1, "processor": "a Processor",
+        "git": {"revision": "0123456789abcdef", "changed": True},
         "versions": {"python": "3.11", "torch": "2.13"}, "platform": "<script>alert(1)</script>",
     }  # fmt: skip
     (out / PROVENANCE).write_text(to_json(facts))
