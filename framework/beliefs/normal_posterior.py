@@ -237,6 +237,9 @@ def cholesky(precision: Tensor) -> Tensor:  # (B, d, d) -> lower factor (B, d, d
     Warns of both: of what it adds, and of runs that nothing small mends, whose factor is NaN.
     """
     factor, failed = torch.linalg.cholesky_ex(precision)
+    if precision.is_cuda and torch.cuda.is_current_stream_capturing():
+        # Nothing can be looked at while a CUDA graph is recorded, nor mended when it is replayed.
+        return torch.where((failed > 0).reshape(-1, 1, 1), float("nan"), factor)
     if not failed.any():
         return factor
     scale = precision.diagonal(dim1=-2, dim2=-1).mean(-1)

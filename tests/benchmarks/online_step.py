@@ -4,6 +4,7 @@
 
 Random weights, for the time does not depend on them; the sizes are the walker's (24 observations, 6 actions, d = 50,
 128 candidates). "step" is what the agent's public methods take together; its parts are timed apart, on the same data.
+On a GPU also its arithmetic alone, recorded as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from itertools import count
 from statistics import median, quantiles
 
 import torch
@@ -25,9 +27,12 @@ from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Acquisition, EnvironmentSpec, Situation
+from bfmkit.noise import normal_noise
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
 TARGETS = {256: 3.0, 1024: 15.0}
+RECORDED = {1: 0.5, 256: 5.0}
+"""Runs -> milliseconds wanted of a step as a CUDA graph, at width 1024."""
 
 
 def times_of(work: Callable[[], object], repeats: int, device: str = "cpu") -> list[float]:
@@ -64,6 +69,74 @@ def stepping(
         observation = following
 
     return agent, times_of(step, repeats, device)
+
+
+class PlainStep:
+    """The arithmetic of a step that chooses, on memory that stays where it is, so that a CUDA graph can record it.
+
+    It leaves out what an agent does besides: looking for numbers that are not finite, counting, masks. What it computes
+    is what the agent computes.
+    """
+
+    def __init__(self, bfm: ForwardBackward, rule: UCBAcquisition, runs: int, device: str = "cpu") -> None:
+        self.posterior, self.bfm, self.rule = RidgePosterior(), bfm, rule
+        self.belief = self.posterior.prior(runs, bfm.dim, device)
+        noise = rule.noise_shape(bfm.dim)
+        self.noise = torch.zeros(runs, *noise, dtype=torch.float64, device=device)
+        self.observation = torch.zeros(runs, WALKER.observation_size, device=device)
+        self.next_observation = torch.zeros_like(self.observation)
+        self.reward = torch.zeros(runs, dtype=torch.float64, device=device)
+        self.action = torch.zeros(runs, WALKER.action_size, device=device)
+        self._weights = torch.zeros(runs, bfm.dim, dtype=torch.float64, device=device)
+        self._labels = torch.zeros(runs, dtype=torch.int64, device=device)
+
+    def choose(self) -> None:
+        """Put the action for ``observation`` into ``action``."""
+        situation = Situation(
+            self.posterior, self.belief, self.bfm, self.observation, self._weights, self.noise, self._labels
+        )
+        self._weights.copy_(self.rule.propose(situation))
+        z = self.bfm.policy_latent(self._weights.to(self.observation.dtype))
+        self.action.copy_(self.bfm.act(self.observation, z))
+
+    def learn(self) -> None:
+        """Take in what followed, in ``next_observation`` and ``reward``."""
+        features = self.bfm.features(self.observation, self.action, self.next_observation)
+        self.belief.update_(self.posterior.condition(self.belief, features.unsqueeze(1), self.reward.unsqueeze(1)))
+
+    def record(self) -> Callable[[], None]:
+        """Both as one CUDA graph, to be replayed."""
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.choose()
+                self.learn()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.choose()
+            self.learn()
+        return graph.replay
+
+
+@torch.no_grad()
+def recorded(width: int, repeats: int, runs: int) -> list[float]:
+    """Milliseconds of each step as a CUDA graph, with noise drawn and brought over for each."""
+    torch.manual_seed(0)
+    bfm = ForwardBackward(WALKER, SimpleNetworks(width=width), dim=50).eval().requires_grad_(False).to("cuda")
+    rule = UCBAcquisition(EllipsoidCandidates(count=128, inflation=2.0), confidence_radius=0.1)
+    step = PlainStep(bfm, rule, runs, "cuda")
+    step.observation.normal_()
+    step.next_observation.normal_()
+    replay, numbers = step.record(), count()
+
+    def once() -> None:
+        noise = normal_noise(range(runs), "acquisition", [next(numbers)] * runs, rule.noise_shape(50))
+        step.noise.copy_(noise)
+        replay()
+
+    return times_of(once, repeats, "cuda")
 
 
 def products(width: int, repeats: int, runs: int, device: str = "cpu") -> float:
@@ -166,6 +239,12 @@ def main() -> None:
             ratio = median(together) / median(alone)
             print(f"{f'{arguments.batch} runs':<24}{median(together):>14.3f}   {ratio:.1f} times one run, target 20\n")
             found |= {f"{arguments.batch}_runs": median(together), f"{arguments.batch}_runs_over_one": ratio}
+        if device == "cuda":
+            for runs, target in RECORDED.items():
+                times = recorded(1024, repeats, runs)
+                name = f"width 1024, CUDA graph, {runs} run{'' if runs == 1 else 's'}"
+                print(f"{name:<40}{median(times):>14.3f}{quantiles(times, n=100)[-1]:>14.3f}   target {target}")
+                found[f"recorded.{runs}_runs"] = median(times)
         numbers |= {f"{device}.{name}": value for name, value in found.items()}
     write_measured(arguments.json, numbers)
 
