@@ -181,7 +181,7 @@ class TaskInferenceAgent(BatchedAgent):
         if self.block > 1:
             # Of stopped runs too: what is kept of them came before whatever stopped them.
             self._take_in(self._counts() > 0)
-        self._warn_if_miscalibrated()
+        self._warn_if_overconfident()
 
     def _take_in(
         self,
@@ -241,7 +241,7 @@ class TaskInferenceAgent(BatchedAgent):
         if self.block > 1:
             state.get(KEPT).get("count").index_fill_(0, indices, 0)
         if len(self._uncounted) >= CHECKED_EVERY:
-            self._warn_if_miscalibrated()
+            self._warn_if_overconfident()
         # Last, for it raises when no run is left.
         reasons: dict[str, list[int]] = {}
         for row, (length, reason) in learnt.broken.items():
@@ -269,7 +269,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     def begin_episode(self, runs: Tensor | None = None) -> None:
         super().begin_episode(runs)
-        self._warn_if_miscalibrated()
+        self._warn_if_overconfident()
 
     def _count_rewards(self) -> None:
         """Count how far rewards lay from what was expected: many at a time, which takes a fraction."""
@@ -286,7 +286,7 @@ class TaskInferenceAgent(BatchedAgent):
                     sums = sums.index_copy(0, there, calibration.counted(sums[there], rewards))
         self.state.set(calibration.RESIDUALS, sums)
 
-    def _warn_if_miscalibrated(self) -> None:
+    def _warn_if_overconfident(self) -> None:
         self._count_rewards()
         if self._warned:
             return

@@ -213,16 +213,11 @@ def _curve_by_labels(
     of_recipe: Mapping[str, Curves],
     statistic: Callable[[Scores], Estimate],
 ) -> list[Row]:
-    """A curve over labels, a point for each stretch of episodes with the same count, or nearly the same.
+    """As :func:`_curve`, over labels: a point for each stretch of episodes with the same count, or nearly the same.
 
     Args:
-        axis: to draw on.
-        index: of the recipe among all.
-        recipe: its name.
-        task: the panel's.
         returns: of the tasks that the statistic is taken over.
         of_recipe: whose labels count.
-        statistic: of the cells of a point.
     """
     length = min(values.shape[1] for values in returns.values())
     counts = np.mean([of_recipe[name].labels[:, :length].mean(axis=0) for name in returns], axis=0)
