@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
@@ -26,14 +28,21 @@ class TaskInferenceTransform(Transform):
 
     Args:
         agent: started, with as many seeds as the environment has rows.
+        observe_reward: whether the agent is told the environment's rewards; without them it learns from :meth:`label`
+            alone.
 
     Raises:
         RunStopped: from a step, when no run of the agent is left.
     """
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, observe_reward: bool = True) -> None:
         super().__init__(in_keys=[], out_keys=["z"])
         self.agent = agent
+        self.observe_reward = observe_reward
+
+    def label(self, reward: Tensor | float, *args: Any, **options: Any) -> None:
+        """Learn a reward for steps taken earlier: :meth:`bfmkit.interfaces.Agent.label`, with all its arguments."""
+        self.agent.label(reward, *args, **options)
 
     def _reset(self, tensordict: TensorDictBase, tensordict_reset: TensorDictBase) -> TensorDictBase:
         runs = None
@@ -45,7 +54,8 @@ class TaskInferenceTransform(Transform):
     def _step(self, tensordict: TensorDictBase, next_tensordict: TensorDictBase) -> TensorDictBase:
         observation, action = (self._matrix(tensordict.get(key)) for key in ("observation", "action"))
         reward = next_tensordict.get("reward").reshape(-1)
-        self.agent.observe(observation, action, self._matrix(next_tensordict.get("observation")), reward)
+        observed = None if self.observe_reward else torch.zeros(len(reward), dtype=torch.bool)
+        self.agent.observe(observation, action, self._matrix(next_tensordict.get("observation")), reward, observed)
         # After an episode's last step there is nothing left to choose for: the next reset asks.
         done = next_tensordict.get("done", None)
         return next_tensordict.set("z", self._choose(next_tensordict, None if done is None else ~self._rows(done)))

@@ -14,8 +14,10 @@ from bfmkit.agent import Asked, BatchedAgent
 from bfmkit.beliefs import calibration
 from bfmkit.beliefs.calibration import Foretold
 from bfmkit.beliefs.kept import KEPT, Steps, blank, groups, keep, kept_steps
-from bfmkit.beliefs.lesson import Learnt, Lesson
+from bfmkit.beliefs.lesson import LARGEST_REWARD, TOO_LARGE, Learnt, Lesson
+from bfmkit.beliefs.recent_features import RECENT, Stretch, total, write
 from bfmkit.interfaces import Acquisition, Agent, Gate, Posterior, Schedule, Situation
+from bfmkit.positive import require_positive
 from bfmkit.registry import register
 
 logger = logging.getLogger(__name__)
@@ -47,10 +49,11 @@ class TaskInferenceAgent(BatchedAgent):
         block: how many steps are learnt from at once, at the latest before the next choice. Nobody looks at the belief
             in between, so more than 1 only saves time; but information counts for a ``determinant`` schedule when a
             block is learnt from.
+        label_memory: how many steps back :meth:`label` reaches; their features are kept.
 
     Raises:
-        ValueError: if ``labelled_transitions`` is negative or ``block`` less than 1, or greater with a gate that looks
-            at the belief, or if the acquisition refuses the posterior.
+        ValueError: if ``labelled_transitions`` or ``label_memory`` is negative or ``block`` less than 1, or greater
+            with a gate that looks at the belief, or if the acquisition refuses the posterior.
 
     Reference:
         Rupf et al., Optimistic Task Inference for Behavior Foundation Models, 2026, Algorithm 1.
@@ -64,8 +67,12 @@ class TaskInferenceAgent(BatchedAgent):
         gate: Gate | None = None,
         labelled_transitions: int = 0,
         block: int = 1,
+        label_memory: int = 0,
     ) -> None:
         super().__init__(schedule)
+        if label_memory < 0:
+            raise ValueError(f"label_memory must not be negative, got {label_memory}")
+        self.label_memory = label_memory
         if block < 1:
             raise ValueError(f"block must be at least 1, got {block}")
         if block > 1 and gate is not None and gate.needs_features:
@@ -115,6 +122,9 @@ class TaskInferenceAgent(BatchedAgent):
             sizes = (self.bfm.spec.observation_size, self.bfm.spec.action_size)
             example = torch.zeros(0, dtype=self.dtype, device=self.device)
             entries[KEPT] = blank(len(self.seeds), self.block - 1, sizes, example)
+        if self.label_memory > 0:
+            shape = (len(self.seeds), self.label_memory, self.bfm.dim)
+            entries[RECENT] = torch.zeros(shape, dtype=self.dtype, device=self.device)
         if self.labelled_transitions > 0 and labelled is not None:
             entries["belief"] = self._warmed(belief, labelled)
             entries["labels"] = torch.full((len(self.seeds),), len(labelled))
@@ -183,6 +193,74 @@ class TaskInferenceAgent(BatchedAgent):
             self._take_in(self._counts() > 0)
         self._warn_if_overconfident()
 
+    @torch.no_grad()
+    def label(
+        self,
+        reward: Tensor | float,
+        steps: Stretch | None = None,
+        *,
+        seconds: float | tuple[float, float] | None = None,
+        than: Stretch | None = None,
+        weight: float = 1.0,
+        runs: Tensor | None = None,
+    ) -> None:
+        self._require_start()
+        require_positive(weight=weight)
+        if steps is not None and seconds is not None:
+            raise ValueError("a label is about steps or seconds, not both")
+        if seconds is not None:
+            steps = self._steps_of(seconds)
+        rewards = self._rewards(reward)
+        if not (rewards.abs() <= LARGEST_REWARD).all():
+            raise ValueError(f"a label must be finite, got {reward}")
+        self.settle()
+        features, known = self._labelled_stretch(1 if steps is None else steps, than)
+        labelled = known & ~self.state.get("stopped")
+        if runs is not None:
+            labelled &= self._mask(runs, "runs")
+        self._learn_label(features, rewards, weight, labelled)
+
+    def _labelled_stretch(self, steps: Stretch, than: Stretch | None) -> tuple[Tensor, Tensor]:  # (B, d), (B,) bool
+        """The features that a label is about, and which runs have taken those steps."""
+        if self.label_memory == 0:
+            raise ValueError("this agent keeps no past steps to label: build it with label_memory, in steps")
+        if self.posterior.compares != (than is not None):
+            name = type(self.posterior).__name__
+            wants = (
+                "compares two stretches: say `than` which" if than is None else "knows no comparisons: leave out `than`"
+            )
+            raise ValueError(f"{name} {wants}")
+        recent, taken = self.state.get(RECENT), self.state.get("step")
+        features, count = total(recent, taken, steps)
+        if than is None:
+            return features / count.clamp(min=1.0).unsqueeze(-1), (count > 0).cpu()
+        other, there = total(recent, taken, than)
+        return features - other, ((count > 0) & (there > 0)).cpu()
+
+    def _learn_label(self, features: Tensor, reward: Tensor, weight: float, runs: Tensor) -> None:
+        """One label of each of the runs (B,); nothing has changed if it cannot be learnt."""
+        state, chosen = self.state, runs.to(self.device)
+        features = torch.where(chosen.unsqueeze(-1), features, 0.0)
+        reward = torch.where(chosen, reward, 0.0)
+        old = state.get("belief")
+        # All runs at once, and as many when it is replayed: sums depend on how many rows they have.
+        learnt = self.posterior.label(old, features, reward, weight)
+        if not self.posterior.mean(learnt)[chosen].isfinite().all():
+            raise ValueError(TOO_LARGE)
+        if self._counts_information:
+            gain = self.posterior.information_gain(old, features)
+            state.get("information").add_(torch.where(chosen, gain, 0.0).cpu())
+        state.set("belief", old.apply(lambda before, after: torch.where(_beside(chosen, after), after, before), learnt))
+        state.get("labels").add_(runs)
+        if self.logbook is not None:
+            self.logbook.label(features, reward, weight, runs, state.get("step"))
+
+    def _steps_of(self, seconds: float | tuple[float, float]) -> Stretch:
+        newest, oldest = (0.0, seconds) if isinstance(seconds, (int, float)) else seconds
+        step = self.bfm.spec.control_timestep
+        first = round(newest / step)
+        return first, max(round(oldest / step), first + 1)
+
     def _take_in(
         self,
         runs: Tensor,  # (B,) bool on the CPU
@@ -231,6 +309,8 @@ class TaskInferenceAgent(BatchedAgent):
             belief = state.get("belief").apply(lambda old, new: old.index_copy(0, there, new), belief)
         state.set("belief", belief)
         indices = self.indices if rows is None else rows
+        if self.label_memory > 0:
+            write(state.get(RECENT), learnt.features, state.get("step")[indices] - count, indices)
         if learnt.foretold is not None:
             self._uncounted.append((rows, learnt.foretold))
         if learnt.information is not None:
@@ -314,3 +394,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     def information(self) -> Tensor:  # (B,) float64
         return self.state.get("information") if self._counts_information else super().information()
+
+
+def _beside(mask: Tensor, value: Tensor) -> Tensor:  # (B,), (B, *rest) -> (B, *1)
+    return mask.reshape(-1, *[1] * (value.ndim - 1))

@@ -39,6 +39,9 @@ class Agent(ABC):
     """Whether it wants them labelled as of every so many steps of an episode, for tasks that change with time; None: as
     of an episode's first step alone."""
 
+    label_memory: int = 0
+    """How many steps back :meth:`label` reaches; 0: this agent takes no late labels. Set before :meth:`start`."""
+
     state: TensorDict
     """Batch (B,): ``weights``, ``z``, ``step``, ``labels``, ``stopped`` and whatever the agent adds."""
 
@@ -114,6 +117,40 @@ class Agent(ABC):
             RunStopped: when no run is left.
             ValueError: if shapes do not fit; nothing has been learnt then.
         """
+
+    def label(
+        self,
+        reward: Tensor | float,  # (B,)
+        steps: int | tuple[int, int] | None = None,
+        *,
+        seconds: float | tuple[float, float] | None = None,
+        than: int | tuple[int, int] | None = None,
+        weight: float = 1.0,
+        runs: Tensor | None = None,  # (B,) bool; None: all of them
+    ) -> None:
+        """Learn a reward for steps that were acted earlier; as often as somebody gives one.
+
+        One label is one reward for the mean of the features of a stretch of steps: what a person who presses a button
+        has just seen. Steps of the last episode count as well. Runs that have stopped, or have taken none of these
+        steps, learn nothing. The belief counts it as one label; no time passes for a belief that forgets.
+
+        ``agent.label(1.0, seconds=(0.2, 0.8))``: good, what happened between 0.8 and 0.2 seconds ago.
+
+        Args:
+            reward: what was good (or bad, below 0) about them; of a comparison, 1 where ``steps`` are better than the
+                steps ``than``, -1 where they are worse.
+            steps: how many of the last steps; or (newest, oldest), counted back from now: (0, 5) are the last five.
+            seconds: the same in seconds, in place of ``steps``. Neither given: the last step.
+            than: other steps that these are compared with, for posteriors that learn from comparisons; features are
+                summed over each of the two stretches.
+            weight: how much it counts beside one reward that is observed.
+            runs: whose label this is.
+
+        Raises:
+            ValueError: if the agent takes no labels, the reward is not finite, the stretch is empty or reaches too far
+                back, or the posterior wants comparisons and gets none, or the other way round; nothing is learnt then.
+        """
+        raise ValueError(f"{type(self).__name__} has no belief that a label could change")
 
     def settle(self) -> None:  # noqa: B027
         """Learn now from whatever was observed and has been put off; for an agent that puts nothing off, nothing.

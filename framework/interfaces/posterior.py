@@ -28,6 +28,9 @@ class Posterior(TensorDictModuleBase, ABC):
     in_keys = ["belief", "features", ("next", "reward"), "observed"]
     out_keys = ["belief"]
 
+    compares: ClassVar[bool] = False
+    """Whether a label is about two clips: which of them is the better, and not how good one is."""
+
     @abstractmethod
     def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:  # batch (B,)
         """The belief before any reward."""
@@ -86,6 +89,21 @@ class Posterior(TensorDictModuleBase, ABC):
         reward: Tensor,  # (B, n)
     ) -> TensorDict:  # batch (B,)
         """Learn n labelled transitions at once, without forgetting; as good as n updates without discount."""
+
+    def label(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, d)
+        reward: Tensor,  # (B,)
+        weight: float = 1.0,
+    ) -> TensorDict:  # batch (B,)
+        """Learn a reward that came late: no step passes, so nothing is forgotten.
+
+        A weight ω > 0 is the precision of the reward relative to one that is observed; here both sides of r = φᵀw are
+        scaled by √ω, as weighted least squares does.
+        """
+        scale = weight**0.5
+        return self.condition(belief, scale * features.double().unsqueeze(1), scale * reward.double().unsqueeze(1))
 
     @abstractmethod
     def mean(self, belief: TensorDictBase) -> Tensor:  # (B, d)

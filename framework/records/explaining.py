@@ -231,6 +231,8 @@ def _rewards(facts: Mapping[str, Any]) -> Iterator[str]:
         parts.append(f"{rewards['start']:,} labels at once ({rewards['start_from']})")
     if "acting" in rewards:
         parts.append(f"{rewards['acting']:,} rewards in {facts['steps']:,} steps of acting ({rewards['acting_from']})")
+    if rewards.get("late"):
+        parts.append(f"{rewards['late']:,} labels of steps acted earlier")
     yield f"It was given {' and '.join(parts)}."
 
 

@@ -29,6 +29,15 @@ class Labels(NamedTuple):
     ends: Tensor  # (k,) int64, after which steps the belief took in those since the last time; the last one is total
 
 
+class LateLabels(NamedTuple):
+    """What one run was told of steps that it had taken earlier."""
+
+    features: Tensor  # (n, d) float64, that each label was about
+    rewards: Tensor  # (n,) float64
+    weights: Tensor  # (n,) float64
+    steps: Tensor  # (n,) int64, how many steps the run had taken when it came
+
+
 class _Taken(NamedTuple):
     """Steps as they were taken in, n of each of m runs."""
 
@@ -66,6 +75,7 @@ class Choice(NamedTuple):
     step: int  # how many steps the run had taken
     size: int  # how many runs chose together
     row: int  # which of them this one was
+    late: int  # how many late labels the run had been given
 
 
 class Logbook:
@@ -98,8 +108,10 @@ class Logbook:
         self._chunks: list[dict[str, Tensor] | Path] = []
         self._pending: list[_Taken] = []
         self._pending_steps = 0
-        self._asked: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
+        self._asked: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]] = []
         self._choices: dict[str, Tensor] = {}
+        self._late: list[dict[str, Tensor]] = []
+        self._late_counts = torch.zeros(1, dtype=torch.int64)  # (B,), or one 0 for all
 
     def take(
         self,
@@ -117,6 +129,20 @@ class Logbook:
         if self._pending_steps >= PACKED:
             self._pack()
 
+    def label(
+        self,
+        features: Tensor,  # (B, d) float64
+        reward: Tensor,  # (B,) float64
+        weight: float,
+        runs: Tensor,  # (B,) bool: which of them were told
+        step: Tensor,  # (B,) int64
+    ) -> None:
+        """A late label of some runs."""
+        parts = {"features": features.cpu(), "rewards": reward.cpu(), "runs": runs, "steps": step}
+        parts["weights"] = torch.full((len(runs),), weight, dtype=torch.float64)
+        self._late.append({name: part.clone() for name, part in parts.items()})
+        self._late_counts = self._late_counts + runs
+
     def choose(
         self,
         observation: Tensor,  # (n, o)
@@ -128,7 +154,7 @@ class Logbook:
         """A choice of weights."""
         # Copies: observations are the caller's, and counters go on. Written down when somebody reads, for most choices
         # are overtaken by the next.
-        call = (observation.clone(), previous, runs, step.clone(), kept.clone())
+        call = (observation.clone(), previous, runs, step.clone(), kept.clone(), self._late_counts.expand(len(step)))
         if len(runs) == len(step) and bool(kept.all()):
             self._asked = [call]
         else:
@@ -153,14 +179,22 @@ class Logbook:
         steps, ends = taken.nonzero().squeeze(-1), last.nonzero().squeeze(-1) + 1
         return Labels(features[taken], rewards[taken], steps, len(taken), ends)
 
+    def late_labels(self, run: int) -> LateLabels:
+        """What one run was told late, in the order in which it was."""
+        told = [each for each in self._late if each["runs"][run]]
+        if not told:
+            nothing = torch.zeros(0, dtype=torch.float64)
+            return LateLabels(nothing.reshape(0, 0), nothing, nothing, nothing.long())
+        return LateLabels(*(torch.stack([each[name][run] for each in told]) for name in LateLabels._fields))
+
     def choice(self, run: int) -> Choice | None:
         """The last choice of one run; None before its first."""
         self._note_choices()
         if not self._choices or int(self._choices["size"][run]) == 0:
             return None
         known = {name: value[run] for name, value in self._choices.items()}
-        step, size, row = (int(known[name]) for name in ("step", "size", "row"))
-        return Choice(known["observation"].clone(), known["previous"].clone(), step, size, row)
+        numbers = (int(known[name]) for name in ("step", "size", "row", "late"))
+        return Choice(known["observation"].clone(), known["previous"].clone(), *numbers)
 
     # Going on later.
 
@@ -169,7 +203,9 @@ class Logbook:
         self._pack()
         self._note_choices()
         chunks = [chunk.name if isinstance(chunk, Path) else dict(chunk) for chunk in self._chunks]
-        return {"chunks": chunks, "choices": {name: value.clone() for name, value in self._choices.items()}}
+        late = [dict(each) for each in self._late]
+        choices = {name: value.clone() for name, value in self._choices.items()}
+        return {"chunks": chunks, "choices": choices, "late": late}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`, after the agent has started.
@@ -183,6 +219,8 @@ class Logbook:
             for chunk in state["chunks"]
         ]
         self._choices = {name: value.clone() for name, value in state["choices"].items()}
+        self._late = [dict(each) for each in state["late"]]
+        self._late_counts = torch.zeros(1, dtype=torch.int64) + sum(each["runs"].long() for each in self._late)
 
     def _file(self, name: str) -> Path:
         path = (self.folder or Path()) / name
@@ -192,18 +230,19 @@ class Logbook:
 
     def _note_choices(self) -> None:
         """Write down the last choice of each run."""
-        for observation, previous, runs, step, kept in self._asked:
+        for observation, previous, runs, step, kept, late in self._asked:
             count, held = len(step), kept[runs]
             if not self._choices:
                 self._choices = {
                     "observation": torch.zeros(count, observation.shape[-1], dtype=observation.dtype),
                     "previous": torch.zeros(count, previous.shape[-1], dtype=previous.dtype),
-                    **{name: torch.zeros(count, dtype=torch.int64) for name in ("step", "size", "row")},
+                    **{name: torch.zeros(count, dtype=torch.int64) for name in ("step", "size", "row", "late")},
                 }
             rows = held.nonzero().squeeze(-1)
             chose, choices = runs[rows], self._choices
             choices["observation"][chose], choices["previous"][chose] = observation.cpu()[rows], previous.cpu()[rows]
             choices["step"][chose], choices["size"][chose], choices["row"][chose] = step[chose], len(runs), rows
+            choices["late"][chose] = late[chose]
         self._asked = []
 
     def _pack(self) -> None:

@@ -11,6 +11,10 @@ it); the tensors are the weights, and what the belief was made of:
     rewards             (n,)
     steps               (n,)    at which step of the run each came
     ends                (k,)    after which steps the belief took in all since the last time; missing: after each
+    late_features       (l, d)  float64, of the labels given to `label` after the step, in their order
+    late_rewards        (l,)
+    late_weights        (l,)
+    late_steps          (l,)    how many steps the run had taken when each came
     chosen_weights      (d,)    what the run last acted for, with its ``z`` (d,), and what the acquisition saw then:
     choice_observation  (o,)
     choice_previous     (d,)    the weights chosen before
@@ -37,7 +41,7 @@ from torch import Tensor
 from bfmkit.models.digest import tensors_digest
 from bfmkit.run_directory import to_json, write_atomically
 
-FORMAT = 2
+FORMAT = 3
 
 FOLDER = "records"
 """Of a run directory."""

@@ -14,7 +14,7 @@ from bfmkit.beliefs.calibration import calibrations
 from bfmkit.interfaces import BFM, Agent, Posterior
 from bfmkit.models.digest import model_digest
 from bfmkit.provenance import command_line, git_revision, versions
-from bfmkit.records.logbook import Labels
+from bfmkit.records.logbook import Labels, LateLabels
 from bfmkit.records.record import Record
 
 
@@ -46,7 +46,8 @@ def record_of(
     state, posterior, bfm = agent.state, agent_parts.posterior, agent_parts.bfm
     labels, choice = book.labels(run), book.choice(run)
     belief = state["belief"][run : run + 1]
-    tensors = belief_tensors(posterior, belief) | label_tensors(labels)
+    late = book.late_labels(run)
+    tensors = belief_tensors(posterior, belief) | label_tensors(labels) | late_tensors(late)
     facts: dict[str, Any] = {
         "kind": "online",
         "task": task,
@@ -57,6 +58,8 @@ def record_of(
         "rewards": {"acting": len(labels.rewards), "acting_from": book.origin.get("labels", "given to observe()")},
         "stopped": agent.failures.get(run),
     }
+    if len(late.rewards):
+        facts["rewards"]["late"] = len(late.rewards)
     if book.start is not None:
         features, rewards = book.start
         tensors |= {"start_features": features, "start_rewards": rewards[:, run]}
@@ -68,7 +71,7 @@ def record_of(
             "choice_observation": choice.observation,
             "choice_previous": choice.previous,
         }
-        facts["choice"] = {"step": choice.step, "size": choice.size, "row": choice.row}
+        facts["choice"] = {"step": choice.step, "size": choice.size, "row": choice.row, "late": choice.late}
     known = calibrations(agent)
     if known:
         facts["calibration"] = known[run].to_dict()
@@ -121,6 +124,11 @@ def label_tensors(labels: Labels) -> dict[str, Tensor]:
     if len(labels.rewards) == 0:
         return ends
     return {"features": labels.features, "rewards": labels.rewards, "steps": labels.steps, **ends}
+
+
+def late_tensors(late: LateLabels) -> dict[str, Tensor]:
+    """What was told of earlier steps; nothing where nothing was."""
+    return {f"late_{name}": value for name, value in late._asdict().items()} if len(late.rewards) else {}
 
 
 def cloned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -121,13 +121,19 @@ def _follow(
         rewards = tensors["start_rewards"].to(torch.float64).unsqueeze(1).repeat(1, size)
         belief = posterior.condition(belief, features, rewards.mT)
     at_choice: TensorDictBase | None = belief if choice is not None and choice["step"] == 0 else None
-    total, begun = record.facts.get("steps", 0), 0
+    total, begun, told = record.facts.get("steps", 0), 0, 0
+    late = tensors["late_steps"].tolist() if "late_steps" in tensors else []
     for end in tensors["ends"].tolist() if "ends" in tensors else range(1, total + 1):
         belief = posterior.absorb(belief, *_steps(tensors, begun, end, size, len(record.weights)))
         for _ in range(begun, end):
             on_step()
         if choice is not None and choice["step"] == end:
             at_choice = belief
+        while told < len(late) and late[told] == end:
+            belief = _label(posterior, belief, tensors, told)
+            told += 1
+            if choice is not None and (choice["step"], choice["late"]) == (end, told):
+                at_choice = belief
         begun = end
     mean = posterior.mean(belief)
     found = {"weights": mean[row]}
@@ -136,6 +142,15 @@ def _follow(
     if at_choice is not None and choice is not None and parts.acquisition is not None:
         found |= _choose(record, parts, at_choice[row : row + 1], *((1, 0) if size == 1 else (None, None)))
     return found, total
+
+
+def _label(
+    posterior: Posterior, belief: TensorDictBase, tensors: Mapping[str, Tensor], index: int
+) -> TensorDictBase:  # batch (size,)
+    """The belief after one late label."""
+    features, reward, weight = (tensors[f"late_{name}"][index] for name in ("features", "rewards", "weights"))
+    size = len(belief)
+    return posterior.label(belief, features.repeat(size, 1), reward.repeat(size), float(weight))
 
 
 def _steps(
@@ -173,7 +188,7 @@ def _choose(
         tensors["choice_observation"].repeat(size, 1),
         tensors["choice_previous"].repeat(size, 1),
         noise.repeat(size, *[1] * (noise.ndim - 1)),
-        torch.full((size,), sum(before)),
+        torch.full((size,), sum(before) + choice.get("late", 0)),
     )
     weights = acquisition.propose(situation)
     z = parts.bfm.policy_latent(weights.to(tensors["z"].dtype))

@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from torchrl.envs import TransformedEnv
 from torchrl.envs.utils import check_env_specs
 
+from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.forward_backward import ForwardBackward
@@ -49,6 +50,20 @@ def test_learns_in_a_rollout_what_the_online_loop_learns() -> None:
     inside.settle()
     assert (inside.state == outside.state).all()
     assert inside.state["labels"].tolist() == [60, 60]
+
+
+def test_an_operator_labels_what_a_rollout_did() -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), label_memory=20)
+    agent.start(LinearBFM(), SEEDS)
+    transform = TaskInferenceTransform(agent, observe_reward=False)
+    environment = TransformedEnv(BallEnvironment(tasks=TASKS), transform)
+    seen = environment.rollout(10, LinearBFM())["next", "observation"].double()
+    assert agent.state["labels"].tolist() == [0, 0]
+    transform.label(torch.tensor([1.0, -1.0]), seconds=(2.0, 5.0))
+    features = seen[:, 5:8].mean(1, keepdim=True)
+    posterior = RidgePosterior()
+    expected = posterior.condition(posterior.prior(2, 4), features, torch.tensor([[1.0], [-1.0]]))
+    torch.testing.assert_close(agent.belief["mean"], expected["mean"], rtol=1e-6, atol=1e-8)
 
 
 LAYOUT = MDPLayout("random", size=5, actions=3, branching=2, dim=3, seed=2)

@@ -93,6 +93,49 @@ def test_the_same_bits_again(tmp_path: Path, name: str, lengths: list[int] | Non
         assert not found.changed
 
 
+@pytest.mark.parametrize("name", ["ridge", "forgetting", "ensemble", "few labels", "blocks", "blocks of few labels"])
+def test_late_labels_are_replayed_where_they_came(tmp_path: Path, name: str) -> None:
+    agent = AGENTS[name]()
+    agent.label_memory = 10
+    agent.logbook = Logbook()
+    agent.start(LinearBFM(), SEEDS)
+    agent.begin_episode()
+    observation = torch.full((3, 4), 0.2)
+    for step in range(17):
+        action = agent.act(observation)
+        if step % 5 == 1:  # after the choice of this step
+            agent.label(torch.tensor([0.5, -1.0, 1.0]), (0, 3), weight=0.3)
+        agent.observe(observation, action, action, torch.ones(3), torch.tensor([step % 2 == 0] * 3))
+        if step % 4 == 3:  # before it
+            agent.label(torch.full((3,), -0.7), 4, runs=torch.tensor([True, False, True]))
+        observation = action
+    for run in range(3):
+        path = tmp_path / f"{run}.safetensors"
+        record = save_record(agent, path, run)
+        assert record.facts["rewards"]["late"] == (8, 4, 8)[run]
+        found = replay(Record.load(path), Parts(LinearBFM(), agent.posterior, agent.acquisition))
+        assert found.same, found.differences
+
+
+def test_late_labels_survive_a_saved_state(tmp_path: Path) -> None:
+    agents = []
+    for _ in range(2):
+        agent = AGENTS["ridge"]()
+        agent.label_memory, agent.logbook = 5, Logbook()
+        agent.start(LinearBFM(), [3])
+        agents.append(agent)
+    first, second = agents
+    here = torch.full((4,), 0.2)
+    first.observe(here, first.act(here), here, 0.3)
+    first.label(1.0)
+    second.load_state_dict(first.state_dict())
+    second.label(-1.0)
+    second.act(here)
+    record = record_of(second)
+    assert record.tensors["late_rewards"].tolist() == [1.0, -1.0]
+    assert replay(record, Parts(LinearBFM(), second.posterior, second.acquisition)).same
+
+
 def test_says_where_the_weights_come_from() -> None:
     agent = lived(AGENTS["warm"]())
     record = record_of(agent, 1, "task_3")
