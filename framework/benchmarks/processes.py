@@ -16,6 +16,7 @@ from bfmkit import discovery
 from bfmkit.benchmarks.group import Group, News, run_group
 from bfmkit.benchmarks.runners import TRIES, Ended, Prepare
 from bfmkit.benchmarks.workbench import Workbench
+from bfmkit.utils.stop_signals import ignore_stop_signals
 
 _DONE = "done"
 
@@ -68,7 +69,7 @@ class Processes:
         finally:
             for process, channel in [*((process, channel) for channel, (process, _) in busy.items()), *idle]:
                 channel.close()
-                process.terminate()
+                process.kill()
                 process.join()
 
     def _start(self) -> tuple[Any, Any]:
@@ -82,8 +83,7 @@ class Processes:
 
 def _work(channel: Any, folder: str) -> None:
     """What a process does: groups, until nobody sends any more."""
-    # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_stop_signals()
     threading.Thread(target=_leave_with_the_parent, daemon=True).start()
     discovery.add_project(Path(folder))
     workbench = Workbench()

@@ -11,12 +11,13 @@ from importlib import import_module
 from pathlib import Path
 
 from bfmkit import discovery
+from bfmkit.utils.stop_signals import exit_code
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 _EPILOG = """\
 RECIPE is a file or the name of a shipped recipe; path.to.key=value after it changes one value.
-Exit codes: 0 done, 1 failed while running, 2 refused before running, 130 interrupted.
+Exit codes: 0 done, 1 failed while running, 2 refused before running, 130 after Ctrl-C, 143 after SIGTERM.
 
   bfmkit run opti_bfm environment.task=walk seed=3
   bfmkit copy opti_bfm mine.yaml
@@ -46,8 +47,9 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         command = import_module(f"bfmkit.cli.{arguments.module}")
         return command.run(arguments)
-    except KeyboardInterrupt:
-        code, text = INTERRUPTED, "bfmkit: interrupted"
+    except KeyboardInterrupt as error:
+        code = exit_code(error)
+        text = f"bfmkit: {'interrupted' if code == INTERRUPTED else 'terminated'}"
         trace = traceback.format_exc()
     except BrokenPipeError:  # whoever read our output has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  stays open: the interpreter flushes it at exit

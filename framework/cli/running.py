@@ -114,11 +114,13 @@ def _run_job(job: Job, out: Path, device: torch.device, arguments: argparse.Name
     from bfmkit.interfaces import JobFailed
     from bfmkit.recipe import RecipeError
     from bfmkit.run_directory import write_atomically
+    from bfmkit.utils.stop_signals import stop_signals
 
     # That of an earlier try: what it tells of may not happen again.
     (out / "traceback.txt").unlink(missing_ok=True)
     try:
-        return job.run(out, device)
+        with stop_signals():
+            return job.run(out, device)
     except KeyboardInterrupt:
         words = ["bfmkit", "run", arguments.recipe, *arguments.overrides, "--out", str(out)]
         sys.stderr.write(f"\nstopped; to go on: {shlex.join(words)}\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bfmkit.data.exploration import MOST_ABANDONED, explore
 from bfmkit.data.shards import ShardWriter, empty_transitions
 from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Environment, Explorer
+from bfmkit.utils.stop_signals import ignore_stop_signals
 
 SAVE_EVERY_BLOCKS = 5
 
@@ -36,8 +36,7 @@ def collect_shard(plan: ShardPlan, messages: Any) -> None:
     """Fill the shard, telling ``messages`` after every block of episodes; errors are told, then raised."""
     # One process a core: more threads would only take each other's time.
     torch.set_num_threads(1)
-    # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_stop_signals()
     try:
         _collect(plan, messages)
     except Exception as error:

@@ -78,7 +78,7 @@ class CollectJob(Job):
             self._watch(processes, messages, out, blocks * block * self.workers)
         finally:
             for process in processes:
-                process.terminate()
+                process.kill()
                 process.join()
         sizes = {name: len(read_shard(folder, name)) for name in shard_names(folder)}
         return {"transitions": sum(sizes.values()), "shards": sizes, "spec": spec.to_dict()}

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import lightning
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from tensordict import TensorDictBase
 from torch import distributed
 
@@ -33,6 +34,7 @@ from bfmkit.training.practice import Practice, PracticeGround
 from bfmkit.training.pretraining import Precision, Pretraining
 from bfmkit.training.steady_memory import keep_freed_memory
 from bfmkit.training.together import Place, companions, first_place
+from bfmkit.utils.stop_signals import held
 
 SCALE_SAMPLE = 100_000
 HEALTH_SAMPLE = 2_000
@@ -198,6 +200,8 @@ class PretrainJob(Job):
         practising: list[lightning.Callback] = []
         if practice is not None:
             practising = [Practising(practice, PracticeGround(practice, objective, self.seed), pool, self.updates)]
+        # It was read from the variables of schedulers and torchrun when Lightning was imported.
+        rank_zero_only.rank = place.rank
         # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -206,6 +210,9 @@ class PretrainJob(Job):
             devices=_devices(device, place),
             num_nodes=place.nodes,
             strategy=place.strategy(device),
+            plugins=place.environment(),
+            # Here, Lightning looks for states of its own before it looks at ours; nobody else writes to this folder.
+            default_root_dir=state.parent,
             # Updates are counted by us; the groups of them come to an end.
             max_epochs=1,
             logger=TensorBoardLogger(out, name=None, version="tensorboard") if place.rank == 0 else False,
@@ -223,7 +230,8 @@ class PretrainJob(Job):
         )
         stops = [self.evaluate_every, self.health_every, *([] if practice is None else [practice.every])]
         groups = UpdateGroups(self.updates, self.updates_per_step, stops, lambda: int(module.update))
-        with warnings.catch_warnings():
+        # Updates, rounds of practice and evaluations are not torn apart by a signal: the state is saved after them.
+        with warnings.catch_warnings(), held():
             # Lightning 2.6 asks torch 2.13 a question in a way that torch is about to drop.
             warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
             trainer.fit(module, groups, ckpt_path=state if state.exists() else None, weights_only=True)

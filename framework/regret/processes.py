@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from bfmkit.interfaces import JobFailed
+from bfmkit.utils.stop_signals import ignore_stop_signals
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -68,7 +68,7 @@ def in_processes(
     finally:
         for process, channel in everyone:
             channel.close()
-            process.terminate()
+            process.kill()
             process.join()
 
 
@@ -84,8 +84,7 @@ def _start(work: Callable[[Any, Tell], Any]) -> tuple[Any, Any]:
 
 def _serve(channel: Any, work: Callable[[Any, Tell], Any]) -> None:
     """What a process does: tasks, until nobody sends any more, or listens."""
-    # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_stop_signals()
     torch.set_num_threads(1)
     told = [0, time.monotonic()]  # steps since the last word, and when that was
 

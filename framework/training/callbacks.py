@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from signal import Signals
 from typing import Any, cast
 
 import lightning
@@ -26,6 +27,7 @@ from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_at
 from bfmkit.training.practice import Practice, PracticeGround
 from bfmkit.training.pretraining import Pretraining
 from bfmkit.training.state_file import StateFile
+from bfmkit.utils import stop_signals
 
 ASK_EVERY = 20
 """Several processes agree on whether it is time to save every so many groups of updates."""
@@ -83,15 +85,28 @@ class TrainingState(lightning.Callback):
         """Have states written to the run's own disk."""
         trainer.strategy.checkpoint_io = StateFile()
 
+    def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Take stop signals back from Lightning, which ends a training without a word and with exit code 0."""
+        stop_signals.take_over()
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
-        """Save when it is time."""
+        """Save when it is time, and when a signal asks to stop.
+
+        Raises:
+            KeyboardInterrupt: after the state was saved, if a stop signal was received.
+        """
         self._groups += 1
-        due = time.monotonic() - self._last >= self._seconds
+        due, signal = time.monotonic() - self._last >= self._seconds, stop_signals.received()
         if trainer.world_size > 1:
-            # Their clocks differ, and all of them must take part.
-            due = self._groups % ASK_EVERY == 0 and trainer.strategy.broadcast(due)
-        if due:
+            if self._groups % ASK_EVERY:
+                return
+            # Their clocks differ, a signal may reach only some of them, and all must take part.
+            asked = torch.tensor([int(due), signal or 0], device=trainer.strategy.root_device)
+            distributed.all_reduce(asked, distributed.ReduceOp.MAX)
+            due, signal = bool(asked[0]), Signals(int(asked[1])) if asked[1] else None
+        if due or signal is not None:
             self.save(trainer)
+        stop_signals.raise_received(signal)
 
     def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Save the end."""

@@ -6,7 +6,6 @@ import inspect
 import multiprocessing
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -18,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch.nn.parallel import DistributedDataParallel
 
 from bfmkit.interfaces import JobFailed
+from bfmkit.utils.stop_signals import ignore_stop_signals
 
 LONGEST_WAIT = timedelta(hours=6)
 """Others wait for the first process while it tries the model out."""
@@ -74,9 +75,11 @@ class Place:
         words = inspect.signature(DistributedDataParallel).parameters
         word = "forward_sync_buffers" if "forward_sync_buffers" in words else "broadcast_buffers"
         leave: dict[str, Any] = {word: False}
-        return DDPStrategy(
-            cluster_environment=_Placed(self), process_group_backend=backend, timeout=LONGEST_WAIT, **leave
-        )
+        return DDPStrategy(process_group_backend=backend, timeout=LONGEST_WAIT, **leave)
+
+    def environment(self) -> ClusterEnvironment:
+        """Lightning's view of it, in the place of what it would read from the variables of schedulers and torchrun."""
+        return _Placed(self)
 
 
 class _Placed(LightningEnvironment):
@@ -176,7 +179,7 @@ def companions(place: Place, work: Work, out: Path, device: torch.device) -> Ite
         over.set()
         torch.set_num_threads(before)
         for process in others:
-            process.terminate()
+            process.kill()
             process.join()
 
 
@@ -209,11 +212,13 @@ def _what_was_said(others: list, messages: Any) -> str | None:
 def _accompany(
     work: Work, out: Path, device: torch.device, place: Place, threads: int, messages: multiprocessing.Queue[str]
 ) -> None:
-    # Ctrl-C reaches all processes of a terminal; the first one decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_stop_signals()
     torch.set_num_threads(threads)
     try:
         work(out, device, place)
+    except KeyboardInterrupt:
+        # All processes stop together; the first one says so.
+        return
     except Exception as error:
         messages.put(f"{type(error).__name__}: {error}")
         raise
