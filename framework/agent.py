@@ -114,7 +114,7 @@ class BatchedAgent(Agent):
     @torch.no_grad()
     def choose(self, observation: Tensor, runs: Tensor | None = None) -> Tensor:  # (B, o) -> (B, d)
         self._require_start()
-        rows = self._rows(observation, "observation", self.bfm.spec.observation_size)
+        rows = self._rows(observation, "observation", self.bfm.environment_spec.observation_size)
         z = self._choose(rows, self._moving(runs))
         return z if rows.ndim == _as_tensor(observation).ndim else z[0]
 
@@ -122,7 +122,7 @@ class BatchedAgent(Agent):
     def act(self, observation: Tensor, runs: Tensor | None = None) -> Tensor:  # (B, o) -> (B, a)
         self._require_start()
         given = _as_tensor(observation)
-        rows = self._rows(given, "observation", self.bfm.spec.observation_size)
+        rows = self._rows(given, "observation", self.bfm.environment_spec.observation_size)
         moving = self._moving(runs)
         z = self._choose(rows, moving)
         action = self.bfm.act(self._blank(rows, self._still_moving(moving)), z)
@@ -146,7 +146,7 @@ class BatchedAgent(Agent):
         runs: Tensor | None = None,
     ) -> None:
         self._require_start()
-        sizes = self.bfm.spec
+        sizes = self.bfm.environment_spec
         observation = self._rows(observation, "observation", sizes.observation_size)
         action = self._rows(action, "action", sizes.action_size)
         next_observation = self._rows(next_observation, "next observation", sizes.observation_size)

@@ -139,7 +139,7 @@ def inferred_record(inferred: Inferred, bfm: BFM, origin: dict[str, Any], task: 
 def _features(
     bfm: BFM, observation: Tensor, action: Tensor | None = None, previous: Tensor | None = None
 ) -> Tensor:  # (n, d)
-    spec = bfm.spec
+    spec = bfm.environment_spec
     place = next((tensor for tensor in (*bfm.parameters(), *bfm.buffers()) if tensor.is_floating_point()), None)
     example = torch.empty(0) if place is None else place
     previous = observation if previous is None else previous

@@ -119,7 +119,7 @@ class TaskInferenceAgent(BatchedAgent):
         if self._counts_information:
             entries["information"] = torch.zeros(len(self.seeds), dtype=torch.float64)
         if self.block > 1:
-            sizes = (self.bfm.spec.observation_size, self.bfm.spec.action_size)
+            sizes = (self.bfm.environment_spec.observation_size, self.bfm.environment_spec.action_size)
             example = torch.zeros(0, dtype=self.dtype, device=self.device)
             entries[KEPT] = blank(len(self.seeds), self.block - 1, sizes, example)
         if self.label_memory > 0:
@@ -338,7 +338,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     @torch.no_grad()
     def diagnostics(self, observation: Tensor) -> dict[str, Tensor]:  # (B, o) -> (B, ...) each
-        rows = self._rows(observation, "observation", self.bfm.spec.observation_size)
+        rows = self._rows(observation, "observation", self.bfm.environment_spec.observation_size)
         successor = self.bfm.successor_features(rows, self.state.get("z")).mean(dim=-2)
         belief = self.belief
         return {

@@ -27,7 +27,11 @@ class Checkpoint(BFM):
     def __init__(self, path: str) -> None:
         super().__init__()
         self.model, self._inference_set = load_model(resolve(path))
-        self.spec, self.dim, self.discount = self.model.spec, self.model.dim, self.model.discount
+        self.environment_spec, self.dim, self.discount = (
+            self.model.environment_spec,
+            self.model.dim,
+            self.model.discount,
+        )
 
     def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)
         """φ of the stored model."""

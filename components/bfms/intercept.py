@@ -27,7 +27,7 @@ class Intercept(BFM):
     def __init__(self, bfm: BFM) -> None:
         super().__init__()
         self.model = bfm
-        self.spec, self.dim, self.discount = bfm.spec, bfm.dim + 1, bfm.discount
+        self.environment_spec, self.dim, self.discount = bfm.environment_spec, bfm.dim + 1, bfm.discount
 
     def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)
         """[φ, 1] of each transition."""

@@ -68,7 +68,7 @@ class Metamotivo(BFM):
         config, tensors = read_folder(folder)
         sizes = config.number("obs_dim"), config.number("action_dim"), config.number("archi.z_dim")
         self.dim, self.discount = sizes[2], discount
-        self.spec = _spec(sizes, inference_data)
+        self.environment_spec = _spec(sizes, inference_data)
         self._projects = config.flag("archi.norm_z")
         self._normalises = config.flag("archi.b.norm")
         self._forward_map, self._actor, self._backward_map = _networks(config, sizes)

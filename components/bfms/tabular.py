@@ -42,7 +42,7 @@ class TabularBFM(BFM):
             raise ValueError(f"discount must be in [0, 1), got {discount}")
         require_positive(pool=pool)
         self.mdp = mdp.build()
-        self.spec = self.mdp.spec(episode_steps=100)
+        self.environment_spec = self.mdp.spec(episode_steps=100)
         self.dim = self.mdp.dim
         self.discount = discount
         if pool is not None:

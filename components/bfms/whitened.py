@@ -40,7 +40,7 @@ class Whitened(BFM):
         super().__init__()
         require_positive(relative_ridge=relative_ridge)
         self.model = bfm
-        self.spec, self.dim, self.discount = bfm.spec, bfm.dim, bfm.discount
+        self.environment_spec, self.dim, self.discount = bfm.environment_spec, bfm.dim, bfm.discount
         moment = _second_moment(bfm)
         values, vectors = torch.linalg.eigh(moment)
         # Rounding leaves eigenvalues that should be zero a little below it.

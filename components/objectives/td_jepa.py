@@ -83,7 +83,9 @@ class TDJepaObjective(ActorCriticObjective):
         super().__init__(bfm, networks, target_rate, goal_share, action_noise, noise_clip, actor_pessimism)
         self.rate_factors = {"task_encoder": task_encoder_rate, "actor": actor_rate}
         model, self._orthonormality = self._model, orthonormality
-        self._state_predictor = model.networks.critic(model.dim, model.spec.action_size, model.dim, model.state_dim)
+        self._state_predictor = model.networks.critic(
+            model.dim, model.environment_spec.action_size, model.dim, model.state_dim
+        )
         self._follow(model.state_encoder, model.task_encoder, model.successor_network, self._state_predictor)
 
     @property

@@ -90,7 +90,7 @@ class UniversalSFObjective(ActorCriticObjective):
         self.rate_factors = {"features": feature_rate, "actor": actor_rate}
         self.feature_objective = feature_objective
         if feature_objective is not None:
-            feature_objective.attach(self._model.feature_map, bfm.spec)
+            feature_objective.attach(self._model.feature_map, bfm.environment_spec)
             self.future_discount = feature_objective.future_discount
         self._follow(self._model.successor_network)
         self._predict, self._target = predict, target
@@ -152,7 +152,7 @@ class UniversalSFObjective(ActorCriticObjective):
 
     def _pairs(self, following: Tensor) -> Tensor:  # (N, o) -> (N, d)
         """φ from each state to the one in the row before."""
-        nothing = following.new_zeros(len(following), self._model.spec.action_size)
+        nothing = following.new_zeros(len(following), self._model.environment_spec.action_size)
         return self._model.feature_map.features(following, nothing, following.roll(1, 0))
 
     def update_targets(self) -> None:

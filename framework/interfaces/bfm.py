@@ -26,7 +26,7 @@ class BFM(TensorDictModuleBase, ABC):
     in_keys = ["observation", "z"]
     out_keys = ["action"]
 
-    spec: EnvironmentSpec
+    environment_spec: EnvironmentSpec
     """The environment that the model was made for."""
     dim: int
     """d, the length of φ, ψ, w and z."""

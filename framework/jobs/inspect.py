@@ -81,7 +81,7 @@ class InspectJob(Job):
                 self._look_at_policies(report, figures, self.environment, device, bar)
         _log(out, report)
         sys.stderr.write("".join(f"{line}\n" for line in report.lines()))
-        facts = {"domain": self.bfm.spec.domain, "dim": self.bfm.dim, "discount": self.bfm.discount}
+        facts = {"domain": self.bfm.environment_spec.domain, "dim": self.bfm.dim, "discount": self.bfm.discount}
         return report.summary() | facts
 
     def _look_at_features(
@@ -172,7 +172,7 @@ def _fitting(environments: list[Deferred[Environment]], bfm: BFM) -> Environment
     for each in environments:
         environment = each.build()
         try:
-            environment.spec.require_compatible(bfm.spec, "the model")
+            environment.spec.require_compatible(bfm.environment_spec, "the model")
         except ValueError as error:
             refusals.append(str(error))
             continue

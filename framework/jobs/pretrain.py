@@ -132,7 +132,7 @@ class PretrainJob(Job):
             dataset.spec.require_compatible(practice.environment.spec, "the environment of practice")
         self.start, self._start_model = start, None if start is None else load_model(resolve(start))[0]
         if self._start_model is not None:
-            dataset.spec.require_compatible(self._start_model.spec, f"the model {start}")
+            dataset.spec.require_compatible(self._start_model.environment_spec, f"the model {start}")
         self.practice = practice
         self.dataset, self.objective, self.evaluation = dataset, objective, evaluation
         self.updates, self.batch_size, self.seed = updates, batch_size, seed

@@ -15,7 +15,7 @@ from bfmkit.interfaces import BFM
 def model_digest(bfm: BFM) -> str:
     """SHA-256 of class, spec, tensors and inference set: two models of one digest give the same numbers."""
     kind = f"{type(bfm).__module__}.{type(bfm).__qualname__}"
-    facts = {"class": kind, "dim": bfm.dim, "discount": bfm.discount, "spec": bfm.spec.to_dict()}
+    facts = {"class": kind, "dim": bfm.dim, "discount": bfm.discount, "spec": bfm.environment_spec.to_dict()}
     known = bfm.inference_set()
     labelled = () if known is None else known.flatten_keys(".").items()
     return tensors_digest([*_named(bfm.state_dict().items()), *_named(labelled)], json.dumps(facts, sort_keys=True))

@@ -50,7 +50,7 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     flat = inference_set.select(*INFERENCE_KEYS).flatten_keys(".")
     rows = {name: tensor.contiguous().cpu().clone() for name, tensor in flat.items()}
-    recipe = {"schema_version": 1, "spec": bfm.spec.to_dict(), "bfm": node}
+    recipe = {"schema_version": 1, "spec": bfm.environment_spec.to_dict(), "bfm": node}
     # safetensors' own way of writing leaves files that nobody else may read, and half of one on a full disk.
     write_atomically(folder / WEIGHTS, to_bytes(tensors))
     write_atomically(folder / INFERENCE_SET, to_bytes(rows))

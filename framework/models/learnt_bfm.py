@@ -38,7 +38,7 @@ class LearntBFM(BFM):
         require_positive(dim=dim)
         if not 0 < discount < 1:
             raise ValueError(f"discount must lie between 0 and 1, got {discount}")
-        self.spec, self.dim, self.discount = spec, dim, discount
+        self.environment_spec, self.dim, self.discount = spec, dim, discount
         self.register_buffer("observation_mean", torch.zeros(spec.observation_size))
         self.register_buffer("observation_deviation", torch.ones(spec.observation_size))
         self.register_buffer("second_moment", torch.eye(dim, dtype=torch.float64))

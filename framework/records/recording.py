@@ -98,7 +98,7 @@ def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None =
 def describe(bfm: BFM, device: torch.device) -> dict[str, Any]:
     """Model, versions, machine and command: what records of one batch share."""
     return {
-        "model": {"digest": model_digest(bfm), "domain": bfm.spec.domain, "dim": bfm.dim},
+        "model": {"digest": model_digest(bfm), "domain": bfm.environment_spec.domain, "dim": bfm.dim},
         "made": {
             "time": datetime.now().astimezone().isoformat(timespec="seconds"),
             "command": command_line(),

@@ -28,7 +28,7 @@ class PoolModel(BFM):
         super().__init__()
         self.mdp, self.pool, self.discount = mdp, pool, discount
         self.dim = mdp.dim
-        self.spec = mdp.spec(episode_steps=len(pool.actions))
+        self.environment_spec = mdp.spec(episode_steps=len(pool.actions))
         # One row of (P, d) a place.
         table = torch.cat([pool.successor_features.flatten(0, 1), pool.start_features.unsqueeze(0)])
         self.table = table

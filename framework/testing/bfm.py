@@ -25,7 +25,7 @@ class BFMContract(ABC):
     def inputs(self, bfm: BFM, *batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Observation, action, next observation and z."""
         generator = torch.Generator().manual_seed(5)
-        spec = bfm.spec
+        spec = bfm.environment_spec
         observation, following = 0.3 * torch.randn(2, *batch, spec.observation_size, generator=generator)
         action = torch.rand(*batch, spec.action_size, generator=generator) * 2 - 1
         z = bfm.policy_latent(torch.randn(*batch, bfm.dim, generator=generator))
@@ -38,7 +38,7 @@ class BFMContract(ABC):
 
     def test_says_what_it_is(self) -> None:
         bfm = self.make()
-        assert isinstance(bfm.spec, EnvironmentSpec)
+        assert isinstance(bfm.environment_spec, EnvironmentSpec)
         assert bfm.dim > 0
         assert 0 <= bfm.discount < 1
 
@@ -49,7 +49,7 @@ class BFMContract(ABC):
                 observation, action, following, z = self.inputs(bfm, *batch)
                 assert z.shape == (*batch, bfm.dim)
                 assert bfm.features(observation, action, following).shape == (*batch, bfm.dim)
-                assert bfm.act(observation, z).shape == (*batch, bfm.spec.action_size)
+                assert bfm.act(observation, z).shape == (*batch, bfm.environment_spec.action_size)
                 for given in (None, action):
                     value = bfm.successor_features(observation, z, given)
                     assert value.shape[:-2] == batch
@@ -116,7 +116,7 @@ class BFMContract(ABC):
         bfm = self.make()
         transitions = bfm.inference_set()
         if transitions is not None:
-            count, spec = len(transitions), bfm.spec
+            count, spec = len(transitions), bfm.environment_spec
             assert transitions["observation"].shape == (count, spec.observation_size)
             assert transitions["action"].shape == (count, spec.action_size)
             assert transitions["next", "observation"].shape == (count, spec.observation_size)

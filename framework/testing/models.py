@@ -48,7 +48,7 @@ class LinearBFM(BFM):
         self, dim: int = 4, discount: float = 0.9, critics: int = 2, labelled: int = 64, episode_steps: int = 20
     ) -> None:
         super().__init__()
-        self.spec = ball_spec(dim, episode_steps)
+        self.environment_spec = ball_spec(dim, episode_steps)
         self.dim = dim
         self.discount = discount
         self.critics = critics

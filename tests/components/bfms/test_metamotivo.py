@@ -98,7 +98,7 @@ def test_with_data_least_squares_gives_the_formats_own_inference(kind: str) -> N
     found = bfm.policy_latent(weights)
     cosine = torch.nn.functional.cosine_similarity(found, expected, dim=0)
     assert float(cosine) > 1 - 1e-3
-    assert bfm.spec == data.spec and known.batch_size == (500,)
+    assert bfm.environment_spec == data.spec and known.batch_size == (500,)
     moment = bfm.feature_second_moment()
     actual = features.double().mT @ features.double() / 500
     torch.testing.assert_close(moment, actual, rtol=1e-3, atol=1e-3 * float(actual.abs().max()))
@@ -122,9 +122,9 @@ def test_without_data_it_says_so(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_an_unknown_body_fits_every_body_of_its_sizes() -> None:
     bfm = Metamotivo(str(GOLDEN / "metamotivo_simple"))
-    EnvironmentSpec("walker", 24, 6, 18, 100, 0.02, ("stand",)).require_compatible(bfm.spec, "the model")
+    EnvironmentSpec("walker", 24, 6, 18, 100, 0.02, ("stand",)).require_compatible(bfm.environment_spec, "the model")
     with pytest.raises(ValueError, match="observation_size 24"):
-        EnvironmentSpec("cheetah", 17, 6, 18, 100, 0.02, ("run",)).require_compatible(bfm.spec, "the model")
+        EnvironmentSpec("cheetah", 17, 6, 18, 100, 0.02, ("run",)).require_compatible(bfm.environment_spec, "the model")
 
 
 def test_data_of_another_body_are_refused() -> None:

@@ -112,7 +112,7 @@ def test_recipes_make_environment_and_model_from_the_same_words() -> None:
     words = {"layout": "grid", "size": 3, "slip": 0.1}
     bfm = build_node(BFM, {"type": "tabular", "mdp": words, "pool": 4})
     environment = build_node(Environment, {"type": "tabular", "mdp": words, "task": "state_8"})
-    bfm.spec.require_compatible(environment.spec, "this")
+    bfm.environment_spec.require_compatible(environment.spec, "this")
 
 
 @pytest.mark.parametrize("wrong", [{"discount": 1.0}, {"discount": -0.1}, {"pool": 0}])

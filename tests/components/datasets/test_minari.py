@@ -144,6 +144,6 @@ class TestMinariDataset(DatasetContract):
         assert job.run(tmp_path / "run", torch.device("cpu"))["transitions"] == 15
         model = Checkpoint(str(tmp_path / "run" / "model"))
         # As an environment of TorchRL of this name would have it.
-        assert model.spec == adapted_spec("joints/noise-v0", 3, 2, 6)
+        assert model.environment_spec == adapted_spec("joints/noise-v0", 3, 2, 6)
         rewards = model.inference_set()["next", "physics"][:, 3]
         assert rewards.sum() == pytest.approx(sum(sum(range(steps)) / 10 for steps in STEPS))

@@ -43,7 +43,7 @@ def test_leaves_a_model_that_loads_and_says_where_it_comes_from(data: Path, pret
     summary = pretrain(evaluation, evaluate_every=20, evaluation_episodes=2).run(tmp_path, CPU)
     assert set(summary["tasks"]) == {"stand", "walk", "run", "flip"}
     model = Checkpoint(str(tmp_path / "model"))
-    assert model.spec == MemoryMapDataset(data).spec
+    assert model.environment_spec == MemoryMapDataset(data).spec
     assert model.inference_set().batch_size == (50,)
     assert not any(parameter.requires_grad for parameter in model.parameters())
     card = (tmp_path / "model" / "README.md").read_text()
