@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, Agent, Progress, RunStopped, Schedule
 from bfmkit.noise import normal_noise
+from bfmkit.positive import one_per_row
 
 
 class Asked(NamedTuple):
@@ -306,16 +307,18 @@ class BatchedAgent(Agent):
         return value.to(self.device, self.dtype)
 
     def _rewards(self, value: Tensor | float) -> Tensor:  # (B,) float64
-        value, runs = _as_tensor(value), len(self.seeds)
-        if value.shape != (runs,) and not (runs == 1 and value.ndim == 0):
-            raise ValueError(f"reward must be ({runs},), got {tuple(value.shape)}")
-        return value.reshape(runs).to(self.device, torch.float64)
+        value = _as_tensor(value)
+        if value.ndim == 0:
+            value = value.unsqueeze(0)
+        return one_per_row(value, len(self.seeds), "reward").to(self.device, torch.float64)
 
     def _mask(self, value: Tensor, name: str) -> Tensor:  # (B,) bool on the CPU
-        value, runs = _as_tensor(value), len(self.seeds)
-        if value.dtype != torch.bool or (value.shape != (runs,) and not (runs == 1 and value.ndim == 0)):
-            raise ValueError(f"{name} must be ({runs},) of bool, got {tuple(value.shape)} of {value.dtype}")
-        return value.reshape(runs).cpu()
+        value = _as_tensor(value)
+        if value.dtype != torch.bool:
+            raise ValueError(f"{name} must be of bool, got {value.dtype}")
+        if value.ndim == 0:
+            value = value.unsqueeze(0)
+        return one_per_row(value, len(self.seeds), name).cpu()
 
     def _require_start(self) -> None:
         if not hasattr(self, "seeds"):

@@ -15,6 +15,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, Posterior
+from bfmkit.positive import one_per_row
 from bfmkit.records.record import Record
 from bfmkit.records.recording import belief_tensors, cloned, describe
 
@@ -59,8 +60,9 @@ def weights_from_labels(
     Raises:
         ValueError: if shapes do not fit, a number is not finite, or there is no label.
     """
-    if reward.shape != observation.shape[:1] or len(reward) == 0:
-        raise ValueError(f"one reward an observation, and at least one: got {len(reward)} and {len(observation)}")
+    if len(observation) == 0:
+        raise ValueError("weights follow from at least one rewarded observation, got none")
+    reward = one_per_row(reward, len(observation), "reward")
     features = _features(bfm, observation, action, previous)
     return _inferred(bfm, posterior, "labels", features, reward, seed)
 

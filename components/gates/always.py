@@ -23,4 +23,4 @@ class AlwaysGate(Gate):
         features: Tensor,  # (B, d)
         labels: Tensor,  # (B,) int64
     ) -> Tensor:  # (B,) bool
-        return torch.ones_like(labels, dtype=torch.bool)
+        return torch.ones(len(labels), dtype=torch.bool, device=labels.device)

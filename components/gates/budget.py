@@ -6,6 +6,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces import Gate, Posterior
+from bfmkit.positive import one_per_row
 from bfmkit.registry import register
 
 
@@ -32,6 +33,6 @@ class BudgetGate(Gate):
         posterior: Posterior,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, d)
-        labels: Tensor,  # (B,) int64
+        labels: Tensor,  # (B,) int64, or (B, 1)
     ) -> Tensor:  # (B,) bool
-        return labels < self.labels
+        return one_per_row(labels, len(belief), "labels") < self.labels

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bfmkit.beliefs.compensated import add_products
 from bfmkit.interfaces import Posterior
+from bfmkit.positive import one_per_row
 
 SMALLEST_JITTER, LARGEST_JITTER = 1e-14, 1e-6
 """Shares of the mean diagonal that are added to a precision which rounding has made indefinite."""
@@ -123,6 +124,8 @@ class NormalPosterior(Posterior):
         reward: Tensor,  # (B,)
         observed: Tensor,  # (B,) bool
     ) -> TensorDict:  # batch (B,)
+        runs = len(belief)
+        reward, observed = one_per_row(reward, runs, "reward"), one_per_row(observed, runs, "observed")
         return self.absorb(belief, features.unsqueeze(1), reward.unsqueeze(1), observed.unsqueeze(1))
 
     def absorb(

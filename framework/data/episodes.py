@@ -6,12 +6,15 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from bfmkit.positive import one_per_row
+
 
 def episode_ends(transitions: TensorDictBase) -> Tensor:  # batch (N,) -> (m,) int64, increasing
     """The last transition of each episode: one that is terminal, or that the next does not begin where it ended."""
     following = transitions["next", "observation"]
     goes_on = (following[:-1] == transitions["observation"][1:]).all(-1)
-    goes_on &= ~transitions["next", "terminated"][:-1]
+    terminated = one_per_row(transitions["next", "terminated"], len(transitions), "terminated").bool()
+    goes_on &= ~terminated[:-1]
     last = torch.full((1,), len(transitions) - 1, device=goes_on.device)
     return torch.cat([(~goes_on).nonzero().squeeze(-1), last])
 

@@ -49,8 +49,8 @@ class Posterior(TensorDictModuleBase, ABC):
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, d)
-        reward: Tensor,  # (B,)
-        observed: Tensor,  # (B,) bool
+        reward: Tensor,  # (B,), or (B, 1) as TorchRL has it
+        observed: Tensor,  # (B,) bool, or (B, 1)
     ) -> TensorDict:  # batch (B,); the argument is left as it was
         """The belief one step later: all runs forget, those observed also learn.
 
@@ -189,7 +189,6 @@ class Posterior(TensorDictModuleBase, ABC):
         return value + radius * self.width(belief, x)
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Write the updated ``belief`` into ``tensordict``; a reward of shape (B, 1) is taken as (B,)."""
+        """Write the updated ``belief`` into ``tensordict``."""
         belief, features, reward, observed = (tensordict.get(key) for key in self.in_keys)
-        reward = reward.reshape(features.shape[:-1])
-        return tensordict.set("belief", self.update(belief, features, reward, observed.reshape(reward.shape)))
+        return tensordict.set("belief", self.update(belief, features, reward, observed))

@@ -32,6 +32,13 @@ class GateContract(ABC):
         assert verdict.shape == (6,)
         assert verdict.dtype == torch.bool
 
+    def test_labels_count_alike_in_both_layouts(self) -> None:
+        features, labels = self.offered()
+        gate, posterior = self.make(), KnownPosterior()
+        expected = gate.open(posterior, posterior.prior(6, 4), features, labels)
+        found = gate.open(posterior, posterior.prior(6, 4), features, labels.unsqueeze(-1))
+        assert found.shape == (6,) and torch.equal(found, expected)
+
     def test_leaves_the_belief_as_it_was(self) -> None:
         features, labels = self.offered()
         posterior = KnownPosterior()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import pytest
 import torch
 from tensordict import TensorDict
 
@@ -53,6 +54,22 @@ class ObjectiveContract(ABC):
             assert value.shape == (), name
             assert value.isfinite(), name
             assert value.requires_grad == name.startswith("loss_"), name
+
+    def test_flags_count_alike_in_both_layouts(self) -> None:
+        objective, batch = self.make(), self.batch()
+        expected = self.losses(objective)
+        flags = [key for key in batch.keys(True, True) if batch[key].ndim == 1]
+        assert flags, "the batch holds nothing that is one number a row"
+        columns = batch.clone()
+        for key in flags:
+            columns[key] = batch[key].unsqueeze(-1)
+        torch.manual_seed(0)
+        found = objective(columns)
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=0, atol=0, msg=name)
+        wrong = batch.clone().set(("next", "terminated"), batch["next", "terminated"].unsqueeze(-1).expand(-1, 2))
+        with pytest.raises(ValueError, match=r"terminated must be \(32,\) or \(32, 1\), got \(32, 2\)"):
+            objective(wrong)
 
     def test_forward_changes_nothing(self) -> None:
         objective = self.make()

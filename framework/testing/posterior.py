@@ -86,6 +86,18 @@ class PosteriorContract(ABC):
         with pytest.raises(ValueError):
             posterior.absorb(before, features[:, :0], rewards[:, :0], observed[:, :0])
 
+    def test_rewards_and_flags_count_alike_in_both_layouts(self) -> None:
+        features, rewards = self.data(count=1)
+        posterior = self.make()
+        belief = posterior.prior(3, 5)
+        observed = torch.tensor([True, False, True])
+        plain = posterior.update(belief, features[:, 0], rewards[:, 0], observed)
+        columns = posterior.update(belief, features[:, 0], rewards, observed.unsqueeze(-1))
+        assert (plain == columns).all()
+        for reward, flag, name in ((rewards.mT, observed, "reward"), (rewards, observed.unsqueeze(0), "observed")):
+            with pytest.raises(ValueError, match=rf"{name} must be \(3,\) or \(3, 1\), got \(1, 3\)"):
+                posterior.update(belief, features[:, 0], reward, flag)
+
     def test_prior_is_a_batch_of_equal_float64_beliefs(self) -> None:
         belief = self.make().prior(3, 5)
         assert belief.batch_size == torch.Size([3])

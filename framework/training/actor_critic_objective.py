@@ -11,6 +11,7 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Objective
+from bfmkit.positive import one_per_row
 from bfmkit.training.actor_critic import frozen_call, policy_value, with_clipped_noise
 from bfmkit.training.weights_average import frozen_copy, move_towards
 
@@ -88,7 +89,8 @@ class ActorCriticObjective(Objective):
         """s, s' as the networks see them, and γ(1−t)."""
         model = cast(ActorCriticModel, self.bfm)
         s, following = model.scaled(tensordict["observation"]), model.scaled(tensordict["next", "observation"])
-        return s, following, model.discount * (~tensordict["next", "terminated"]).to(s.dtype).unsqueeze(-1)
+        terminated = one_per_row(tensordict["next", "terminated"], len(s), "terminated").bool()
+        return s, following, model.discount * (~terminated).to(s.dtype).unsqueeze(-1)
 
     def _sample_z(self, goals: Tensor) -> Tensor:  # (N, d) -> (N, d)
         """Uniform on the sphere, or the row's goal with probability ``goal_share``."""

@@ -99,7 +99,7 @@ def test_its_record_replays_to_the_same_bits(posterior: Posterior, kind: str) ->
     ("observation", "reward", "words"),
     [
         (torch.ones(3, 5), torch.ones(3), r"observations must be \(3, 4\), got \(3, 5\)"),
-        (torch.ones(3, 4), torch.ones(2), "one reward an observation"),
+        (torch.ones(3, 4), torch.ones(2), "reward must be"),
         (torch.ones(0, 4), torch.ones(0), "at least one"),
         (torch.full((3, 4), float("nan")), torch.ones(3), "not finite"),
         (torch.ones(3, 4), torch.tensor([1.0, float("inf"), 0.0]), "not finite"),
