@@ -23,6 +23,7 @@ from bfmkit.registry import register
 from bfmkit.rewards.expression import STEP
 from bfmkit.task_rows import task_rows
 from bfmkit.threads import spread
+from bfmkit.wording import one_of, suggestion
 
 _INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
@@ -43,6 +44,7 @@ class DMControlEnvironment(Environment):
             ``upright * tolerance(horizontal_velocity, 2, 3, margin=1)``; given one, ``task`` is not looked at.
         control_timestep: seconds for which an action is held, a multiple of the domain's own, which it is if not
             given. The reward is that of the last moment.
+        observe: quantities that the observation has at its end, in this order, beside the domain's own entries.
 
     Raises:
         ValueError: for a domain or task that does not exist, a typed reward that is not one, neither task nor reward,
@@ -56,6 +58,7 @@ class DMControlEnvironment(Environment):
         episode_steps: int | None = None,
         reward: str | None = None,
         control_timestep: float | None = None,
+        observe: list[str] | None = None,
     ) -> None:
         body = make_domain(domain)
         control_timestep = body.control_timestep if control_timestep is None else control_timestep
@@ -67,10 +70,17 @@ class DMControlEnvironment(Environment):
             )
         if episode_steps is not None and episode_steps < 1:
             raise ValueError(f"episode_steps must be positive, got {episode_steps}")
+        observe = observe or []
+        unknown = [name for name in observe if name not in body.quantity_names]
+        if unknown:
+            known = body.quantity_names
+            raise ValueError(
+                f'{body.name} has no quantity "{unknown[0]}"{suggestion(unknown[0], known)} {one_of(known)}'
+            )
         first = body.load()
         spec = EnvironmentSpec(
             domain=body.name,
-            observation_size=body.observe(first).size,
+            observation_size=len(body.entry_names) + len(observe),
             action_size=first.model.nu,
             physics_size=first.get_state().size,
             episode_steps=episode_steps or body.episode_steps,
@@ -78,9 +88,12 @@ class DMControlEnvironment(Environment):
             tasks=tuple(body.tasks),
             quantities=body.quantity_names,
             changing_tasks=tuple(body.changing_tasks),
+            observation_names=(*body.entry_names, *observe),
         )
         super().__init__(spec, task_rows(spec, task, reward))
         self._domain = body
+        self._observe = tuple(observe)
+        self._observed = [body.quantity_names.index(name) for name in observe]
         # Every row shares one compiled model; only the simulation data are its own.
         self._physics = [first] + [first.copy(share_model=True) for _ in self.tasks[1:]]
         self._substeps = round(control_timestep / first.timestep())
@@ -92,13 +105,15 @@ class DMControlEnvironment(Environment):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from: another process compiles its own model."""
-        spec = self.spec
-        return (type(self), (spec.domain, list(self.tasks), spec.episode_steps, None, spec.control_timestep))
+        spec, tasks = self.spec, list(self.tasks)
+        return (type(self), (spec.domain, tasks, spec.episode_steps, None, spec.control_timestep, list(self._observe)))
 
     def with_rows(self, tasks: Sequence[str]) -> DMControlEnvironment:
         """The same body with one row for each task."""
         spec = self.spec
-        return type(self)(spec.domain, list(tasks), spec.episode_steps, control_timestep=spec.control_timestep)
+        return type(self)(
+            spec.domain, list(tasks), spec.episode_steps, None, spec.control_timestep, list(self._observe)
+        )
 
     def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
         """Give each row its seed; the next :meth:`begin` starts episode ``episode``.
@@ -241,8 +256,12 @@ class DMControlEnvironment(Environment):
 
     def _observations(self) -> Tensor:  # (B, o) float32
         table = np.empty((len(self._physics), self.spec.observation_size), dtype=np.float32)
+        own = len(self._domain.entry_names)
         for row, physics in enumerate(self._physics):
-            table[row] = self._domain.observe(physics)
+            table[row, :own] = self._domain.observe(physics)
+            if self._observed:
+                quantities = self._domain.quantities(physics)
+                table[row, own:] = [quantities[column] for column in self._observed]
         return torch.from_numpy(table)
 
     def _states(self) -> Tensor:  # (B, p) float64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,6 +30,10 @@ class EnvironmentSpec:
         tasks: the names of the rewards that the environment can give.
         quantities: the names of the physics quantities that rewards are functions of.
         changing_tasks: the names of further rewards, which also depend on the step of the episode.
+        observation_names: the names of the observation's entries, in order; ``observation_0`` and so on if not given.
+
+    Raises:
+        ValueError: if there is not one name an entry, or a name stands for two.
     """
 
     domain: str
@@ -40,6 +45,28 @@ class EnvironmentSpec:
     tasks: tuple[str, ...]
     quantities: tuple[str, ...] = ()
     changing_tasks: tuple[str, ...] = ()
+    observation_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = self.observation_names or tuple(f"observation_{i}" for i in range(self.observation_size))
+        if len(names) != self.observation_size:
+            raise ValueError(f"an observation of {self.observation_size} entries has {len(names)} names")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the observation has more than one entry called {', '.join(twice)}")
+        object.__setattr__(self, "observation_names", names)
+
+    def entries(self, names: Sequence[str]) -> list[int]:
+        """Where the named entries stand in the observation.
+
+        Raises:
+            ValueError: for a name that there is not, with the nearest one.
+        """
+        for name in names:
+            if name not in self.observation_names:
+                known = self.observation_names
+                raise ValueError(f'the observation has no entry "{name}"{suggestion(name, known)} {one_of(known)}')
+        return [self.observation_names.index(name) for name in names]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings, for YAML and JSON."""

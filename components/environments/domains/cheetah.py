@@ -31,6 +31,7 @@ class Cheetah(Domain):
 
     name: ClassVar[str] = "cheetah"
     control_timestep: ClassVar[float] = 0.01
+    entries: ClassVar[dict[str, int]] = {"position": 8, "velocity": 9}
     measured: ClassVar[tuple[Quantity, ...]] = (
         Quantity("horizontal_velocity", "m/s", "of the centre of mass, forward positive"),
         Quantity("vertical_velocity", "m/s", "of the centre of mass, upward positive"),

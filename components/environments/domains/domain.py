@@ -38,12 +38,19 @@ class Domain(ABC):
     """Task name -> function of the quantities to rewards in [0, 1], of the quantities' shape."""
     changing_tasks: ClassVar[Mapping[str, Reward]] = {}
     """Those that look at ``step`` too."""
+    entries: ClassVar[Mapping[str, int]]
+    """The observation's parts, as dm_control's suite calls them, and how many entries each has."""
     measured: ClassVar[tuple[Quantity, ...]]
     """The quantities that rewards may be functions of; `bfmkit list quantities` reads them off the file."""
     quantity_names: ClassVar[tuple[str, ...]]
+    entry_names: ClassVar[tuple[str, ...]]
+    """A name for each entry: ``height`` of a part with one, ``velocity_0`` and so on of one with more."""
 
     def __init_subclass__(cls) -> None:
         cls.quantity_names = tuple(quantity.name for quantity in cls.measured)
+        cls.entry_names = tuple(
+            name if size == 1 else f"{name}_{i}" for name, size in cls.entries.items() for i in range(size)
+        )
 
     @abstractmethod
     def load(self) -> Physics:

@@ -45,6 +45,7 @@ class PointMassMaze(Domain):
 
     name: ClassVar[str] = "point_mass_maze"
     control_timestep: ClassVar[float] = 0.02
+    entries: ClassVar[dict[str, int]] = {"position": 2, "velocity": 2}
     measured: ClassVar[tuple[Quantity, ...]] = (
         Quantity("position_x", "m", "from the middle, to the right positive; the walls stand at 0.3"),
         Quantity("position_y", "m", "from the middle, to the top positive"),

@@ -55,6 +55,13 @@ class Quadruped(Domain):
 
     name: ClassVar[str] = "quadruped"
     control_timestep: ClassVar[float] = 0.02
+    entries: ClassVar[dict[str, int]] = {
+        "egocentric_state": 44,
+        "torso_velocity": 3,
+        "torso_upright": 1,
+        "imu": 6,
+        "force_torque": 24,
+    }
     measured: ClassVar[tuple[Quantity, ...]] = (
         Quantity("torso_upright", "1", "cosine between the torso's z-axis and the vertical: 1 upright, -1 on its back"),
         Quantity("upright", "1", "(1 + torso_upright) / 2: 1 upright, 0 on its back"),

@@ -88,6 +88,7 @@ class Walker(Domain):
 
     name: ClassVar[str] = "walker"
     control_timestep: ClassVar[float] = 0.025
+    entries: ClassVar[dict[str, int]] = {"orientations": 14, "height": 1, "velocity": 9}
     measured: ClassVar[tuple[Quantity, ...]] = (
         Quantity("torso_height", "m", "of the torso's centre above the ground"),
         Quantity("torso_upright", "1", "cosine between the torso and the vertical: 1 upright, -1 on its head"),

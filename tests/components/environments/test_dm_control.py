@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from dm_control import suite
 from tensordict import TensorDict
 from torchrl.envs.utils import step_mdp
 
@@ -43,6 +44,39 @@ def test_sizes(domain: str, sizes: tuple[int, int, int]) -> None:
     assert (spec.observation_size, spec.action_size, spec.physics_size) == sizes
     assert spec.episode_steps == 1000
     assert len(spec.tasks) == 4
+
+
+@pytest.mark.parametrize(("domain", "task"), [("walker", "stand"), ("cheetah", "run"), ("quadruped", "walk")])
+def test_entries_of_the_observation_are_called_as_in_the_suite(domain: str, task: str) -> None:
+    environment, theirs = DMControlEnvironment(domain, task), suite.load(domain, task)
+    parts = theirs.task.get_observation(theirs.physics).items()
+    names = [name if np.size(part) == 1 else f"{name}_{i}" for name, part in parts for i in range(np.size(part))]
+    assert list(environment.spec.observation_names) == names
+
+
+def test_named_quantities_can_be_observed() -> None:
+    names = ["horizontal_velocity", "torso_upright"]
+    environment = DMControlEnvironment("walker", "stand+walk", observe=names)
+    plain = DMControlEnvironment("walker", "stand+walk")
+    assert environment.spec.observation_names == (*plain.spec.observation_names, *names)
+    for each in (environment, plain, pickle.loads(pickle.dumps(environment)), environment.with_rows(["run", "flip"])):
+        each.seed_rows([3, 4])
+        observation, _ = each.begin()
+        action = torch.full((2, 6), 0.3)
+        for _ in range(5):
+            outcome = each.advance(action)
+        if each is not plain:
+            quantities = each.quantities(outcome.physics, action)
+            expected = torch.stack([quantities[name] for name in names], dim=-1).float()
+            torch.testing.assert_close(outcome.observation[:, 24:], expected, atol=1e-4, rtol=1e-4)
+            assert observation.shape == (2, 26)
+
+
+def test_quantities_that_there_are_not_and_entries_twice_are_refused() -> None:
+    with pytest.raises(ValueError, match='walker has no quantity "upwright"; did you mean "upright"'):
+        DMControlEnvironment("walker", "stand", observe=["upwright"])
+    with pytest.raises(ValueError, match="more than one entry called torso_upright"):
+        DMControlEnvironment("quadruped", "stand", observe=["torso_upright"])
 
 
 def test_unknown_domain_is_refused_and_the_known_are_named() -> None:
