@@ -33,6 +33,7 @@ KINDS: dict[str, Kind] = {
         Kind("feature_map", "features", "bfmkit.interfaces.feature_map:FeatureMap"),
         Kind("feature_objective", "feature_objectives", "bfmkit.interfaces.feature_objective:FeatureObjective"),
         Kind("networks", "networks", "bfmkit.interfaces.networks:Networks"),
+        Kind("latent_sampler", "latent_samplers", "bfmkit.interfaces.latent_sampler:LatentSampler"),
         Kind("objective", "objectives", "bfmkit.interfaces.objective:Objective"),
         Kind("environment", "environments", "bfmkit.interfaces.environment:Environment"),
         Kind("dataset", "datasets", "bfmkit.interfaces.dataset:Dataset"),

@@ -8,12 +8,15 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.interfaces import BFM, Objective
+from bfmkit.interfaces import BFM, LatentContext, LatentSampler, Objective
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
-from bfmkit.training.actor_critic import orthonormality_loss, pessimistic
+from bfmkit.training.actor_critic import directional_error, orthonormality_loss, pessimistic
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.gathering import full_precision, gathered
+
+BATCH_RIDGE = 1e-3
+"""Of the second moment of B over a batch, relative to its mean diagonal."""
 
 
 class ForwardBackwardModel(ActorCriticModel, Protocol):
@@ -34,30 +37,35 @@ class ForwardBackwardObjective(ActorCriticObjective):
 
         loss_measure = mean_e [ mean_{i≠j} (M_e − γ(1−t)M̄)²_{ij} − 2 mean_i (M_e − γ(1−t)M̄)_{ii} ]
         loss_orthonormality = λ [ mean_{i≠j} (B_iᵀB_j)² − 2 mean_i B_iᵀB_i ]
+        loss_value = ν Σ_e mean_i [(F_e(s_i, a_i, z_i) − C⁻¹B(s'_i) − γ(1−t) mean_e F̄_e)ᵀz_i / ‖z_i‖]²,   C = E[BBᵀ]
         loss_actor = −mean_i pessimistic_e F_e(s_i, ã_i, z_i)ᵀz_i,   ã ∼ π_z(s), F frozen
 
-    t marks termination. z is uniform on the sphere of radius √d, or, with probability ``goal_share``, B of a next
-    state of the batch. Actions are π's mean plus clipped Gaussian noise. Pessimism subtracts that many times the mean
-    |x_e − x_e'| over ordered pairs from the mean over the ensemble; 0.5 is the minimum when E = 2.
+    t marks termination. A goal's z is B of a next state of the batch. The value loss holds F to the Bellman equation of
+    the reward B(s')ᵀC⁻¹z that z stands for; C is the batch's, and B gets no gradient from it. Actions are π's mean plus
+    clipped Gaussian noise. Pessimism subtracts that many times the mean |x_e − x_e'| over ordered pairs from the mean
+    over the ensemble; 0.5 is the minimum when E = 2.
 
     Args:
         bfm: the model to train; it must have the networks of ``forward_backward``.
         orthonormality: λ.
         target_rate: how far target networks move an update.
-        goal_share: share of z that are B of a state.
+        latent_sampler: the distribution of z; half uniform on the sphere, half goal states of the batch if not given.
         action_noise: standard deviation of the noise on π's actions.
         noise_clip: largest absolute noise.
         measure_pessimism: for M̄.
         actor_pessimism: for the actor's value.
         backward_rate: factor on the learning rate of B.
         actor_rate: factor on the learning rate of π.
+        value_loss: ν.
+        actor_every: π is trained in every so many updates.
 
     Raises:
-        ValueError: if a rate is not positive.
+        ValueError: if a rate is not positive, or ``value_loss`` negative.
         TypeError: if ``bfm`` has no forward and backward networks.
 
     Reference:
-        Touati and Ollivier 2021, equation 8; Touati et al. 2023, appendix B.
+        Touati and Ollivier 2021, equation 8; Touati et al. 2023, appendix B; for the value loss Tirinzoni et al.,
+        Zero-shot whole-body humanoid control via behavioral foundation models, 2025, appendix on the FB objective.
     """
 
     def __init__(
@@ -65,20 +73,27 @@ class ForwardBackwardObjective(ActorCriticObjective):
         bfm: BFM,
         orthonormality: float = 1.0,
         target_rate: float = 0.01,
-        goal_share: float = 0.5,
+        latent_sampler: LatentSampler | None = None,
         action_noise: float = 0.2,
         noise_clip: float = 0.3,
         measure_pessimism: float = 0.0,
         actor_pessimism: float = 0.5,
         backward_rate: float = 1.0,
         actor_rate: float = 1.0,
+        value_loss: float = 0.0,
+        actor_every: int = 1,
     ) -> None:
         require_positive(backward_rate=backward_rate, actor_rate=actor_rate)
+        if value_loss < 0:
+            raise ValueError(f"value_loss must not be negative, got {value_loss}")
         networks = ("forward_network", "backward_network", "actor_network")
-        super().__init__(bfm, networks, target_rate, goal_share, action_noise, noise_clip, actor_pessimism)
+        super().__init__(
+            bfm, networks, target_rate, latent_sampler, action_noise, noise_clip, actor_pessimism, actor_every
+        )
         self.rate_factors = {"backward": backward_rate, "actor": actor_rate}
         self._follow(self._model.forward_network, self._model.backward_network)
         self._orthonormality, self._measure_pessimism = orthonormality, measure_pessimism
+        self._value_loss = value_loss
 
     @property
     def _model(self) -> ForwardBackwardModel:
@@ -99,13 +114,20 @@ class ForwardBackwardObjective(ActorCriticObjective):
         target_forward_network, target_backward_network = self._targets
         s, following, discount = self._seen(tensordict)
         backward = model.backward_map(following)
-        z = self._sample_z(_others(backward.detach()))
+        context = self._context(following, backward.detach())
+        z = self._sample_z(context)
 
         with torch.no_grad():
             target_forward = target_forward_network(following, z, self._action(following, z))
             target_forward = discount * target_forward.movedim(-2, 0)
             target_backward = model.policy_latent(target_backward_network(following))
         forward = model.forward_network(s, z, tensordict["action"]).movedim(-2, 0)
+        value_loss: dict[str, Tensor] = {}
+        if self._value_loss > 0:
+            value_target = context.features + target_forward.mean(0)  # (N, d)
+            error = (forward.float() - value_target.float()).movedim(0, -2)
+            squares = directional_error(error, z).square().mean() * len(forward)
+            value_loss = {"loss_value": self._value_loss * squares}
         # Every sample meets every other: those of all processes, and in sums that are too long for bfloat16.
         forward, target_forward = gathered(forward, dim=1), gathered(target_forward, dim=1)
         backward, target_backward = gathered(backward), gathered(target_backward)
@@ -117,6 +139,7 @@ class ForwardBackwardObjective(ActorCriticObjective):
             {
                 "loss_measure": off_diagonal + diagonal,
                 "loss_orthonormality": self._orthonormality * (ortho_off_diagonal + ortho_diagonal),
+                **value_loss,
                 **self._actor_losses(model.forward_network, s, z),
                 "measure_diagonal": diagonal.detach(),
                 "orthonormality_off_diagonal": ortho_off_diagonal.detach(),
@@ -131,8 +154,18 @@ class ForwardBackwardObjective(ActorCriticObjective):
             return factored_measure_loss(forward, backward, target_forward.mean(0), target_backward)
         return measure_loss(forward, backward, target_measure(target_forward, target_backward, self._measure_pessimism))
 
-    def _goals(self, following: Tensor) -> Tensor:  # (N, o), scaled -> (N, d)
-        return _others(self._model.backward_map(following))
+    def _latent_context(self, observation: Tensor, action: Tensor, following: Tensor) -> LatentContext:
+        return self._context(following, self._model.backward_map(following))
+
+    def _context(self, following: Tensor, backward: Tensor) -> LatentContext:  # (N, o), (N, d)
+        """φ = C⁻¹B with C of the batch; goals are B of another row."""
+        with full_precision(following):
+            codes = backward.float()
+            moment = codes.mT @ codes / len(codes)
+            ridge = BATCH_RIDGE * moment.diagonal().mean() * torch.eye(len(moment), device=codes.device)
+            # Without a look at whether it succeeded, which would stop a GPU.
+            features = torch.cholesky_solve(codes.mT, torch.linalg.cholesky_ex(moment + ridge).L).mT
+        return LatentContext(following, features, _others(backward), self._model.policy_latent)
 
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit the second moment of B."""

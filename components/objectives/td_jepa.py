@@ -8,11 +8,11 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.interfaces import BFM, Networks, Objective
+from bfmkit.interfaces import BFM, LatentContext, LatentSampler, Networks, Objective
 from bfmkit.positive import require_positive
 from bfmkit.projection import project
 from bfmkit.registry import register
-from bfmkit.training.actor_critic import orthonormality_loss
+from bfmkit.training.actor_critic import directional_error, orthonormality_loss
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.gathering import full_precision, gathered
 
@@ -41,25 +41,27 @@ class TDJepaObjective(ActorCriticObjective):
         loss_task = mean_{k,i} ‖T_k(e(s_i), z_i, a_i) − t̄(s'_i) − γ(1−τ) mean_k T̄_k(ē(s'_i), z_i, a'_i)‖²
         loss_state = mean_{k,i} ‖U_k(t(s_i), z_i, a_i) − ē(s'_i) − γ(1−τ) mean_k Ū_k(t̄(s'_i), z_i, a'_i)‖²
         loss_orthonormality = Σ_{c∈{e,t}} λ [ mean_{i≠j} (c(s_i)ᵀc(s_j))² − 2 mean_i ‖c(s_i)‖² ]
+        loss_value = ν mean_{k,i} [(T_k(e(s_i), z_i, a_i) − t̄(s'_i) − γ(1−τ) mean_k T̄_k)ᵀz_i / ‖z_i‖]²
         loss_actor = −mean_i pessimistic_k T_k(e(s_i), z_i, ã_i)ᵀz_i,   ã ∼ π_z(s), T and e frozen
 
-    k counts the members of an ensemble, τ marks termination. z is uniform on the sphere of radius √d, or, with
-    probability ``goal_share``, t of a next state of the batch. Pessimism is that of the objective
-    ``forward_backward``.
+    k counts the members of an ensemble, τ marks termination. A goal's z is t of a next state of the batch. Pessimism is
+    that of the objective ``forward_backward``.
 
     Args:
         bfm: the model to train, a ``td_jepa``.
         orthonormality: λ.
         target_rate: how far target networks move an update.
-        goal_share: share of z that are t of a state.
+        latent_sampler: the distribution of z; half uniform on the sphere, half goal states of the batch if not given.
         action_noise: standard deviation of the noise on π's actions.
         noise_clip: largest absolute noise.
         actor_pessimism: for the actor's value.
         task_encoder_rate: factor on the learning rate of t.
         actor_rate: factor on the learning rate of π.
+        value_loss: ν.
+        actor_every: π is trained in every so many updates.
 
     Raises:
-        ValueError: if a rate is not positive.
+        ValueError: if a rate is not positive, or ``value_loss`` negative.
         TypeError: if ``bfm`` has no state and task encoders.
 
     Reference:
@@ -71,18 +73,24 @@ class TDJepaObjective(ActorCriticObjective):
         bfm: BFM,
         orthonormality: float = 0.1,
         target_rate: float = 0.001,
-        goal_share: float = 0.5,
+        latent_sampler: LatentSampler | None = None,
         action_noise: float = 0.2,
         noise_clip: float = 0.3,
         actor_pessimism: float = 0.0,
         task_encoder_rate: float = 1.0,
         actor_rate: float = 1.0,
+        value_loss: float = 0.0,
+        actor_every: int = 1,
     ) -> None:
         require_positive(task_encoder_rate=task_encoder_rate, actor_rate=actor_rate)
+        if value_loss < 0:
+            raise ValueError(f"value_loss must not be negative, got {value_loss}")
         networks = ("state_encoder", "task_encoder", "successor_network", "actor_network")
-        super().__init__(bfm, networks, target_rate, goal_share, action_noise, noise_clip, actor_pessimism)
+        super().__init__(
+            bfm, networks, target_rate, latent_sampler, action_noise, noise_clip, actor_pessimism, actor_every
+        )
         self.rate_factors = {"task_encoder": task_encoder_rate, "actor": actor_rate}
-        model, self._orthonormality = self._model, orthonormality
+        model, self._orthonormality, self._value_loss = self._model, orthonormality, value_loss
         self._state_predictor = model.networks.critic(
             model.dim, model.environment_spec.action_size, model.dim, model.state_dim
         )
@@ -108,7 +116,7 @@ class TDJepaObjective(ActorCriticObjective):
         s, following, discount = self._seen(tensordict)
         state, task = model.state_code(s), model.task_code(s)
         with torch.no_grad():
-            z = self._sample_z(self._goals(following))
+            z = self._sample_z(self._latent_context(s, action, following))
             encoder, task_encoder, predictor, state_predictor = self._targets
             state_target, task_target = project(encoder(following)), project(task_encoder(following))
             next_action = self._action(model.state_code(following), z)
@@ -117,6 +125,9 @@ class TDJepaObjective(ActorCriticObjective):
         task_error = model.successor_network(state, z, action).float() - task_sum.float().unsqueeze(-2)
         state_error = self._state_predictor(task, z, action).float() - state_sum.float().unsqueeze(-2)
 
+        value_loss: dict[str, Tensor] = {}
+        if self._value_loss > 0:
+            value_loss = {"loss_value": self._value_loss * directional_error(task_error, z).square().mean()}
         with full_precision(state):
             state_apart, task_apart = (torch.stack(orthonormality_loss(gathered(code))).sum() for code in (state, task))
         return TensorDict(
@@ -124,15 +135,17 @@ class TDJepaObjective(ActorCriticObjective):
                 "loss_task": task_error.square().sum(-1).mean(),
                 "loss_state": state_error.square().sum(-1).mean(),
                 "loss_orthonormality": self._orthonormality * (state_apart + task_apart),
+                **value_loss,
                 **self._actor_losses(model.successor_network, state.detach(), z),
                 "task_orthonormality": task_apart.detach(),
                 "successor_norm": task_sum.norm(dim=-1).mean(),
             }
         )
 
-    def _goals(self, following: Tensor) -> Tensor:  # (N, o), scaled -> (N, d)
-        """t of the next state of another row."""
-        return self._model.task_code(following).roll(1, 0)
+    def _latent_context(self, observation: Tensor, action: Tensor, following: Tensor) -> LatentContext:
+        """φ is t; goals are t of the next state of another row."""
+        codes = self._model.task_code(following)
+        return LatentContext(following, codes, codes.roll(1, 0), self._model.policy_latent)
 
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit the second moment of t."""

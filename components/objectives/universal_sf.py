@@ -8,10 +8,19 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.interfaces import BFM, FeatureBatch, FeatureMap, FeatureObjective, Objective
+from bfmkit.interfaces import (
+    BFM,
+    FeatureBatch,
+    FeatureMap,
+    FeatureObjective,
+    LatentContext,
+    LatentSampler,
+    Objective,
+)
 from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.second_moment import second_moment
+from bfmkit.training.actor_critic import directional_error
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.gathering import full_precision, gathered
 
@@ -36,30 +45,33 @@ class UniversalSFObjective(ActorCriticObjective):
     With a target from target networks at a' ∼ π_z(s'), through which φ gets no gradient,
 
         T = φ(s, a, s') + γ(1−t) ψ̄(s', a', z)
-        loss_successor = Σ_e mean_{i,k} (ψ_e(s_i, a_i, z_i) − T_i)²_k          predict: features
-                         Σ_e mean_i (ψ_e(s_i, a_i, z_i)ᵀz_i − T_iᵀz_i)²        predict: value
+        e = ψ_e(s_i, a_i, z_i) − T_i
+        loss_successor = Σ_e [ vector_loss · mean_{i,k} e_k²  +  value_loss · mean_i (eᵀz_i / ‖z_i‖)² ]
         loss_actor = −mean_i pessimistic_e ψ_e(s_i, ã_i, z_i)ᵀz_i,   ã ∼ π_z(s), ψ frozen
 
-    t marks termination. ψ̄ is the ensemble's mean, or its member of least ψ̄ᵀz. z is uniform on the sphere of radius
-    √d, or, with probability ``goal_share``, P(C⁻¹φ(x, 0, x')) for the next observations x, x' of two rows: for most
-    maps that is the features of a state x', for differences of states the way from x to x'. P projects onto the
-    sphere, C is a running second moment of these features. Pessimism is that of the objective ``forward_backward``.
+    t marks termination. ψ̄ is the ensemble's mean, or its member of least ψ̄ᵀz. The value loss spends a small network
+    on the one direction that acting under z depends on; the vector loss keeps the others meaningful, as confidence
+    widths need. A goal's z is P(C⁻¹φ(x, 0, x')) for the next observations x, x' of two rows: for most maps that is the
+    features of a state x', for differences of states the way from x to x'. P projects onto the sphere, C is a running
+    second moment of these features. Pessimism is that of the objective ``forward_backward``.
 
     Args:
         bfm: the model to train, a ``universal_sf``.
         feature_objective: what φ is learnt by; φ stays as it is if not given.
-        predict: what the loss compares.
+        vector_loss: weight of the loss on all directions of ψ.
+        value_loss: weight of the loss along z.
         target: ψ̄.
         target_rate: how far target networks move an update.
-        goal_share: share of z that are made of states.
+        latent_sampler: the distribution of z; half uniform on the sphere, half goal states of the batch if not given.
         action_noise: standard deviation of the noise on π's actions.
         noise_clip: largest absolute noise.
         actor_pessimism: for the actor's value.
         feature_rate: factor on the learning rate of φ and of what its objective trains beside it.
         actor_rate: factor on the learning rate of π.
+        actor_every: π is trained in every so many updates.
 
     Raises:
-        ValueError: if a rate is not positive.
+        ValueError: if a rate is not positive, or a weight negative or both zero.
         TypeError: if ``bfm`` has no feature map, or one that the feature objective cannot train.
 
     Reference:
@@ -74,26 +86,34 @@ class UniversalSFObjective(ActorCriticObjective):
         self,
         bfm: BFM,
         feature_objective: FeatureObjective | None = None,
-        predict: Literal["features", "value"] = "features",
+        vector_loss: float = 1.0,
+        value_loss: float = 0.0,
         target: Literal["mean", "minimum"] = "mean",
         target_rate: float = 0.01,
-        goal_share: float = 0.5,
+        latent_sampler: LatentSampler | None = None,
         action_noise: float = 0.2,
         noise_clip: float = 0.3,
         actor_pessimism: float = 0.5,
         feature_rate: float = 1.0,
         actor_rate: float = 1.0,
+        actor_every: int = 1,
     ) -> None:
         require_positive(feature_rate=feature_rate, actor_rate=actor_rate)
+        if min(vector_loss, value_loss) < 0 or vector_loss + value_loss == 0:
+            raise ValueError(
+                f"vector_loss and value_loss must not be negative, nor both zero, got {vector_loss} and {value_loss}"
+            )
         networks = ("feature_map", "successor_network", "actor_network")
-        super().__init__(bfm, networks, target_rate, goal_share, action_noise, noise_clip, actor_pessimism)
+        super().__init__(
+            bfm, networks, target_rate, latent_sampler, action_noise, noise_clip, actor_pessimism, actor_every
+        )
         self.rate_factors = {"features": feature_rate, "actor": actor_rate}
         self.feature_objective = feature_objective
         if feature_objective is not None:
             feature_objective.attach(self._model.feature_map, bfm.environment_spec)
             self.future_discount = feature_objective.future_discount
         self._follow(self._model.successor_network)
-        self._predict, self._target = predict, target
+        self._vector_loss, self._value_loss, self._target = vector_loss, value_loss, target
         self.register_buffer("moment", torch.eye(bfm.dim, dtype=torch.float64))
         self.register_buffer("inverse_moment", torch.eye(bfm.dim))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
@@ -119,17 +139,17 @@ class UniversalSFObjective(ActorCriticObjective):
         model, action = self._model, tensordict["action"]
         s, following, discount = self._seen(tensordict)
         with torch.no_grad():
-            z = self._sample_z(self._goals(following))
-            features = model.feature_map.features(s, action, following)
+            context = self._latent_context(s, action, following)
+            z, features = self._sample_z(context), context.features
             later = self._targets[0](following, z, self._action(following, z))
             target = features + discount * (later.mean(-2) if self._target == "mean" else least(later, z))
         successor = model.successor_network(s, z, action)  # (N, E, d)
         # At least float32, for differences of large numbers are no matter for bfloat16.
         error = successor.float() - target.float().unsqueeze(-2)
-        if self._predict == "value":
-            error = (error * z.unsqueeze(-2)).sum(-1)
         # Summed over the ensemble, a mean over the rest.
-        loss = error.square().mean() * successor.shape[-2]
+        loss = self._vector_loss * error.square().mean() * successor.shape[-2]
+        if self._value_loss > 0:
+            loss = loss + self._value_loss * directional_error(error, z).square().mean() * successor.shape[-2]
 
         losses = {
             "loss_successor": loss,
@@ -145,10 +165,13 @@ class UniversalSFObjective(ActorCriticObjective):
             losses |= self.feature_objective.losses(model.feature_map, batch)
         return TensorDict(losses)
 
-    def _goals(self, following: Tensor) -> Tensor:  # (N, o), scaled -> (N, d)
-        """P(C⁻¹φ) of the way from each state to another row's."""
+    def _latent_context(self, observation: Tensor, action: Tensor, following: Tensor) -> LatentContext:
+        """Features of the transitions; goals P(C⁻¹φ) of the way from each state to another row's."""
+        model = self._model
+        features = model.feature_map.features(observation, action, following)
         with full_precision(following):
-            return self._model.policy_latent(self._pairs(following).float() @ self.inverse_moment)
+            goals = model.policy_latent(self._pairs(following).float() @ self.inverse_moment)
+        return LatentContext(following, features, goals, model.policy_latent)
 
     def _pairs(self, following: Tensor) -> Tensor:  # (N, o) -> (N, d)
         """φ from each state to the one in the row before."""

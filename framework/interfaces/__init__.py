@@ -9,6 +9,7 @@ from bfmkit.interfaces.explorer import Explorer
 from bfmkit.interfaces.feature_map import FeatureMap
 from bfmkit.interfaces.feature_objective import FeatureBatch, FeatureObjective
 from bfmkit.interfaces.job import Job, JobFailed
+from bfmkit.interfaces.latent_sampler import LatentContext, LatentSampler
 from bfmkit.interfaces.networks import Networks
 from bfmkit.interfaces.objective import Objective
 from bfmkit.interfaces.plane import Plane
@@ -18,6 +19,6 @@ from bfmkit.interfaces.spec import EnvironmentSpec
 
 __all__ = [
     "BFM", "Acquisition", "Advance", "Agent", "CandidateSampler", "Dataset", "Environment", "EnvironmentSpec",
-    "Explorer", "FeatureBatch", "FeatureMap", "FeatureObjective", "Gate", "Job", "JobFailed", "Networks", "Objective",
-    "Plane", "Posterior", "Progress", "RunStopped", "Schedule", "Situation",
+    "Explorer", "FeatureBatch", "FeatureMap", "FeatureObjective", "Gate", "Job", "JobFailed", "LatentContext",
+    "LatentSampler", "Networks", "Objective", "Plane", "Posterior", "Progress", "RunStopped", "Schedule", "Situation",
 ]  # fmt: skip

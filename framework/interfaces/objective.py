@@ -55,8 +55,8 @@ class Objective(LossModule):
         return
 
     @abstractmethod
-    def latents(self, next_observation: torch.Tensor) -> torch.Tensor:  # (n, o) -> (n, d)
-        """Policy latents drawn as in training, some of them perhaps made of the given states."""
+    def latents(self, transitions: TensorDictBase) -> torch.Tensor:  # batch (n,) -> (n, d)
+        """Policy latents drawn as in training, some of them perhaps made of the given transitions."""
 
     @abstractmethod
     def prepare(self, observations: torch.Tensor) -> None:  # (n, o)

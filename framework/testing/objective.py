@@ -123,7 +123,7 @@ class ObjectiveContract(ABC):
         objective, batch = self.make(), self.batch()
         following = batch["next", "observation"]
         torch.manual_seed(0)
-        z = objective.latents(following)
+        z = objective.latents(batch)
         assert z.shape == (len(batch), objective.bfm.dim)
         assert not z.requires_grad
         assert z.std(0).min() > 0

@@ -42,6 +42,11 @@ def policy_value(
     return pessimistic((successor_features @ z.unsqueeze(-1)).squeeze(-1).movedim(-1, 0), pessimism)
 
 
+def directional_error(error: Tensor, z: Tensor) -> Tensor:  # (N, E, d), (N, d) -> (N, E)
+    """The error of ψ along z: eᵀz / ‖z‖, that of the value under z's reward in units of one feature."""
+    return (error * nn.functional.normalize(z, dim=-1).unsqueeze(-2)).sum(-1)
+
+
 def orthonormality_loss(features: Tensor) -> tuple[Tensor, Tensor]:  # (N, d)
     """mean_{i≠j} (φ_iᵀφ_j)² and −2 mean_i φ_iᵀφ_i; their sum is ‖E[φφᵀ] − I‖² up to a constant."""
     rows = len(features)

@@ -10,10 +10,13 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.interfaces import BFM, EnvironmentSpec, Objective
-from bfmkit.positive import one_per_row
+from bfmkit.interfaces import BFM, EnvironmentSpec, LatentContext, LatentSampler, Objective
+from bfmkit.positive import one_per_row, require_positive
 from bfmkit.training.actor_critic import frozen_call, policy_value, with_clipped_noise
 from bfmkit.training.weights_average import frozen_copy, move_towards
+
+GOAL_SHARE = 0.5
+"""Share of goal states among z, where no sampler is named; that of the forward-backward papers."""
 
 
 class ActorCriticModel(Protocol):
@@ -34,47 +37,52 @@ class ActorCriticObjective(Objective):
 
         loss_actor = −mean_i pessimistic_e ψ_e(s_i, z_i, ã_i)ᵀz_i,   ã ∼ π_z(s), ψ frozen
 
-    z is uniform on the sphere, or, with probability ``goal_share``, made of a state. Actions are π's mean plus clipped
-    Gaussian noise.
+    z is drawn by a latent sampler. Actions are π's mean plus clipped Gaussian noise.
 
     Args:
         bfm: the model to train.
         networks: attributes that it must have.
         target_rate: how far target networks move an update.
-        goal_share: share of z that are made of states.
+        latent_sampler: the distribution of z; half uniform on the sphere, half goal states of the batch if not given.
         action_noise: standard deviation of the noise on π's actions.
         noise_clip: largest absolute noise.
         actor_pessimism: for the actor's value.
+        actor_every: the actor is trained in every so many updates, the critic in all.
 
     Raises:
-        ValueError: if ``target_rate`` or ``goal_share`` is no share, or noise or pessimism negative.
+        ValueError: if ``target_rate`` is no share, noise negative, or ``actor_every`` not positive.
         TypeError: if ``bfm`` lacks a network.
     """
+
+    updates: Tensor
 
     def __init__(
         self,
         bfm: BFM,
         networks: Sequence[str],
         target_rate: float,
-        goal_share: float,
+        latent_sampler: LatentSampler | None,
         action_noise: float,
         noise_clip: float,
         actor_pessimism: float,
+        actor_every: int = 1,
     ) -> None:
         super().__init__()
         missing = [name for name in networks if not hasattr(bfm, name)]
         if missing:
             raise TypeError(f"{type(self).__name__} cannot train a {type(bfm).__name__}: it has no {missing[0]}")
-        for name, share in (("target_rate", target_rate), ("goal_share", goal_share)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {share}")
+        if not 0 <= target_rate <= 1:
+            raise ValueError(f"target_rate must lie between 0 and 1, got {target_rate}")
+        require_positive(actor_every=actor_every)
         for name, size in (("action_noise", action_noise), ("noise_clip", noise_clip)):
             if not size >= 0:
                 raise ValueError(f"{name} must not be negative, got {size}")
         self.bfm = bfm
-        self._target_rate, self._goal_share = target_rate, goal_share
+        self._target_rate, self._latent_sampler = target_rate, latent_sampler
         self._action_noise, self._noise_clip = action_noise, noise_clip
-        self._actor_pessimism = actor_pessimism
+        self._actor_pessimism, self._actor_every = actor_pessimism, actor_every
+        if actor_every > 1:
+            self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def _follow(self, *networks: nn.Module) -> None:
         """Make ``_targets``: a target network of each, in this order."""
@@ -82,8 +90,8 @@ class ActorCriticObjective(Objective):
         self._targets = nn.ModuleList(frozen_copy(network) for network in networks)
 
     @abstractmethod
-    def _goals(self, following: Tensor) -> Tensor:  # (N, o), scaled -> (N, d)
-        """For each row a z that is made of states of the batch."""
+    def _latent_context(self, observation: Tensor, action: Tensor, following: Tensor) -> LatentContext:
+        """What z are made of, from transitions (N,) with standardised observations."""
 
     def _seen(self, tensordict: TensorDictBase) -> tuple[Tensor, Tensor, Tensor]:  # (N, o), (N, o), (N, 1)
         """s, s' as the networks see them, and γ(1−t)."""
@@ -92,10 +100,14 @@ class ActorCriticObjective(Objective):
         terminated = one_per_row(tensordict["next", "terminated"], len(s), "terminated").bool()
         return s, following, model.discount * (~terminated).to(s.dtype).unsqueeze(-1)
 
-    def _sample_z(self, goals: Tensor) -> Tensor:  # (N, d) -> (N, d)
-        """Uniform on the sphere, or the row's goal with probability ``goal_share``."""
-        sphere = cast(ActorCriticModel, self.bfm).policy_latent(torch.randn_like(goals))
-        is_goal = torch.rand(len(goals), 1, device=goals.device) < self._goal_share
+    @torch.no_grad()
+    def _sample_z(self, context: LatentContext) -> Tensor:  # (N, d)
+        """One z a row; without a sampler, half uniform on the sphere and half goals."""
+        if self._latent_sampler is not None:
+            return self._latent_sampler.sample(context)
+        goals = context.goals
+        sphere = context.policy_latent(torch.randn_like(goals))
+        is_goal = torch.rand(len(goals), 1, device=goals.device) < GOAL_SHARE
         return torch.where(is_goal, goals, sphere)
 
     def _action(self, observation: Tensor, z: Tensor) -> Tensor:  # as the actor sees it, (N, d) -> (N, a)
@@ -104,14 +116,18 @@ class ActorCriticObjective(Objective):
         return with_clipped_noise(mean, self._action_noise, self._noise_clip)
 
     def _actor_losses(self, critic: nn.Module, observation: Tensor, z: Tensor) -> dict[str, Tensor]:
-        """``loss_actor``, and the mean value."""
+        """``loss_actor``, and the mean value; nothing in updates that leave the actor as it is."""
+        if self._actor_every > 1 and int(self.updates) % self._actor_every:
+            return {}
         successor = frozen_call(critic, observation, z, self._action(observation, z))
         value = policy_value(successor, z, self._actor_pessimism)
         return {"loss_actor": -value.mean(), "value": value.detach().mean()}
 
     def update_targets(self) -> None:
-        """Move all target networks."""
+        """Move all target networks, and count the update where the actor waits for some."""
         self._move_targets(self._target_rate)
+        if self._actor_every > 1:
+            self.updates.add_(1)
 
     def start_from(self, model: BFM) -> None:
         """Take over all weights; target networks start where the networks do."""
@@ -123,9 +139,11 @@ class ActorCriticObjective(Objective):
             move_towards(target, network, rate)
 
     @torch.no_grad()
-    def latents(self, next_observation: Tensor) -> Tensor:  # (n, o) -> (n, d)
-        """z on the sphere, or made of the given states with probability ``goal_share``."""
-        return self._sample_z(self._goals(cast(ActorCriticModel, self.bfm).scaled(next_observation)))
+    def latents(self, transitions: TensorDictBase) -> Tensor:  # batch (n,) -> (n, d)
+        """z of the latent sampler."""
+        model = cast(ActorCriticModel, self.bfm)
+        s, following = model.scaled(transitions["observation"]), model.scaled(transitions["next", "observation"])
+        return self._sample_z(self._latent_context(s, transitions["action"], following))
 
     def prepare(self, observations: Tensor) -> None:  # (n, o)
         """Fix the scaling of observations."""

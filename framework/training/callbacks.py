@@ -17,7 +17,7 @@ import lightning
 import torch
 from lightning.pytorch import Trainer
 from tensordict import TensorDictBase
-from torch import Tensor, distributed
+from torch import distributed
 
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
@@ -152,9 +152,9 @@ class Practising(lightning.Callback):
 
     def _round(self, trainer: Trainer, number: int) -> TensorDictBase:
         if trainer.world_size == 1:
-            return self._ground.round(number, self._following)
+            return self._ground.round(number, self._transitions)
         if trainer.is_global_zero:
-            episodes = self._ground.round(number, self._following)
+            episodes = self._ground.round(number, self._transitions)
         else:
             episodes = empty_transitions(self._practice.environment.spec, self._practice.block)
         for _, value in sorted(episodes.flatten_keys(".").items()):
@@ -163,9 +163,8 @@ class Practising(lightning.Callback):
             value.copy_(there)
         return episodes
 
-    def _following(self, count: int) -> Tensor:  # (count, o)
-        rows = torch.randint(len(self._pool), (count,))
-        return self._pool.batch(rows)["next", "observation"]
+    def _transitions(self, count: int) -> TensorDictBase:  # batch (count,)
+        return self._pool.batch(torch.randint(len(self._pool), (count,)))
 
 
 class PeriodicEvaluation(lightning.Callback):

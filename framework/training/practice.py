@@ -14,6 +14,9 @@ from bfmkit.data.shards import empty_transitions
 from bfmkit.interfaces import Advance, Environment, Objective
 from bfmkit.positive import require_positive
 
+LATENT_TRANSITIONS = 1024
+"""Transitions that z are made of at a time: rewards are regressed on them."""
+
 
 @dataclass(frozen=True)
 class Practice:
@@ -69,12 +72,12 @@ class PracticeGround:
         self._environment = prototype.with_rows([prototype.tasks[0]] * practice.rows)
         self._practice, self._objective, self._seed = practice, objective, seed
 
-    def round(self, number: int, following: Callable[[int], Tensor]) -> TensorDictBase:  # batch (rows · steps,)
+    def round(self, number: int, transitions: Callable[[int], TensorDictBase]) -> TensorDictBase:
         """Play round ``number``; actions and z are drawn from torch's generator.
 
         Args:
             number: decides how the episodes start.
-            following: n -> (n, o), next observations to make z of.
+            transitions: n -> batch (n,), random transitions to make z of.
 
         Raises:
             FloatingPointError: if simulations diverge again and again.
@@ -84,7 +87,7 @@ class PracticeGround:
         for attempt in range(MOST_ABANDONED):
             seed = self._seed * 10_007 + rows * (MOST_ABANDONED * number + attempt)
             self._environment.seed_rows([seed + row for row in range(rows)])
-            actor = OwnPolicies(self._objective, self._practice, following)
+            actor = OwnPolicies(self._objective, self._practice, transitions)
             if explore(self._environment, actor, episodes):
                 return episodes.reshape(-1)
         raise FloatingPointError(f"{MOST_ABANDONED} rounds of practice in a row held numbers that are not finite")
@@ -93,15 +96,16 @@ class PracticeGround:
 class OwnPolicies:
     """π_z with noise, for a z drawn as in training and held for a while; it learns nothing itself."""
 
-    def __init__(self, objective: Objective, practice: Practice, following: Callable[[int], Tensor]) -> None:
-        self._objective, self._practice, self._following = objective, practice, following
+    def __init__(self, objective: Objective, practice: Practice, transitions: Callable[[int], TensorDictBase]) -> None:
+        self._objective, self._practice, self._transitions = objective, practice, transitions
         self._step, self._z = 0, torch.empty(0)
 
     @torch.no_grad()
     def act(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, a)
         """The policy's action with noise."""
         if self._step % self._practice.hold == 0:
-            self._z = self._objective.latents(self._following(len(observation)))
+            rows = len(observation)
+            self._z = self._objective.latents(self._transitions(max(rows, LATENT_TRANSITIONS)))[:rows]
         self._step += 1
         action = self._objective.bfm.act(observation.to(self._z.device), self._z)
         return (action + self._practice.noise * torch.randn_like(action)).clamp_(-1, 1).to(observation.device)

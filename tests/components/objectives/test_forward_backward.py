@@ -15,6 +15,7 @@ from bfmkit.components.objectives.forward_backward import (
     measure_loss,
     target_measure,
 )
+from bfmkit.projection import project
 from bfmkit.testing.models import LinearBFM
 from bfmkit.testing.objective import SPEC, ObjectiveContract
 from bfmkit.training.actor_critic import orthonormality_loss, pessimistic
@@ -93,3 +94,40 @@ def test_the_factored_loss_has_the_same_value_and_gradients(golden: dict[str, Te
         results.append((*(part.detach() for part in parts), *torch.autograd.grad(sum(parts), (forward, backward))))
     for plain, quick in zip(*results, strict=True):
         assert_golden(quick, plain)
+
+
+def test_the_value_loss_is_that_of_the_bellman_equation_of_z(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For z with weights w = z the reward is B(s')ᵀC⁻¹z, C over the batch."""
+    torch.manual_seed(0)
+    bfm = ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=4, discount=0.7)
+    objective = ForwardBackwardObjective(bfm, action_noise=0.0, value_loss=0.5)
+    batch, z = TestForwardBackwardObjective().batch(32), project(torch.randn(32, 4))
+    with torch.no_grad():
+        for parameter in objective._targets.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    monkeypatch.setattr(objective, "_sample_z", lambda context: z)
+    losses = objective(batch)
+    codes = bfm.backward_map(batch["next", "observation"]).detach()
+    inverse = torch.linalg.inv(codes.mT @ codes / 32)
+    expected = 0.0
+    for i in range(32):
+        s, following, zi = batch["observation"][i], batch["next", "observation"][i], z[i]
+        later = objective._targets[0](following, zi, bfm.actor_network(following, zi)).mean(0) @ zi
+        aim = codes[i] @ inverse @ zi + 0.7 * float(not batch["next", "terminated"][i]) * later
+        for member in bfm.forward_network(s, zi, batch["action"][i]):
+            expected += 0.5 * ((member @ zi - aim) / zi.norm()).square().item() / 32
+    assert losses["loss_value"].item() == pytest.approx(expected, rel=0.02)
+    losses["loss_value"].backward()
+    assert all(parameter.grad is None for parameter in bfm.backward_network.parameters())
+    assert all(parameter.grad is not None for parameter in bfm.forward_network.parameters())
+
+
+def test_the_actor_is_trained_in_every_so_many_updates() -> None:
+    torch.manual_seed(0)
+    bfm = ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=4)
+    objective, batch = ForwardBackwardObjective(bfm, actor_every=3), TestForwardBackwardObjective().batch()
+    trained = []
+    for _ in range(7):
+        trained.append("loss_actor" in objective(batch))
+        objective.update_targets()
+    assert trained == [True, False, False, True, False, False, True]

@@ -17,7 +17,9 @@ from bfmkit.testing.objective import SPEC, ObjectiveContract
 class TestTDJepaObjective(ObjectiveContract):
     def make(self) -> TDJepaObjective:
         torch.manual_seed(3)
-        return TDJepaObjective(TDJepa(SPEC, SimpleNetworks(16, 16, 2), dim=4, state_dim=6), action_noise=0.0)
+        return TDJepaObjective(
+            TDJepa(SPEC, SimpleNetworks(16, 16, 2), dim=4, state_dim=6), action_noise=0.0, value_loss=0.3
+        )
 
     def test_the_actors_loss_trains_the_actor_alone(self) -> None:
         objective = self.make()
@@ -32,10 +34,10 @@ class TestTDJepaObjective(ObjectiveContract):
         with torch.no_grad():
             for parameter in objective._targets.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
-        monkeypatch.setattr(objective, "_sample_z", lambda following: z)
+        monkeypatch.setattr(objective, "_sample_z", lambda context: z)
         losses = objective(batch)
         encoder, task_encoder, predictor, state_predictor = objective._targets
-        task_loss, state_loss, value, codes = 0.0, 0.0, 0.0, ([], [])
+        task_loss, state_loss, value_loss, value, codes = 0.0, 0.0, 0.0, 0.0, ([], [])
         for i in range(6):
             s, following, zi = batch["observation"][i], batch["next", "observation"][i], z[i]
             discount = 0.98 * float(not batch["next", "terminated"][i])
@@ -46,6 +48,7 @@ class TestTDJepaObjective(ObjectiveContract):
             state_aim = later_state + discount * state_predictor(later_task, zi, later_action).mean(0)
             for member in bfm.successor_network(state, zi, batch["action"][i]):
                 task_loss += (member - task_aim).square().sum().item() / 12
+                value_loss += 0.3 * ((member - task_aim) @ zi / zi.norm()).square().item() / 12
             for member in objective._state_predictor(task, zi, batch["action"][i]):
                 state_loss += (member - state_aim).square().sum().item() / 12
             own = bfm.successor_network(state, zi, bfm.actor_network(state, zi))
@@ -56,6 +59,7 @@ class TestTDJepaObjective(ObjectiveContract):
             apart += sum(code[i].dot(code[j]).item() ** 2 for i in range(6) for j in range(6) if i != j) / 30
             apart -= 2 * sum(each.dot(each).item() for each in code) / 6
         assert losses["loss_task"].item() == pytest.approx(task_loss, rel=1e-4)
+        assert losses["loss_value"].item() == pytest.approx(value_loss, rel=1e-4)
         assert losses["loss_state"].item() == pytest.approx(state_loss, rel=1e-4)
         assert losses["loss_orthonormality"].item() == pytest.approx(0.1 * apart, rel=1e-4)
         assert losses["loss_actor"].item() == pytest.approx(-value, rel=1e-4)

@@ -18,6 +18,7 @@ from bfmkit.components.features.hilp_difference import HilpDifferenceFeatures
 from bfmkit.components.features.hilp_state import HilpStateFeatures
 from bfmkit.components.features.identity import IdentityFeatures
 from bfmkit.components.features.random import RandomFeatures
+from bfmkit.components.latent_samplers.goals import GoalLatents
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.objectives.universal_sf import UniversalSFObjective, least
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, FeatureObjective
@@ -69,7 +70,7 @@ class TestLaplacian(TestUniversalSFObjective):
 
 
 class TestHilpState(TestUniversalSFObjective):
-    settings: ClassVar[dict] = {"predict": "value", "target": "minimum"}
+    settings: ClassVar[dict] = {"vector_loss": 0.0, "value_loss": 1.0, "target": "minimum"}
 
     def features(self) -> FeatureMap:
         return HilpStateFeatures(SPEC, NETWORKS, dim=4)
@@ -99,17 +100,21 @@ def test_any_feature_objective_is_a_part(learner: type[FeatureObjective]) -> Non
     assert all(parameter.grad is not None for parameter in objective.parameter_groups()["features"])
 
 
-@pytest.mark.parametrize("predict", ["features", "value"])
+@pytest.mark.parametrize(("vector_loss", "value_loss"), [(1.0, 0.0), (0.0, 1.0), (0.1, 2.0)])
 @pytest.mark.parametrize("target", ["mean", "minimum"])
-def test_its_losses_are_those_of_the_formula(predict: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_losses_are_those_of_the_formula(
+    vector_loss: float, value_loss: float, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     bfm = UniversalSF(SPEC, IdentityFeatures(SPEC), NETWORKS, discount=0.7)
-    objective = UniversalSFObjective(bfm, predict=predict, target=target, action_noise=0.0)
+    objective = UniversalSFObjective(
+        bfm, vector_loss=vector_loss, value_loss=value_loss, target=target, action_noise=0.0
+    )
     batch, z = TestUniversalSFObjective().batch(8), project(torch.randn(8, 5))
     with torch.no_grad():
         for parameter in objective._targets[0].parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    monkeypatch.setattr(objective, "_sample_z", lambda following: z)
+    monkeypatch.setattr(objective, "_sample_z", lambda context: z)
     losses = objective(batch)
     successor_loss, actor_loss = 0.0, 0.0
     for i in range(8):
@@ -118,8 +123,9 @@ def test_its_losses_are_those_of_the_formula(predict: str, target: str, monkeypa
         chosen = later.mean(0) if target == "mean" else min(later, key=lambda member: (member @ zi).item())
         aim = following + 0.7 * float(not batch["next", "terminated"][i]) * chosen
         for member in bfm.successor_network(s, zi, batch["action"][i]):
-            error = member - aim if predict == "features" else (member - aim) @ zi
-            successor_loss += error.square().mean().item() / 8
+            error = member - aim
+            along = (error @ zi / zi.norm()).square()
+            successor_loss += (vector_loss * error.square().mean() + value_loss * along).item() / 8
         actor_loss -= min(member @ zi for member in bfm.successor_network(s, zi, bfm.actor_network(s, zi))).item() / 8
     assert losses["loss_successor"].item() == pytest.approx(successor_loss, rel=1e-4)
     assert losses["loss_actor"].item() == pytest.approx(actor_loss, rel=1e-4)
@@ -133,15 +139,16 @@ def test_the_least_member_is_chosen_row_by_row() -> None:
 def test_z_made_of_states_are_the_weights_that_reward_being_there() -> None:
     torch.manual_seed(0)
     bfm = UniversalSF(SPEC, IdentityFeatures(SPEC), NETWORKS)
-    objective = UniversalSFObjective(bfm, goal_share=1.0)
+    objective = UniversalSFObjective(bfm, latent_sampler=GoalLatents())
     batch = TestUniversalSFObjective().batch(4000)
     mix = torch.diag(torch.tensor([3.0, 1.0, 1.0, 0.5, 0.3]))
     batch["next", "observation"] = batch["next", "observation"] @ mix
     objective.update_statistics(batch)
-    x = batch["next", "observation"][:6]
+    few = batch[:6]
+    x = few["next", "observation"]
     # Least squares on a reward of 1 in one state x alone: C⁻¹φ(x), up to its length.
     expected = project(x.roll(1, 0) @ torch.linalg.inv(mix @ mix))
-    torch.testing.assert_close(objective.latents(x), expected, atol=0.2, rtol=0)
+    torch.testing.assert_close(objective.latents(few), expected, atol=0.2, rtol=0)
 
 
 def test_learns_the_exact_successor_features_of_a_chain_of_states() -> None:

@@ -38,7 +38,7 @@ OBJECTIVES = {
         "measure_pessimism": 0.5,
     },
     "td_jepa": {"type": "td_jepa", "bfm": {"type": "td_jepa", **MODEL, "state_dim": 8}},
-    "hilp": universal("hilp", {"type": "hilp_state", **MODEL}, predict="value", target="minimum"),
+    "hilp": universal("hilp", {"type": "hilp_state", **MODEL}, vector_loss=0.0, value_loss=1.0, target="minimum"),
     **{
         learner: universal(learner)
         for learner in ("laplacian", "contrastive", "autoencoder", "forward_dynamics", "inverse_dynamics")

@@ -1,0 +1,48 @@
+"""Latent samplers: the distribution of z in training and practice."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+RELATIVE_RIDGE = 1e-3
+
+
+class LatentContext(NamedTuple):
+    """States to make z of."""
+
+    observation: Tensor  # (N, o), standardised
+    features: Tensor  # (N, d), φ of these states
+    goals: Tensor  # (N, d), for each row a z that reaches the state of another row
+    policy_latent: Callable[[Tensor], Tensor]  # w (*b, d) -> z (*b, d)
+
+    def regress(self, rewards: Tensor) -> Tensor:  # (N, M) -> (M, d)
+        """z of rewards given at these states: policy_latent of the ridge regression's weights.
+
+        w = (ΦᵀΦ / N + ε mean(diag ΦᵀΦ / N) I)⁻¹ Φᵀr / N
+        """
+        phi = self.features.float()
+        moment = phi.mT @ phi / len(phi)
+        ridge = RELATIVE_RIDGE * moment.diagonal().mean() * torch.eye(len(moment), device=phi.device)
+        # Without a look at whether it succeeded, which would stop a GPU.
+        root = torch.linalg.cholesky_ex(moment + ridge).L
+        weights = torch.cholesky_solve(phi.mT @ rewards.float() / len(phi), root).mT
+        return self.policy_latent(weights)
+
+
+class LatentSampler(ABC):
+    """A distribution over z, from which training and practice draw."""
+
+    kind: ClassVar[str] = "latent_sampler"
+    folder: ClassVar[str] = "latent_samplers"
+
+    @abstractmethod
+    def sample(self, context: LatentContext) -> Tensor:  # (N, d)
+        """One z for each row of the context, on the sphere that ``policy_latent`` maps to, by torch's generator.
+
+        Shapes do not depend on the numbers drawn, so that a draw can be recorded as a CUDA graph.
+        """
