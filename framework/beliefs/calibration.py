@@ -32,7 +32,7 @@ def blank(runs: int, device: torch.device | str = "cpu") -> Tensor:  # (B, 6) fl
 class Foretold(NamedTuple):
     """What was expected of n rewards of each of m runs, beside what they were."""
 
-    residual: Tensor  # (m, n) float64, r − φᵀŵ
+    residual: Tensor  # (m, n) float64, r less what was expected of it
     width: Tensor  # (m, n) float64, the belief's standard deviation of the reward
     reward: Tensor  # (m, n) float64
     observed: Tensor  # (m, n) bool; where it is not, the others may be anything
@@ -48,7 +48,7 @@ def foretold(
     """Rewards beside what a belief expects of them."""
     # As few operations as possible: this may be done at every step, and each costs more than its arithmetic.
     features = features.double()
-    expected = torch.bmm(features, posterior.mean(belief).unsqueeze(-1)).squeeze(-1)
+    expected = posterior.predictive_mean(belief, features)
     # Copies: what is kept of rewards may lie where the next ones will.
     return Foretold(reward - expected, posterior.reward_width(belief, features), reward.clone(), observed.clone())
 

@@ -133,6 +133,14 @@ class Posterior(TensorDictModuleBase, ABC):
     ) -> Tensor:  # (B, *k)
         """The belief's standard deviation of xᵀw."""
 
+    def predictive_mean(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, *k, d)
+    ) -> Tensor:  # (B, *k)
+        """The expected reward at ``features``: φᵀŵ; another function of it where rewards are not linear in φ."""
+        return self._project(belief, features)
+
     def reward_width(
         self,
         belief: TensorDictBase,  # batch (B,)
@@ -147,7 +155,10 @@ class Posterior(TensorDictModuleBase, ABC):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """How much one reward at ``features`` would raise the log determinant of the precision; nats, times two."""
+        """How much one reward at ``features`` would raise the log determinant of the precision; nats, times two.
+
+        Where that depends on the reward, as with a likelihood that is not normal: how much the expected one would.
+        """
 
     def joint_information_gain(
         self,
@@ -165,7 +176,7 @@ class Posterior(TensorDictModuleBase, ABC):
             one = features[:, step]
             gain = gain + torch.where(observed[:, step], self.information_gain(belief, one), 0.0)
             if step + 1 < features.shape[1]:
-                expected = torch.linalg.vecdot(one, self.mean(belief))
+                expected = self.predictive_mean(belief, one)
                 belief = self.condition(belief, one.unsqueeze(1), expected.unsqueeze(1))
         return gain
 
@@ -183,10 +194,13 @@ class Posterior(TensorDictModuleBase, ABC):
         radius: float | Tensor,
     ) -> Tensor:  # (B, *k)
         """The largest xᵀw within ``radius`` standard deviations: xᵀŵ + radius · width(x)."""
+        return self._project(belief, x) + radius * self.width(belief, x)
+
+    def _project(self, belief: TensorDictBase, x: Tensor) -> Tensor:  # (B, *k, d) -> (B, *k)
+        """xᵀŵ."""
         mean = self.mean(belief)
         points = x.to(mean.dtype).reshape(len(mean), -1, mean.shape[-1])
-        value = (points @ mean.unsqueeze(-1)).reshape(x.shape[:-1])
-        return value + radius * self.width(belief, x)
+        return torch.bmm(points, mean.unsqueeze(-1)).reshape(x.shape[:-1])
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Write the updated ``belief`` into ``tensordict``."""

@@ -34,8 +34,9 @@ class Untested:
 def untested(tests: Path, packages: tuple[str, ...] | None = None) -> list[Untested]:
     """The components of ``packages`` (None: all) that no test class below ``tests`` is a contract for.
 
-    A test class counts for a component if it inherits from the contract of its kind, directly or through other
-    classes of the same file, and a ``make`` of it, or of such a class, names the component's class.
+    A test class counts for a component if it inherits from the contract of its kind, or from one that extends it and
+    ends in its name, directly or through other classes of the same file, and a ``make`` of it, or of such a class,
+    names the component's class.
     """
     made = set().union(*(_made(path) for path in sorted(tests.rglob("test_*.py"))), set())
     missing = []
@@ -45,7 +46,9 @@ def untested(tests: Path, packages: tuple[str, ...] | None = None) -> list[Untes
                 missing += [
                     Untested(kind.name, name, class_name, file)
                     for class_name in _registered(file)
-                    if (contract_name(kind.name), class_name) not in made
+                    if not any(
+                        cls == class_name and contract.endswith(contract_name(kind.name)) for contract, cls in made
+                    )
                 ]
     return missing
 

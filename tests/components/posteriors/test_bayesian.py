@@ -9,13 +9,13 @@ from torch import Tensor
 
 from bfmkit.components.posteriors.bayesian import BayesianPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.testing.posterior import PosteriorContract
+from bfmkit.testing.posterior import LinearGaussianPosteriorContract
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 YES = torch.ones(1, dtype=torch.bool)
 
 
-class TestBayesianPosterior(PosteriorContract):
+class TestBayesianPosterior(LinearGaussianPosteriorContract):
     def make(self) -> BayesianPosterior:
         return BayesianPosterior(noise_std=0.5, prior_std=2.0)
 
@@ -24,7 +24,7 @@ class TestBayesianPosterior(PosteriorContract):
         return torch.linalg.solve(precision, features.mT @ rewards / 0.25)
 
 
-class TestDiscountedBayesianPosterior(PosteriorContract):
+class TestDiscountedBayesianPosterior(LinearGaussianPosteriorContract):
     forgets = True
 
     def make(self) -> BayesianPosterior:

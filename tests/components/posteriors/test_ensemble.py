@@ -7,10 +7,10 @@ from torch import Tensor
 from bfmkit.components.posteriors.bayesian import BayesianPosterior
 from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.noise import normal_noise
-from bfmkit.testing.posterior import PosteriorContract
+from bfmkit.testing.posterior import LinearGaussianPosteriorContract
 
 
-class TestEnsemblePosterior(PosteriorContract):
+class TestEnsemblePosterior(LinearGaussianPosteriorContract):
     order_matters = True
 
     def make(self) -> EnsemblePosterior:

@@ -8,12 +8,12 @@ from scipy import stats
 from torch import Tensor
 
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
-from bfmkit.testing.posterior import PosteriorContract
+from bfmkit.testing.posterior import LinearGaussianPosteriorContract
 
 YES = torch.ones(1, dtype=torch.bool)
 
 
-class TestNormalInverseGammaPosterior(PosteriorContract):
+class TestNormalInverseGammaPosterior(LinearGaussianPosteriorContract):
     def make(self) -> NormalInverseGammaPosterior:
         return NormalInverseGammaPosterior(regularization=0.5, shape=20.0, rate=20.0)
 
@@ -22,7 +22,7 @@ class TestNormalInverseGammaPosterior(PosteriorContract):
         return torch.linalg.solve(gram, features.mT @ rewards)
 
 
-class TestDiscountedNormalInverseGammaPosterior(PosteriorContract):
+class TestDiscountedNormalInverseGammaPosterior(LinearGaussianPosteriorContract):
     forgets = True
 
     def make(self) -> NormalInverseGammaPosterior:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.testing.posterior import PosteriorContract
+from bfmkit.testing.posterior import LinearGaussianPosteriorContract
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 YES = torch.ones(1, dtype=torch.bool)
 
 
-class TestRidgePosterior(PosteriorContract):
+class TestRidgePosterior(LinearGaussianPosteriorContract):
     def make(self) -> RidgePosterior:
         return RidgePosterior(regularization=0.5)
 
@@ -25,7 +25,7 @@ class TestRidgePosterior(PosteriorContract):
         return torch.linalg.solve(gram, features.mT @ rewards)
 
 
-class TestDiscountedRidgePosterior(PosteriorContract):
+class TestDiscountedRidgePosterior(LinearGaussianPosteriorContract):
     forgets = True
 
     def make(self) -> RidgePosterior:
@@ -39,7 +39,7 @@ class TestDiscountedRidgePosterior(PosteriorContract):
         return torch.linalg.solve(gram + prior, features.mT @ (weight * rewards))
 
 
-class TestDiscountedRidgePosteriorThatKeepsItsPrior(PosteriorContract):
+class TestDiscountedRidgePosteriorThatKeepsItsPrior(LinearGaussianPosteriorContract):
     forgets = True
 
     def make(self) -> RidgePosterior:

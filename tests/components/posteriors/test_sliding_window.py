@@ -6,10 +6,10 @@ from torch import Tensor
 
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
-from bfmkit.testing.posterior import PosteriorContract
+from bfmkit.testing.posterior import LinearGaussianPosteriorContract
 
 
-class TestSlidingWindowPosterior(PosteriorContract):
+class TestSlidingWindowPosterior(LinearGaussianPosteriorContract):
     forgets = True
 
     def make(self) -> SlidingWindowPosterior:
@@ -29,7 +29,7 @@ class TestSlidingWindowPosterior(PosteriorContract):
         assert torch.equal(ours["mean"], wild["mean"])
 
 
-class TestWideSlidingWindowPosterior(PosteriorContract):
+class TestWideSlidingWindowPosterior(LinearGaussianPosteriorContract):
     def make(self) -> SlidingWindowPosterior:
         return SlidingWindowPosterior(steps=50, regularization=0.5)
 
