@@ -229,7 +229,7 @@ class PosteriorContract(ABC):
         for arguments in (
             (features[:, 0, :4], rewards[:, 0], everyone),
             (features[:2, 0], rewards[:2, 0], everyone[:2]),
-            (features[:, 0], rewards[:, :1], everyone),
+            (features[:, 0], rewards[:, :2], everyone),
         ):
             with pytest.raises(ValueError):
                 posterior.update(belief, *arguments)
