@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
 from bfmkit.models.learnt_bfm import RELATIVE_RIDGE, LearntBFM
@@ -22,23 +22,37 @@ class ForwardBackward(LearntBFM):
     Observations are standardised with the data's mean and deviation, which are stored with the weights.
 
     Args:
-        spec: sizes of the environment.
+        spec: sizes of the environment, and the names of its observation's entries.
         networks: the architecture of F, B and π.
         dim: d.
         discount: γ.
+        entries: the entries of the observation that B reads, by name; all of them if not given. Rewards outside them
+            cannot be expressed, and no dimension is spent on what rewards do not depend on.
 
     Raises:
-        ValueError: if ``dim`` is not positive or ``discount`` lies outside (0, 1).
+        ValueError: if ``dim`` is not positive, ``discount`` lies outside (0, 1), or there is no such entry.
 
     Reference:
         Touati and Ollivier, Learning one representation to optimize all rewards, 2021.
     """
 
-    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int = 50, discount: float = 0.98) -> None:
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        networks: Networks,
+        dim: int = 50,
+        discount: float = 0.98,
+        entries: list[str] | None = None,
+    ) -> None:
         super().__init__(spec, dim, discount)
         o, a = spec.observation_size, spec.action_size
         self.forward_network = networks.critic(o, a, dim)
-        self.backward_network = networks.encoder(o, dim)
+        self.backward_network: nn.Module
+        if entries is None:
+            self.backward_network = networks.encoder(o, dim)
+        else:
+            columns = spec.entries(entries)
+            self.backward_network = EntryEncoder(networks.encoder(len(columns), dim), columns)
         self.actor_network = networks.actor(o, a, dim)
         self.register_buffer("inverse_second_moment", torch.eye(dim))
 
@@ -70,3 +84,18 @@ class ForwardBackward(LearntBFM):
         moment = second_moment(self.backward_map(self.scaled(next_observations)))
         self.second_moment.copy_(moment)
         self.inverse_second_moment.copy_(ridged_inverse(moment, RELATIVE_RIDGE))
+
+
+class EntryEncoder(nn.Module):
+    """An encoder that reads some entries of the observation alone."""
+
+    columns: Tensor
+
+    def __init__(self, network: nn.Module, columns: list[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("columns", torch.tensor(columns), persistent=False)
+
+    def forward(self, observation: Tensor) -> Tensor:  # (*b, o) -> (*b, d)
+        """The network on its entries."""
+        return self.network(observation[..., self.columns])

@@ -47,3 +47,16 @@ class TestForwardBackward(BFMContract):
         for wrong in ({"dim": 0}, {"discount": 1.0}):
             with pytest.raises(ValueError, match=next(iter(wrong))):
                 ForwardBackward(SPEC, SimpleNetworks(16, 16), **wrong)
+
+
+def test_b_reads_the_named_entries_alone() -> None:
+    torch.manual_seed(0)
+    spec = EnvironmentSpec("body", 3, 2, 1, 100, 0.1, (), observation_names=("height", "speed", "rest"))
+    bfm = ForwardBackward(spec, SimpleNetworks(16, 16, 2), dim=4, entries=["speed", "height"])
+    states = torch.randn(5, 3)
+    other = states.clone()
+    other[:, 2] = 9.0
+    assert torch.equal(bfm.backward_map(states), bfm.backward_map(other))
+    assert not torch.equal(bfm.act(states, torch.randn(5, 4)), bfm.act(other, torch.randn(5, 4)))
+    with pytest.raises(ValueError, match='no entry "sped"; did you mean "speed"'):
+        ForwardBackward(spec, SimpleNetworks(16, 16, 2), entries=["sped"])

@@ -31,5 +31,16 @@ def test_refuses_numbers_that_make_no_sense() -> None:
         RadialFeatures(SPEC, side=1)
     with pytest.raises(ValueError, match="reach"):
         RadialFeatures(SPEC, reach=0.0)
-    with pytest.raises(ValueError, match="two observations"):
-        RadialFeatures(EnvironmentSpec("line", 1, 1, 1, 100, 0.1, ("a",)))
+    with pytest.raises(ValueError, match="need entries"):
+        RadialFeatures(SPEC, entries=[])
+
+
+def test_lies_over_the_named_entries() -> None:
+    spec = EnvironmentSpec("line", 3, 1, 1, 100, 0.1, ("a",), observation_names=("x", "y", "speed"))
+    place = torch.randn(7, 3)
+    line = RadialFeatures(spec, entries=["speed"], side=4)
+    assert line.features(place, place[:, :1], place).shape == (7, 4)
+    swapped = RadialFeatures(spec, entries=["speed", "x"], side=3)
+    plain = RadialFeatures(EnvironmentSpec("line", 2, 1, 1, 100, 0.1, ("a",)), side=3)
+    expected = plain.features(place[:, [2, 0]], place[:, :1], place[:, [2, 0]])
+    assert torch.equal(swapped.features(place, place[:, :1], place), expected)
