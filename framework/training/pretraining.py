@@ -47,6 +47,7 @@ class Pretraining(lightning.LightningModule):
         precision: of the products in the losses; ``tf32`` is a matter of the process, not of this module.
         compiles: whether to compile the losses.
         captures: whether to record an update once and replay it; on a GPU alone.
+        warmup: updates over which the rate rises linearly to its schedule.
     """
 
     update: Tensor
@@ -65,6 +66,7 @@ class Pretraining(lightning.LightningModule):
         precision: Precision = "float32",
         compiles: bool = False,
         captures: bool = False,
+        warmup: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -75,7 +77,7 @@ class Pretraining(lightning.LightningModule):
         self.rows: list[dict[str, float]] = []
         """What is to be logged of the last group of updates."""
         self._updates, self._rate, self._decay = updates, learning_rate, decay
-        self._averaging, self._folder = averaging, folder
+        self._averaging, self._warmup, self._folder = averaging, warmup, folder
         self._batches, self._origin, self._precision = batches, origin or {}, precision
         self._captures = captures
         self._captured: CapturedUpdate | None = None
@@ -202,9 +204,10 @@ class Pretraining(lightning.LightningModule):
                 group["lr"] = rate
 
     def _rate_factor(self, number: int) -> float:
+        warm = min((number + 1) / self._warmup, 1.0) if self._warmup else 1.0
         if self._decay == "constant":
-            return 1.0
-        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(number / self._updates, 1.0)))
+            return warm
+        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(number / self._updates, 1.0))))
 
     def _fail(self, losses: TensorDictBase, number: int, generators: dict[str, Any]) -> None:
         bad = [name for name, value in losses.items() if not torch.isfinite(value)]

@@ -115,6 +115,8 @@ def test_the_rate_falls_along_a_cosine_and_the_actors_with_it(data: Path, object
     assert module._rate_factor(100) == pytest.approx(0.01)
     rates = {group["full_lr"] for group in module.configure_optimizers().param_groups}
     assert rates == {1e-3, 1e-4}
+    warm = Pretraining(built, 100, 1e-3, "constant", None, tmp_path, warmup=10)
+    assert [warm._rate_factor(number) for number in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
 
 
 @pytest.mark.parametrize("together", [1, 4])
