@@ -115,6 +115,15 @@ class DMControlEnvironment(Environment):
             spec.domain, list(tasks), spec.episode_steps, None, spec.control_timestep, list(self._observe)
         )
 
+    def observing(self, names: Sequence[str]) -> DMControlEnvironment:
+        """The same body that observes the quantities named after its own entries; itself where names are others."""
+        own = self._domain.entry_names
+        observe = [name for name in names[len(own) :] if name in self.spec.quantities]
+        if tuple(names) != (*own, *observe):
+            return self
+        spec = self.spec
+        return type(self)(spec.domain, list(self.tasks), spec.episode_steps, None, spec.control_timestep, observe)
+
     def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
         """Give each row its seed; the next :meth:`begin` starts episode ``episode``.
 

@@ -80,6 +80,22 @@ class Environment(EnvBase):
             ValueError: for a task that there is not.
         """
 
+    def observing(self, names: Sequence[str]) -> Environment:
+        """The same environment with the named entries in its observation, or itself where it cannot have them."""
+        return self
+
+    def fitted_to(self, spec: EnvironmentSpec, what: str) -> Environment:
+        """The same environment with the observation that ``what`` (a model, a dataset) was made for.
+
+        Raises:
+            ValueError: if it is another body, or cannot have that observation; the message names both.
+        """
+        environment = self
+        if spec.domain == self.spec.domain and spec.observation_names != self.spec.observation_names:
+            environment = self.observing(spec.observation_names)
+        environment.spec.require_compatible(spec, what)
+        return environment
+
     @abstractmethod
     def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
         """Give each row its seed; the next :meth:`begin` starts episode ``episode``.

@@ -80,7 +80,7 @@ class DataEfficiencyJob(Job):
         taken = {ORACLE, INFERENCE_SET} & set(agents)
         if taken:
             raise ValueError(f"gatherers: {sorted(taken)[0]} is compared with anyway; choose another name")
-        environment.spec.require_compatible(bfm.environment_spec, "the model")
+        environment = environment.fitted_to(bfm.environment_spec, "the model")
         known = bfm.inference_set()
         if known is None or len(known) < labels[-1]:
             held = 0 if known is None else len(known)

@@ -102,7 +102,7 @@ class InferJob(Job):
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if trace_every is not None and trace_every < 1:
             raise ValueError(f"trace_every must be at least 1, got {trace_every}")
-        environment.spec.require_compatible(bfm.environment_spec, "the model")
+        environment = environment.fitted_to(bfm.environment_spec, "the model")
         self.bfm, self.environment, self.agent = bfm, environment, agent
         self.episodes, self.batch_size, self.trace_every = episodes, batch_size, trace_every
         self.seeds = chosen_seeds(seed, seeds)

@@ -172,7 +172,7 @@ def _fitting(environments: list[Deferred[Environment]], bfm: BFM) -> Environment
     for each in environments:
         environment = each.build()
         try:
-            environment.spec.require_compatible(bfm.environment_spec, "the model")
+            environment = environment.fitted_to(bfm.environment_spec, "the model")
         except ValueError as error:
             refusals.append(str(error))
             continue

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,7 @@ class PretrainJob(Job):
         batch_size: transitions an update.
         learning_rate: of Adam.
         decay: of the learning rate: ``constant`` or ``cosine``.
+        warmup: updates over which the learning rate rises linearly from nothing, for going on from a trained model.
         averaging: decay of averaged weights, which are then what is evaluated and shipped; none if not given.
         start: a model folder, or ``zoo:NAME``, whose weights training starts from; new ones if not given.
         practice: how the model gathers more data with its own policies on the way; not at all if not given.
@@ -92,6 +94,7 @@ class PretrainJob(Job):
         batch_size: int = 1024,
         learning_rate: float = 1e-4,
         decay: Literal["constant", "cosine"] = "constant",
+        warmup: int = 0,
         averaging: float | None = None,
         start: str | None = None,
         practice: Practice | None = None,
@@ -127,9 +130,9 @@ class PretrainJob(Job):
         if averaging is not None and not 0 < averaging < 1:
             raise ValueError(f"averaging must lie between 0 and 1, got {averaging}")
         if evaluation is not None:
-            dataset.spec.require_compatible(evaluation.spec, "the evaluation environment")
+            evaluation = evaluation.fitted_to(dataset.spec, "the dataset")
         if practice is not None:
-            dataset.spec.require_compatible(practice.environment.spec, "the environment of practice")
+            practice = replace(practice, environment=practice.environment.fitted_to(dataset.spec, "the dataset"))
         self.start, self._start_model = start, None if start is None else load_model(resolve(start))[0]
         if self._start_model is not None:
             dataset.spec.require_compatible(self._start_model.environment_spec, f"the model {start}")
@@ -137,6 +140,9 @@ class PretrainJob(Job):
         self.dataset, self.objective, self.evaluation = dataset, objective, evaluation
         self.updates, self.batch_size, self.seed = updates, batch_size, seed
         self.learning_rate = learning_rate
+        if warmup < 0:
+            raise ValueError(f"warmup must not be negative, got {warmup}")
+        self.warmup = warmup
         self.decay, self.averaging, self.inference_set = decay, averaging, inference_set
         self.evaluate_every, self.evaluation_episodes = evaluate_every, evaluation_episodes
         self.health_every = health_every
@@ -186,7 +192,7 @@ class PretrainJob(Job):
         module = Pretraining(
             objective, self.updates, self.learning_rate, self.decay, self.averaging, out, batches,
             {"objective": self.objective.to_dict(), "spec": self.dataset.spec.to_dict()}, self.precision, self.compile,
-            self.capture and device.type == "cuda",
+            self.capture and device.type == "cuda", self.warmup,
         )  # fmt: skip
         state = out / "checkpoints" / "last.ckpt"
         state.parent.mkdir(exist_ok=True)

@@ -69,7 +69,7 @@ class WeightsJob(Job):
         if len(given) != 1:
             raise ValueError(f"give one of labels, goal and demonstration, got {' and '.join(given) or 'none'}")
         if environment is not None:
-            environment.spec.require_compatible(bfm.environment_spec, "the model")
+            environment = environment.fitted_to(bfm.environment_spec, "the model")
             if task is not None:
                 environment.spec.require_task(task)
         self.bfm, self.posterior, self.environment = bfm, posterior, environment

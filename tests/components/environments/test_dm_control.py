@@ -72,6 +72,17 @@ def test_named_quantities_can_be_observed() -> None:
             assert observation.shape == (2, 26)
 
 
+def test_takes_the_observation_that_a_model_was_made_for() -> None:
+    plain, other = DMControlEnvironment("walker", "stand+walk"), DMControlEnvironment("cheetah", "run")
+    wanted = DMControlEnvironment("walker", "run", observe=["effort", "torso_upright"]).spec
+    fitted = plain.fitted_to(wanted, "the model")
+    assert (fitted.spec.observation_names, fitted.tasks) == (wanted.observation_names, plain.tasks)
+    assert fitted.fitted_to(plain.spec, "the model").spec == plain.spec
+    assert plain.fitted_to(plain.spec, "the model") is plain
+    with pytest.raises(ValueError, match="the model was made for domain walker"):
+        other.fitted_to(wanted, "the model")
+
+
 def test_quantities_that_there_are_not_and_entries_twice_are_refused() -> None:
     with pytest.raises(ValueError, match='walker has no quantity "upwright"; did you mean "upright"'):
         DMControlEnvironment("walker", "stand", observe=["upwright"])
