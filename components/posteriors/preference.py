@@ -1,0 +1,36 @@
+"""Bradley-Terry model of comparisons between two clips."""
+
+from __future__ import annotations
+
+from bfmkit.components.posteriors.logistic import LogisticPosterior
+from bfmkit.interfaces import Posterior
+from bfmkit.registry import register
+
+
+@register(Posterior, "preference")
+class PreferencePosterior(LogisticPosterior):
+    r"""Bradley-Terry likelihood of comparisons, w ~ N(0, σ₀²I), approximated by a normal at its mode (Laplace).
+
+    P(A is better than B) = σ(κ (Σ_A φ − Σ_B φ)ᵀw)
+
+    It is :class:`~bfmkit.components.posteriors.logistic.LogisticPosterior` on differences of summed features: features
+    are Σ_A φ − Σ_B φ, a reward of 1 says that A is better and −1 that B is. ``agent.label(1.0, steps=A, than=B)`` makes
+    such a label; the rewards of single steps are none, so an agent with this posterior is not told them (query rule
+    ``budget`` with no labels, or ``observed`` false).
+
+    Args:
+        slope: κ > 0, how sure a comparison is of a difference in return of 1.
+        prior_std: σ₀ > 0, that of each weight before any comparison.
+        labels: how many of the last comparisons the mode is found from.
+
+    Raises:
+        ValueError: if ``slope`` or ``prior_std`` is not positive, or ``labels`` less than 2.
+
+    Reference:
+        Christiano et al., Deep Reinforcement Learning from Human Preferences, 2017, section 2.2.3.
+    """
+
+    compares = True
+
+    def __init__(self, slope: float = 0.2, prior_std: float = 1.0, labels: int = 256) -> None:
+        super().__init__(slope, prior_std, labels)
