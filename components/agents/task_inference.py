@@ -225,11 +225,8 @@ class TaskInferenceAgent(BatchedAgent):
         if self.label_memory == 0:
             raise ValueError("this agent keeps no past steps to label: build it with label_memory, in steps")
         if self.posterior.compares != (than is not None):
-            name = type(self.posterior).__name__
-            wants = (
-                "compares two stretches: say `than` which" if than is None else "knows no comparisons: leave out `than`"
-            )
-            raise ValueError(f"{name} {wants}")
+            wants = "compares two stretches: give `than`" if than is None else "knows no comparisons: leave out `than`"
+            raise ValueError(f"{type(self.posterior).__name__} {wants}")
         recent, taken = self.state.get(RECENT), self.state.get("step")
         features, count = total(recent, taken, steps)
         if than is None:
@@ -257,7 +254,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     def _steps_of(self, seconds: float | tuple[float, float]) -> Stretch:
         newest, oldest = (0.0, seconds) if isinstance(seconds, (int, float)) else seconds
-        step = self.bfm.spec.control_timestep
+        step = self.bfm.environment_spec.control_timestep
         first = round(newest / step)
         return first, max(round(oldest / step), first + 1)
 

@@ -210,7 +210,7 @@ class AgentContract(ABC):
             (observation[:2], action, observation, reward),
             (observation, action[:, :2], observation, reward),
             (observation, action, observation[:, :3], reward),
-            (observation, action, observation, torch.zeros(3, 1)),
+            (observation, action, observation, torch.zeros(3, 2)),
             (observation, action, observation, reward, torch.ones(2, dtype=torch.bool)),
         ):
             with pytest.raises(ValueError):
