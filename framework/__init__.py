@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
     from bfmkit.interfaces import Agent
-    from bfmkit.records.record import Record
+    from bfmkit.runs.record import Record
 
 __all__ = ["load", "save_record"]
 
@@ -41,7 +41,7 @@ def load(
         ValueError: if it is the recipe of another job.
     """
     # Imported here: `import bfmkit` must stay light, for the command line is built on it.
-    from bfmkit.loading import load_agent
+    from bfmkit.api import load_agent
 
     return load_agent(recipe, overrides, seeds, device, logbook)
 
@@ -61,6 +61,6 @@ def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None =
     Raises:
         ValueError: if the agent has kept no logbook, or keeps no belief.
     """
-    from bfmkit.records.recording import save_record as save
+    from bfmkit.runs.recording import save_record as save
 
     return save(agent, path, run, task)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bfmkit import discovery
-from bfmkit.kinds import KINDS
-from bfmkit.registry import lookup, names
+from bfmkit.registry import discovery, lookup, names
+from bfmkit.registry.kinds import KINDS
 from bfmkit.testing.registry import contract_name, untested
 
 TESTS = Path(__file__).parent
@@ -58,8 +57,8 @@ def test_a_component_without_a_contract_test_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test: str, counts: bool
 ) -> None:
     package = f"untested_{abs(hash(test))}"
-    (tmp_path / package / "gates").mkdir(parents=True)
-    (tmp_path / package / "gates" / "shut.py").write_text(COMPONENT)
+    (tmp_path / package / "query_rules").mkdir(parents=True)
+    (tmp_path / package / "query_rules" / "shut.py").write_text(COMPONENT)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_shut.py").write_text(test)
     monkeypatch.syspath_prepend(tmp_path)

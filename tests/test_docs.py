@@ -26,11 +26,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfmkit import discovery, registry, zoo
 from bfmkit.cli.main import build_parser, main
-from bfmkit.kinds import KINDS
+from bfmkit.models import zoo
 from bfmkit.recipe import load_recipe
-from bfmkit.recipe.text import read
+from bfmkit.recipe.yaml_text import read
+from bfmkit.registry import discovery, registry
+from bfmkit.registry.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]

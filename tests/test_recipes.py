@@ -11,7 +11,7 @@ import pytest
 from bfmkit.cli import main
 from bfmkit.recipe import RecipeError, load_recipe
 from bfmkit.recipe.sources import recipes_folder, shipped
-from bfmkit.recipe.text import read, write
+from bfmkit.recipe.yaml_text import read, write
 
 FILES = sorted(recipes_folder().glob("**/*.yaml"))
 IDS = [f"{path.parent.name}/{path.stem}" for path in FILES]

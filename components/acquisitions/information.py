@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from bfmkit.acquisition import CandidateAcquisition
+from bfmkit.inference.candidate_acquisition import CandidateAcquisition
 from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
 from bfmkit.registry import register
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from bfmkit.interfaces import Acquisition, Situation
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 
 @register(Acquisition, "thompson")

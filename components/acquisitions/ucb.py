@@ -7,8 +7,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from bfmkit.acquisition import CandidateAcquisition
-from bfmkit.beliefs.confidence import SteppedRadius, TheoreticalRadius
+from bfmkit.inference.candidate_acquisition import CandidateAcquisition
+from bfmkit.inference.confidence_radius import SteppedRadius, TheoreticalRadius
 from bfmkit.interfaces import Acquisition, CandidateSampler, Posterior, Situation
 from bfmkit.registry import register
 

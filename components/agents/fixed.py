@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tensordict import TensorDictBase
 
-from bfmkit.fixed_weights import FixedWeightsAgent
+from bfmkit.inference.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import BFM, Agent
-from bfmkit.records.record import Record
-from bfmkit.records.replaying import require_same_model
 from bfmkit.registry import register
+from bfmkit.runs.record import Record
+from bfmkit.runs.replay import require_same_model
 
 
 @register(Agent, "fixed")

@@ -6,11 +6,11 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.agent import BatchedAgent
-from bfmkit.beliefs.regression import least_squares_weights
+from bfmkit.inference.batched_agent import BatchedAgent
+from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import Agent
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 
 @register(Agent, "oracle")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.agent import BatchedAgent
+from bfmkit.inference.batched_agent import BatchedAgent
 from bfmkit.interfaces import Agent, Schedule
 from bfmkit.registry import register
 

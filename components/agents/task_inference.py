@@ -10,15 +10,15 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.agent import Asked, BatchedAgent
-from bfmkit.beliefs import calibration
-from bfmkit.beliefs.calibration import Foretold
-from bfmkit.beliefs.kept import KEPT, Steps, blank, groups, keep, kept_steps
-from bfmkit.beliefs.lesson import LARGEST_REWARD, TOO_LARGE, Learnt, Lesson
-from bfmkit.beliefs.recent_features import RECENT, Stretch, total, write
+from bfmkit.inference import calibration
+from bfmkit.inference.batched_agent import Asked, BatchedAgent
+from bfmkit.inference.calibration import Foretold
+from bfmkit.inference.recent_features import RECENT, Stretch, total, write
+from bfmkit.inference.step_buffer import KEPT, Steps, blank, groups, keep, kept_steps
+from bfmkit.inference.task_belief import LARGEST_REWARD, TOO_LARGE, Learnt, Lesson
 from bfmkit.interfaces import Acquisition, Agent, Gate, Posterior, Schedule, Situation
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 logger = logging.getLogger(__name__)
 

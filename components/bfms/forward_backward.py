@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
-from bfmkit.models.learnt_bfm import RELATIVE_RIDGE, LearntBFM
-from bfmkit.projection import project
+from bfmkit.models.learned_bfm import RELATIVE_RIDGE, LearntBFM
+from bfmkit.models.projection import project
 from bfmkit.registry import register
-from bfmkit.second_moment import ridged_inverse, second_moment
+from bfmkit.utils.second_moment import ridged_inverse, second_moment
 
 
 @register(BFM, "forward_backward")

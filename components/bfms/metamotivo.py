@@ -14,10 +14,10 @@ from bfmkit.components.bfms.metamotivo_format.networks import EPSILON, Actor, Ba
 from bfmkit.interfaces import BFM, Dataset, EnvironmentSpec
 from bfmkit.interfaces.spec import ANY_DOMAIN
 from bfmkit.models.path import resolve
-from bfmkit.noise import generator
-from bfmkit.projection import project
+from bfmkit.models.projection import project
 from bfmkit.registry import register
-from bfmkit.second_moment import ridged_inverse, second_moment
+from bfmkit.utils.rng import generator
+from bfmkit.utils.second_moment import ridged_inverse, second_moment
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM
-from bfmkit.noise import normal_noise
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
 from bfmkit.tabular.mdp_layout import MDPLayout
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.rng import normal_noise
 
 
 @register(BFM, "tabular")

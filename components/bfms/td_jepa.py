@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
-from bfmkit.models.learnt_bfm import LearntBFM
-from bfmkit.positive import require_positive
-from bfmkit.projection import project
+from bfmkit.models.learned_bfm import LearntBFM
+from bfmkit.models.projection import project
 from bfmkit.registry import register
-from bfmkit.second_moment import second_moment
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.second_moment import second_moment
 
 
 @register(BFM, "td_jepa")

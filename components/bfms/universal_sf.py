@@ -7,9 +7,9 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, FeatureMap, Networks
-from bfmkit.models.learnt_bfm import LearntBFM
+from bfmkit.models.learned_bfm import LearntBFM
 from bfmkit.registry import register
-from bfmkit.second_moment import second_moment
+from bfmkit.utils.second_moment import second_moment
 
 
 @register(BFM, "universal_sf")

@@ -7,9 +7,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
-from bfmkit.second_moment import second_moment
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.second_moment import second_moment
 
 
 @register(BFM, "whitened")

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from tensordict import TensorDict
 
-from bfmkit.adapted_environment import adapted_spec
 from bfmkit.data.conversion import BadData, Piece, converted
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.source_record import provenance_row
 from bfmkit.data.stored_dataset import StoredDataset
+from bfmkit.environments.torchrl_adapter import adapted_spec
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.registry import register
 

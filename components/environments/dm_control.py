@@ -18,12 +18,12 @@ from dm_control.rl.control import PhysicsError
 from torch import Tensor
 
 from bfmkit.components.environments.domains import make_domain
+from bfmkit.environments.task_rows import task_rows
 from bfmkit.interfaces import Advance, Environment, EnvironmentSpec, Plane
 from bfmkit.registry import register
+from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.expression import STEP
-from bfmkit.task_rows import task_rows
-from bfmkit.threads import spread
-from bfmkit.wording import one_of, suggestion
+from bfmkit.utils.threads import spread
 
 _INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 

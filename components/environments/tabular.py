@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bfmkit.environments.task_rows import task_rows
 from bfmkit.interfaces import Advance, Environment
-from bfmkit.noise import generator
 from bfmkit.registry import register
 from bfmkit.rewards.expression import STEP
 from bfmkit.tabular.mdp_layout import MDPLayout
-from bfmkit.task_rows import task_rows
+from bfmkit.utils.rng import generator
 
 
 @register(Environment, "tabular")

@@ -8,10 +8,10 @@ from typing import Any
 import torchrl.envs
 from torchrl.envs import EnvBase
 
-from bfmkit.adapted_environment import OWN_REWARD, AdaptedEnvironment
+from bfmkit.environments.torchrl_adapter import OWN_REWARD, AdaptedEnvironment
 from bfmkit.interfaces import Environment
 from bfmkit.registry import register
-from bfmkit.wording import suggestion
+from bfmkit.registry.messages import suggestion
 
 
 @register(Environment, "torchrl")
@@ -20,7 +20,7 @@ class TorchRLEnvironment(AdaptedEnvironment):
 
     Its own reward is the task ``own_reward``; others may be typed over ``observation_0``, ..., ``action_0``, ... and
     ``own_reward``. Copies are stepped one after another. For an ``EnvBase`` of your own, register a subclass of
-    ``bfmkit.adapted_environment.AdaptedEnvironment``.
+    ``bfmkit.environments.torchrl_adapter.AdaptedEnvironment``.
 
     Args:
         name: of the class.

@@ -14,7 +14,7 @@ from torchrl.modules import MLP
 
 from bfmkit.interfaces import Advance, EnvironmentSpec, Explorer
 from bfmkit.registry import register
-from bfmkit.training.weights_average import frozen_copy, move_towards
+from bfmkit.training.ema import frozen_copy, move_towards
 
 
 @register(Explorer, "random_network_distillation")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bfmkit.encoded_features import require_encoder
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
+from bfmkit.models.encoder_features import require_encoder
 from bfmkit.registry import register
 
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bfmkit.encoded_features import require_encoder
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
-from bfmkit.positive import require_positive
+from bfmkit.models.encoder_features import require_encoder
 from bfmkit.registry import register
-from bfmkit.training.gathering import full_precision, gathered
+from bfmkit.training.all_gather import full_precision, gathered
+from bfmkit.utils.checks import require_positive
 
 
 @register(FeatureObjective, "contrastive")

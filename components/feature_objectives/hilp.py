@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bfmkit.encoded_features import EncodedFeatures, require_encoder
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
+from bfmkit.models.encoder_features import EncodedFeatures, require_encoder
 from bfmkit.registry import register
-from bfmkit.training.weights_average import frozen_copy, move_towards
+from bfmkit.training.ema import frozen_copy, move_towards
 
 SMALLEST_SQUARE = 1e-6
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.encoded_features import require_encoder
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
+from bfmkit.models.encoder_features import require_encoder
 from bfmkit.registry import register
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bfmkit.encoded_features import require_encoder
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, FeatureObjective
-from bfmkit.positive import require_positive
+from bfmkit.models.encoder_features import require_encoder
 from bfmkit.registry import register
-from bfmkit.training.actor_critic import orthonormality_loss
-from bfmkit.training.gathering import full_precision, gathered
+from bfmkit.training.actor_critic_losses import orthonormality_loss
+from bfmkit.training.all_gather import full_precision, gathered
+from bfmkit.utils.checks import require_positive
 
 
 @register(FeatureObjective, "laplacian")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import EnvironmentSpec, LatentContext, LatentSampler
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 VALUE_AT_MARGIN = 0.1
 NETWORK_WIDTH = 32

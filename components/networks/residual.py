@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bfmkit.interfaces import Networks
-from bfmkit.joined_linear import JoinedLinear
-from bfmkit.positive import require_positive
+from bfmkit.models.joined_linear import JoinedLinear
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 
 @register(Networks, "residual")

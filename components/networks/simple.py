@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bfmkit.interfaces import Networks
-from bfmkit.joined_linear import JoinedLinear
+from bfmkit.models.joined_linear import JoinedLinear
 from bfmkit.registry import register
 
 N = TypeVar("N", bound=nn.Module)

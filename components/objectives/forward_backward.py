@@ -9,11 +9,11 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, LatentContext, LatentSampler, Objective
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
-from bfmkit.training.actor_critic import directional_error, orthonormality_loss, pessimistic
+from bfmkit.training.actor_critic_losses import directional_error, orthonormality_loss, pessimistic
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
-from bfmkit.training.gathering import full_precision, gathered
+from bfmkit.training.all_gather import full_precision, gathered
+from bfmkit.utils.checks import require_positive
 
 BATCH_RIDGE = 1e-3
 """Of the second moment of B over a batch, relative to its mean diagonal."""

@@ -9,12 +9,12 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, LatentContext, LatentSampler, Networks, Objective
-from bfmkit.positive import require_positive
-from bfmkit.projection import project
+from bfmkit.models.projection import project
 from bfmkit.registry import register
-from bfmkit.training.actor_critic import directional_error, orthonormality_loss
+from bfmkit.training.actor_critic_losses import directional_error, orthonormality_loss
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
-from bfmkit.training.gathering import full_precision, gathered
+from bfmkit.training.all_gather import full_precision, gathered
+from bfmkit.utils.checks import require_positive
 
 
 class TDJepaModel(ActorCriticModel, Protocol):

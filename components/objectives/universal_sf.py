@@ -17,12 +17,12 @@ from bfmkit.interfaces import (
     LatentSampler,
     Objective,
 )
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
-from bfmkit.second_moment import second_moment
-from bfmkit.training.actor_critic import directional_error
+from bfmkit.training.actor_critic_losses import directional_error
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
-from bfmkit.training.gathering import full_precision, gathered
+from bfmkit.training.all_gather import full_precision, gathered
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.second_moment import second_moment
 
 STATISTICS_RATE = 0.005
 # Larger than that of a model's second moment: directions in which features hardly vary would make up all of z.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs.normal_posterior import NormalPosterior
+from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 
 @register(Posterior, "bayesian")
@@ -22,7 +22,7 @@ class BayesianPosterior(NormalPosterior):
     noise as those that come one by one. With ρ < 1 the prior is forgotten like everything else, in runs whose reward
     is not observed as well.
 
-    The belief is that of :class:`~bfmkit.beliefs.normal_posterior.NormalPosterior`.
+    The belief is that of :class:`~bfmkit.inference.gaussian_posterior.NormalPosterior`.
 
     Args:
         noise_std: σ > 0, the standard deviation of a reward around φᵀw.

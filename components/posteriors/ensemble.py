@@ -8,12 +8,12 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs.compensated import add_products
-from bfmkit.beliefs.normal_posterior import NormalPosterior
+from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
-from bfmkit.noise import normal_noise
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.compensated import add_products
+from bfmkit.utils.rng import normal_noise
 
 
 @register(Posterior, "ensemble")
@@ -28,7 +28,7 @@ class EnsemblePosterior(NormalPosterior):
     the regression without noise. :meth:`draw` picks a member. With fewer members than features, samples vary in an
     M-dimensional subspace only. Nothing is ever forgotten.
 
-    The belief holds, beside what :class:`~bfmkit.beliefs.normal_posterior.NormalPosterior` says, ``perturbation``
+    The belief holds, beside what :class:`~bfmkit.inference.gaussian_posterior.NormalPosterior` says, ``perturbation``
     ζ_m/σ₀ + Σ φξ_m/σ (B, M, d), ``perturbation_lost``, ``deviations`` u_m (B, M, d), ``spread`` Sᵀ (B, d, d), and
     for the noise ``seed`` and ``labels``, both (B,): the noise in a run's nth label is a function of its seed and n.
 

@@ -7,10 +7,10 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs.normal_posterior import NormalPosterior
+from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 
 @register(Posterior, "normal_inverse_gamma")
@@ -29,7 +29,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
     Forgetting multiplies α and β by ρ too, but α never falls below α₀: less is never known about the noise than before
     any reward, and its believed size β/α stays. Runs whose reward is not observed forget too.
 
-    The belief holds, beside that of :class:`~bfmkit.beliefs.normal_posterior.NormalPosterior`, ``shape`` α and
+    The belief holds, beside that of :class:`~bfmkit.inference.gaussian_posterior.NormalPosterior`, ``shape`` α and
     ``rate`` β, both (B,).
 
     Args:

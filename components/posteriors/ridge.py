@@ -6,11 +6,11 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs.compensated import add_products
-from bfmkit.beliefs.normal_posterior import NormalPosterior, cholesky, faded, normal_belief
+from bfmkit.inference.gaussian_posterior import NormalPosterior, cholesky, faded, normal_belief
 from bfmkit.interfaces import Posterior
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.compensated import add_products
 
 
 @register(Posterior, "ridge")
@@ -29,8 +29,8 @@ class RidgePosterior(NormalPosterior):
     with U₀ = λI: V weighs old rewards by ρ, and U has the covariance of the noise and of the prior in what V adds up.
     No direction then gets wider than 1/√λ. Runs whose reward is not observed forget too.
 
-    The belief holds what :class:`~bfmkit.beliefs.normal_posterior.NormalPosterior` says; where the prior is kept, also
-    ``squared_precision`` U, ``squared_precision_lost`` and ``spread`` LᵀV⁻¹, all (B, d, d).
+    The belief holds what :class:`~bfmkit.inference.gaussian_posterior.NormalPosterior` says; where the prior is kept,
+    also ``squared_precision`` U, ``squared_precision_lost`` and ``spread`` LᵀV⁻¹, all (B, d, d).
 
     Args:
         regularization: λ > 0, the weight of the prior w = 0.

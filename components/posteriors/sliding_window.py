@@ -6,10 +6,10 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs.normal_posterior import NormalPosterior, normal_belief
+from bfmkit.inference.gaussian_posterior import NormalPosterior, normal_belief
 from bfmkit.interfaces import Posterior
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 SUMS = ("precision", "precision_lost", "response", "response_lost")
 
@@ -25,7 +25,7 @@ class SlidingWindowPosterior(NormalPosterior):
     :meth:`condition` learns belongs to the prior and stays. V and b are added up anew from the window in every step,
     which costs W d² operations and leaves no rounding behind, as taking old pairs out again would.
 
-    The belief holds, beside that of :class:`~bfmkit.beliefs.normal_posterior.NormalPosterior`, ``window_features``
+    The belief holds, beside that of :class:`~bfmkit.inference.gaussian_posterior.NormalPosterior`, ``window_features``
     (B, W, d) and ``window_rewards`` (B, W), oldest first and zero where nothing was observed, and in ``base`` the
     sums without the window.
 

@@ -6,10 +6,10 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs.normal_posterior import NormalPosterior
+from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 ITERATIONS = 25
 """Of the fixed point for the weight of a reward."""
@@ -28,7 +28,7 @@ class StudentTPosterior(NormalPosterior):
     Labels that :meth:`condition` learns get their τ together. For ν → ∞ this is the ``bayesian`` posterior. The
     gain that a reward brings depends on the reward; :meth:`information_gain` is that of the expected one.
 
-    The belief is that of :class:`~bfmkit.beliefs.normal_posterior.NormalPosterior`.
+    The belief is that of :class:`~bfmkit.inference.gaussian_posterior.NormalPosterior`.
 
     Args:
         degrees_of_freedom: ν > 0; the smaller, the heavier the tails.

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bfmkit.cli.refused import Refused
+from bfmkit.cli.errors import Refused
 from bfmkit.recipe.sources import locate
 
 

@@ -14,10 +14,9 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from bfmkit import discovery
-from bfmkit.kinds import KINDS
-from bfmkit.registry import BrokenComponent, UnknownComponent, lookup
-from bfmkit.threads import physical_cores
+from bfmkit.registry import BrokenComponent, UnknownComponent, discovery, lookup
+from bfmkit.registry.kinds import KINDS
+from bfmkit.utils.threads import physical_cores
 
 Finding = tuple[str, str]  # "ok", "warn" or "fail", and one line
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the paragraph and the tables, and draw the picture."""
-    from bfmkit.figures.explanation import draw_explanation
-    from bfmkit.records.explaining import explain
-    from bfmkit.records.record import Record
+    from bfmkit.report.plots.explanation import draw_explanation
+    from bfmkit.runs.explanation import explain
+    from bfmkit.runs.record import Record
 
     path: Path = arguments.record
     picture: Path = arguments.picture or path.with_suffix(".png")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bfmkit import discovery
-from bfmkit.cli.refused import Refused
-from bfmkit.kinds import KINDS
+from bfmkit.cli.errors import Refused
 from bfmkit.recipe.sources import shipped
+from bfmkit.registry import discovery
+from bfmkit.registry.kinds import KINDS
+from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.quantity import listed_quantities
-from bfmkit.wording import one_of, suggestion
 
 _OURS = ("bfmkit", "bfmkit.components")
 

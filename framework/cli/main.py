@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from bfmkit import discovery
+from bfmkit.registry import discovery
 from bfmkit.utils.stop_signals import exit_code
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -109,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--debug", action="store_true", help="show the traceback of a failure")
         return command
 
-    run = add("run", "running", "run a recipe's job in a run directory; the same directory again resumes it")
+    run = add("run", "run", "run a recipe's job in a run directory; the same directory again resumes it")
     _recipe_and_overrides(run)
     run.add_argument("--out", type=Path, help="the run directory (runs/RECIPE-TIME)")
     run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
@@ -140,7 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add("schema", "printing_schema", "print the JSON schema of recipes, for editors")
 
-    push = add("push", "pushing", "send a model to the Hugging Face hub, or copy it to another folder")
+    push = add("push", "models", "send a model to the Hugging Face hub, or copy it to another folder")
     push.add_argument("model", metavar="MODEL", help="a model folder, zoo:NAME or hf:OWNER/NAME")
     push.add_argument("destination", metavar="DEST", help="hf:OWNER/NAME, or a folder")
     push.add_argument("--weights", choices=["float32", "float16", "bfloat16"], help="the type to store weights in")

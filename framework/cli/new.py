@@ -11,10 +11,10 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from bfmkit import discovery, registry
-from bfmkit.cli.refused import Refused
-from bfmkit.kinds import KINDS, Kind
-from bfmkit.wording import one_of, suggestion
+from bfmkit.cli.errors import Refused
+from bfmkit.registry import discovery, registry
+from bfmkit.registry.kinds import KINDS, Kind
+from bfmkit.registry.messages import one_of, suggestion
 
 _CLASS_ENDINGS = {
     "posterior": "Posterior",

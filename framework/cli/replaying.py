@@ -9,10 +9,10 @@ from pathlib import Path
 
 def run(arguments: argparse.Namespace) -> int:
     """Work the weights out again and compare; 1 if a bit differs."""
-    from bfmkit.progress import Progress
-    from bfmkit.records.record import Record
-    from bfmkit.records.replaying import replay
-    from bfmkit.threads import pin_threads
+    from bfmkit.runs.record import Record
+    from bfmkit.runs.replay import replay
+    from bfmkit.utils.progress_bar import Progress
+    from bfmkit.utils.threads import pin_threads
 
     path: Path = arguments.record
     record = Record.load(path)

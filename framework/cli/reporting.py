@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from bfmkit.cli.refused import Refused
+from bfmkit.cli.errors import Refused
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.videos < 0:
         raise Refused(f"--videos {arguments.videos}: must not be negative")
     from bfmkit.report.page import write_report
-    from bfmkit.report.reported_run import read_runs
+    from bfmkit.report.run_reader import read_runs
 
     runs = read_runs(arguments.run_dirs)
     try:

@@ -24,8 +24,8 @@ from tensordict import TensorDictBase
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions, read_spec
 from bfmkit.data.source_record import SOURCE, read_record, skipped_line
 from bfmkit.interfaces import EnvironmentSpec, JobFailed
-from bfmkit.progress import Progress
-from bfmkit.run_directory import to_json, write_atomically
+from bfmkit.runs.run_directory import to_json, write_atomically
+from bfmkit.utils.progress_bar import Progress
 
 SHARD = "shard-000"
 

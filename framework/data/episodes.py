@@ -6,7 +6,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.positive import one_per_row
+from bfmkit.utils.checks import one_per_row
 
 
 def episode_ends(transitions: TensorDictBase) -> Tensor:  # batch (N,) -> (m,) int64, increasing

@@ -9,7 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.data.transition_pool import TransitionPool
-from bfmkit.noise import generator
+from bfmkit.utils.rng import generator
 
 
 class TransitionBatches:

@@ -12,8 +12,8 @@ import torch
 
 from bfmkit.data.exploration import MOST_ABANDONED, explore
 from bfmkit.data.shards import ShardWriter, empty_transitions
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Environment, Explorer
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.utils.stop_signals import ignore_stop_signals
 
 SAVE_EVERY_BLOCKS = 5

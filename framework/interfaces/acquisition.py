@@ -36,7 +36,7 @@ class CandidateSampler(ABC):
     """Draws the weights that an acquisition rule compares."""
 
     kind: ClassVar[str] = "candidate_sampler"
-    folder: ClassVar[str] = "candidates"
+    folder: ClassVar[str] = "candidate_samplers"
 
     @abstractmethod
     def noise_shape(self, dim: int) -> tuple[int, ...]:

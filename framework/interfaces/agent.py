@@ -46,7 +46,7 @@ class Agent(ABC):
     """Batch (B,): ``weights``, ``z``, ``step``, ``labels``, ``stopped`` and whatever the agent adds."""
 
     logbook: Any = None
-    """A :class:`bfmkit.records.logbook.Logbook` for an agent with a belief to write down what the belief takes in;
+    """A :class:`bfmkit.runs.label_log.Logbook` for an agent with a belief to write down what the belief takes in;
     None: nobody wants to know. Given before :meth:`start`."""
 
     failures: dict[int, str]
@@ -155,7 +155,7 @@ class Agent(ABC):
     def settle(self) -> None:  # noqa: B027
         """Learn now from whatever was observed and has been put off; for an agent that puts nothing off, nothing.
 
-        Called at an episode's end by :func:`bfmkit.loop.run_episode`; :attr:`state` is up to date afterwards.
+        Called at an episode's end by :func:`bfmkit.inference.episode.run_episode`; then :attr:`state` is up to date.
         """
 
     def diagnostics(

@@ -18,7 +18,7 @@ class FeatureMap(TensorDictModuleBase, ABC):
     """
 
     kind: ClassVar[str] = "feature_map"
-    folder: ClassVar[str] = "features"
+    folder: ClassVar[str] = "feature_maps"
 
     in_keys = ["observation", "action", ("next", "observation")]
     out_keys = ["features"]

@@ -22,7 +22,7 @@ class Objective(LossModule):
     and stepped together) and detached numbers for the log under other names. It changes no state.
 
     Several processes may train together, each on its part of a batch. Losses that compare samples with each other
-    first gather what they compare, with ``bfmkit.training.gathering``, and so does ``update_statistics``; means over
+    first gather what they compare, with ``bfmkit.training.all_gather``, and so does ``update_statistics``; means over
     samples need nothing.
     """
 

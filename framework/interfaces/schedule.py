@@ -39,7 +39,7 @@ class Gate(ABC):
     """Says which rewards are worth asking for."""
 
     kind: ClassVar[str] = "gate"
-    folder: ClassVar[str] = "gates"
+    folder: ClassVar[str] = "query_rules"
 
     needs_features: bool = True
     """Whether :meth:`open` looks at belief or features. One that does not can be asked before they are known."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.expression import STEP, RewardExpression, parse_reward
-from bfmkit.wording import one_of, suggestion
 
 ANY_DOMAIN = "any"
 """The domain of a model that does not say what it was made for; it fits every body of its sizes."""

@@ -10,24 +10,24 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from bfmkit.batched_run import Run
-from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell, folder_name, read_cell, read_cells
-from bfmkit.benchmarks.entry import Contestant, Entry, contestants
-from bfmkit.benchmarks.grid import as_played, grid
-from bfmkit.benchmarks.group import Group, News, Work, saved_episodes
-from bfmkit.benchmarks.on_ray import OnRay
-from bfmkit.benchmarks.processes import Processes
-from bfmkit.benchmarks.runners import Ended, InProcess, Runner
-from bfmkit.benchmarks.workbench import Workbench
-from bfmkit.comparison import compare, comparison_table
+from bfmkit.evaluation.benchmark.entry import Contestant, Entry, contestants
+from bfmkit.evaluation.benchmark.grid import as_played, grid
+from bfmkit.evaluation.benchmark.group import Group, News, Work, saved_episodes
+from bfmkit.evaluation.benchmark.processes import Processes
+from bfmkit.evaluation.benchmark.ray import OnRay
+from bfmkit.evaluation.benchmark.runners import Ended, InProcess, Runner
+from bfmkit.evaluation.benchmark.workbench import Workbench
+from bfmkit.evaluation.cells import CELLS, ORACLES, Cell, folder_name, read_cell, read_cells
+from bfmkit.evaluation.comparison import compare, comparison_table
+from bfmkit.evaluation.results import benchmark_table, write_results
+from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import Job, JobFailed
 from bfmkit.jobs.infer import chosen_seeds
-from bfmkit.progress import Progress
-from bfmkit.recipe.text import read, write
+from bfmkit.recipe.yaml_text import read, write
 from bfmkit.registry import register
-from bfmkit.results import benchmark_table, write_results
-from bfmkit.run_directory import SUMMARY, first_difference, to_json, write_atomically, write_summary
-from bfmkit.threads import physical_cores
+from bfmkit.runs.run_directory import SUMMARY, first_difference, to_json, write_atomically, write_summary
+from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.threads import physical_cores
 
 RECIPES, STATISTICS = "recipes", "statistics.json"
 

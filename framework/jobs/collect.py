@@ -11,12 +11,12 @@ from torch import multiprocessing
 
 from bfmkit.data.shard_worker import ShardPlan, collect_shard
 from bfmkit.data.shards import claim, read_shard, shard_names
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Environment, Explorer, Job, JobFailed
-from bfmkit.positive import require_positive
-from bfmkit.progress import Progress
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
-from bfmkit.run_directory import append_metrics
+from bfmkit.runs.run_directory import append_metrics
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.progress_bar import Progress
 
 POLL_SECONDS = 0.5
 

@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bfmkit.batched_run import Run, play
-from bfmkit.benchmarks.entry import Entry, contestants
-from bfmkit.figures.data_efficiency import draw_data_efficiency
-from bfmkit.fixed_weights import FixedWeightsAgent
+from bfmkit.environments.labels import label
+from bfmkit.evaluation.benchmark.entry import Entry, contestants
+from bfmkit.inference.episode import Step, run_episode
+from bfmkit.inference.experiment import Run, play
+from bfmkit.inference.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed, Posterior
-from bfmkit.labels import label
-from bfmkit.loop import Step, run_episode
-from bfmkit.noise import generator
-from bfmkit.progress import Progress
-from bfmkit.records.logbook import Logbook
 from bfmkit.registry import lookup, register
-from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+from bfmkit.report.plots.data_efficiency import draw_data_efficiency
+from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.rng import generator
 
 ORACLE, INFERENCE_SET = "oracle", "inference_set"
 

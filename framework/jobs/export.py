@@ -10,8 +10,8 @@ import torch
 
 from bfmkit.data.exorl_layout import BUFFER, write_episode
 from bfmkit.interfaces import Dataset, Environment, Job
-from bfmkit.progress import Progress
 from bfmkit.registry import register
+from bfmkit.utils.progress_bar import Progress
 
 READ_AT_ONCE = 100_000
 

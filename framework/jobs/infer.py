@@ -14,18 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from bfmkit.batched_run import Run, play, tally_numbers, window_numbers
-from bfmkit.beliefs.calibration import RESIDUALS, Calibration
-from bfmkit.figures import draw_returns
-from bfmkit.figures.trace import draw_trace
+from bfmkit.evaluation.relative_return import overall_summary, task_summary
+from bfmkit.inference.calibration import RESIDUALS, Calibration
+from bfmkit.inference.episode import Episode, Midway, Step
+from bfmkit.inference.experiment import Run, play, tally_numbers, window_numbers
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
-from bfmkit.ledger import Ledger
-from bfmkit.loop import Episode, Midway, Step
-from bfmkit.progress import Progress
-from bfmkit.records.run_records import RunRecords
 from bfmkit.registry import lookup, register
-from bfmkit.returns import overall_summary, task_summary
-from bfmkit.run_directory import (
+from bfmkit.report.plots import draw_returns
+from bfmkit.report.plots.trace import draw_trace
+from bfmkit.runs.checkpoint import Ledger
+from bfmkit.runs.run_directory import (
     METRICS,
     ORACLE_METRICS,
     append_metrics,
@@ -33,8 +31,10 @@ from bfmkit.run_directory import (
     write_atomically,
     write_summary,
 )
-from bfmkit.traces.plane import write_plane
-from bfmkit.traces.tracing import Tracer
+from bfmkit.runs.run_records import RunRecords
+from bfmkit.runs.trace_writer import Tracer
+from bfmkit.runs.traced_plane import write_plane
+from bfmkit.utils.progress_bar import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -10,22 +10,22 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs.regression import least_squares_weights
-from bfmkit.deferred import Deferred
-from bfmkit.health.agreement import compare
-from bfmkit.health.figures import draw_agreement, draw_spectrum, draw_spread
-from bfmkit.health.geometry import feature_spectrum
-from bfmkit.health.offline import offline_measures
-from bfmkit.health.online import prediction_measures, spread_measures
-from bfmkit.health.random_rewards import random_weights
-from bfmkit.health.report import Report
-from bfmkit.health.trial import Trial, attempt
+from bfmkit.environments.labels import label
+from bfmkit.environments.relabelling import recorded_quantities
+from bfmkit.evaluation.diagnostics.features import feature_spectrum
+from bfmkit.evaluation.diagnostics.offline import offline_measures
+from bfmkit.evaluation.diagnostics.online import prediction_measures, spread_measures
+from bfmkit.evaluation.diagnostics.policy_evaluation import Trial, attempt
+from bfmkit.evaluation.diagnostics.predictions import compare
+from bfmkit.evaluation.diagnostics.random_rewards import random_weights
+from bfmkit.evaluation.diagnostics.report import Report
+from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import BFM, Environment, Job
-from bfmkit.labels import label
-from bfmkit.noise import generator, normal_noise
-from bfmkit.progress import Progress
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
-from bfmkit.rewards.relabelling import recorded_quantities
+from bfmkit.report.plots.diagnostics import draw_agreement, draw_spectrum, draw_spread
+from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.rng import generator, normal_noise
 
 
 @register(Job, "inspect")

@@ -19,22 +19,22 @@ from torch import distributed
 
 from bfmkit.data.sampling import TransitionBatches, UpdateGroups
 from bfmkit.data.transition_pool import TransitionPool
-from bfmkit.deferred import Deferred
-from bfmkit.evaluation import oracle_returns
-from bfmkit.health.callback import HealthReport
+from bfmkit.environments.labels import label
+from bfmkit.evaluation.diagnostics.callback import HealthReport
+from bfmkit.inference.oracle_returns import oracle_returns
 from bfmkit.interfaces import Dataset, Environment, Job, JobFailed, Objective
-from bfmkit.labels import label
 from bfmkit.models.card import write_card
 from bfmkit.models.folder import load_model, save_model
 from bfmkit.models.path import resolve
-from bfmkit.noise import generator
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
-from bfmkit.run_directory import append_metrics, read_metrics
+from bfmkit.runs.run_directory import append_metrics, read_metrics
+from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.training.callbacks import PeriodicEvaluation, Practising, TrainingState, UpdateBar
-from bfmkit.training.practice import Practice, PracticeGround
-from bfmkit.training.pretraining import Precision, Pretraining
-from bfmkit.training.steady_memory import keep_freed_memory
-from bfmkit.training.together import Place, companions, first_place
+from bfmkit.training.launcher import Place, companions, first_place
+from bfmkit.training.lightning_module import Precision, Pretraining
+from bfmkit.training.self_collection import Practice, PracticeGround
+from bfmkit.utils.rng import generator
 from bfmkit.utils.stop_signals import held
 
 SCALE_SAMPLE = 100_000

@@ -14,19 +14,19 @@ import numpy as np
 import torch
 
 from bfmkit.interfaces import Job, Posterior
-from bfmkit.noise import normal_noise
-from bfmkit.positive import require_positive
-from bfmkit.progress import Progress
 from bfmkit.registry import lookup, register
 from bfmkit.regret.bound import RegretBound
-from bfmkit.regret.processes import in_processes
 from bfmkit.regret.report import Curves, draw_regret, summarise
 from bfmkit.regret.rules import RULES
-from bfmkit.regret.run import Runs, play
-from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+from bfmkit.regret.simulate import Runs, play
+from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
 from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.tabular.policy_pool import PolicyPool
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.processes import in_processes
+from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.rng import normal_noise
 
 POINTS = 40
 """About how many numbers of episodes the curves are kept at."""

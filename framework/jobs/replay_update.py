@@ -11,13 +11,13 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import EnvironmentSpec, Job, Objective
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
-from bfmkit.run_directory import write_atomically
+from bfmkit.runs.run_directory import write_atomically
 from bfmkit.training.failed_update import FailedUpdate
-from bfmkit.training.generators import set_generator_states
-from bfmkit.training.pretraining import Precision, in_precision
+from bfmkit.training.lightning_module import Precision, in_precision
+from bfmkit.training.rng_state import set_generator_states
 
 MOST_ROWS_NAMED = 20
 

@@ -9,21 +9,21 @@ from typing import Any
 
 import torch
 
-from bfmkit.figures.explanation import draw_explanation
-from bfmkit.interfaces import BFM, Environment, Job, Posterior
-from bfmkit.label_files import read_tensors
-from bfmkit.offline_inference import (
+from bfmkit.data.label_files import read_tensors
+from bfmkit.inference.offline import (
     Inferred,
     inferred_record,
     weights_from_demonstration,
     weights_from_goal,
     weights_from_labels,
 )
-from bfmkit.recipe.text import read
-from bfmkit.records.explaining import explain
-from bfmkit.records.record import FOLDER, Record
+from bfmkit.interfaces import BFM, Environment, Job, Posterior
+from bfmkit.recipe.yaml_text import read
 from bfmkit.registry import register
-from bfmkit.run_directory import RECIPE, write_summary
+from bfmkit.report.plots.explanation import draw_explanation
+from bfmkit.runs.explanation import explain
+from bfmkit.runs.record import FOLDER, Record
+from bfmkit.runs.run_directory import RECIPE, write_summary
 
 
 @register(Job, "weights")

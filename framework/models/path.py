@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bfmkit import zoo
-from bfmkit.models import hub
+from bfmkit.models import hub, zoo
 
 
 def resolve(path: str) -> Path:

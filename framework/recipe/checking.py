@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from bfmkit.deferred import Deferred
 from bfmkit.recipe.alternatives import takes
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.recipe.node import Node
 from bfmkit.recipe.problems import Problem
 from bfmkit.recipe.signature import (
@@ -23,7 +23,7 @@ from bfmkit.recipe.signature import (
 )
 from bfmkit.recipe.values import BadValue, convert, describe
 from bfmkit.registry import BrokenComponent, UnknownComponent, lookup, names
-from bfmkit.wording import did_you_mean, nearest, one_of, quoted, suggestion
+from bfmkit.registry.messages import did_you_mean, nearest, one_of, quoted, suggestion
 
 Path = tuple[str, ...]
 

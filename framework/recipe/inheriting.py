@@ -8,8 +8,8 @@ from typing import Any
 from bfmkit.recipe.merging import Layers
 from bfmkit.recipe.problems import refuse
 from bfmkit.recipe.sources import label, locate
-from bfmkit.recipe.text import BadText, read
-from bfmkit.wording import quoted
+from bfmkit.recipe.yaml_text import BadText, read
+from bfmkit.registry.messages import quoted
 
 SCHEMA_VERSION = 1
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bfmkit.recipe.merging import Layers
 from bfmkit.recipe.problems import Problem
-from bfmkit.recipe.text import BadText, read
+from bfmkit.recipe.yaml_text import BadText, read
 
 COMMAND_LINE = "command line"
 

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from bfmkit.interfaces import EnvironmentSpec, Job
 from bfmkit.recipe.checking import INVALID, Checker
 from bfmkit.recipe.inheriting import SCHEMA_VERSION, gather
-from bfmkit.recipe.interpolating import interpolate
 from bfmkit.recipe.merging import plain_copy
 from bfmkit.recipe.node import Node
 from bfmkit.recipe.overriding import Overrides, override
 from bfmkit.recipe.problems import RecipeError
+from bfmkit.recipe.resolving import interpolate
 from bfmkit.recipe.sources import label, locate
-from bfmkit.recipe.text import write
+from bfmkit.recipe.yaml_text import write
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ from pydantic import PydanticUserError
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.json_schema import PydanticInvalidForJsonSchema
 
-from bfmkit.kinds import KINDS
 from bfmkit.recipe.inheriting import SCHEMA_VERSION
 from bfmkit.recipe.signature import (
     BadSignature,
@@ -25,6 +24,7 @@ from bfmkit.recipe.signature import (
 )
 from bfmkit.recipe.values import adapter
 from bfmkit.registry import BrokenComponent, UnknownComponent, lookup, names
+from bfmkit.registry.kinds import KINDS
 
 _INTERPOLATION = {"type": "string", "pattern": r"\$\{"}
 _ROOT = {

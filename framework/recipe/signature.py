@@ -9,8 +9,8 @@ from dataclasses import dataclass, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces.spec import EnvironmentSpec
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import constructor_parameters
 
 REQUIRED = inspect.Parameter.empty

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bfmkit.recipe.problems import refuse
-from bfmkit.wording import one_of, suggestion
+from bfmkit.registry.messages import one_of, suggestion
 
 
 @cache

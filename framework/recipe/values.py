@@ -12,7 +12,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from bfmkit.recipe.signature import deferred_type, is_interface, is_settings, item_types, members, signature_of
-from bfmkit.wording import one_of, quoted, suggestion
+from bfmkit.registry.messages import one_of, quoted, suggestion
 
 
 class BadValue(ValueError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bfmkit.beliefs.confidence import TheoreticalRadius
+from bfmkit.inference.confidence_radius import TheoreticalRadius
 
 
 @dataclass(frozen=True)

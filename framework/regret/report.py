@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from bfmkit.figures import BLUE, GREY, ORANGE, SKY, STYLE, VERMILION, new_figure, save_figure
-from bfmkit.figures.style import legend_above
 from bfmkit.regret.power_law import exponent
+from bfmkit.report.plots import BLUE, GREY, ORANGE, SKY, STYLE, VERMILION, new_figure, save_figure
+from bfmkit.report.plots.style import legend_above
 
 LOOK: dict[str, tuple[str, str, str]] = {
     "ucb": (BLUE, "-", "optimism"),

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bfmkit.figures.plane import show_plane
-from bfmkit.figures.style import BLUE, GREY, STYLE, VERMILION, title_of
-from bfmkit.traces.plane import TracedPlane
-from bfmkit.traces.trace import TracedRun
+from bfmkit.report.plots.plane import show_plane
+from bfmkit.report.plots.style import BLUE, GREY, STYLE, VERMILION, title_of
+from bfmkit.runs.trace import TracedRun
+from bfmkit.runs.traced_plane import TracedPlane
 
 EPISODES = (1, 3, 10)
 MOST_FRAMES = 80

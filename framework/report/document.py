@@ -21,12 +21,12 @@ from typing import Any
 
 import polars as pl
 
-from bfmkit.comparison import curves, relative_returns
-from bfmkit.figures.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
-from bfmkit.report.reported_run import ReportedRun, read_runs
+from bfmkit.evaluation.comparison import curves, relative_returns
+from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
+from bfmkit.report.run_reader import ReportedRun, read_runs
 from bfmkit.report.sources import Comparison, Measured, made
 from bfmkit.report.tables import Cell, pipe_table
-from bfmkit.run_directory import SUMMARY, RunDirectoryRefused, write_atomically
+from bfmkit.runs.run_directory import SUMMARY, RunDirectoryRefused, write_atomically
 
 
 @dataclass(frozen=True)

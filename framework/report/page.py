@@ -12,13 +12,13 @@ from typing import Any
 
 import polars as pl
 
-from bfmkit.benchmarks.cells import yardstick
-from bfmkit.comparison import compare
+from bfmkit.evaluation.cells import yardstick
+from bfmkit.evaluation.comparison import compare
 from bfmkit.report.pictures import Picture, draw_comparisons, moving_pictures, own_pictures
-from bfmkit.report.reported_run import ReportedRun
-from bfmkit.report.side_by_side import Line, side_by_side
+from bfmkit.report.recipe_diff import Line, side_by_side
+from bfmkit.report.run_reader import ReportedRun
 from bfmkit.report.tables import Table, failures_table, improvement_table, results_table, to_latex, to_markdown
-from bfmkit.run_directory import write_atomically
+from bfmkit.runs.run_directory import write_atomically
 
 MADE_FROM = ("versions", "git", "platform", "device", "device_name", "threads")
 

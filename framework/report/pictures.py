@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bfmkit.batched_run import Run
-from bfmkit.comparison import curves, relative_returns
-from bfmkit.figures.belief import draw_belief
-from bfmkit.figures.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
+from bfmkit.evaluation.comparison import curves, relative_returns
+from bfmkit.inference.experiment import Run
 from bfmkit.report.animation import (
     PICTURE_HEIGHT,
     PICTURE_WIDTH,
@@ -23,11 +21,13 @@ from bfmkit.report.animation import (
     chosen_episodes,
     thinned,
 )
+from bfmkit.report.plots.belief import draw_belief
+from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
 from bfmkit.report.rendering import NoPictures, render
-from bfmkit.report.reported_run import ReportedRun
-from bfmkit.run_directory import RECIPE
-from bfmkit.traces.plane import read_plane
-from bfmkit.traces.trace import read_run
+from bfmkit.report.run_reader import ReportedRun
+from bfmkit.runs.run_directory import RECIPE
+from bfmkit.runs.trace import read_run
+from bfmkit.runs.traced_plane import read_plane
 
 REDRAWN = {"return.png", "belief.png"}
 """Pictures of single runs that the report draws for all of them together."""

@@ -53,8 +53,8 @@ def main(arguments: list[str]) -> int:
     """Draw, in the process that :func:`render` starts."""
     import torch
 
-    from bfmkit import discovery
     from bfmkit.recipe import load_recipe
+    from bfmkit.registry import discovery
 
     recipe, states, frames, height, width = arguments
     discovery.add_project(Path.cwd())

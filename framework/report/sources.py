@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from bfmkit.comparison import compare
-from bfmkit.report.reported_run import ReportedRun
+from bfmkit.evaluation.comparison import compare
+from bfmkit.evaluation.results import read_windows
+from bfmkit.report.run_reader import ReportedRun
 from bfmkit.report.tables import Cell, pipe_table
-from bfmkit.results import read_windows
-from bfmkit.run_directory import RunDirectoryRefused
+from bfmkit.runs.run_directory import RunDirectoryRefused
 
 NEVER, UNKNOWN = "never", "–"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from bfmkit.benchmarks.cells import yardstick
+from bfmkit.evaluation.cells import yardstick
 
 ALL_TASKS = "all tasks"
 
@@ -47,7 +47,7 @@ class Table:
 
 
 def results_table(statistics: Mapping[str, Any]) -> Table:
-    """Every recipe on every task, and on all of them, from what :func:`~bfmkit.comparison.compare` says."""
+    """Every recipe on every task, and on all of them, from what :func:`~bfmkit.evaluation.comparison.compare` says."""
     head = (
         "recipe", "task", "seeds", "oracle", "first episode", "later episodes", "relative return", "IQM",
         "area", "episodes to 90\u00a0%", "labels to 90\u00a0%",

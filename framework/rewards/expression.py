@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.functions import FUNCTIONS, usage
-from bfmkit.wording import one_of, suggestion
 
 STEP = "step"
 """The name of the clock: control steps since the episode began, the first being 1."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bfmkit import discovery
+from bfmkit.registry import discovery
 
 FOLDER = "environments"
 

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from bfmkit.noise import generator
-from bfmkit.positive import require_positive
 from bfmkit.tabular.finite_mdp import FiniteMDP
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.rng import generator
 
 RANDOM_TASKS = 8
 

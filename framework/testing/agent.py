@@ -11,8 +11,8 @@ import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import Agent, RunStopped
-from bfmkit.loop import run_episode
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 SEEDS = (11, 3, 8)

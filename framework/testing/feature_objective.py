@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bfmkit.encoded_features import EncodedFeatures
 from bfmkit.interfaces import FeatureBatch, FeatureMap, FeatureObjective
+from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.testing.networks import LinearNetworks
 from bfmkit.testing.objective import SPEC
 

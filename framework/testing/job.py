@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from bfmkit.interfaces import Job
-from bfmkit.run_directory import METRICS, read_metrics, to_json
+from bfmkit.runs.run_directory import METRICS, read_metrics, to_json
 
 
 class JobContract(ABC):

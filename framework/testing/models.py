@@ -10,8 +10,8 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, Advance, Environment, EnvironmentSpec
-from bfmkit.noise import normal_noise
 from bfmkit.rewards.expression import STEP
+from bfmkit.utils.rng import normal_noise
 
 
 def ball_spec(dim: int = 4, episode_steps: int = 20) -> EnvironmentSpec:

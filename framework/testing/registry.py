@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bfmkit import discovery, registry
-from bfmkit.kinds import KINDS
+from bfmkit.registry import discovery, registry
+from bfmkit.registry.kinds import KINDS
 
 
 def contract_name(kind: str) -> str:

@@ -11,9 +11,9 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, LatentContext, LatentSampler, Objective
-from bfmkit.positive import one_per_row, require_positive
-from bfmkit.training.actor_critic import frozen_call, policy_value, with_clipped_noise
-from bfmkit.training.weights_average import frozen_copy, move_towards
+from bfmkit.training.actor_critic_losses import frozen_call, policy_value, with_clipped_noise
+from bfmkit.training.ema import frozen_copy, move_towards
+from bfmkit.utils.checks import one_per_row, require_positive
 
 GOAL_SHARE = 0.5
 """Share of goal states among z, where no sampler is named; that of the forward-backward papers."""

@@ -22,12 +22,12 @@ from torch import distributed
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.interfaces import JobFailed
-from bfmkit.progress import Progress
-from bfmkit.run_directory import METRICS, append_metrics, read_metrics, write_atomically
-from bfmkit.training.practice import Practice, PracticeGround
-from bfmkit.training.pretraining import Pretraining
+from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_atomically
+from bfmkit.training.lightning_module import Pretraining
+from bfmkit.training.self_collection import Practice, PracticeGround
 from bfmkit.training.state_file import StateFile
 from bfmkit.utils import stop_signals
+from bfmkit.utils.progress_bar import Progress
 
 ASK_EVERY = 20
 """Several processes agree on whether it is time to save every so many groups of updates."""

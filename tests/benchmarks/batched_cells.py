@@ -35,7 +35,7 @@ from typing import Any
 import torch
 from measured import add_json, write_measured
 
-from bfmkit.benchmarks.group import News
+from bfmkit.evaluation.benchmark.group import News
 from bfmkit.jobs.benchmark import BenchmarkJob
 from bfmkit.recipe import load_recipe
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from bfmkit.provenance import command_line, provenance
-from bfmkit.run_directory import write_atomically
+from bfmkit.runs.run_directory import write_atomically
+from bfmkit.utils.provenance import command_line, provenance
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

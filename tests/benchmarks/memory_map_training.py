@@ -28,11 +28,11 @@ from tensordict import TensorDict
 
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import EnvironmentSpec, Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.progress import Progress
-from bfmkit.threads import pin_threads
+from bfmkit.recipe.deferred import Deferred
+from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.threads import pin_threads
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
 BLOCK, TOGETHER = 100_000, 10

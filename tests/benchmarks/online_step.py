@@ -23,11 +23,11 @@ from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Acquisition, EnvironmentSpec, Situation
-from bfmkit.noise import normal_noise
+from bfmkit.utils.rng import normal_noise
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
 TARGETS = {256: 3.0, 1024: 15.0}

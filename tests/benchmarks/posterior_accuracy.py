@@ -27,12 +27,12 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs.normal_posterior import NormalPosterior
 from bfmkit.components.posteriors.bayesian import BayesianPosterior
 from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
+from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.testing.exact import ExactRegression, exact_regression, on_grid
 
 DEGENERATE = ("repeated", "zero")

@@ -36,9 +36,9 @@ from bfmkit.data.sampling import TransitionBatches
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.jobs.pretrain import float32_products
-from bfmkit.threads import pin_threads
-from bfmkit.training.pretraining import Precision, Pretraining
-from bfmkit.training.steady_memory import keep_freed_memory
+from bfmkit.training.allocator import keep_freed_memory
+from bfmkit.training.lightning_module import Precision, Pretraining
+from bfmkit.utils.threads import pin_threads
 
 STATES, GOALS, BATCHES = 400, 20, 20
 LOSSES = ("loss_measure", "loss_orthonormality", "loss_actor")

@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from measured import add_json, write_measured
 
-from bfmkit.agent import Asked
 from bfmkit.components.agents.oracle import OracleAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.components.schedules.determinant import DeterminantSchedule
 from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.environments.labels import labelled_transitions
+from bfmkit.inference.batched_agent import Asked
+from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import Agent, Schedule
-from bfmkit.labels import labelled_transitions
-from bfmkit.loop import run_episode
 from bfmkit.recipe import load_recipe
 
 EPISODES = 10

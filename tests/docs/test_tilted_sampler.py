@@ -47,7 +47,7 @@ def python(*words: str, site: Path, cwd: Path) -> str:
 def test_recipes_use_it_once_it_is_installed(site: Path, tmp_path: Path) -> None:
     shutil.copy(PLUGIN / "tilted.yaml", tmp_path)
     said = python("-W", "error::UserWarning", "-c", USE, site=site, cwd=tmp_path)
-    assert said.splitlines() == ["tilted_sampler.candidates.tilted (7, 5)", "tilted ridge"]
+    assert said.splitlines() == ["tilted_sampler.candidate_samplers.tilted (7, 5)", "tilted ridge"]
 
 
 def test_its_own_tests_pass(site: Path, tmp_path: Path) -> None:
@@ -61,7 +61,8 @@ def test_the_page_shows_the_files_as_they_are() -> None:
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"^```\w+ file=(\S+)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     assert {name for name, _ in shown} == {
-        "pyproject.toml", "tilted_sampler/candidates/tilted.py", "tests/candidates/test_tilted.py", "tilted.yaml",
+        "pyproject.toml", "tilted_sampler/candidate_samplers/tilted.py",
+        "tests/candidate_samplers/test_tilted.py", "tilted.yaml",
     }  # fmt: skip
     for name, body in shown:
         assert body == (PLUGIN / name).read_text(encoding="utf-8"), name

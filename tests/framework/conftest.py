@@ -13,9 +13,9 @@ import pytest
 import torch
 from pydantic import Field
 
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import EnvironmentSpec, Gate, Job, JobFailed, Schedule
-from bfmkit.run_directory import append_metrics, read_metrics
+from bfmkit.recipe.deferred import Deferred
+from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.testing.registry import registered
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from bfmkit.components.environments.domains.domain import Domain
-from bfmkit.wording import one_of, suggestion
+from bfmkit.registry.messages import one_of, suggestion
 
 NAMES = ("walker", "cheetah", "quadruped", "point_mass_maze")
 

@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-from bfmkit import discovery
-from bfmkit.figures import STYLE, new_figure, save_figure
-from bfmkit.figures.style import legend_above, look_of
+from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import BFM, Agent, Environment
-from bfmkit.loop import run_episode
 from bfmkit.recipe import build_node
-from bfmkit.registry import lookup
+from bfmkit.registry import discovery, lookup
+from bfmkit.report.plots import STYLE, new_figure, save_figure
+from bfmkit.report.plots.style import legend_above, look_of
 from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.mdp_layout import RANDOM_TASKS, MDPLayout
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bfmkit.components.acquisitions.information import InformationAcquisition
-from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
-from bfmkit.components.candidates.refine import RefineCandidates
-from bfmkit.components.candidates.sphere import SphereCandidates
+from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
+from bfmkit.components.candidate_samplers.refine import RefineCandidates
+from bfmkit.components.candidate_samplers.sphere import SphereCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Situation
 from bfmkit.testing.acquisition import AcquisitionContract, situation

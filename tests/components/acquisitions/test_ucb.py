@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bfmkit.beliefs.confidence import SteppedRadius, TheoreticalRadius
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
-from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.inference.confidence_radius import SteppedRadius, TheoreticalRadius
 from bfmkit.interfaces import Acquisition, CandidateSampler, Posterior, Situation
 from bfmkit.recipe import RecipeError, build_node
 from bfmkit.testing.acquisition import AcquisitionContract, situation

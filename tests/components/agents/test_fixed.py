@@ -7,9 +7,9 @@ import torch
 
 from bfmkit.components.agents.fixed import FixedAgent
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.loop import run_episode
-from bfmkit.offline_inference import inferred_record, weights_from_goal
-from bfmkit.records.record import RecordRefused
+from bfmkit.inference.episode import run_episode
+from bfmkit.inference.offline import inferred_record, weights_from_goal
+from bfmkit.runs.record import RecordRefused
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

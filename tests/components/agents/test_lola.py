@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.components.agents.lola import LolaAgent
+from bfmkit.inference.episode import run_episode
+from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import RunStopped
-from bfmkit.loop import run_episode
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

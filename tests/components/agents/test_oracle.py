@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bfmkit.components.agents.oracle import OracleAgent
-from bfmkit.labels import label
-from bfmkit.loop import run_episode
+from bfmkit.environments.labels import label
+from bfmkit.inference.episode import run_episode
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

@@ -9,19 +9,19 @@ from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
-from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
-from bfmkit.components.gates.always import AlwaysGate
+from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.query_rules.always import AlwaysGate
 from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import Acquisition, Advance, Agent, Gate, Posterior, Progress, RunStopped, Schedule, Situation
-from bfmkit.loop import run_episode
-from bfmkit.noise import normal_noise
 from bfmkit.recipe import RecipeError, build_node
-from bfmkit.records.logbook import Logbook
+from bfmkit.runs.label_log import Logbook
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
+from bfmkit.utils.rng import normal_noise
 
 
 class FirstOnly(Gate):

@@ -12,18 +12,18 @@ from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
-from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
-from bfmkit.components.gates.budget import BudgetGate
-from bfmkit.components.gates.d_gap import DGapGate
+from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
+from bfmkit.components.query_rules.budget import BudgetGate
+from bfmkit.components.query_rules.d_gap import DGapGate
 from bfmkit.components.schedules.determinant import DeterminantSchedule
 from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import Posterior, RunStopped
-from bfmkit.loop import run_episode
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

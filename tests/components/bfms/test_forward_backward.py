@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.testing.bfm import BFMContract
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.components.bfms.intercept import Intercept
+from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.testing.bfm import BFMContract
 from bfmkit.testing.models import LinearBFM
 

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from tensordict import TensorDict
 from torch import Tensor
 
-from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.components.bfms.metamotivo import Metamotivo
 from bfmkit.components.environments.torchrl import TorchRLEnvironment
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
+from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import Dataset, EnvironmentSpec
-from bfmkit.projection import project
+from bfmkit.models.projection import project
 from bfmkit.recipe import load_recipe
 from bfmkit.testing.bfm import BFMContract
 

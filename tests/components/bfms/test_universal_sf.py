@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bfmkit.components.bfms.universal_sf import UniversalSF
-from bfmkit.components.features.hilp_state import HilpStateFeatures
-from bfmkit.components.features.identity import IdentityFeatures
+from bfmkit.components.feature_maps.hilp_state import HilpStateFeatures
+from bfmkit.components.feature_maps.identity import IdentityFeatures
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.testing.bfm import BFMContract
 from bfmkit.testing.objective import SPEC, transitions

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bfmkit.beliefs.regression import least_squares_weights
 from bfmkit.components.bfms.whitened import Whitened
+from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.testing.bfm import BFMContract
 from bfmkit.testing.models import LinearBFM
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from bfmkit.adapted_environment import adapted_spec
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.datasets.minari import MinariDataset
 from bfmkit.data.conversion import BadData
-from bfmkit.deferred import Deferred
+from bfmkit.environments.torchrl_adapter import adapted_spec
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.testing.dataset import DatasetContract
 
 pytest.importorskip("minari", reason="an extra: pip install 'bfmkit[minari]'")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bfmkit.components.feature_objectives.autoencoder import AutoencoderObjective
-from bfmkit.encoded_features import EncodedFeatures
 from bfmkit.interfaces import FeatureBatch
+from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.testing.feature_objective import FeatureObjectiveContract
 from bfmkit.testing.networks import LinearNetworks
 from bfmkit.testing.objective import SPEC

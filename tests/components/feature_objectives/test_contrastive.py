@@ -8,8 +8,8 @@ from torch.nn.functional import cosine_similarity
 
 from bfmkit.components.feature_objectives import contrastive
 from bfmkit.components.feature_objectives.contrastive import ContrastiveObjective
-from bfmkit.encoded_features import EncodedFeatures
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch
+from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.testing.feature_objective import FeatureObjectiveContract
 from bfmkit.testing.networks import LinearNetworks
 

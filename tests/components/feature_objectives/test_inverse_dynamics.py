@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 
 from bfmkit.components.feature_objectives.inverse_dynamics import InverseDynamicsObjective
-from bfmkit.encoded_features import EncodedFeatures
 from bfmkit.interfaces import FeatureBatch
+from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.testing.feature_objective import FeatureObjectiveContract
 from bfmkit.testing.networks import LinearNetworks
 from bfmkit.testing.objective import SPEC

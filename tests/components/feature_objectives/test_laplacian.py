@@ -5,8 +5,8 @@ import torch
 
 from bfmkit.components.feature_objectives import laplacian
 from bfmkit.components.feature_objectives.laplacian import LaplacianObjective
-from bfmkit.encoded_features import EncodedFeatures
 from bfmkit.interfaces import EnvironmentSpec, FeatureBatch
+from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.feature_objective import FeatureObjectiveContract
 from bfmkit.testing.networks import LinearNetworks

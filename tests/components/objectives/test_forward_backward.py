@@ -15,10 +15,10 @@ from bfmkit.components.objectives.forward_backward import (
     measure_loss,
     target_measure,
 )
-from bfmkit.projection import project
+from bfmkit.models.projection import project
 from bfmkit.testing.models import LinearBFM
 from bfmkit.testing.objective import SPEC, ObjectiveContract
-from bfmkit.training.actor_critic import orthonormality_loss, pessimistic
+from bfmkit.training.actor_critic_losses import orthonormality_loss, pessimistic
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "fb_loss.npz"
 

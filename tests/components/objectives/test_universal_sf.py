@@ -7,22 +7,22 @@ import torch
 from tensordict import TensorDict
 
 from bfmkit.components.bfms.universal_sf import UniversalSF
+from bfmkit.components.feature_maps.encoder import EncoderFeatures
+from bfmkit.components.feature_maps.hilp_difference import HilpDifferenceFeatures
+from bfmkit.components.feature_maps.hilp_state import HilpStateFeatures
+from bfmkit.components.feature_maps.identity import IdentityFeatures
+from bfmkit.components.feature_maps.random import RandomFeatures
 from bfmkit.components.feature_objectives.autoencoder import AutoencoderObjective
 from bfmkit.components.feature_objectives.contrastive import ContrastiveObjective
 from bfmkit.components.feature_objectives.forward_dynamics import ForwardDynamicsObjective
 from bfmkit.components.feature_objectives.hilp import HilpObjective
 from bfmkit.components.feature_objectives.inverse_dynamics import InverseDynamicsObjective
 from bfmkit.components.feature_objectives.laplacian import LaplacianObjective
-from bfmkit.components.features.encoder import EncoderFeatures
-from bfmkit.components.features.hilp_difference import HilpDifferenceFeatures
-from bfmkit.components.features.hilp_state import HilpStateFeatures
-from bfmkit.components.features.identity import IdentityFeatures
-from bfmkit.components.features.random import RandomFeatures
 from bfmkit.components.latent_samplers.goals import GoalLatents
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.objectives.universal_sf import UniversalSFObjective, least
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, FeatureObjective
-from bfmkit.projection import project
+from bfmkit.models.projection import project
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.models import LinearBFM, ball_spec, into_ball
 from bfmkit.testing.objective import SPEC, ObjectiveContract

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from bfmkit.components.posteriors.bayesian import BayesianPosterior
 from bfmkit.components.posteriors.ensemble import EnsemblePosterior
-from bfmkit.noise import normal_noise
 from bfmkit.testing.posterior import LinearGaussianPosteriorContract
+from bfmkit.utils.rng import normal_noise
 
 
 class TestEnsemblePosterior(LinearGaussianPosteriorContract):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bfmkit.kinds import KINDS
 from bfmkit.recipe.sources import shipped
+from bfmkit.registry.kinds import KINDS
 
 
 def test_everything_is_listed(bfmkit, here: Path) -> None:

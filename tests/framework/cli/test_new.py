@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bfmkit import discovery
 from bfmkit.cli.new import _CLASS_ENDINGS as TEMPLATES
+from bfmkit.registry import discovery
 
 
 def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -38,7 +38,7 @@ def test_every_template_passes_its_contract_and_can_be_used(bfmkit, here: Path, 
     check = (
         "from bfmkit.cli.main import main, discovery, Path\n"
         "discovery.add_project(Path.cwd())\n"
-        "from bfmkit.kinds import KINDS\n"
+        "from bfmkit.registry.kinds import KINDS\n"
         "from bfmkit.recipe import build_node\n"
         "from bfmkit.testing.models import ball_spec\n"
         f"for kind in {list(TEMPLATES)!r}:\n"
@@ -58,7 +58,7 @@ def test_a_second_component_goes_where_the_first_went(bfmkit, here: Path, no_pro
     assert bfmkit("new", "gate", "one", "--package", "lab.parts").code == 0
     outcome = bfmkit("new", "schedule", "two")
     assert outcome.code == 0, outcome.err
-    assert (here / "lab" / "parts" / "gates" / "one.py").exists()
+    assert (here / "lab" / "parts" / "query_rules" / "one.py").exists()
     assert (here / "lab" / "parts" / "schedules" / "two.py").exists()
     assert (here / "lab" / "__init__.py").exists()
     assert "[lab.parts]" in bfmkit("list", "gate").out
@@ -78,10 +78,10 @@ def test_in_our_own_checkout_it_goes_among_our_own(bfmkit, here: Path, no_projec
     (here / "components").mkdir()
     assert bfmkit("new", "gate", "mine").code == 0
     assert (
-        "from bfmkit.components.gates.mine import MineGate"
-        in (here / "tests/components/gates/test_mine.py").read_text()
+        "from bfmkit.components.query_rules.mine import MineGate"
+        in (here / "tests/components/query_rules/test_mine.py").read_text()
     )
-    assert (here / "components" / "gates" / "mine.py").exists()
+    assert (here / "components" / "query_rules" / "mine.py").exists()
     assert not (here / "pyproject.toml").exists()
 
 
@@ -104,8 +104,8 @@ def test_what_makes_no_sense_is_refused(bfmkit, here: Path, no_project: None, wo
 
 
 def test_nothing_is_overwritten(bfmkit, here: Path, no_project: None) -> None:
-    (here / "tests" / "gates").mkdir(parents=True)
-    (here / "tests" / "gates" / "test_x.py").write_text("mine")
+    (here / "tests" / "query_rules").mkdir(parents=True)
+    (here / "tests" / "query_rules" / "test_x.py").write_text("mine")
     outcome = bfmkit("new", "gate", "x")
-    assert (outcome.code, outcome.err) == (2, "tests/gates/test_x.py: is there already\n")
+    assert (outcome.code, outcome.err) == (2, "tests/query_rules/test_x.py: is there already\n")
     assert not (here / "my_components").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfmkit.records.record import Record
+from bfmkit.runs.record import Record
 
 MDP = "{layout: random, size: 12, dim: 5}"
 RECIPE = f"""\

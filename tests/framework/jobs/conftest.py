@@ -12,9 +12,9 @@ import torch
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
+from bfmkit.recipe.deferred import Deferred
 
 
 @pytest.fixture(scope="session")

@@ -11,15 +11,15 @@ import polars as pl
 import pytest
 import torch
 
-from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell, read_cells
-from bfmkit.benchmarks.entry import Entry
-from bfmkit.comparison import compare
+from bfmkit.evaluation.benchmark.entry import Entry
+from bfmkit.evaluation.cells import CELLS, ORACLES, Cell, read_cells
+from bfmkit.evaluation.comparison import compare
+from bfmkit.evaluation.results import read_failures, read_results
 from bfmkit.interfaces import BFM, Advance, Environment, JobFailed
 from bfmkit.jobs.benchmark import BenchmarkJob
 from bfmkit.recipe import RecipeError, load_recipe
-from bfmkit.recipe.text import read, write
-from bfmkit.results import read_failures, read_results
-from bfmkit.run_directory import read_metrics, to_json
+from bfmkit.recipe.yaml_text import read, write
+from bfmkit.runs.run_directory import read_metrics, to_json
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.testing.registry import registered

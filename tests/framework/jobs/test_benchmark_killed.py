@@ -18,13 +18,13 @@ import polars as pl
 import pytest
 import torch
 
-from bfmkit import discovery
-from bfmkit.benchmarks.cells import CELLS, read_cells
-from bfmkit.benchmarks.on_ray import NICENESS
 from bfmkit.cli import main
+from bfmkit.evaluation.benchmark.ray import NICENESS
+from bfmkit.evaluation.cells import CELLS, read_cells
+from bfmkit.evaluation.results import benchmark_table
 from bfmkit.interfaces import JobFailed
 from bfmkit.jobs.benchmark import BenchmarkJob
-from bfmkit.results import benchmark_table
+from bfmkit.registry import discovery
 
 CPU = torch.device("cpu")
 MDP = "{layout: random, size: 8, dim: 3, actions: 3}"

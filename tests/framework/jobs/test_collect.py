@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Environment, Explorer, JobFailed
 from bfmkit.jobs.collect import CollectJob
 from bfmkit.recipe import RecipeError
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.testing.job import JobContract
 
 CPU = torch.device("cpu")

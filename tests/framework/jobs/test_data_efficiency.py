@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfmkit.benchmarks.entry import Entry
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.evaluation.benchmark.entry import Entry
 from bfmkit.interfaces import Advance, JobFailed
 from bfmkit.jobs.data_efficiency import DataEfficiencyJob, summarise
-from bfmkit.run_directory import read_metrics
+from bfmkit.runs.run_directory import read_metrics
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

@@ -15,13 +15,13 @@ from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.oracle import OracleAgent
 from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
-from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Advance, JobFailed
 from bfmkit.jobs.infer import InferJob
-from bfmkit.ledger import Ledger
 from bfmkit.recipe import load_recipe
-from bfmkit.records.record import Record
+from bfmkit.runs.checkpoint import Ledger
+from bfmkit.runs.record import Record
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from bfmkit.components.bfms.tabular import TabularBFM
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import BFM, Environment
 from bfmkit.jobs.inspect import InspectJob
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.job import JobContract
 

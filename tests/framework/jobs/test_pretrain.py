@@ -14,11 +14,11 @@ from bfmkit.components.datasets.exorl import ExorlDataset
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.data.exorl_layout import write_episode
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.testing.job import JobContract
-from bfmkit.training.practice import Practice
+from bfmkit.training.self_collection import Practice
 
 CPU = torch.device("cpu")
 Pretrain = Callable[..., PretrainJob]
@@ -106,7 +106,7 @@ def test_trains_on_the_device_that_was_asked_for(
 
 
 def test_the_rate_falls_along_a_cosine_and_the_actors_with_it(data: Path, objective: dict, tmp_path: Path) -> None:
-    from bfmkit.training.pretraining import Pretraining
+    from bfmkit.training.lightning_module import Pretraining
 
     built = Deferred.of(Objective, {**objective, "actor_rate": 0.1}).build(MemoryMapDataset(data).spec)
     module = Pretraining(built, 100, 1e-3, "cosine", None, tmp_path)

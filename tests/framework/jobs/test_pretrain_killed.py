@@ -18,7 +18,7 @@ from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.interfaces import JobFailed
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.training.practice import Practice
+from bfmkit.training.self_collection import Practice
 
 CPU = torch.device("cpu")
 Pretrain = Callable[..., PretrainJob]
@@ -46,7 +46,7 @@ def test_killed_and_gone_on_with_it_ends_in_the_same_weights(
     settings |= {"practice": practice()} if practised else {}
     pretrain(**settings).run(whole, CPU)
 
-    from bfmkit.training.pretraining import Pretraining
+    from bfmkit.training.lightning_module import Pretraining
 
     step = Pretraining.training_step
 
@@ -68,7 +68,7 @@ def test_killed_and_gone_on_with_it_ends_in_the_same_weights(
 def test_an_evaluation_before_the_last_saved_state_is_kept(
     pretrain: Pretrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bfmkit.training.pretraining import Pretraining
+    from bfmkit.training.lightning_module import Pretraining
 
     evaluation = DMControlEnvironment("walker", "stand", episode_steps=3)
     settings = {"updates": 12, "evaluate_every": 5, "evaluation_episodes": 1, "save_minutes": 1e-9}
@@ -145,7 +145,7 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if where == "update":
-    from bfmkit.training.pretraining import Pretraining as owner
+    from bfmkit.training.lightning_module import Pretraining as owner
     name = "_losses"
 else:
     from bfmkit.training.callbacks import TrainingState as owner

@@ -15,7 +15,7 @@ import torch
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.run_directory import read_metrics
+from bfmkit.runs.run_directory import read_metrics
 
 SCHEDULED = {
     "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "77", "SLURM_PROCID": "1", "SLURM_LOCALID": "1",

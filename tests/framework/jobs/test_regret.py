@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bfmkit.jobs.regret import RegretJob, SeedsPerRule
-from bfmkit.run_directory import METRICS, read_metrics
+from bfmkit.runs.run_directory import METRICS, read_metrics
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.job import JobContract
 

@@ -10,14 +10,14 @@ import torch
 from tensordict import TensorDict
 
 from bfmkit.cli import main
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import EnvironmentSpec, JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.jobs.replay_update import ReplayUpdateJob
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.objective import SPEC
 from bfmkit.training.failed_update import FailedUpdate
-from bfmkit.training.generators import generator_states
+from bfmkit.training.rng_state import generator_states
 
 CPU = torch.device("cpu")
 OBJECTIVE = {

@@ -10,7 +10,7 @@ import torch
 from bfmkit.cli import main
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.jobs.weights import WeightsJob
-from bfmkit.records.record import Record
+from bfmkit.runs.record import Record
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

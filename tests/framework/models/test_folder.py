@@ -94,7 +94,7 @@ def test_a_copy_says_how_far_actions_move(tmp_path: Path, bfm: ForwardBackward) 
 
 
 def test_what_half_precision_changes_in_the_shipped_walker(tmp_path: Path) -> None:
-    from bfmkit.zoo import resolve
+    from bfmkit.models.zoo import resolve
 
     assert copy_model(resolve("zoo:walker-fb"), tmp_path / "half", "float16") < 0.03
     assert (tmp_path / "half" / "model.safetensors").stat().st_size < 2e6

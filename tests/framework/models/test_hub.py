@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from bfmkit import zoo
 from bfmkit.components.bfms.checkpoint import Checkpoint
-from bfmkit.models import hub
+from bfmkit.models import hub, zoo
 from bfmkit.models.path import resolve
 
 client = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")

@@ -11,10 +11,10 @@ from typing import Literal
 
 import pytest
 
-from bfmkit.deferred import Deferred
 from bfmkit.interfaces import Gate, Job, Schedule
 from bfmkit.recipe import RecipeError, load_recipe
 from bfmkit.recipe.alternatives import alternatives_at, replaces, takes
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.testing.registry import registered
 
 

@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 
 from bfmkit.recipe.schema import argument_descriptions, recipe_schema
 from bfmkit.recipe.sources import shipped
-from bfmkit.recipe.text import read
+from bfmkit.recipe.yaml_text import read
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from bfmkit.benchmarks.cells import CELLS, ORACLES, Cell
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
-from bfmkit.components.candidates.ellipsoid import EllipsoidCandidates
+from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.evaluation.cells import CELLS, ORACLES, Cell
 from bfmkit.interfaces import Agent
 from bfmkit.jobs.infer import InferJob
-from bfmkit.recipe.text import write
-from bfmkit.run_directory import PROVENANCE, RECIPE, SUMMARY, to_json
+from bfmkit.recipe.yaml_text import write
+from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, to_json
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 Write = Callable[..., Path]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bfmkit.batched_run import Run
+from bfmkit.inference.experiment import Run
 from bfmkit.report.animation import Scene, animate, chosen_episodes, thinned
-from bfmkit.traces.trace import read_run
+from bfmkit.runs.trace import read_run
 
 
 def test_episodes_of_a_traced_run_are_shown_side_by_side(finder: Path) -> None:

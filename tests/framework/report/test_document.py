@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bfmkit.report.document import fill
-from bfmkit.run_directory import RunDirectoryRefused
+from bfmkit.runs.run_directory import RunDirectoryRefused
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from bfmkit.report.page import Written, write_report
-from bfmkit.report.reported_run import read_runs
-from bfmkit.run_directory import SUMMARY
+from bfmkit.report.run_reader import read_runs
+from bfmkit.runs.run_directory import SUMMARY
 
 ERROR = "task task_0, seed 1, episode 2: <b>the reward</b> is not finite"
 

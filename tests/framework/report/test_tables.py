@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from bfmkit.comparison import compare
+from bfmkit.evaluation.comparison import compare
 from bfmkit.report.tables import (
     Cell,
     Table,

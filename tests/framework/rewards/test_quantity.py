@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bfmkit import discovery
+from bfmkit.registry import discovery
 from bfmkit.rewards.quantity import Quantity, listed_quantities
 
 PLUGIN = """

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import FeatureMap
-from bfmkit.loop import run_episode
 from bfmkit.testing.bfm import BFMContract
 from bfmkit.testing.environment import EnvironmentContract
 from bfmkit.testing.feature_map import FeatureMapContract
@@ -76,7 +76,7 @@ def test_a_contract_fails_what_breaks_it() -> None:
 def test_a_better_policy_gets_more() -> None:
     from bfmkit.components.agents.oracle import OracleAgent
     from bfmkit.components.agents.random import RandomAgent
-    from bfmkit.labels import labelled_transitions
+    from bfmkit.environments.labels import labelled_transitions
 
     returns = []
     for agent in (OracleAgent(), RandomAgent()):

@@ -17,11 +17,11 @@ import torch
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.bfms.td_jepa import TDJepa
 from bfmkit.components.bfms.universal_sf import UniversalSF
+from bfmkit.components.feature_maps.encoder import EncoderFeatures
+from bfmkit.components.feature_maps.hilp_state import HilpStateFeatures
 from bfmkit.components.feature_objectives.contrastive import ContrastiveObjective
 from bfmkit.components.feature_objectives.hilp import HilpObjective
 from bfmkit.components.feature_objectives.laplacian import LaplacianObjective
-from bfmkit.components.features.encoder import EncoderFeatures
-from bfmkit.components.features.hilp_state import HilpStateFeatures
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
 from bfmkit.components.objectives.td_jepa import TDJepaObjective
@@ -29,8 +29,8 @@ from bfmkit.components.objectives.universal_sf import UniversalSFObjective
 from bfmkit.data.sampling import UpdateGroups
 from bfmkit.interfaces import FeatureMap, FeatureObjective, Objective
 from bfmkit.testing.objective import SPEC, transitions
-from bfmkit.training.pretraining import Pretraining
-from bfmkit.training.together import Place
+from bfmkit.training.launcher import Place
+from bfmkit.training.lightning_module import Pretraining
 
 ROWS, DIM = 24, 4
 NETWORKS = SimpleNetworks(16, 16, 2)

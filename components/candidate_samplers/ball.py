@@ -1,0 +1,52 @@
+"""Candidates from a ball."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.unit_ball import EXTRA, in_unit_ball
+
+
+@register(CandidateSampler, "ball")
+class BallCandidates(CandidateSampler):
+    r"""Weights drawn uniformly from a ball: how well each direction is known makes no difference.
+
+    w_j = c + ρ u_j,  c = 0 or ŵ,  u_j uniform in the unit ball
+
+    A model whose policies look at the direction of w alone sees no difference between a ball around 0 and a sphere.
+
+    Args:
+        count: how many weights to draw.
+        radius: ρ.
+        center: c, ``origin`` or the posterior's ``mean``.
+
+    Raises:
+        ValueError: if ``count`` or ``radius`` is not positive, or ``center`` is neither.
+
+    Reference:
+        Harman and Lacko, On decompositional algorithms for uniform sampling from n-spheres and n-balls, 2010.
+    """
+
+    def __init__(self, count: int = 128, radius: float = 1.0, center: Literal["origin", "mean"] = "origin") -> None:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        require_positive(radius=radius)
+        if center not in ("origin", "mean"):
+            raise ValueError(f'center must be "origin" or "mean", got {center!r}')
+        self.count = count
+        self.radius = radius
+        self.center = center
+
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        return (self.count, dim + EXTRA)
+
+    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
+        drawn = self.radius * in_unit_ball(situation.noise)
+        if self.center == "mean":
+            drawn = drawn + situation.posterior.mean(situation.belief).unsqueeze(-2)
+        return drawn

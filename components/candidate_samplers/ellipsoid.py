@@ -1,0 +1,68 @@
+"""Candidates from the confidence ellipsoid."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bfmkit.interfaces import CandidateSampler, Posterior, Situation
+from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.unit_ball import EXTRA, in_unit_ball
+
+NO_RADIUS = 'candidates "ellipsoid": this acquisition has no radius, so the candidates need one of their own'
+
+
+@register(CandidateSampler, "ellipsoid")
+class EllipsoidCandidates(CandidateSampler):
+    r"""Weights drawn uniformly from the inflated confidence ellipsoid of the posterior.
+
+    w_j = ŵ + S·(α β u_j), u_j uniform in the unit ball, S Sᵀ the posterior's covariance: ‖w_j − ŵ‖ ≤ α β in the norm
+    of the precision.
+
+    In many dimensions nearly all of a ball lies near its surface, so the centre is never a candidate; a ``mixture``
+    adds it.
+
+    Args:
+        count: how many weights to draw.
+        inflation: α, how much larger than the confidence ellipsoid the one drawn from is.
+        radius: β; None takes the radius of the acquisition rule that asks.
+
+    Raises:
+        ValueError: if ``count``, ``inflation`` or ``radius`` is not positive; when an agent is built, or else when
+            drawing, if neither this sampler nor the rule that asks has a radius.
+
+    Reference:
+        Harman and Lacko, On decompositional algorithms for uniform sampling from n-spheres and n-balls, 2010.
+    """
+
+    def __init__(self, count: int = 128, inflation: float = 2.0, radius: float | None = None) -> None:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        require_positive(inflation=inflation, radius=radius)
+        self.count = count
+        self.inflation = inflation
+        self.radius = radius
+
+    def require(self, posterior: Posterior, has_radius: bool) -> None:
+        if self.radius is None and not has_radius:
+            raise ValueError(NO_RADIUS)
+
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        return (self.count, dim + EXTRA)
+
+    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
+        radius = self.radius if self.radius is not None else situation.radius
+        if radius is None:
+            raise ValueError(NO_RADIUS)
+        scale = self.inflation * radius
+        if isinstance(scale, Tensor):  # (B,)
+            scale = scale.reshape(-1, 1, 1)
+        return self.map(situation, scale * in_unit_ball(situation.noise))
+
+    def map(
+        self,
+        situation: Situation,
+        points: Tensor,  # (B, k, d), in a ball around 0
+    ) -> Tensor:  # (B, k, d)
+        """The ellipsoid's points for those of a ball."""
+        return situation.posterior.sample(situation.belief, points)

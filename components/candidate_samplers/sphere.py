@@ -1,0 +1,40 @@
+"""Candidates in all directions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
+
+
+@register(CandidateSampler, "sphere")
+class SphereCandidates(CandidateSampler):
+    """Weights drawn uniformly from a sphere around 0, whatever the posterior says.
+
+    Args:
+        count: how many weights to draw.
+        radius: of the sphere; matters only to models whose policies look at more than the direction of w.
+
+    Raises:
+        ValueError: if ``count`` or ``radius`` is not positive.
+
+    Reference:
+        Muller, A Note on a Method for Generating Points Uniformly on N-Dimensional Spheres, 1959.
+    """
+
+    def __init__(self, count: int = 128, radius: float = 1.0) -> None:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        require_positive(radius=radius)
+        self.count = count
+        self.radius = radius
+
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        return (self.count, dim)
+
+    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
+        noise = situation.noise
+        return self.radius * noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)

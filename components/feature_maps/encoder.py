@@ -1,0 +1,25 @@
+"""Features that are a network of the next state."""
+
+from __future__ import annotations
+
+from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
+from bfmkit.models.encoder_features import EncodedFeatures
+from bfmkit.registry import register
+
+
+@register(FeatureMap, "encoder")
+class EncoderFeatures(EncodedFeatures):
+    """φ(s, a, s') = e(s') for a network e, which any feature objective may train.
+
+    Args:
+        spec: sizes of the environment.
+        networks: the architecture of e (its ``encoder``).
+        dim: d.
+        normalised: whether e(s) is projected onto the sphere of radius √d.
+
+    Raises:
+        ValueError: if ``dim`` is not positive.
+    """
+
+    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int = 50, normalised: bool = True) -> None:
+        super().__init__(spec, networks, dim, normalised)

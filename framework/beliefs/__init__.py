@@ -1,1 +1,0 @@
-"""Arithmetic that posteriors share, and what keeps an eye on their beliefs."""

@@ -1,0 +1,133 @@
+"""``bfmkit run``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import traceback
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bfmkit.cli.errors import Refused
+
+if TYPE_CHECKING:
+    import torch
+
+    from bfmkit.interfaces import Job
+    from bfmkit.recipe import Recipe
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, build, open the run directory, run; nothing is written before all has been checked and built."""
+    from bfmkit.recipe import load_recipe
+    from bfmkit.runs.run_directory import default_out, join_run, open_run, write_summary
+    from bfmkit.utils.threads import pin_threads
+
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
+    device = choose_device(arguments.device)
+    try:
+        threads = pin_threads(arguments.threads)
+    except ValueError as error:
+        raise Refused(f"--threads: {error}") from error
+    _require_logger(arguments.logger, recipe)
+    job = recipe.build()
+    if getattr(job, "nodes", 1) > 1 and arguments.out is None:
+        raise Refused("several machines share a run directory: give --out")
+    out: Path = arguments.out or default_out(recipe)
+    if _accompanies(job):
+        join_run(out, recipe)
+        _run_job(job, out, device, arguments)
+        return 0
+    with open_run(out, recipe, _facts(recipe, job, device, threads)) as resumes:
+        sys.stderr.write(f"{recipe.name}: {'going on with' if resumes else 'writing to'} {out}\n")
+        with _logger(arguments.logger, out, recipe):
+            summary = _run_job(job, out, device, arguments)
+        write_summary(out, summary)
+    sys.stdout.write(f"{out}\n")
+    return 0
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that ``--device`` names.
+
+    Raises:
+        Refused: if there is no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except Exception as error:  # each backend has its own way to say that it is not there
+        reason = str(error).split("\n")[0].split(", or")[0]
+        raise Refused(f"--device {name}: not available here ({reason})") from error
+    return device
+
+
+def _accompanies(job: Job) -> bool:
+    """Whether another machine, the first of several, writes the run directory."""
+    return getattr(job, "nodes", 1) > 1 and os.environ.get("NODE_RANK", "0") != "0"
+
+
+def _require_logger(name: str, recipe: Recipe) -> None:
+    if name != "wandb":
+        return
+    # A job says so by a class attribute; there would be a run on W&B with nothing in it.
+    if not recipe.job_class.logs:
+        raise Refused(f'--logger wandb: the job "{recipe.tree["type"]}" logs nothing')
+    if find_spec("wandb") is None:
+        raise Refused("--logger wandb: not installed; pip install 'bfmkit[wandb]'")
+
+
+def _logger(name: str, out: Path, recipe: Recipe) -> AbstractContextManager[None]:
+    if name != "wandb":
+        return nullcontext()
+    from bfmkit.runs.wandb_logging import wandb_session
+
+    return wandb_session(out, recipe.tree)
+
+
+def _facts(recipe: Recipe, job: Job, device: torch.device, threads: int) -> dict[str, Any]:
+    import torch
+
+    from bfmkit.utils.provenance import command_line
+
+    facts: dict[str, Any] = {
+        "command": command_line(),
+        "recipe": recipe.source,
+        "seed": recipe.tree.get("seed", getattr(job, "seed", None)),
+        "device": str(device),
+        "threads": threads,
+    }
+    if device.type == "cuda":
+        facts["device_name"] = torch.cuda.get_device_name(device)
+    return facts
+
+
+def _run_job(job: Job, out: Path, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
+    from bfmkit.interfaces import JobFailed
+    from bfmkit.recipe import RecipeError
+    from bfmkit.runs.run_directory import write_atomically
+    from bfmkit.utils.stop_signals import stop_signals
+
+    # That of an earlier try: what it tells of may not happen again.
+    (out / "traceback.txt").unlink(missing_ok=True)
+    try:
+        with stop_signals():
+            return job.run(out, device)
+    except KeyboardInterrupt:
+        words = ["bfmkit", "run", arguments.recipe, *arguments.overrides, "--out", str(out)]
+        sys.stderr.write(f"\nstopped; to go on: {shlex.join(words)}\n")
+        raise
+    except (JobFailed, RecipeError):
+        raise
+    except Exception:
+        # Hours of work may lie before this; without --debug the place would be lost.
+        write_atomically(out / "traceback.txt", traceback.format_exc())
+        raise

@@ -1,0 +1,1 @@
+"""Adapters of environments, and labels computed from their physics."""

@@ -1,0 +1,1 @@
+"""Evaluation of agents and models: statistics, comparisons, benchmarks, diagnostics."""

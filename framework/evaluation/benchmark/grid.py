@@ -1,0 +1,89 @@
+"""From recipes, tasks and seeds to groups of runs that share a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bfmkit.evaluation.benchmark.entry import Contestant, of_entry
+from bfmkit.evaluation.benchmark.group import Group
+from bfmkit.evaluation.benchmark.workbench import Workbench
+from bfmkit.inference.experiment import Run
+from bfmkit.jobs.infer import InferJob
+from bfmkit.recipe import RecipeError
+from bfmkit.recipe.problems import Problem
+from bfmkit.recipe.yaml_text import write
+
+ORACLE = "oracle"
+
+
+def grid(
+    contestants: Sequence[Contestant],
+    workbench: Workbench,
+    settings: Mapping[str, Any],
+    batch_size: int,
+    threads: int,
+) -> list[Group]:
+    """All groups, those of oracles first; every recipe is built once, so that what is wrong with any is said now.
+
+    Recipes that agree in model, environment and oracle share one, which lives as many episodes as the longest of them
+    asks for, on the runs of all of them.
+
+    Raises:
+        RecipeError: with what constructors refuse, parts that do not fit each other and tasks that do not exist.
+        FileNotFoundError: if nothing else is wrong than that a file, such as a model, is missing.
+    """
+    of_recipes: list[Group] = []
+    yardsticks: dict[str, Group] = {}
+    problems: list[Problem] = []
+    for contestant in contestants:
+        job = _built(contestant, workbench, settings, problems)
+        if job is None:
+            continue
+        yardstick = None
+        if job.oracle is not None:
+            parts = {name: contestant.tree.get(name) for name in ("bfm", "environment", "oracle")}
+            name = f"{ORACLE}_{len(yardsticks) + 1}" if yardsticks else ORACLE
+            found = yardsticks.setdefault(write(parts), Group(name, 0, contestant.tree, (), 0, is_oracle=True))
+            yardsticks[write(parts)] = found.extended(job.runs, job.oracle_episodes)
+            yardstick = found.name
+        of_recipes.append(Group(contestant.name, 0, contestant.tree, tuple(job.runs), job.episodes, oracle=yardstick))
+    if problems and all(problem.missing_file for problem in problems):
+        raise FileNotFoundError("; ".join(map(str, problems)))
+    if problems:
+        raise RecipeError(problems)
+    whole = [*yardsticks.values(), *of_recipes]
+    return [piece for group in whole for piece in _pieces(group, batch_size, threads)]
+
+
+def as_played(contestant: Contestant, groups: Sequence[Group]) -> dict[str, Any]:
+    """A contestant's recipe with the tasks, seeds and episodes of its cells, whatever it says of them itself."""
+    own = [group for group in groups if group.name == contestant.name and not group.is_oracle]
+    runs = [run for group in own for run in group.runs]
+    # The seeds are listed, so that the first is not looked at; batches are the benchmark's, and nothing is traced.
+    unused = ("seed", "batch_size", "trace_every")
+    tree = {key: value for key, value in contestant.tree.items() if key not in unused}
+    return tree | {
+        "tasks": list(dict.fromkeys(run.task for run in runs)),
+        "seeds": list(dict.fromkeys(run.seed for run in runs)),
+        "episodes": own[0].episodes,
+    }
+
+
+def _built(
+    contestant: Contestant, workbench: Workbench, settings: Mapping[str, Any], problems: list[Problem]
+) -> InferJob | None:
+    """The job of a recipe; None, and its problems added to the others, where it cannot be built."""
+    try:
+        return workbench.infer_job(contestant.tree, contestant.root, **settings)
+    except RecipeError as error:
+        problems += [of_entry(contestant.name, problem) for problem in error.problems]
+    except ValueError as error:
+        problems.append(Problem(contestant.name, "", str(error)))
+    return None
+
+
+def _pieces(group: Group, batch_size: int, threads: int) -> Iterator[Group]:
+    for number, first in enumerate(range(0, len(group.runs), batch_size)):
+        runs: tuple[Run, ...] = group.runs[first : first + batch_size]
+        yield group.piece(number, runs, threads)

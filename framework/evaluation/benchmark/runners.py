@@ -1,0 +1,55 @@
+"""Who runs the groups of a benchmark: this process, several of this machine, or Ray. The numbers are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from bfmkit.evaluation.benchmark.group import Group, News, Work, run_group
+from bfmkit.evaluation.benchmark.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last that is heard of a group.
+
+    Args:
+        lost: why its worker died, each time that it was tried; None: the group is done.
+    """
+
+    lost: str | None = None
+
+
+Prepare = Callable[[Group], Work]
+"""How far a group is, by what has been heard of it: asked for when it is about to run, and again after a death."""
+
+TRIES = 2
+"""How often a group is started whose worker dies."""
+
+
+class Runner(Protocol):
+    """Runs groups, in their order as far as there are workers, and tells what happens as it happens."""
+
+    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, News | Ended]]:
+        """Give the news of all groups."""
+
+
+class InProcess:
+    """One group after another, here."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, News | Ended]]:
+        """Run them."""
+        threads = torch.get_num_threads()
+        try:
+            for group in groups:
+                for news in run_group(prepare(group), self._workbench):
+                    yield group, news
+                yield group, Ended()
+        finally:
+            torch.set_num_threads(threads)

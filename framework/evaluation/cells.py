@@ -1,0 +1,93 @@
+"""Cells of a benchmark on disk: one recipe, task and seed, in a file of its own that is written once, whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+from zlib import crc32
+
+from bfmkit.runs.run_directory import to_json, write_atomically
+
+CELLS, ORACLES = "cells", "oracles"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What became of one recipe on one task with one seed.
+
+    Args:
+        recipe: its name in the benchmark; the oracle's name for the cell of an oracle.
+        task: a name, or a typed reward.
+        seed: of the run.
+        status: ``failed`` for a run that stopped early; its episodes up to then are kept.
+        error: why it stopped.
+        episodes: of each ``return``, ``steps`` and ``labels``; for long ones also ``windows``, a list of the same.
+        seconds: how long the group took that the cell ran in.
+        group: how many cells ran in one batch with it, itself among them.
+        oracle: whose cells in ``oracles/`` are its yardstick.
+        lost: whether it failed through no doing of its own (its worker died), so that the same command runs it again.
+        traceback: of the error that it raised, if it raised one.
+    """
+
+    recipe: str
+    task: str
+    seed: int
+    status: Literal["done", "failed"] = "done"
+    error: str | None = None
+    episodes: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    group: int = 1
+    oracle: str | None = None
+    lost: bool = False
+    traceback: str | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write ``folder/<recipe>/<task>/<seed>.json``, all of it or nothing."""
+        path = self.path(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, to_json(asdict(self)))
+
+    def path(self, folder: Path) -> Path:
+        """Where it lies."""
+        return folder / folder_name(self.recipe) / folder_name(self.task) / f"{self.seed}.json"
+
+
+def read_cells(folder: Path) -> Iterator[Cell]:
+    """Every cell in ``out/cells`` or ``out/oracles``, in the order of their paths.
+
+    Raises:
+        ValueError: if a file is no cell; the message names it.
+    """
+    for path in sorted(folder.glob("*/*/*.json")):
+        yield read_cell(path)
+
+
+def read_cell(path: Path) -> Cell:
+    """One cell.
+
+    Raises:
+        ValueError: if the file is no cell; the message names it.
+    """
+    known = {entry.name for entry in fields(Cell)}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Cell(**{key: value for key, value in content.items() if key in known})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: no cell of a benchmark ({error}); delete it, and the same command runs it"
+        ) from error
+
+
+def yardstick(oracle: str) -> str:
+    """What people are told instead of an oracle's name, for a recipe may have the same."""
+    return f"yardstick {oracle}"
+
+
+def folder_name(word: str) -> str:
+    """``word`` itself if it can be the name of a folder; else what can be kept of it, and a checksum of the whole."""
+    kept = re.sub(r"[^A-Za-z0-9_+-]+", "_", word)[:60]
+    return word if kept == word else f"{kept}-{crc32(word.encode()):08x}"

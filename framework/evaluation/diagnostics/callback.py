@@ -1,0 +1,57 @@
+"""The health report of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+from lightning.pytorch import Trainer
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.evaluation.diagnostics.measure import bad_names
+from bfmkit.evaluation.diagnostics.offline import offline_measures
+from bfmkit.runs.run_directory import append_metrics
+from bfmkit.training.ema import frozen_copy
+from bfmkit.training.lightning_module import Pretraining
+
+
+class HealthReport(lightning.Callback):
+    """Takes the measures that need no environment every so many updates, and writes them to log and ``metrics.jsonl``.
+
+    It looks at a copy, and draws nothing from torch's generator: a training is the same with it and without. Rewards
+    are for people to read.
+
+    Args:
+        every: updates between two reports.
+        transitions: batch (n,), the same for every report.
+        rewards: task -> (n,); may be empty.
+        out: the run directory.
+        seed: of the random rewards.
+    """
+
+    def __init__(
+        self, every: int, transitions: TensorDictBase, rewards: Mapping[str, Tensor], out: Path, seed: int = 0
+    ) -> None:
+        self._every, self._transitions, self._rewards = every, transitions, rewards
+        self._out, self._seed = out, seed
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """Report when it is time."""
+        module = cast(Pretraining, pl_module)
+        number = int(module.update)
+        if number % self._every:
+            return
+        copy = frozen_copy(module.model).eval()
+        transitions = self._transitions.to(module.device)
+        devices = [module.device] if module.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            module.objective.finish(copy, transitions)
+            measures = offline_measures(copy, transitions, self._rewards, self._seed)
+        values = {measure.name: measure.value for measure in measures}
+        append_metrics(self._out, {"update": number, "health": values, "bad": bad_names(measures)})
+        for logger in trainer.loggers:
+            logger.log_metrics({f"health/{name}": value for name, value in values.items()}, step=number)

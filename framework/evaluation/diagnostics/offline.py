@@ -1,0 +1,70 @@
+"""The measures that need transitions alone: cheap enough to take while a model trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.evaluation.diagnostics.bellman import bellman_consistency
+from bfmkit.evaluation.diagnostics.explained import explained_variance
+from bfmkit.evaluation.diagnostics.features import condition_number, effective_rank, feature_spectrum
+from bfmkit.evaluation.diagnostics.measure import Measure
+from bfmkit.evaluation.diagnostics.random_rewards import random_weights
+from bfmkit.interfaces import BFM
+
+REWARDS = 16
+"""How many random rewards the Bellman equation is asked about."""
+
+REWARD_FIT = "reward_fit_"
+"""Before the name of a task, the name of how well its reward is expressed."""
+
+
+@torch.no_grad()
+def offline_measures(
+    bfm: BFM,
+    transitions: TensorDictBase,  # batch (n,), on the model's device
+    rewards: Mapping[str, Tensor],  # task -> (n,); for people to read
+    seed: int = 0,
+) -> list[Measure]:
+    """Rank and conditioning of the features, Bellman consistency of ψ, and R² of each reward on the features."""
+    features = bfm.features(*(transitions.get(key) for key in ("observation", "action", ("next", "observation"))))
+    spectrum = feature_spectrum(bfm, features)
+    consistency = bellman_consistency(
+        bfm, transitions, random_weights(features, min(REWARDS, len(features) // 2), seed)
+    )
+    measures = [
+        Measure(
+            "effective_rank", effective_rank(spectrum), at_least=max(0.1 * bfm.dim, min(bfm.dim, 1.5)),
+            meaning=f"The features have collapsed to a few of their {bfm.dim} directions, and rewards that differ in "
+            "the others look alike.",
+        ),
+        Measure(
+            "condition_number", condition_number(spectrum), at_most=1e5,
+            meaning="Some directions are so faint that weights along them are made of rounding errors and of the "
+            "regularisation; a smaller dim or a larger orthonormality weight mends that.",
+        ),
+        Measure(
+            "bellman_error", consistency.error, at_most=0.5,
+            meaning="Successor features change from one step to the next by amounts that the features in between do "
+            "not account for, so which action looks best is chance: train longer, or at a lower rate.",
+        ),
+        Measure(
+            "implied_reward_scale", consistency.reward_scale, at_least=0.5, at_most=1.5,
+            meaning="Successor features add up to another multiple of the features than they should: near 0 nothing "
+            "has been learnt yet, well above 1 values are running away.",
+        ),
+    ]  # fmt: skip
+    if rewards:
+        table = torch.stack(list(rewards.values()), dim=-1).to(features.device)
+        for task, share in zip(rewards, explained_variance(features, table).tolist(), strict=True):
+            measures.append(
+                Measure(
+                    f"{REWARD_FIT}{task}", share, at_least=0.25,
+                    meaning=f"The features express little of the reward of {task} (R²): whatever is inferred about it, "
+                    "no policy of this model is meant for it.",
+                )
+            )  # fmt: skip
+    return measures

@@ -1,0 +1,1 @@
+"""Online and offline task inference: posteriors, candidates, schedules and the loop."""

@@ -1,0 +1,98 @@
+"""Confidence radii that are more than a number: one with a proof, and one that ends exploring."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.inference.gaussian_posterior import NormalPosterior
+from bfmkit.interfaces import Posterior
+from bfmkit.utils.checks import require_positive
+
+
+@dataclass(frozen=True)
+class TheoreticalRadius:
+    r"""The self-normalised radius: ‖ŵ_t − w‖ ≤ β_t in the norm of V_t, for all t at once, with probability 1 − δ.
+
+    β_t = R/σ √(ln det V_t − d ln λ + 2 ln(1/δ)) + √λ S,  V_t = λI + Σ φφᵀ/σ²
+
+    It holds for least squares without forgetting, and rewards that are φᵀw and noise. λ, σ and det V are the
+    posterior's (σ = 1 for ``ridge``), so the noise need not be what the posterior believes.
+
+    Args:
+        delta: δ in (0, 1), how likely it may fail.
+        noise_bound: R ≥ 0: the noise is R-sub-Gaussian. Rewards between 0 and 1 have R ≤ 1/2, rewards that are a
+            function of the transition R = 0, if the features can express them.
+        weight_norm: S > 0: ‖w‖ ≤ S.
+
+    Raises:
+        ValueError: for a number out of its range.
+
+    Reference:
+        Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, theorem 2.
+    """
+
+    delta: float = 0.05
+    noise_bound: float = 0.5
+    weight_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta must lie between 0 and 1, got {self.delta}")
+        if not 0 <= self.noise_bound < math.inf:
+            raise ValueError(f"noise_bound must not be negative, got {self.noise_bound}")
+        require_positive(weight_norm=self.weight_norm)
+
+    def of(
+        self,
+        posterior: Posterior,
+        belief: TensorDictBase,  # batch (B,)
+    ) -> Tensor:  # (B,)
+        """β of each belief.
+
+        Raises:
+            ValueError: for a posterior that the theorem is not about.
+        """
+        if not (isinstance(posterior, NormalPosterior) and posterior.is_least_squares and posterior.discount == 1):
+            raise ValueError(
+                "a theoretical confidence_radius is known for least squares without forgetting (posteriors ridge and "
+                f"bayesian with discount 1), not for this {type(posterior).__name__}; give a number"
+            )
+        dim, regularization = posterior.mean(belief).shape[-1], posterior.prior_precision
+        # Rounding may leave the growth a hair below zero.
+        growth = (posterior.log_determinant(belief) - dim * math.log(regularization)).clamp(min=0)
+        deviation = (growth + 2 * math.log(1 / self.delta)).sqrt()
+        return self.noise_bound / posterior.noise_std * deviation + math.sqrt(regularization) * self.weight_norm
+
+
+@dataclass(frozen=True)
+class SteppedRadius:
+    """A wide radius until a run's belief has taken in so many rewards, a narrow one from then on.
+
+    Rewards that the features express only in part need both: a narrow radius settles on what the first policies
+    happened to show, and a wide one tries policies for longer than an episode's return can bear, for the width that
+    it multiplies shrinks with one over the square root of the labels.
+
+    Args:
+        wide: the radius at first.
+        labels: how many rewards it gathers. Rewards that a gate keeps out, or that never come, do not count.
+        narrow: the radius afterwards.
+
+    Raises:
+        ValueError: if a number is not positive and finite.
+    """
+
+    wide: float
+    labels: int
+    narrow: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_positive(wide=self.wide, labels=self.labels, narrow=self.narrow)
+
+    def of(self, labels: Tensor) -> Tensor:  # (B,) int64 -> (B,) float64
+        """The radius of each run, by the rewards that its belief has taken in."""
+        return torch.where(labels < self.labels, self.wide, self.narrow).double()

@@ -1,0 +1,34 @@
+"""Acting for weights that are known."""
+
+from __future__ import annotations
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+
+from bfmkit.inference.batched_agent import BatchedAgent
+
+
+class FixedWeightsAgent(BatchedAgent):
+    """Acts for the same weights all the time and learns nothing.
+
+    Args:
+        weights: (d,) for all runs, or (B, d).
+
+    Raises:
+        ValueError: when starting, if there is not one weight a feature, or not one row a run.
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.weights = weights.double()
+
+    def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
+        runs, dim = len(self.seeds), self.bfm.dim
+        if self.weights.shape not in ((dim,), (runs, dim)):
+            raise ValueError(f"weights must be ({dim},) or ({runs}, {dim}), got {tuple(self.weights.shape)}")
+        return {"solution": self.weights.expand(runs, dim).to(self.device).clone()}
+
+    def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
+        solution: Tensor = self.state.get("solution")
+        return solution if runs is None else solution[runs.to(torch.device(solution.device))]

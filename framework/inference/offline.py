@@ -1,0 +1,180 @@
+"""Weights without acting: from labelled observations, from a goal, from a demonstration.
+
+All three hand labels to a posterior at once; they differ in what the labels are. A goal, and each state of a
+demonstration, is labelled 1, and the transitions that come with the model 0: the reward for being there rather than
+anywhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from bfmkit.interfaces import BFM, Posterior
+from bfmkit.runs.record import Record
+from bfmkit.runs.recording import belief_tensors, cloned, describe
+from bfmkit.utils.checks import one_per_row
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """Weights, and what they follow from.
+
+    Args:
+        kind: ``labels``, ``goal`` or ``demonstration``.
+        belief: batch (1,), the posterior's.
+        weights: (d,) float64, its mean.
+        covariance: (d, d), the belief's.
+        z: (d,), the latent of the policy for them.
+        features: (n, d), what the posterior was given.
+        rewards: (n,).
+    """
+
+    kind: str
+    belief: TensorDict
+    weights: Tensor
+    covariance: Tensor
+    z: Tensor
+    features: Tensor
+    rewards: Tensor
+
+
+def weights_from_labels(
+    bfm: BFM,
+    posterior: Posterior,
+    observation: Tensor,  # (n, o), what is rewarded
+    reward: Tensor,  # (n,)
+    action: Tensor | None = None,  # (n, a), that led there
+    previous: Tensor | None = None,  # (n, o), where it was taken
+    seed: int = 0,
+) -> Inferred:
+    """The weights of rewards that somebody gave for being in states.
+
+    Most features look at ``observation`` alone. For those that do not, ``action`` and ``previous`` say how one came
+    there; without them it is by doing nothing, from where one is.
+
+    Raises:
+        ValueError: if shapes do not fit, a number is not finite, or there is no label.
+    """
+    if len(observation) == 0:
+        raise ValueError("weights follow from at least one rewarded observation, got none")
+    reward = one_per_row(reward, len(observation), "reward")
+    features = _features(bfm, observation, action, previous)
+    return _inferred(bfm, posterior, "labels", features, reward, seed)
+
+
+def weights_from_goal(
+    bfm: BFM,
+    posterior: Posterior,
+    goal: Tensor,  # (o,)
+    seed: int = 0,
+) -> Inferred:
+    r"""The weights of the reward for reaching an observation: 1 there, 0 on the model's inference set.
+
+    ŵ is along (λI + Σ φφᵀ)⁻¹ φ(goal) for least squares; with forward-backward features that is B(goal), λ apart.
+
+    Raises:
+        ValueError: if the goal is not one observation, or the model brings no inference set.
+    """
+    return _among_others(bfm, posterior, "goal", _features(bfm, goal.unsqueeze(0)), seed)
+
+
+def weights_from_demonstration(
+    bfm: BFM,
+    posterior: Posterior,
+    observation: Tensor,  # (n, o), in their order
+    action: Tensor | None = None,  # (n, a), that led there
+    seed: int = 0,
+) -> Inferred:
+    r"""The weights of the reward for being where a demonstration has been: 1 there, 0 on the model's inference set.
+
+    ŵ is along (λI + Σ φφᵀ)⁻¹ mean φ(demonstration) for least squares.
+
+    Raises:
+        ValueError: if there is no observation, shapes do not fit, or the model brings no inference set.
+
+    Reference:
+        Pirotta et al., Fast Imitation via Behavior Foundation Models, 2024, section 4.
+    """
+    if observation.ndim != 2 or len(observation) == 0:
+        raise ValueError(f"a demonstration is (n, o) observations, at least one, got {tuple(observation.shape)}")
+    before = torch.cat([observation[:1], observation[:-1]])
+    return _among_others(bfm, posterior, "demonstration", _features(bfm, observation, action, before), seed)
+
+
+def inferred_record(inferred: Inferred, bfm: BFM, origin: dict[str, Any], task: str | None, seed: int = 0) -> Record:
+    """Its record.
+
+    Args:
+        inferred: from one of the functions above.
+        bfm: with which.
+        origin: recipe nodes ``bfm``, ``posterior`` and ``environment`` as far as they are known, and in ``labels``
+            where the labels come from.
+        task: what it is called, for people; a task of the environment is compared with by ``bfmkit explain``.
+        seed: as given to that function.
+    """
+    known: dict[str, Any] = {name: origin[name] for name in ("bfm", "posterior", "environment") if name in origin}
+    facts: dict[str, Any] = {
+        "kind": inferred.kind,
+        "task": task,
+        "seed": seed,
+        **known,
+        "steps": 0,
+        "rewards": {"start": len(inferred.rewards), "start_from": origin.get("labels", "given in Python")},
+        **describe(bfm, inferred.features.device),
+    }
+    tensors = {
+        "weights": inferred.weights,
+        "covariance": inferred.covariance,
+        "z": inferred.z,
+        "start_features": inferred.features,
+        "start_rewards": inferred.rewards,
+    }
+    return Record(facts, cloned(tensors))
+
+
+@torch.no_grad()
+def _features(
+    bfm: BFM, observation: Tensor, action: Tensor | None = None, previous: Tensor | None = None
+) -> Tensor:  # (n, d)
+    spec = bfm.environment_spec
+    place = next((tensor for tensor in (*bfm.parameters(), *bfm.buffers()) if tensor.is_floating_point()), None)
+    example = torch.empty(0) if place is None else place
+    previous = observation if previous is None else previous
+    action = observation.new_zeros(len(observation), spec.action_size) if action is None else action
+    for name, value, size in (
+        ("observations", observation, spec.observation_size),
+        ("previous observations", previous, spec.observation_size),
+        ("actions", action, spec.action_size),
+    ):
+        if tuple(value.shape) != (len(observation), size):
+            raise ValueError(f"{name} must be ({len(observation)}, {size}), got {tuple(value.shape)}")
+        if not value.isfinite().all():
+            raise ValueError(f"{name} hold a number that is not finite")
+    dtype = example.dtype if example.is_floating_point() else torch.float32
+    return bfm.features(*(value.to(example.device, dtype) for value in (previous, action, observation)))
+
+
+def _among_others(bfm: BFM, posterior: Posterior, kind: str, there: Tensor, seed: int) -> Inferred:
+    known = bfm.inference_set()
+    if known is None or len(known) == 0:
+        raise ValueError(f"weights from a {kind}: this model brings no inference set to tell it from")
+    elsewhere = _features(bfm, known["next", "observation"], known["action"], known["observation"])
+    reward = torch.cat([torch.ones(len(there)), torch.zeros(len(elsewhere))])
+    return _inferred(bfm, posterior, kind, torch.cat([there, elsewhere]), reward, seed)
+
+
+@torch.no_grad()
+def _inferred(bfm: BFM, posterior: Posterior, kind: str, features: Tensor, reward: Tensor, seed: int) -> Inferred:
+    reward = reward.to(features.device, torch.float64)
+    if not (reward.isfinite().all() and features.isfinite().all()):
+        raise ValueError("a label, or the features of its observation, is not finite")
+    belief = posterior.prior_for([seed], bfm.dim, features.device)
+    belief = posterior.condition(belief, features.unsqueeze(0), reward.unsqueeze(0))
+    told = belief_tensors(posterior, belief)
+    z = bfm.policy_latent(told["weights"].to(features.dtype))
+    return Inferred(kind, belief, told["weights"], told["covariance"], z, features, reward)

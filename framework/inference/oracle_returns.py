@@ -1,0 +1,30 @@
+"""How well a model's policies do when the task is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.environments.labels import label
+from bfmkit.inference.episode import run_episode
+from bfmkit.interfaces import BFM, Agent, Environment
+from bfmkit.registry import lookup
+
+
+def oracle_returns(
+    bfm: BFM,
+    environment: Environment,
+    transitions: TensorDictBase,  # batch (n,), for the oracle to label
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+) -> dict[str, Tensor]:  # task -> (len(seeds),)
+    """The oracle's returns: one episode for every task and seed, all of them at once."""
+    rows = [task for task in tasks for _ in seeds]
+    agent = lookup(Agent, "oracle")()
+    agent.start(bfm, list(seeds) * len(tasks), label(transitions, environment, rows))
+    bodies = environment.with_rows(rows)
+    bodies.seed_rows(list(seeds) * len(tasks))
+    returns = run_episode(agent, bodies).returns
+    return dict(zip(tasks, returns.split(len(seeds)), strict=True))

@@ -1,0 +1,53 @@
+"""Feature maps that are a network of a state."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
+from bfmkit.models.projection import project
+from bfmkit.utils.checks import require_positive
+
+
+class EncodedFeatures(FeatureMap):
+    """φ(s, a, s') = e(s') for a network e, on the sphere of radius √d if asked; subclasses may combine it otherwise.
+
+    Args:
+        spec: sizes of the environment.
+        networks: the architecture of e, and of what a feature objective needs beside it.
+        dim: d.
+        normalised: whether e(s) is projected onto the sphere.
+
+    Raises:
+        ValueError: if ``dim`` is not positive.
+    """
+
+    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int, normalised: bool) -> None:
+        super().__init__()
+        require_positive(dim=dim)
+        self.dim, self.networks, self.normalised = dim, networks, normalised
+        self.encoder_network = networks.encoder(spec.observation_size, dim)
+
+    def encode(
+        self,
+        observation: Tensor,  # (*b, o)
+        network: nn.Module | None = None,
+    ) -> Tensor:  # (*b, d)
+        """e(s); through another network of the same shape, such as a slower copy, where one is given."""
+        code = (self.encoder_network if network is None else network)(observation)
+        return project(code) if self.normalised else code
+
+    def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)
+        """e(s'); the other two arguments are not looked at."""
+        return self.encode(next_observation)
+
+
+def require_encoder(features: FeatureMap, objective: str) -> EncodedFeatures:
+    """``features``, if it has a network to train.
+
+    Raises:
+        TypeError: if it has none; ``objective`` is what the message says cannot train it.
+    """
+    if not isinstance(features, EncodedFeatures) or not any(each.requires_grad for each in features.parameters()):
+        raise TypeError(f"the {objective} objective cannot train {type(features).__name__}: it has no encoder to train")
+    return features

@@ -1,0 +1,62 @@
+"""What models that are learnt from data share, whatever their family."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import BFM, EnvironmentSpec
+from bfmkit.models.projection import project
+from bfmkit.utils.checks import require_positive
+
+RELATIVE_RIDGE = 1e-6
+SMALLEST_DEVIATION = 1e-3
+
+
+class LearntBFM(BFM):
+    """A BFM whose networks see observations standardised with the data's mean and deviation, and z on a sphere.
+
+    z = policy_latent(w) = √d · w / ‖w‖
+
+    Scale and second moment are buffers, so that they are stored with the weights.
+
+    Args:
+        spec: sizes of the environment.
+        dim: d.
+        discount: γ.
+
+    Raises:
+        ValueError: if ``dim`` is not positive or ``discount`` lies outside (0, 1).
+    """
+
+    observation_mean: Tensor
+    observation_deviation: Tensor
+    second_moment: Tensor
+
+    def __init__(self, spec: EnvironmentSpec, dim: int, discount: float) -> None:
+        super().__init__()
+        require_positive(dim=dim)
+        if not 0 < discount < 1:
+            raise ValueError(f"discount must lie between 0 and 1, got {discount}")
+        self.environment_spec, self.dim, self.discount = spec, dim, discount
+        self.register_buffer("observation_mean", torch.zeros(spec.observation_size))
+        self.register_buffer("observation_deviation", torch.ones(spec.observation_size))
+        self.register_buffer("second_moment", torch.eye(dim, dtype=torch.float64))
+
+    def scaled(self, observation: Tensor) -> Tensor:  # (*b, o)
+        """Observations as the networks see them."""
+        return (observation - self.observation_mean) / self.observation_deviation
+
+    def policy_latent(self, weights: Tensor) -> Tensor:  # (*b, d)
+        """z on the sphere of radius √d; zero for w = 0."""
+        return project(weights)
+
+    @torch.no_grad()
+    def fit_observation_scale(self, observations: Tensor) -> None:  # (n, o)
+        """Take mean and deviation from data."""
+        self.observation_mean.copy_(observations.mean(0))
+        self.observation_deviation.copy_(observations.std(0).clamp(min=SMALLEST_DEVIATION))
+
+    def feature_second_moment(self) -> Tensor:  # (d, d) float64
+        """E[φφᵀ] over the data; the identity before it was fitted."""
+        return self.second_moment

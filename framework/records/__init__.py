@@ -1,1 +1,0 @@
-"""Where inferred weights come from: kept beside them, recomputed, and told to people."""

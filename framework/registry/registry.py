@@ -1,0 +1,117 @@
+"""Typed registry: (interface, name) -> class."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from bfmkit.registry import discovery
+from bfmkit.registry.kinds import KINDS
+from bfmkit.registry.messages import one_of, suggestion
+
+ENTRY_POINTS = discovery.ENTRY_POINTS
+
+T = TypeVar("T", bound=type)
+
+_classes: dict[tuple[str, str], type] = {}
+
+
+class UnknownComponent(LookupError):
+    """No component of that kind has that name."""
+
+
+class BrokenComponent(LookupError):
+    """The file of a component is there but cannot be imported, or does not register it."""
+
+
+def register(interface: type, name: str) -> Callable[[T], T]:
+    """Class decorator: make a component known to recipes as ``name``.
+
+    Raises:
+        TypeError: if the class does not implement ``interface``, leaves a method abstract, or has a constructor
+            argument without an annotation (recipes are checked against annotations).
+        ValueError: if ``name`` is not lower_snake_case, or another class has it already.
+    """
+    kind: str = interface.kind  # type: ignore[attr-defined]
+
+    def add(cls: T) -> T:
+        if not (isinstance(cls, type) and issubclass(cls, interface)):
+            raise TypeError(f"{cls.__name__} is registered as {kind} {name!r} but is no {interface.__name__}")
+        missing = sorted(getattr(cls, "__abstractmethods__", ()))
+        if missing:
+            raise TypeError(f"{cls.__name__} ({kind} {name!r}) does not implement {', '.join(missing)}")
+        for parameter in constructor_parameters(cls):
+            if parameter.annotation is inspect.Parameter.empty:
+                raise TypeError(f"{cls.__name__} ({kind} {name!r}): argument {parameter.name} has no annotation")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(f"{name!r} is not a component name: use lower_snake_case")
+        other = _classes.get((kind, name))
+        if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"{kind} {name!r} is already {other.__module__}.{other.__qualname__}")
+        _classes[kind, name] = cls
+        return cls
+
+    return add
+
+
+def constructor_parameters(cls: type) -> list[inspect.Parameter]:
+    """The named arguments of a class's constructor; ``*args`` and ``**kwargs`` are no business of recipes."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    return [parameter for parameter in parameters if parameter.kind not in variadic]
+
+
+def lookup(interface: type, name: str) -> type:
+    """The class registered as ``name``; imports its file on the first look-up.
+
+    Raises:
+        UnknownComponent: if there is none; the message has the nearest name and all names.
+        BrokenComponent: if its file fails to import; the message names the file's module and the failure.
+    """
+    kind, folder = _words(interface)
+    known = _classes.get((kind, name))
+    if known is not None:
+        return known
+    if isinstance(name, str) and name.isidentifier():
+        modules = [
+            f"{package}.{folder}.{name}"
+            for package in discovery.packages()
+            if name in (each for each, _ in discovery.component_files(package, folder))
+        ]
+        if modules:
+            if len(modules) > 1:
+                warnings.warn(f"{kind} {name!r}: {modules[0]} hides {', '.join(modules[1:])}", stacklevel=2)
+            return _import(kind, name, modules[0])
+    every = names(interface)
+    raise UnknownComponent(f'no {kind} "{name}"{suggestion(name, every)} {one_of(every)}')
+
+
+def _import(kind: str, name: str, module: str) -> type:
+    try:
+        importlib.import_module(module)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise BrokenComponent(f'{kind} "{name}" cannot be imported from {module}: {reason}') from error
+    if (kind, name) not in _classes:
+        raise BrokenComponent(f'{module} does not register a {kind} "{name}": its file and its name must agree')
+    return _classes[kind, name]
+
+
+def names(interface: type | str) -> list[str]:
+    """The names of all components of a kind, sorted; imports none of them. Those that are broken are among them."""
+    kind, folder = _words(interface)
+    return sorted(discovery.component_names(folder) | {name for of_kind, name in _classes if of_kind == kind})
+
+
+def _words(interface: Any) -> tuple[str, str]:
+    if not isinstance(interface, str):
+        return interface.kind, interface.folder
+    if interface not in KINDS:
+        raise UnknownComponent(f'no kind "{interface}"{suggestion(interface, list(KINDS))} {one_of(list(KINDS))}')
+    return interface, KINDS[interface].folder

@@ -1,0 +1,253 @@
+"""Returns of several recipes: by episode, by label, and as performance profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from bfmkit.evaluation.comparison import Curves, curves, scores
+from bfmkit.evaluation.statistics import Estimate, Scores, interquartile_mean, mean, performance_profile
+from bfmkit.report.plots.style import (
+    ORACLE,
+    STYLE,
+    in_order,
+    legend_above,
+    look_of,
+    new_figure,
+    panels,
+    save_figure,
+    title_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = dict[str, Any]
+
+APART = 0.25
+"""How far two points of a curve by labels lie apart at least, as a share of what its fullest episode takes in."""
+
+
+def draw_return_by_episode(
+    path: Path,
+    table: pl.DataFrame,  # as read_results gives it
+    along: str = "episode",
+) -> None:
+    """Mean return of each episode with an interval over seeds, a panel a task and a curve a recipe; last, where there
+    is an oracle, the interquartile mean over all tasks of what is relative to it.
+
+    Args:
+        path: of the PNG file; the numbers go into a CSV file beside it.
+        table: a row an episode.
+        along: what its episodes are called.
+    """
+    from matplotlib import rc_context
+
+    recipes = curves(table)
+    relative = {name: scores(of_recipe, lambda each: each.relative) for name, of_recipe in recipes.items()}
+    tasks = _tasks(recipes)
+    overall = len(tasks) > 1 and any(relative.values())
+    with rc_context(STYLE):
+        figure, axes = panels(len(tasks) + overall)
+        rows: list[Row] = []
+        for axis, task in zip(axes, tasks, strict=False):
+            for index, (name, of_recipe) in enumerate(recipes.items()):
+                if task in of_recipe and of_recipe[task].seeds:
+                    episodes = [{task: column} for column in of_recipe[task].returns.T]
+                    rows += _curve(axis, index, name, task, episodes, mean)
+            _finish(axis, task, along, recipes)
+        if overall:
+            axis = axes[-1]
+            for index, (name, of_tasks) in enumerate(relative.items()):
+                length = min((values.shape[1] for values in of_tasks.values()), default=0)
+                episodes = [{task: values[:, number] for task, values in of_tasks.items()} for number in range(length)]
+                rows += _curve(axis, index, name, "all tasks", episodes, interquartile_mean)
+            _finish(axis, "all tasks", along, None)
+        legend_above(figure, axes)
+        save_figure(figure, path, rows)
+
+
+def draw_return_by_labels(
+    path: Path,
+    table: pl.DataFrame,  # as read_results gives it
+) -> bool:
+    """Mean return of each episode against the labels that the belief had at its end, in the panels of
+    :func:`draw_return_by_episode`; False, and no figure, where no recipe takes in labels.
+
+    Where a belief has stopped to take in labels, its episodes lie above each other: they are one point, their mean.
+    ``episode`` in the CSV file is the first of a point, ``episodes`` how many it stands for.
+
+    Args:
+        path: of the PNG file; the numbers go into a CSV file beside it.
+        table: a row an episode.
+    """
+    from matplotlib import rc_context
+
+    recipes = curves(table)
+    learners = [name for name, of in recipes.items() if any(each.labels.any() for each in of.values())]
+    if not learners:
+        return False
+    relative = {name: scores(recipes[name], lambda each: each.relative) for name in learners}
+    tasks = _tasks({name: recipes[name] for name in learners})
+    overall = len(tasks) > 1 and any(relative.values())
+    with rc_context(STYLE):
+        figure, axes = panels(len(tasks) + overall)
+        rows: list[Row] = []
+        for axis, task in zip(axes, tasks, strict=False):
+            for index, (name, of_recipe) in enumerate(recipes.items()):
+                if name in learners and task in of_recipe and of_recipe[task].seeds:
+                    returns = {task: of_recipe[task].returns}
+                    rows += _curve_by_labels(axis, index, name, task, returns, of_recipe, mean)
+            _finish(axis, task, "labels", recipes)
+        if overall:
+            for index, name in enumerate(recipes):
+                if relative.get(name):
+                    rows += _curve_by_labels(
+                        axes[-1], index, name, "all tasks", relative[name], recipes[name], interquartile_mean
+                    )
+            _finish(axes[-1], "all tasks", "labels", None)
+        for axis, title in zip(axes, [*tasks, "all tasks"], strict=False):
+            counts = [row["x"] for row in rows if row["task"] == title and row["x"] > 0]
+            if counts and max(counts) > 30 * min(counts):
+                axis.set_xscale("log")
+        legend_above(figure, axes)
+        save_figure(figure, path, rows)
+    return True
+
+
+def draw_profiles(
+    path: Path,
+    scores: Mapping[str, Scores],  # recipe -> task -> (seeds,)
+) -> None:
+    """Performance profiles: the share of cells whose score is above each threshold, a curve a recipe.
+
+    Reference:
+        Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, 2021, section 4.
+    """
+    from matplotlib import rc_context
+
+    most = max(float(cells.max()) for tasks in scores.values() for cells in tasks.values())
+    grid = np.linspace(0.0, max(1.05, 1.05 * most), 106)
+    with rc_context(STYLE):
+        figure, axes = new_figure(1, 1)
+        axis = axes[0, 0]
+        rows: list[Row] = []
+        for index, (recipe, tasks) in enumerate(scores.items()):
+            profile = performance_profile(tasks, grid)
+            style = look_of(recipe, index) | {"marker": ""}
+            axis.step(grid, profile.share, where="post", **style)
+            if profile.low is not None and profile.high is not None:
+                band = {"color": style["color"], "alpha": 0.15, "linewidth": 0, "step": "post"}
+                axis.fill_between(grid, profile.low, profile.high, **band)
+            rows += [
+                {"recipe": recipe, "threshold": float(threshold), "share": float(share)}
+                for threshold, share in zip(grid, profile.share, strict=True)
+            ]
+        axis.axvline(1.0, **(ORACLE | {"linewidth": 0.8}))
+        axis.set(
+            xlabel="return, oracle = 1", ylabel="share of cells above", xlim=(grid[0], grid[-1]), ylim=(-0.02, 1.02)
+        )
+        legend_above(figure, [axis])
+        save_figure(figure, path, rows)
+
+
+def _tasks(recipes: Mapping[str, Mapping[str, Curves]]) -> list[str]:
+    return in_order(task for of_recipe in recipes.values() for task in of_recipe)
+
+
+def _curve(
+    axis: Axes,
+    index: int,
+    recipe: str,
+    task: str,
+    episodes: Sequence[Scores],
+    statistic: Callable[[Scores], Estimate],
+    places: Sequence[float] | None = None,
+) -> list[Row]:
+    """A curve with a band, which looks the same wherever its recipe is drawn.
+
+    Args:
+        axis: to draw on.
+        index: of the recipe among all.
+        recipe: its name.
+        task: the panel's.
+        episodes: what to take the statistic of.
+        statistic: of the cells of an episode.
+        places: where the episodes lie, if not at their numbers.
+    """
+    estimates = [statistic(cells) for cells in episodes]
+    x = list(places) if places is not None else [number + 1.0 for number in range(len(episodes))]
+    style = look_of(recipe, index)
+    axis.plot(x, [estimate.value for estimate in estimates], **style)
+    bands = [(place, each.low, each.high) for place, each in zip(x, estimates, strict=True) if each.low is not None]
+    if bands:
+        where, low, high = zip(*bands, strict=True)
+        axis.fill_between(where, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        if len(bands) == 1:
+            # A band of one point has no width.
+            axis.vlines(where, low, high, color=style["color"], alpha=0.3, linewidth=3)
+    return [
+        {
+            "task": task,
+            "recipe": recipe,
+            "episode": number,
+            "x": place,
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+        }
+        for number, (place, estimate) in enumerate(zip(x, estimates, strict=True))
+    ]
+
+
+def _curve_by_labels(
+    axis: Axes,
+    index: int,
+    recipe: str,
+    task: str,
+    returns: Mapping[str, np.ndarray],  # task -> (seeds, episodes)
+    of_recipe: Mapping[str, Curves],
+    statistic: Callable[[Scores], Estimate],
+) -> list[Row]:
+    """As :func:`_curve`, over labels: a point for each stretch of episodes with the same count, or nearly the same.
+
+    Args:
+        returns: of the tasks that the statistic is taken over.
+        of_recipe: whose labels count.
+    """
+    length = min(values.shape[1] for values in returns.values())
+    counts = np.mean([of_recipe[name].labels[:, :length].mean(axis=0) for name in returns], axis=0)
+    points = _stretches(counts)
+    means = [{name: values[:, each].mean(axis=1) for name, values in returns.items()} for each in points]
+    rows = _curve(axis, index, recipe, task, means, statistic, [float(counts[each].mean()) for each in points])
+    lengths = [{"episode": each.start, "episodes": each.stop - each.start} for each in points]
+    return [row | length for row, length in zip(rows, lengths, strict=True)]
+
+
+def _stretches(counts: np.ndarray) -> list[slice]:  # (episodes,), which never fall
+    """Episodes in a row whose counts lie nearer to the first of them than ``APART`` asks for."""
+    apart = APART * np.diff(counts, prepend=0.0).max()
+    starts = [0]
+    for episode, count in enumerate(counts):
+        if count - counts[starts[-1]] >= apart > 0:
+            starts.append(episode)
+    return [slice(*ends) for ends in zip(starts, [*starts[1:], len(counts)], strict=True)]
+
+
+def _finish(axis: Axes, task: str, along: str, recipes: Mapping[str, Mapping[str, Curves]] | None) -> None:
+    """The oracle and the words of a panel; without recipes it shows what is relative to the oracle."""
+    from matplotlib.ticker import MaxNLocator
+
+    known: list[float] = [1.0]
+    if recipes is not None:
+        found = [of_recipe[task].oracle_return for of_recipe in recipes.values() if task in of_recipe]
+        known = [value for value in found if value is not None]
+    if known:
+        axis.axhline(float(np.mean(known)), **ORACLE)
+    axis.set(title=title_of(task), xlabel=along, ylabel="return" if recipes is not None else "return, oracle = 1")
+    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))

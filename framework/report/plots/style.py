@@ -1,0 +1,151 @@
+"""The one style of all figures, and how they are written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bfmkit.runs.run_directory import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette.
+BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#595959",
+)  # fmt: skip
+
+STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e5e5e5",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+}
+
+COLUMN = 3.4
+"""Inches."""
+
+ORACLE: Any = {"color": "black", "linestyle": (0, (1, 1.5)), "label": "oracle"}
+"""The line of who knew the task from the start."""
+
+TASKS = (
+    "stand", "walk", "run", "flip", "jump", "walk_backward", "run_backward",
+    "reach_top_left", "reach_top_right", "reach_bottom_left", "reach_bottom_right",
+    "speedup", "slowdown", "stand2flip", "run2flip",
+)  # fmt: skip
+"""The tasks of the domains that ship, each domain's in its own order; a table of results names tasks and no domain."""
+
+_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
+_DASHES = ("-", "--", "-.", ":")
+_MARKERS = "osD^vPX"
+
+
+def look(index: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the curve with this number.
+
+    Of the first 28, no two agree in colour and marker, nor in colour and dashes, which are all that a curve without
+    markers has; each set of seven can be told apart in grey as well.
+    """
+    # A colour comes back with the next marker and the next dashes.
+    lap, colour = divmod(index, len(_COLOURS))
+    return {
+        "color": _COLOURS[colour],
+        "linestyle": _DASHES[(colour + lap) % len(_DASHES)],
+        "marker": _MARKERS[(colour + lap) % len(_MARKERS)],
+        "markersize": 3,
+    }
+
+
+def look_of(name: str, index: int) -> dict[str, Any]:
+    """The look of a recipe's curve, with its name; the oracle's is the same wherever it stands among the others."""
+    return dict(ORACLE) if name == ORACLE["label"] else look(index) | {"label": name}
+
+
+def in_order(tasks: Iterable[str]) -> list[str]:
+    """Each task once, in the order of its domain; those of other domains, and typed rewards, last and as given."""
+    return sorted(dict.fromkeys(tasks), key=lambda task: TASKS.index(task) if task in TASKS else len(TASKS))
+
+
+def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """An empty figure and its axes (rows, columns); touches no display and no global state of matplotlib."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        width = COLUMN if columns == 1 else 2.4 * columns
+        figure = Figure(figsize=(width, 2.3 * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def panels(count: int, most: int = 4) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels, at most so many beside each other; places that are left over stay empty."""
+    rows = -(-max(1, count) // most)
+    figure, axes = new_figure(rows, -(-max(1, count) // rows))
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
+def legend_above(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
+    """One legend for all panels, above them, where no curve runs; in as many columns as fit, the oracle last.
+
+    Args:
+        figure: that the panels are of.
+        axes: the panels.
+        options: of matplotlib's legend.
+    """
+    found: dict[str, Any] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        found |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in found}
+    if ORACLE["label"] in found:
+        found[ORACLE["label"]] = found.pop(ORACLE["label"])
+    if found:
+        # A character is about half as wide as it is high; a handle takes the room of eight.
+        width = (max(map(len, found)) + 8) * 0.5 * STYLE["legend.fontsize"] / 72
+        columns = max(1, min(len(found), int(figure.get_figwidth() / width)))
+        # The panels keep their height: many lines of names would leave them none.
+        lines = -(-len(found) // columns)
+        figure.set_figheight(figure.get_figheight() + (lines - 1) * 1.6 * STYLE["legend.fontsize"] / 72)
+        figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns, **options)
+
+
+def title_of(task: str, width: int = 32) -> str:
+    """A task as the title of a panel, or of a figure that is ``width`` letters wide; a typed reward may be long."""
+    return textwrap.fill(task, width)
+
+
+def save_figure(figure: Figure, path: Path, table: list[dict[str, Any]]) -> None:
+    """Write the figure, and the numbers it shows in a CSV file beside it."""
+    from matplotlib import rc_context
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(image, format="png")
+    write_atomically(path, image.getvalue())
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(table[0]) if table else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    write_atomically(path.with_suffix(".csv"), text.getvalue())

@@ -1,0 +1,176 @@
+"""A run directory as a report sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bfmkit.evaluation.cells import folder_name
+from bfmkit.evaluation.results import read_failures, read_results, recipe_names
+from bfmkit.recipe.yaml_text import BadText, read
+from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryRefused
+from bfmkit.runs.trace import read_trace
+
+RECIPES = "recipes"
+"""Where a benchmark keeps its recipes, resolved."""
+
+COMPARED = ("infer", "benchmark")
+"""Jobs that leave a row an episode."""
+
+UNSAID = ("seeds", "batch_size", "threads")
+"""What a benchmark has a value of whether or not its recipe says one, and leaves in its summary."""
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """What a finished run has left behind.
+
+    Args:
+        path: of the run directory.
+        name: what the report calls it, unlike any other's.
+        recipe: resolved.
+        recipes: name -> resolved recipe, what is compared; of a benchmark, those of its cells.
+        provenance: where it comes from.
+        summary: what came out.
+        results: a row an episode; None for a job without episodes.
+        failures: what went wrong, a row a cell.
+        trace: what was believed on the way; without rows where nothing was traced.
+    """
+
+    path: Path
+    name: str
+    recipe: dict[str, Any]
+    recipes: dict[str, dict[str, Any]]
+    provenance: dict[str, Any]
+    summary: dict[str, Any]
+    results: pl.DataFrame | None
+    failures: pl.DataFrame
+    trace: pl.DataFrame
+
+    @property
+    def job(self) -> str:
+        """The job's name."""
+        return str(self.recipe.get("type", "?"))
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """Of a benchmark, its own recipe, with what its numbers depend on also where that was left unsaid."""
+        if self.job != "benchmark":
+            return None
+        return self.recipe | {key: self.summary[key] for key in UNSAID if key in self.summary}
+
+    @property
+    def command(self) -> str:
+        """What reproduces it."""
+        return str(self.provenance.get("command") or f"bfmkit run {self.path / RECIPE}")
+
+    @property
+    def figures(self) -> list[Path]:
+        """The pictures that the job drew itself."""
+        return sorted((self.path / "figures").glob("*.png"))
+
+
+def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
+    """All runs of a report; where two have recipes of one name, the directory's name tells them apart.
+
+    Raises:
+        RunDirectoryRefused: with a line for every directory that holds no finished run.
+    """
+    runs, problems = [], []
+    for number, path in enumerate(paths):
+        if path.resolve() in {other.resolve() for other in paths[:number]}:
+            problems.append(f"{path}: is given twice")
+            continue
+        try:
+            runs.append(_read_run(path))
+        except RunDirectoryRefused as refusal:
+            problems.append(str(refusal))
+    if problems:
+        raise RunDirectoryRefused("\n".join(problems))
+    return _told_apart(runs)
+
+
+def _read_run(path: Path) -> ReportedRun:
+    if path.is_file():
+        raise RunDirectoryRefused(f"{path}: is a file; expected the directory of a run")
+    if not path.is_dir():
+        raise RunDirectoryRefused(f"{path}: there is no such directory")
+    if not (path / RECIPE).is_file():
+        raise RunDirectoryRefused(f"{path}: is no run directory, for it has no {RECIPE}")
+    try:
+        recipe = read((path / RECIPE).read_text(encoding="utf-8"))
+    except (BadText, OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryRefused(f"{path / RECIPE}: cannot be read: {error}") from error
+    if not isinstance(recipe, dict):
+        raise RunDirectoryRefused(f"{path / RECIPE}: is no recipe")
+    if not (path / SUMMARY).is_file():
+        raise RunDirectoryRefused(
+            f"{path}: this run is not finished, for it has no {SUMMARY}; "
+            f"to go on: bfmkit run {path / RECIPE} --out {path}"
+        )
+    provenance = _read_json(path / PROVENANCE) if (path / PROVENANCE).is_file() else {}
+    summary = _read_json(path / SUMMARY)
+    results, failures, trace = None, pl.DataFrame(), pl.DataFrame()
+    if recipe.get("type") in COMPARED:
+        try:
+            results, failures, trace = read_results(path), read_failures(path), read_trace(path)
+        except ValueError as error:
+            raise RunDirectoryRefused(str(error)) from error
+        if results.is_empty() and failures.is_empty():
+            raise RunDirectoryRefused(f"{path}: this run is empty: it holds no episode")
+    source = provenance.get("recipe")
+    name = Path(str(source)).stem if source else path.name
+    return ReportedRun(path, name, recipe, _compared(path, recipe, name), provenance, summary, results, failures, trace)
+
+
+def _compared(path: Path, recipe: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """A benchmark's recipes, each resolved; of another job its own."""
+    if recipe.get("type") != "benchmark":
+        return {name: recipe}
+    names = recipe_names(recipe)
+    files = {each: path / RECIPES / f"{folder_name(each)}.yaml" for each in names}
+    try:
+        return {each: read(file.read_text(encoding="utf-8")) for each, file in files.items() if file.is_file()}
+    except (BadText, OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryRefused(f"{path / RECIPES}: cannot be read: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunDirectoryRefused(f"{path}: cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise RunDirectoryRefused(f"{path}: holds something else than was written there")
+    return content
+
+
+def _told_apart(runs: list[ReportedRun]) -> list[ReportedRun]:
+    names = [run.name for run in runs]
+    recipes = [name for run in runs for name in _recipes(run)]
+    found: list[ReportedRun] = []
+    for run in runs:
+        place = run.path.resolve().name
+        name = run.name if names.count(run.name) == 1 else f"{run.name} ({place})"
+        if name in {other.name for other in found}:
+            name = f"{run.name} ({run.path})"
+        tag = name.removeprefix(run.name)
+        calls = {each: f"{each}{tag or f' ({place})'}" for each in _recipes(run) if recipes.count(each) > 1}
+        results = None if run.results is None else _renamed(run.results, calls)
+        trees = {calls.get(each, each) if run.job == "benchmark" else name: tree for each, tree in run.recipes.items()}
+        found.append(replace(run, name=name, recipes=trees, results=results, failures=_renamed(run.failures, calls)))
+    return found
+
+
+def _renamed(frame: pl.DataFrame, calls: dict[str, str]) -> pl.DataFrame:
+    return frame.with_columns(pl.col("recipe").replace(calls)) if "recipe" in frame.columns else frame
+
+
+def _recipes(run: ReportedRun) -> list[str]:
+    frames = [frame for frame in (run.results, run.failures) if frame is not None and "recipe" in frame.columns]
+    return list(dict.fromkeys(name for frame in frames for name in frame["recipe"].unique(maintain_order=True)))

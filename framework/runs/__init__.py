@@ -1,0 +1,1 @@
+"""Files that a run leaves behind: checkpoints, records, label logs, traces."""

@@ -1,0 +1,140 @@
+"""From an agent that has learnt to the record of what it believes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.inference.calibration import calibrations
+from bfmkit.interfaces import BFM, Agent, Posterior
+from bfmkit.models.digest import model_digest
+from bfmkit.runs.label_log import Labels, LateLabels
+from bfmkit.runs.record import Record
+from bfmkit.utils.provenance import command_line, git_revision, versions
+
+
+def record_of(
+    agent: Agent,
+    run: int = 0,
+    task: str | None = None,
+    surroundings: dict[str, Any] | None = None,
+) -> Record:
+    """The record of one run of an agent that has kept a logbook; it learns now from what it has put off.
+
+    Args:
+        agent: started with a logbook, whose ``origin`` says as much as is known of ``bfm``, ``agent`` and
+            ``environment`` (nodes of a recipe), and in ``labels`` and ``start_labels`` where its rewards come from.
+        run: which of its runs.
+        task: what was asked for, if anybody knows.
+        surroundings: :func:`surroundings`, where several records share them; None: found out now.
+
+    Raises:
+        ValueError: if the agent has kept no logbook, or not from its start on, or keeps no belief.
+    """
+    book = agent.logbook
+    if book is None or "belief" not in agent.state.keys():
+        raise ValueError("a record needs an agent with a belief that was given a logbook before its start")
+    if not book.is_whole:
+        raise ValueError("no record: this agent went on from a state that was saved without its logbook")
+    agent_parts: Any = agent
+    agent.settle()
+    state, posterior, bfm = agent.state, agent_parts.posterior, agent_parts.bfm
+    labels, choice = book.labels(run), book.choice(run)
+    belief = state["belief"][run : run + 1]
+    late = book.late_labels(run)
+    tensors = belief_tensors(posterior, belief) | label_tensors(labels) | late_tensors(late)
+    facts: dict[str, Any] = {
+        "kind": "online",
+        "task": task,
+        "seed": agent_parts.seeds[run],
+        **_known(book.origin),
+        "batch": {"size": len(agent_parts.seeds), "row": run},
+        "steps": labels.total,
+        "rewards": {"acting": len(labels.rewards), "acting_from": book.origin.get("labels", "given to observe()")},
+        "stopped": agent.failures.get(run),
+    }
+    if len(late.rewards):
+        facts["rewards"]["late"] = len(late.rewards)
+    if book.start is not None:
+        features, rewards = book.start
+        tensors |= {"start_features": features, "start_rewards": rewards[:, run]}
+        facts["rewards"] |= {"start": len(features), "start_from": book.origin.get("start_labels", "given to start()")}
+    if choice is not None:
+        tensors |= {
+            "chosen_weights": state["weights"][run],
+            "z": state["z"][run],
+            "choice_observation": choice.observation,
+            "choice_previous": choice.previous,
+        }
+        facts["choice"] = {"step": choice.step, "size": choice.size, "row": choice.row, "late": choice.late}
+    known = calibrations(agent)
+    if known:
+        facts["calibration"] = known[run].to_dict()
+    return Record(facts | (surroundings or describe(bfm, agent_parts.device)), cloned(tensors))
+
+
+def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None = None) -> Record:
+    """Write down what one run of an agent from :func:`bfmkit.load` believes, and all that it follows from.
+
+    Args:
+        agent: that has acted and observed.
+        path: of the file to write.
+        run: which of its runs.
+        task: what was asked for, if anybody knows; for people.
+
+    Raises:
+        ValueError: as :func:`record_of`.
+    """
+    record = record_of(agent, run, task)
+    record.save(Path(path))
+    return record
+
+
+def describe(bfm: BFM, device: torch.device) -> dict[str, Any]:
+    """Model, versions, machine and command: what records of one batch share."""
+    return {
+        "model": {"digest": model_digest(bfm), "domain": bfm.environment_spec.domain, "dim": bfm.dim},
+        "made": {
+            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": command_line(),
+            "device": str(device),
+            "threads": torch.get_num_threads(),
+            "git": git_revision(),
+            "versions": versions(),
+        },
+    }
+
+
+def belief_tensors(posterior: Posterior, belief: TensorDictBase) -> dict[str, Tensor]:  # batch (1,)
+    """Mean and covariance of a belief."""
+    mean = posterior.mean(belief)
+    axes = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).unsqueeze(0)
+    root = posterior.sample(belief, axes) - mean.unsqueeze(1)  # row i: S e_i
+    return {"weights": mean[0], "covariance": (root.mT @ root)[0]}
+
+
+def label_tensors(labels: Labels) -> dict[str, Tensor]:
+    """What was taken in while acting; nothing where nothing was."""
+    ends = {} if len(labels.ends) == labels.total else {"ends": labels.ends}
+    if len(labels.rewards) == 0:
+        return ends
+    return {"features": labels.features, "rewards": labels.rewards, "steps": labels.steps, **ends}
+
+
+def late_tensors(late: LateLabels) -> dict[str, Tensor]:
+    """What was told of earlier steps; nothing where nothing was."""
+    return {f"late_{name}": value for name, value in late._asdict().items()} if len(late.rewards) else {}
+
+
+def cloned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU: the run goes on, and a file shares no memory."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def _known(origin: dict[str, Any]) -> dict[str, Any]:
+    return {name: origin[name] for name in ("bfm", "agent", "environment", "recipe") if name in origin}

@@ -1,0 +1,229 @@
+"""Run directories: what a job leaves behind, so that it can be read, compared and gone on with."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bfmkit.recipe.yaml_text import BadText, read
+from bfmkit.registry.messages import quoted
+from bfmkit.utils.provenance import provenance
+
+if TYPE_CHECKING:
+    from bfmkit.recipe import Recipe
+
+RECIPE, PROVENANCE, METRICS, SUMMARY = "recipe.yaml", "provenance.json", "metrics.jsonl", "summary.json"
+
+ORACLE_METRICS = "oracle.jsonl"
+"""The episodes of the yardstick, in the same words as the agent's."""
+
+
+class RunDirectoryRefused(ValueError):
+    """The directory cannot be used for this run; the message says why and what to do."""
+
+
+def default_out(recipe: Recipe, folder: Path = Path("runs")) -> Path:
+    """``runs/<recipe>-<timestamp>``, a name that nothing has yet."""
+    stem = folder / f"{recipe.name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    out = stem
+    count = 1
+    while out.exists():
+        count += 1
+        out = stem.with_name(f"{stem.name}-{count}")
+    return out
+
+
+@contextmanager
+def open_run(out: Path, recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[bool]:
+    """Create a run directory, or reopen the one of the same recipe, for as long as the block lasts.
+
+    Args:
+        out: the directory.
+        recipe: written to ``recipe.yaml``; on reopening, compared with it.
+        facts: go into ``provenance.json`` beside versions and git revision.
+
+    Yields:
+        Whether there is an earlier run to go on with.
+
+    Raises:
+        RunDirectoryRefused: if ``out`` holds something else, a run of another recipe, or one that is still running.
+    """
+    resumes = (out / RECIPE).is_file()
+    if resumes:
+        _require_same(out, recipe)
+    elif out.exists() and (not out.is_dir() or any(each.name != ".lock" for each in out.iterdir())):
+        raise RunDirectoryRefused(f"{out}: there is something here already, and it is no run directory")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with _lock(out):
+            _write_provenance(out, facts)
+            if not resumes:
+                write_atomically(out / RECIPE, recipe.to_yaml())
+            for name in (METRICS, ORACLE_METRICS):
+                cut_torn_line(out / name)
+            yield resumes
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        if (out / RECIPE).is_file():
+            raise
+        raise RunDirectoryRefused(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def join_run(out: Path, recipe: Recipe, patience: float = 600.0) -> None:
+    """Wait for another machine to open the run directory of the same recipe; nothing is written here.
+
+    Args:
+        out: the directory, on a disk that both see.
+        recipe: compared with the one there.
+        patience: seconds.
+
+    Raises:
+        RunDirectoryRefused: if it is the run of another recipe, or is not there in time.
+    """
+    deadline = time.monotonic() + patience
+    while not (out / RECIPE).is_file():
+        if time.monotonic() > deadline:
+            raise RunDirectoryRefused(f"{out}: no run was opened here by the first machine; do both see this disk?")
+        time.sleep(0.2)
+    _require_same(out, recipe)
+
+
+def _require_same(out: Path, recipe: Recipe) -> None:
+    try:
+        earlier = read((out / RECIPE).read_text(encoding="utf-8"))
+    except (BadText, OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryRefused(f"{out / RECIPE}: cannot be read: {error}") from error
+    trees = (earlier, read(recipe.to_yaml()))
+    for tree in trees:
+        for key in recipe.job_class.incidental if isinstance(tree, dict) else ():
+            tree.pop(key, None)
+    difference = first_difference(*trees)
+    if difference is not None:
+        raise RunDirectoryRefused(f"{out}: holds the run of another recipe; {difference}; choose another --out")
+
+
+def first_difference(earlier: Any, now: Any, path: str = "") -> str | None:
+    """The first place where two resolved recipes differ, in words; None if they are the same."""
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        for key in [*earlier, *(key for key in now if key not in earlier)]:
+            where = f"{path}.{key}" if path else key
+            if key not in now or key not in earlier:
+                old, new = (quoted(tree[key]) if key in tree else "not said" for tree in (earlier, now))
+                return f"{where} was {old} there and is {new} here"
+            difference = first_difference(earlier[key], now[key], where)
+            if difference is not None:
+                return difference
+        return None
+    if earlier == now and isinstance(earlier, bool) == isinstance(now, bool):
+        return None
+    if isinstance(earlier, list) and isinstance(now, list):
+        return f"{path} was {earlier} there and is {now} here"
+    return f"{path} was {quoted(earlier)} there and is {quoted(now)} here"
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """Keep a second process out for as long as this one lives; a killed process leaves nothing locked."""
+    try:
+        import fcntl
+    except ImportError:  # no such thing on this system; then nothing is kept out
+        yield
+        return
+    with (out / ".lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunDirectoryRefused(f"{out}: another process is running here") from error
+        yield
+
+
+def _write_provenance(out: Path, facts: Mapping[str, Any]) -> None:
+    path = out / PROVENANCE
+    now = provenance(facts)
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        earlier = None
+    if isinstance(earlier, dict):
+        now = {**earlier, "resumed": [*earlier.get("resumed", []), now]}
+    write_atomically(path, to_json(now))
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON; a number that JSON has no word for (NaN, infinity) becomes null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool | str | int | None):
+        return value
+    if hasattr(value, "tolist"):  # arrays, tensors and their scalars
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a whole file: under another name first, then renamed, so that no reader and no crash sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_summary(out: Path, summary: Mapping[str, Any]) -> None:
+    """Write ``summary.json``."""
+    write_atomically(out / SUMMARY, to_json(summary))
+
+
+def append_metrics(out: Path, rows: Mapping[str, Any] | Iterable[Mapping[str, Any]], name: str = METRICS) -> None:
+    """Append one row or several to ``metrics.jsonl``, or to ``name``, in one write."""
+    rows = [rows] if isinstance(rows, Mapping) else list(rows)
+    text = "".join(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    with (out / name).open("ab") as file:
+        file.write(text.encode("utf-8"))
+
+
+def read_metrics(out: Path, name: str = METRICS) -> list[dict[str, Any]]:
+    """All rows of ``metrics.jsonl``, or of ``name``; a torn last line is left out.
+
+    Raises:
+        ValueError: if another line than the last is damaged.
+    """
+    path = out / name
+    if not path.exists():
+        return []
+    whole = path.read_bytes().decode("utf-8", errors="replace").split("\n")[:-1]
+    try:
+        return [json.loads(line) for line in whole]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def cut_torn_line(path: Path) -> int:
+    """Cut off what a killed process left after the last line break; gives the number of bytes cut."""
+    if not path.exists():
+        return 0
+    with path.open("rb+") as file:
+        data = file.read()
+        whole = len(re.sub(rb"[^\n]*\Z", b"", data))
+        file.truncate(whole)
+    return len(data) - whole

@@ -1,0 +1,56 @@
+"""The inference records of a run directory: one a task and seed, in ``records/``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bfmkit.inference.experiment import Run
+from bfmkit.interfaces import Agent
+from bfmkit.recipe.yaml_text import read
+from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.record import FOLDER, record_name
+from bfmkit.runs.recording import describe, record_of
+from bfmkit.runs.run_directory import RECIPE
+
+
+class RunRecords:
+    """Has an agent keep a logbook while it acts, and writes the records when it is done.
+
+    Args:
+        out: the run directory. What the records say of model, agent and environment is what its ``recipe.yaml`` says.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._pages = out / "checkpoints" / "labels"
+
+    def logbook(self) -> Logbook:
+        """A new one, whose pages lie among the run's checkpoints."""
+        return Logbook(self._origin(), self._pages)
+
+    def write(self, agent: Agent, runs: Sequence[Run]) -> None:
+        """One record for each run of an agent with a belief; none for other agents."""
+        if "belief" not in agent.state.keys():
+            return
+        shared_by_all: Any = agent
+        surroundings = describe(shared_by_all.bfm, shared_by_all.device)
+        for row, run in enumerate(runs):
+            record = record_of(agent, row, run.task, surroundings)
+            record.save(self.out / FOLDER / record_name(run.task, run.seed))
+
+    def tidy(self) -> None:
+        """Throw the pages away: the records have what was on them."""
+        shutil.rmtree(self._pages, ignore_errors=True)
+
+    def _origin(self) -> dict[str, Any]:
+        recipe = self.out / RECIPE
+        # A job that was built in Python has none.
+        said = read(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {}
+        known = {name: said[name] for name in ("bfm", "agent", "environment") if name in said}
+        return known | {
+            "labels": "the environment, while acting",
+            "start_labels": "the model's inference set, labelled by the environment before the first step",
+        }

@@ -1,0 +1,118 @@
+"""The features of a plane of states beside a trace, so that the reward that a belief expects there can be drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from bfmkit.interfaces import BFM, Environment, Plane
+from bfmkit.report.plots.plane import BelievedReward
+from bfmkit.runs.run_directory import write_atomically
+from bfmkit.runs.trace import TRACE, TracedRun
+from bfmkit.runs.trace_writer import MILESTONES
+
+FILE = "plane.safetensors"
+
+
+@dataclass(frozen=True)
+class TracedPlane:
+    """A plane with what a model makes of it.
+
+    Args:
+        plane: the states.
+        features: of staying in each of them.
+        rewards: task -> the true reward of staying there, as an episode starts.
+    """
+
+    plane: Plane
+    features: np.ndarray  # (n, d) float32
+    rewards: dict[str, np.ndarray]  # (n,) each
+
+    def believed(self, weights: np.ndarray) -> np.ndarray:  # (d,) -> (n,)
+        """φᵀw in every state."""
+        return self.features @ weights.astype(np.float32)
+
+    def way(self, physics: np.ndarray) -> np.ndarray:  # (T, p) -> (T, 2)
+        """Where the recorded states lie."""
+        return physics[:, list(self.plane.coordinates)]
+
+
+@torch.no_grad()
+def write_plane(out: Path, environment: Environment, bfm: BFM, tasks: Sequence[str]) -> bool:
+    """Write ``trace/plane.safetensors``; False for an environment that no plane shows."""
+    plane = environment.plane()
+    if plane is None:
+        return False
+    still = torch.zeros(len(plane.physics), environment.spec.action_size)
+    device = next((tensor.device for tensor in (*bfm.parameters(), *bfm.buffers())), torch.device("cpu"))
+    observation = plane.observation.to(device)
+    # Copies: safetensors takes no two tensors that share memory.
+    tensors = {
+        "observation": plane.observation.clone(),
+        "physics": plane.physics.clone(),
+        "features": bfm.features(observation, still.to(device), observation).float().cpu().clone(),
+        "rewards": torch.stack([environment.relabel(plane.physics, still, task) for task in tasks]),
+    }
+    grid = {name: getattr(plane, name) for name in ("rows", "columns", "extent", "axes", "coordinates", "walls")}
+    path = out / TRACE / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, save(tensors, {"grid": json.dumps(grid), "tasks": json.dumps(list(tasks))}))
+    return True
+
+
+def read_plane(run_directory: Path | str) -> TracedPlane | None:
+    """What :func:`write_plane` wrote; None where it wrote nothing.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    path = Path(run_directory) / TRACE / FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        grid, tasks = json.loads(facts["grid"]), json.loads(facts["tasks"])
+        plane = Plane(
+            tensors["observation"],
+            tensors["physics"],
+            grid["rows"],
+            grid["columns"],
+            tuple(grid["extent"]),
+            tuple(grid["axes"]),
+            tuple(grid["coordinates"]),
+            tuple(tuple(wall) for wall in grid["walls"]),
+        )
+        rewards = dict(zip(tasks, tensors["rewards"].double().numpy(), strict=True))
+        return TracedPlane(plane, tensors["features"].numpy(), rewards)
+    except Exception as error:  # safetensors raises an exception of its own, and none that it documents
+        raise ValueError(f"{path}: no plane of a trace ({error})") from error
+
+
+def believed_rewards(traced: TracedPlane, run: TracedRun) -> list[BelievedReward]:
+    """What the run believed when it had the first labels, and some more, and so on; none without a belief.
+
+    The numbers of labels are :data:`~bfmkit.runs.trace_writer.MILESTONES`, or the next that the trace has an entry of.
+    """
+    found: list[BelievedReward] = []
+    if "mean" not in run.arrays:
+        return found
+    labels = run.arrays["labels"]
+    for milestone in MILESTONES:
+        reached = np.flatnonzero(labels >= milestone)
+        if not len(reached) or (found and labels[reached[0]] == found[-1].labels):
+            continue
+        entry = int(reached[0])
+        before = slice(0, entry + 1)
+        episodes, places = run.episode[before], traced.way(run.arrays["physics"][before])
+        ways = tuple(places[episodes == number] for number in np.unique(episodes))
+        found.append(BelievedReward(int(labels[entry]), traced.believed(run.arrays["mean"][entry]), ways))
+    return found

@@ -1,0 +1,257 @@
+"""The one LightningModule: steps whatever objective it is given."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import lightning
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from tensordict import TensorDictBase
+from torch import Tensor, distributed, nn
+
+from bfmkit.data.sampling import TransitionBatches
+from bfmkit.interfaces import BFM, JobFailed, Objective
+from bfmkit.training.all_gather import everywhere, processes
+from bfmkit.training.cuda_graph import CapturedUpdate
+from bfmkit.training.ema import frozen_copy, move_towards
+from bfmkit.training.failed_update import FailedUpdate
+from bfmkit.training.rng_state import generator_states, set_generator_states
+from bfmkit.training.snapshot import Snapshot
+
+LOG_EVERY = 100
+
+Precision = Literal["float32", "tf32", "bf16"]
+
+
+class Pretraining(lightning.LightningModule):
+    """Steps an objective: one Adam, one group of parameters for each name the objective gives.
+
+    ``update`` is our own counter; the schedule, the log, checkpoints and batches follow it. A step of the trainer is a
+    group of updates, (first, how many).
+
+    Args:
+        objective: the losses, and the model in them.
+        updates: U, how many there will be.
+        learning_rate: of every group, times the objective's factor for it.
+        decay: ``constant``, or ``cosine`` from the learning rate to a hundredth of it at U.
+        averaging: decay of the averaged weights, e.g. 0.999; None keeps the last ones.
+        folder: where an update whose loss is not finite is saved.
+        batches: what to train on.
+        origin: what builds the objective, for whoever replays such an update: ``objective`` and ``spec``.
+        precision: of the products in the losses; ``tf32`` is a matter of the process, not of this module.
+        compiles: whether to compile the losses.
+        captures: whether to record an update once and replay it; on a GPU alone.
+        warmup: updates over which the rate rises linearly to its schedule.
+    """
+
+    update: Tensor
+    seconds: Tensor
+
+    def __init__(
+        self,
+        objective: Objective,
+        updates: int,
+        learning_rate: float,
+        decay: Literal["constant", "cosine"],
+        averaging: float | None,
+        folder: Path,
+        batches: TransitionBatches | None = None,
+        origin: dict[str, Any] | None = None,
+        precision: Precision = "float32",
+        compiles: bool = False,
+        captures: bool = False,
+        warmup: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.objective = objective
+        self.average = frozen_copy(objective.bfm) if averaging is not None else None
+        self.register_buffer("update", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("seconds", torch.zeros((), dtype=torch.float64))
+        self.rows: list[dict[str, float]] = []
+        """What is to be logged of the last group of updates."""
+        self._updates, self._rate, self._decay = updates, learning_rate, decay
+        self._averaging, self._warmup, self._folder = averaging, warmup, folder
+        self._batches, self._origin, self._precision = batches, origin or {}, precision
+        self._captures = captures
+        self._captured: CapturedUpdate | None = None
+        # A compiled function, not a compiled module: names of parameters stay what they are.
+        self._compiled: Callable[[TensorDictBase], TensorDictBase] | None = None
+        if compiles:
+            self._compiled = torch.compile(objective.forward, dynamic=False)
+
+    @property
+    def model(self) -> BFM:
+        """What is evaluated and shipped: the averaged weights if there are any."""
+        return self.objective.bfm if self.average is None else self.average
+
+    def on_fit_start(self) -> None:
+        """The average starts as the model is, with the observation scale that was fitted after construction."""
+        if self.average is not None and int(self.update) == 0:
+            self.average.load_state_dict(self.objective.bfm.state_dict())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One fused Adam."""
+        groups = []
+        for name, parameters in self.objective.parameter_groups().items():
+            rate = self._rate * self.objective.rate_factors.get(name, 1.0)
+            groups.append({"params": parameters, "lr": self._placed(rate, parameters), "full_lr": rate})
+        return torch.optim.Adam(groups, fused=True, capturable=self._captures)
+
+    def on_train_start(self) -> None:
+        """Put rates back where updates look for them.
+
+        A training state is read to the processor's memory, and an optimiser takes over the groups of the state as they
+        are, rates and all. A rate that lies there would be recorded as the number that it is at the time, for good. A
+        state may also come from a device on which nothing is recorded, or be gone on with on one.
+        """
+        for group in cast(LightningOptimizer, self.optimizers()).param_groups:
+            group["capturable"] = self._captures
+            group["lr"] = self._placed(float(group["lr"]), group["params"])
+
+    def _placed(self, rate: float, parameters: list[nn.Parameter]) -> Tensor | float:
+        # A recorded update reads the rate from where it was when it was recorded.
+        return torch.tensor(rate, device=parameters[0].device) if self._captures else rate
+
+    def training_step(self, group: tuple[int, int], batch_index: int) -> None:
+        """A group of updates; ``seconds`` counts the time spent in updates, over all sessions.
+
+        Raises:
+            JobFailed: if a loss is not finite; what replays the update is saved first.
+        """
+        begun = time.monotonic()
+        first, count = group
+        self.rows = []
+        if self._batches is None:
+            raise ValueError("there are no batches to train on")
+        chunk = self._batches.chunk(first, count)
+        if not (self._captures and self._recorded(chunk, first)):
+            for offset in range(count):
+                self._eager(chunk[offset], first + offset)
+        self.seconds.add_(time.monotonic() - begun)
+
+    def _eager(self, batch: TensorDictBase, number: int) -> None:
+        """One update, looked at before it is made."""
+        optimizer = cast(LightningOptimizer, self.optimizers())
+        self._set_rates(optimizer, number)
+        before = generator_states(self.device)
+        losses, total = self._losses(batch)
+        if not everywhere(torch.isfinite(total)):
+            self._fail(losses, number, before)
+        optimizer.zero_grad()
+        self.manual_backward(total)
+        optimizer.step()
+        self.objective.update_targets()
+        self.objective.update_statistics(batch)
+        self._done(losses, number)
+
+    def _recorded(self, chunk: TensorDictBase, first: int) -> bool:
+        """The same updates from a recording; if one was not finite, nothing has happened and false is given."""
+        optimizer = cast(LightningOptimizer, self.optimizers()).optimizer
+        before = Snapshot(self, optimizer, self.device)
+        if self._captured is None:
+            self._captured = CapturedUpdate(lambda batch: self._unseen(optimizer, batch), chunk[0], before)
+        finite = torch.ones((), dtype=torch.bool, device=self.device)
+        for offset in range(len(chunk)):
+            self._set_rates(optimizer, first + offset)
+            losses, total = self._captured.replay(chunk[offset])
+            finite &= torch.isfinite(total)
+            self._done(losses, first + offset)
+        if not finite:
+            before.restore()
+            self.rows = []
+        return bool(finite)
+
+    def _unseen(self, optimizer: torch.optim.Optimizer, batch: TensorDictBase) -> tuple[TensorDictBase, Tensor]:
+        """What a recording holds: an update from losses to targets, without a look at any number."""
+        losses, total = self._losses(batch)
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        optimizer.step()
+        self.objective.update_targets()
+        self.objective.update_statistics(batch)
+        return losses.detach(), total.detach()
+
+    def _losses(self, batch: TensorDictBase) -> tuple[TensorDictBase, Tensor]:
+        with self._in_precision():
+            losses = self.objective(batch) if self._compiled is None else self._compiled(batch)
+        return losses, cast(Tensor, sum(value for name, value in losses.items() if name.startswith("loss_")))
+
+    def _in_precision(self) -> AbstractContextManager:
+        return in_precision(self._precision, self.device)
+
+    def _done(self, losses: TensorDictBase, number: int) -> None:
+        if self.average is not None and self._averaging is not None:
+            # A shorter memory at first, so that the average is not still at its random start.
+            rate = max(1 - self._averaging, 1 / (number + 1))
+            move_towards(self.average, self.objective.bfm, rate)
+        self.update.add_(1)
+        if number % LOG_EVERY == 0:
+            self.rows.append({"update": number, **{name: value.item() for name, value in losses.items()}})
+
+    def _set_rates(self, optimizer: Any, number: int) -> None:
+        for group in optimizer.param_groups:
+            rate = group["full_lr"] * self._rate_factor(number)
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def _rate_factor(self, number: int) -> float:
+        warm = min((number + 1) / self._warmup, 1.0) if self._warmup else 1.0
+        if self._decay == "constant":
+            return warm
+        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(number / self._updates, 1.0))))
+
+    def _fail(self, losses: TensorDictBase, number: int, generators: dict[str, Any]) -> None:
+        bad = [name for name, value in losses.items() if not torch.isfinite(value)]
+        what = f"update {number}: {', '.join(bad) or 'a loss of another process'} not finite"
+        if not self.trainer.is_global_zero or self._batches is None:
+            raise JobFailed(what)
+        failed = FailedUpdate(
+            number=number,
+            # Of several processes, the first one's noise on the whole batch.
+            batch=self._batches.whole(number),
+            weights=self.objective.state_dict(),
+            generators=generators,
+            precision=self._precision,
+            **self._origin,
+        )
+        file = failed.save(self._folder)
+        raise JobFailed(f"{what}; the batch is saved. To replay the update: {failed.command(file)}")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's checkpoint has no random-number state of its own; each process has one."""
+        mine = generator_states(self.device)
+        everyone: list[Any] = [mine] * processes()
+        if processes() > 1:
+            distributed.all_gather_object(everyone, mine)
+        checkpoint["generators"] = everyone
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on drawing where the checkpoint stopped.
+
+        Raises:
+            JobFailed: if another number of processes wrote it than train now, or another version of the program.
+        """
+        everyone = checkpoint.get("generators")
+        if everyone is None:
+            raise JobFailed("the training state was written by another version of bfmkit; go on with that one")
+        if len(everyone) != self.trainer.world_size:
+            raise JobFailed(
+                f"this training was begun by {len(everyone)} processes and cannot be gone on with by "
+                f"{self.trainer.world_size}; set devices and nodes as they were"
+            )
+        # The model has not been moved yet, so the device that will be drawn on is known to the trainer alone.
+        set_generator_states(everyone[self.trainer.global_rank], self.trainer.strategy.root_device)
+
+
+def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager:
+    """A context for losses: products in bfloat16 if that is asked for."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

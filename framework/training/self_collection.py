@@ -1,0 +1,114 @@
+"""Gathering with the policies that are being trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from tensordict import TensorDictBase
+from torch import Tensor
+
+from bfmkit.data.exploration import MOST_ABANDONED, explore
+from bfmkit.data.shards import empty_transitions
+from bfmkit.interfaces import Advance, Environment, Objective
+from bfmkit.utils.checks import require_positive
+
+LATENT_TRANSITIONS = 1024
+"""Transitions that z are made of at a time: rewards are regressed on them."""
+
+
+@dataclass(frozen=True)
+class Practice:
+    """How a model gathers data while it trains: whole episodes of its own policies, every so many updates.
+
+    Exploration shows what can happen; it holds few transitions of a policy that goes on doing what it was made for, so
+    a critic trained on it alone believes in actions nobody has tried, and features need not tell apart what such
+    policies do. Practice shows the model where its policies really go. No reward is looked at.
+
+    Args:
+        environment: where to act.
+        every: updates from one round to the next; a round is one episode in every row.
+        rows: episodes at a time.
+        hold: steps with one z, before each row takes another.
+        noise: standard deviation of the Gaussian noise on actions.
+
+    Raises:
+        ValueError: if a number is not positive, or ``noise`` negative.
+    """
+
+    environment: Environment
+    every: int = 1000
+    rows: int = 16
+    hold: int = 250
+    noise: float = 0.2
+
+    def __post_init__(self) -> None:
+        require_positive(every=self.every, rows=self.rows, hold=self.hold)
+        if self.noise < 0:
+            raise ValueError(f"noise must not be negative, got {self.noise}")
+
+    @property
+    def block(self) -> int:
+        """Transitions of one round."""
+        return self.rows * self.environment.spec.episode_steps
+
+    def rounds(self, update: int) -> int:
+        """How many rounds are over once ``update`` updates are done."""
+        return update // self.every
+
+
+class PracticeGround:
+    """The environment of a training, and the rounds played in it.
+
+    Args:
+        practice: how.
+        objective: whose policies act, on z it trains with.
+        seed: of the episodes.
+    """
+
+    def __init__(self, practice: Practice, objective: Objective, seed: int) -> None:
+        prototype = practice.environment
+        self._environment = prototype.with_rows([prototype.tasks[0]] * practice.rows)
+        self._practice, self._objective, self._seed = practice, objective, seed
+
+    def round(self, number: int, transitions: Callable[[int], TensorDictBase]) -> TensorDictBase:
+        """Play round ``number``; actions and z are drawn from torch's generator.
+
+        Args:
+            number: decides how the episodes start.
+            transitions: n -> batch (n,), random transitions to make z of.
+
+        Raises:
+            FloatingPointError: if simulations diverge again and again.
+        """
+        rows, spec = self._practice.rows, self._environment.spec
+        episodes = empty_transitions(spec, self._practice.block).reshape(rows, spec.episode_steps)
+        for attempt in range(MOST_ABANDONED):
+            seed = self._seed * 10_007 + rows * (MOST_ABANDONED * number + attempt)
+            self._environment.seed_rows([seed + row for row in range(rows)])
+            actor = OwnPolicies(self._objective, self._practice, transitions)
+            if explore(self._environment, actor, episodes):
+                return episodes.reshape(-1)
+        raise FloatingPointError(f"{MOST_ABANDONED} rounds of practice in a row held numbers that are not finite")
+
+
+class OwnPolicies:
+    """π_z with noise, for a z drawn as in training and held for a while; it learns nothing itself."""
+
+    def __init__(self, objective: Objective, practice: Practice, transitions: Callable[[int], TensorDictBase]) -> None:
+        self._objective, self._practice, self._transitions = objective, practice, transitions
+        self._step, self._z = 0, torch.empty(0)
+
+    @torch.no_grad()
+    def act(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, a)
+        """The policy's action with noise."""
+        if self._step % self._practice.hold == 0:
+            rows = len(observation)
+            self._z = self._objective.latents(self._transitions(max(rows, LATENT_TRANSITIONS)))[:rows]
+        self._step += 1
+        action = self._objective.bfm.act(observation.to(self._z.device), self._z)
+        return (action + self._practice.noise * torch.randn_like(action)).clamp_(-1, 1).to(observation.device)
+
+    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
+        """Nothing: the objective learns from what is gathered."""

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torchrl.data import Bounded, Categorical, Composite, OneHot, Unbounded
+from torchrl.envs import EnvBase
+
+from bfmkit.environments.torchrl_adapter import AdaptedEnvironment
+from bfmkit.testing.environment import EnvironmentContract
+
+
+class Line(EnvBase):
+    """A point that goes by three times its action, jostled by torch's generator; past 5 it is over."""
+
+    def __init__(self, actions: Any = None, noise: float = 0.01) -> None:
+        super().__init__(batch_size=[])
+        self.noise = noise
+        self.observation_spec = Composite(
+            place=Unbounded((2,), dtype=torch.float64), count=Unbounded((), dtype=torch.int64),
+            inner=Composite(far=Unbounded((1,))),
+        )  # fmt: skip
+        self.action_spec = actions if actions is not None else Bounded(-1.0, 3.0, (1,), dtype=torch.float32)
+        self.reward_spec = Unbounded((1,))
+        self.seen: list[torch.Tensor] = []
+
+    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
+        self.place = torch.rand(2, dtype=torch.float64)
+        return TensorDict(self._look(), [])
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDict:
+        action = tensordict["action"]
+        self.seen.append(action.clone())
+        self.place = self.place + action.double().sum() + self.noise * torch.randn(2, dtype=torch.float64)
+        over = bool(self.place[0] > 5)
+        flags = {"done": torch.tensor([over]), "terminated": torch.tensor([over])}
+        return TensorDict({**self._look(), "reward": self.place[:1].float(), **flags}, [])
+
+    def _look(self) -> dict[str, Any]:
+        far = self.place[:1].float() - 5
+        return {"place": self.place, "count": torch.tensor(3), "inner": TensorDict({"far": far}, [])}
+
+    def _set_seed(self, seed: int | None) -> None:
+        torch.manual_seed(0 if seed is None else seed)
+
+
+def line() -> Line:
+    return Line()
+
+
+def still() -> Line:
+    return Line(noise=0.0)
+
+
+class TestLine(EnvironmentContract):
+    def make(self) -> AdaptedEnvironment:
+        return AdaptedEnvironment(line, "line", ["own_reward"] * 3, episode_steps=9)
+
+    def actions(self, environment: AdaptedEnvironment, steps: int, seed: int = 0) -> torch.Tensor:
+        # Where one is zero nothing is over.
+        return 0.1 * super().actions(environment, steps, seed) - 0.5
+
+
+def test_actions_are_stretched_to_the_bounds() -> None:
+    environment = AdaptedEnvironment(still, "line")
+    environment.begin()
+    for given, taken in ((-1.0, -1.0), (0.0, 1.0), (0.5, 2.0)):
+        environment.advance(torch.tensor([[given]]))
+        torch.testing.assert_close(environment._copies[0].seen[-1], torch.tensor([taken]))
+
+
+@pytest.mark.parametrize("spec", [OneHot(3), Categorical(3)])
+def test_choices_are_the_largest_entry(spec: Any) -> None:
+    environment = AdaptedEnvironment(lambda: Line(spec.clone()), "line")
+    assert environment.spec.action_size == 3
+    environment.begin()
+    environment.advance(torch.tensor([[-0.5, 0.9, 0.1]]))
+    seen = environment._copies[0].seen[0]
+    assert seen.tolist() == ([0, 1, 0] if isinstance(spec, OneHot) else 1)
+
+
+def test_observations_are_laid_end_to_end() -> None:
+    plain, chosen = (
+        AdaptedEnvironment(still, "line", observation_keys=keys) for keys in (None, ["inner.far", "place"])
+    )
+    plain.seed_rows([4]), chosen.seed_rows([4])
+    observation, physics = plain.begin()
+    torch.testing.assert_close(physics[:, :2].float(), observation)
+    torch.testing.assert_close(chosen.begin()[0], torch.cat((observation[:, :1] - 5, observation), dim=1))
+
+
+def test_a_row_that_is_over_stands_still() -> None:
+    environment = AdaptedEnvironment(still, "line", ["own_reward", "observation_0 + 100"], episode_steps=9)
+    environment.seed_rows([0, 1])
+    environment.begin()
+    outcomes = [environment.advance(torch.tensor([[1.0], [-1.0]])) for _ in range(9)]
+    ends = [index for index, outcome in enumerate(outcomes) if outcome.terminated[0]]
+    assert ends == list(range(ends[0], 9)) and 0 < ends[0] < 3
+    for outcome in outcomes[ends[0] + 1 :]:
+        assert outcome.reward[0] == 0
+        assert torch.equal(outcome.observation[0], outcomes[ends[0]].observation[0])
+    assert outcomes[-1].truncated.tolist() == [False, True]
+    assert outcomes[-1].reward[1] > 50
+
+
+def test_global_randomness_is_left_alone() -> None:
+    environment = AdaptedEnvironment(line, "line")
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    environment.begin()
+    environment.advance(torch.zeros(1, 1))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_what_cannot_be_adapted_is_refused() -> None:
+    two = Composite(left=Unbounded((1,)), right=Unbounded((1,)))
+    with pytest.raises(ValueError, match="neither numbers nor one choice"):
+        AdaptedEnvironment(lambda: Line(Bounded(0, 4, (1,), dtype=torch.int64)), "line")
+    with pytest.raises((ValueError, KeyError)):
+        AdaptedEnvironment(lambda: Line(two), "line")
+    with pytest.raises(ValueError, match=r"observes no 'far' of numbers \(.*inner\.far"):
+        AdaptedEnvironment(line, "line", observation_keys=["far"])

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from bfmkit.components.acquisitions.greedy import GreedyAcquisition
+from bfmkit.components.agents.random import RandomAgent
+from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.components.posteriors.bayesian import BayesianPosterior
+from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
+from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.inference.calibration import Calibration, blank, calibrations, counted, foretold
+from bfmkit.inference.episode import run_episode
+from bfmkit.interfaces import Posterior
+from bfmkit.testing.models import BallEnvironment, LinearBFM
+from bfmkit.testing.posteriors import KnownPosterior
+
+
+def test_counts_by_hand() -> None:
+    posterior = KnownPosterior(torch.tensor([1.0, 0.0]), 0.5 * torch.eye(2))
+    belief = posterior.prior(2, 2)
+    features = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    sums = blank(2)
+    # Widths 1 and 0.5; residuals 0.5 and 0.75, then 2.5 and -1.25, of the first run alone.
+    rewards = torch.tensor([[2.5, 4.5], [0.75, -9.0]]).double()
+    observed = torch.tensor([[True, True], [True, False]])
+    features = features.unsqueeze(1).expand(2, 2, 2)
+    sums = counted(sums, foretold(posterior, belief, features[:, :1], rewards[:, :1], observed[:, :1]))
+    sums = counted(sums, foretold(posterior, belief, features[:, 1:], rewards[:, 1:], observed[:, 1:]))
+    assert torch.equal(sums, counted(blank(2), foretold(posterior, belief, features, rewards, observed)))
+    assert sums.tolist() == [[2.0, 1.0, 1.0, 6.5, 26.5, 7.0], [1.0, 0.0, 1.0, 0.5625, 0.5625, 0.75]]
+    first, second = (Calibration.of(row) for row in sums)
+    assert first == Calibration(2, 0.5, 0.5, pytest.approx(1 - 6.5 / 2.0))
+    assert second == Calibration(1, 0.0, 1.0, None)
+    assert Calibration.of(sums) == Calibration(3, 1 / 3, 2 / 3, pytest.approx(1 - 7.0625 / (27.0625 - 7.75**2 / 3)))
+    assert Calibration.of(blank(1)) == Calibration(0, None, None, None)
+    assert Calibration.of(blank(1)).words() == "no reward yet"
+    assert "0.50 of 2 rewards" in first.words() and "-2.25 of their variance" in first.words()
+
+
+def test_what_was_not_observed_may_be_anything() -> None:
+    posterior = KnownPosterior()
+    nothing = torch.tensor([[False]])
+    features, reward = torch.full((1, 1, 3), float("nan")), torch.tensor([[float("nan")]]).double()
+    assert (counted(blank(1), foretold(posterior, posterior.prior(1, 3), features, reward, nothing)) == 0).all()
+
+
+@pytest.mark.parametrize(
+    "posterior", [BayesianPosterior(noise_std=0.5, prior_std=2.0), NormalInverseGammaPosterior(rate=0.25)]
+)
+def test_a_belief_that_is_right_is_calibrated(posterior: Posterior) -> None:
+    """Weights from the prior, and noise as the posterior has it, over 500 runs."""
+    generator = torch.Generator().manual_seed(0)
+    runs, dim, steps = 500, 3, 40
+    weights = 2.0 * torch.randn(runs, dim, generator=generator, dtype=torch.float64)
+    if isinstance(posterior, NormalInverseGammaPosterior):
+        weights = weights * 0.25
+    belief, sums = posterior.prior(runs, dim), blank(runs)
+    everyone = torch.ones(runs, dtype=torch.bool)
+    for _ in range(steps):
+        features = torch.randn(runs, dim, generator=generator, dtype=torch.float64)
+        reward = (features * weights).sum(-1) + 0.5 * torch.randn(runs, generator=generator, dtype=torch.float64)
+        seen = features.unsqueeze(1), reward.unsqueeze(1), everyone.unsqueeze(1)
+        sums = counted(sums, foretold(posterior, belief, *seen))
+        belief = posterior.update(belief, features, reward, everyone)
+    found = Calibration.of(sums)
+    assert found.rewards == runs * steps
+    assert found.within_one == pytest.approx(0.683, abs=0.03)
+    assert found.within_two == pytest.approx(0.954, abs=0.02)
+    assert not found.is_overconfident
+    assert found.explained is not None and 0.4 < found.explained < 1.0
+
+
+class Noisy(BallEnvironment):
+    """Half of the reward is a function of time that no features express."""
+
+    def advance(self, action):
+        outcome = super().advance(action)
+        return outcome._replace(reward=outcome.reward + 4.0 * ((self._steps * 7919) % 13 - 6.0))
+
+
+def test_rewards_outside_the_span_of_the_features_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
+    agent.start(LinearBFM(episode_steps=150), [3, 4])
+    environment = Noisy(episode_steps=150, tasks=["task_0", "task_1"])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(4):
+            run_episode(agent, environment)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert "surer than it should be in 2 runs, most of all in the run of seed" in said[0]
+    for word in ("features cannot express", "confidence_radius", "normal_inverse_gamma"):
+        assert word in said[0]
+    assert all(found.is_overconfident for found in calibrations(agent))
+    assert agent.belief["mean"].isfinite().all()
+
+
+@pytest.mark.parametrize("block", [1, 25])
+def test_a_run_of_one_episode_is_told_at_its_end(block: int, caplog: pytest.LogCaptureFixture) -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), EverySchedule(block), block=block)
+    agent.start(LinearBFM(episode_steps=300), [3])
+    with caplog.at_level(logging.WARNING):
+        run_episode(agent, Noisy(episode_steps=300))
+    assert [record.getMessage()[:38] for record in caplog.records] == ["the belief is surer than it should be "]
+
+
+def test_rewards_that_the_features_express_are_no_reason_to_warn(caplog: pytest.LogCaptureFixture) -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
+    agent.start(LinearBFM(episode_steps=150), [3])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            run_episode(agent, BallEnvironment(episode_steps=150))
+    assert not caplog.records
+    (found,) = calibrations(agent)
+    assert found.rewards == 450 and found.within_two == 1.0
+
+
+def test_an_agent_without_a_belief_has_none() -> None:
+    agent = RandomAgent()
+    agent.start(LinearBFM(), [0])
+    assert calibrations(agent) == []

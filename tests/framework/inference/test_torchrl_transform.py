@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tensordict import TensorDict
+from torchrl.envs import TransformedEnv
+from torchrl.envs.utils import check_env_specs
+
+from bfmkit.components.acquisitions.greedy import GreedyAcquisition
+from bfmkit.components.acquisitions.ucb import UCBAcquisition
+from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.components.bfms.forward_backward import ForwardBackward
+from bfmkit.components.bfms.tabular import TabularBFM
+from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
+from bfmkit.components.candidate_samplers.mixture import MixtureCandidates
+from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.components.environments.tabular import TabularEnvironment
+from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.inference.episode import run_episode
+from bfmkit.inference.torchrl_transform import TaskInferenceTransform
+from bfmkit.interfaces import BFM, Environment
+from bfmkit.tabular.mdp_layout import MDPLayout
+from bfmkit.testing.models import BallEnvironment, LinearBFM
+
+TASKS, SEEDS = ["task_0", "task_3"], [3, 4]
+
+
+def started() -> TaskInferenceAgent:
+    candidates = MixtureCandidates([EllipsoidCandidates(count=16)], include_previous=True)
+    agent = TaskInferenceAgent(RidgePosterior(discount=0.99), UCBAcquisition(candidates), EverySchedule(steps=2))
+    agent.start(LinearBFM(), SEEDS)
+    return agent
+
+
+def test_learns_in_a_rollout_what_the_online_loop_learns() -> None:
+    inside, outside = started(), started()
+    base, alone = BallEnvironment(tasks=TASKS), BallEnvironment(tasks=TASKS)
+    base.seed_rows(SEEDS)
+    alone.seed_rows(SEEDS)
+    environment = TransformedEnv(base, TaskInferenceTransform(inside))
+    for _ in range(3):
+        latents = []
+        run_episode(outside, alone, lambda step, seen=latents: seen.append(step.z.clone()))
+        rollout = environment.rollout(20, LinearBFM())
+        torch.testing.assert_close(rollout["z"], torch.stack(latents, 1), rtol=0, atol=0)
+    inside.settle()
+    assert (inside.state == outside.state).all()
+    assert inside.state["labels"].tolist() == [60, 60]
+
+
+def test_an_operator_labels_what_a_rollout_did() -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), label_memory=20)
+    agent.start(LinearBFM(), SEEDS)
+    transform = TaskInferenceTransform(agent, observe_reward=False)
+    environment = TransformedEnv(BallEnvironment(tasks=TASKS), transform)
+    seen = environment.rollout(10, LinearBFM())["next", "observation"].double()
+    assert agent.state["labels"].tolist() == [0, 0]
+    transform.label(torch.tensor([1.0, -1.0]), seconds=(2.0, 5.0))
+    features = seen[:, 5:8].mean(1, keepdim=True)
+    posterior = RidgePosterior()
+    expected = posterior.condition(posterior.prior(2, 4), features, torch.tensor([[1.0], [-1.0]]))
+    torch.testing.assert_close(agent.belief["mean"], expected["mean"], rtol=1e-6, atol=1e-8)
+
+
+LAYOUT = MDPLayout("random", size=5, actions=3, branching=2, dim=3, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("environment", "bfm", "steps"),
+    [
+        (lambda: TabularEnvironment(LAYOUT, "random_0+random_1", episode_steps=15), lambda: TabularBFM(LAYOUT), 15),
+        (lambda: DMControlEnvironment("walker", "run+stand", episode_steps=25), lambda: walker_bfm(), 25),
+    ],
+    ids=["tabular", "walker"],
+)
+def test_so_it_does_in_every_world(environment: Callable[[], Environment], bfm: Callable[[], BFM], steps: int) -> None:
+    agents, worlds, model = [], [environment(), environment()], bfm()
+    for world in worlds:
+        agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates(count=4)))
+        agent.start(model, SEEDS)
+        world.seed_rows(SEEDS)
+        agents.append(agent)
+    wrapped = TransformedEnv(worlds[1], TaskInferenceTransform(agents[1]))
+    for _ in range(2):
+        run_episode(agents[0], worlds[0])
+        wrapped.rollout(steps, model)
+    agents[1].settle()
+    assert (agents[0].state == agents[1].state).all()
+    assert agents[1].state["labels"].tolist() == [2 * steps, 2 * steps]
+    assert agents[1].belief["mean"].abs().sum() > 0
+
+
+def walker_bfm() -> BFM:
+    torch.manual_seed(0)
+    spec = DMControlEnvironment("walker", "run").spec
+    return ForwardBackward(spec, SimpleNetworks(width=16, encoder_width=16), dim=6).requires_grad_(False)
+
+
+def test_passes_torchrls_own_check() -> None:
+    check_env_specs(TransformedEnv(BallEnvironment(tasks=TASKS), TaskInferenceTransform(started())))
+
+
+def test_a_reset_of_some_rows_opens_an_episode_in_them_alone() -> None:
+    agent = started()
+    transform = TaskInferenceTransform(agent)
+    observation = torch.zeros(2, 4)
+    transform._reset(None, TensorDict({"observation": observation}, [2]))
+    assert not agent.state["opens_episode"].any()
+    before = agent.state["z"].clone()
+    agent.observe(observation, observation, observation, torch.zeros(2))
+    asked = TensorDict({"_reset": torch.tensor([[False], [True]])}, [2])
+    z = transform._reset(asked, TensorDict({"observation": observation}, [2]))["z"]
+    assert torch.equal(z[0], before[0])
+    assert agent.state["steps_since_choice"].tolist() == [1, 0]
+
+
+def test_refuses_recorded_data() -> None:
+    with pytest.raises(RuntimeError, match="environment"):
+        TaskInferenceTransform(started())(TensorDict({"observation": torch.zeros(2, 4)}, [2]))

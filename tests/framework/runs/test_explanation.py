@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bfmkit.components.acquisitions.greedy import GreedyAcquisition
+from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.report.plots.explanation import draw_explanation
+from bfmkit.runs.explanation import Explanation, explain
+from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.record import Record, RecordRefused
+from bfmkit.runs.recording import record_of
+from bfmkit.testing.models import BallEnvironment, LinearBFM
+
+
+def record() -> Record:
+    """Of a world with features x_0 to x_3, where x_1 has been seen alone and is worth 2."""
+    agent = TaskInferenceAgent(RidgePosterior(regularization=1.0), GreedyAcquisition())
+    agent.logbook = Logbook({"agent": {"posterior": {"type": "ridge", "regularization": 1.0}}})
+    agent.start(LinearBFM(), [7])
+    there = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    for _ in range(999):
+        agent.observe(there, there, there, 2.0)
+    return record_of(agent, task="2 * x_1")
+
+
+@pytest.fixture(scope="module")
+def known() -> Explanation:
+    return explain(record(), LinearBFM(), BallEnvironment())
+
+
+def test_the_reward_it_makes_and_what_goes_with_it(known: Explanation) -> None:
+    after = LinearBFM().inference_set()["next", "physics"]
+    assert known.believed is not None and known.true is not None and known.deviations is not None
+    np.testing.assert_allclose(known.believed, 1.998 * after[:, 1], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(known.true, 2 * after[:, 1], rtol=1e-6, atol=1e-6)
+    spread = (after.square().sum(-1) - after[:, 1].square() * 0.999).sqrt()
+    np.testing.assert_allclose(known.deviations, spread, rtol=1e-6)
+    assert next(iter(known.correlations)) == "x_1"
+    assert known.correlations["x_1"] == pytest.approx(1.0)
+    assert known.explained == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_surest_part_and_the_least_sure(known: Explanation) -> None:
+    assert len(known.parts) == 4
+    deviations = [part.deviation for part in known.parts]
+    assert deviations == sorted(deviations)
+    assert known.parts[0].quantity == "x_1"
+    assert known.parts[0].deviation < 0.05 < known.parts[1].deviation
+    assert all(part.size >= 0 for part in known.parts)
+    # Together they are the reward: the parts' functions are orthonormal over the inference set.
+    assert known.believed is not None
+    total = sum(part.size**2 for part in known.parts)
+    assert total == pytest.approx(float(np.square(known.believed).mean()), rel=1e-6)
+
+
+def test_says_it_in_a_paragraph(known: Explanation) -> None:
+    text = known.paragraph()
+    for words in (
+        'These 4 weights are what the posterior ridge (regularization 1.0) believed of the task "2 * x_1", seed 7',
+        "999 rewards in 999 steps of acting",
+        "Over the 64 transitions",
+        "It goes most with x_1 (+1.00)",
+        "explains 1.00",
+        "Surest is the part of it that goes with x_1",
+        "of 999 rewards within two",
+    ):
+        assert words in text, text
+    lines = list(known.tables())
+    assert lines[1].startswith("surest") and "x_1" in lines[1]
+    assert lines[4].startswith("least sure")
+
+
+def test_draws_it(known: Explanation, tmp_path: Path) -> None:
+    draw_explanation(tmp_path / "x.png", known)
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "x.csv").read_text().startswith("kind,name,value,deviation\npart,1 x_1,")
+
+
+def test_goes_without_environment_or_transitions(tmp_path: Path) -> None:
+    alone = explain(record(), LinearBFM())
+    assert alone.true is None and alone.correlations == {} and alone.explained is None
+    assert "along one direction of the weights" in alone.paragraph()
+    draw_explanation(tmp_path / "x.png", alone)
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
+    agent.logbook = Logbook()
+    agent.start(LinearBFM(labelled=0), [0])
+    nothing = explain(record_of(agent), LinearBFM(labelled=0), BallEnvironment())
+    assert nothing.believed is None
+    assert "no transitions" in nothing.paragraph() and "a task nobody has named" in nothing.paragraph()
+    assert len(list(nothing.tables())) == 5
+    draw_explanation(tmp_path / "y.png", nothing)
+
+
+def test_another_model_is_refused() -> None:
+    with pytest.raises(RecordRefused, match="any more"):
+        explain(record(), LinearBFM(labelled=32))
+    with pytest.raises(RecordRefused, match="hand it over"):
+        explain(replace(record(), facts={key: value for key, value in record().facts.items() if key != "bfm"}))
