@@ -8,10 +8,10 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.beliefs.normal_posterior import NormalPosterior, cholesky
+from bfmkit.inference.gaussian_posterior import NormalPosterior, cholesky
 from bfmkit.interfaces import Posterior
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
 
 NEWTON_STEPS, HALVINGS = 100, 40
 CONVERGED = 1e-13
