@@ -10,9 +10,9 @@ from torch import Tensor
 
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.interfaces import Acquisition, Agent, Gate, Posterior, Schedule
-from bfmkit.noise import normal_noise
-from bfmkit.positive import require_positive
 from bfmkit.registry import register
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.rng import normal_noise
 
 
 @dataclass(frozen=True)

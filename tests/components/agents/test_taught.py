@@ -9,9 +9,9 @@ from bfmkit.components.agents.taught import TaughtAgent, Teacher
 from bfmkit.components.posteriors.logistic import LogisticPosterior
 from bfmkit.components.posteriors.preference import PreferencePosterior
 from bfmkit.components.schedules.every import EverySchedule
-from bfmkit.records.logbook import Logbook
-from bfmkit.records.recording import record_of
-from bfmkit.records.replaying import Parts, replay
+from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.recording import record_of
+from bfmkit.runs.replay import Parts, replay
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import LinearBFM
 
