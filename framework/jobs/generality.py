@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,32 @@ SEARCH_SEED = 1_000_003
 """Where the seeds of the search over latents begin, apart from those of the returns that are reported."""
 
 
+@dataclass(frozen=True)
+class NamedModel:
+    """A model to compare.
+
+    Args:
+        name: what it is called in the results.
+        bfm: the model.
+    """
+
+    name: str
+    bfm: BFM
+
+
+@dataclass(frozen=True)
+class NamedReward:
+    """A typed reward to compare on.
+
+    Args:
+        name: what it is called in the results.
+        reward: the formula.
+    """
+
+    name: str
+    reward: str
+
+
 @register(Job, "generality")
 class GeneralityJob(Job):
     """Compares models by oracle returns on typed rewards, beside the best of many random latents.
@@ -34,9 +61,9 @@ class GeneralityJob(Job):
     ``metrics.jsonl``: ``oracle_return``, ``random_return``, and their standard errors over episodes.
 
     Args:
-        models: name -> model, each with an inference set.
+        models: each with an inference set.
         environment: of their body; its task is not read.
-        rewards: name -> typed reward.
+        rewards: typed rewards.
         episodes: of the oracle and of the best random z, for each reward.
         random_latents: how many z the search tries.
         batch_size: episodes of the search that are run together.
@@ -51,9 +78,9 @@ class GeneralityJob(Job):
 
     def __init__(
         self,
-        models: dict[str, BFM],
+        models: list[NamedModel],
         environment: Environment,
-        rewards: dict[str, str],
+        rewards: list[NamedReward],
         episodes: int = 10,
         random_latents: int = 256,
         batch_size: int = 32,
@@ -62,15 +89,19 @@ class GeneralityJob(Job):
         require_positive(episodes=episodes, random_latents=random_latents, batch_size=batch_size)
         if not models or not rewards:
             raise ValueError("generality compares at least one model on at least one reward")
-        for reward in rewards.values():
+        for reward in (each.reward for each in rewards):
             environment.spec.require_task(reward)
             if "step" in re.findall(r"\w+", reward):
                 raise ValueError(f'reward "{reward}" depends on the step, which no linear reward does')
-        for name, bfm in models.items():
-            environment.fitted_to(bfm.environment_spec, f"the model {name}")
-            if bfm.inference_set() is None:
-                raise ValueError(f"the model {name} brings no inference set for the oracle to label")
-        self.models, self.environment, self.rewards = models, environment, rewards
+        for model in models:
+            environment.fitted_to(model.bfm.environment_spec, f"the model {model.name}")
+            if model.bfm.inference_set() is None:
+                raise ValueError(f"the model {model.name} brings no inference set for the oracle to label")
+        self.models = {model.name: model.bfm for model in models}
+        self.rewards = {reward.name: reward.reward for reward in rewards}
+        if len(self.models) < len(models) or len(self.rewards) < len(rewards):
+            raise ValueError("two models or two rewards have one name")
+        self.environment = environment
         self.episodes, self.random_latents = episodes, random_latents
         self.batch_size, self.seed = batch_size, seed
 
