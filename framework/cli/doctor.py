@@ -10,24 +10,27 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from bfmkit.registry import BrokenComponent, UnknownComponent, discovery, lookup
 from bfmkit.registry.kinds import KINDS
-from bfmkit.utils.threads import physical_cores
+from bfmkit.utils.threads import CoreLoad, choose_threads
 
 Finding = tuple[str, str]  # "ok", "warn" or "fail", and one line
 
 _MUST_IMPORT = ("torch", "tensordict", "torchrl", "lightning", "mujoco", "dm_control.suite")
 _OURS = ("bfmkit", "bfmkit.components")
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every finding; 1 if something must be repaired."""
     failed = False
-    for part in (_python, _packages, _imports, _device, _drawing, _place, _components):
+    device = partial(_device, CoreLoad())
+    for part in (_python, _packages, _imports, device, _drawing, _place, _components):
         for state, line in part():
             failed = failed or state == "fail"
             sys.stdout.write(f"{state:<5} {line}\n")
@@ -82,9 +85,9 @@ def _version(name: str) -> str:
         return "missing"
 
 
-def _device() -> Iterator[Finding]:
-    cores = physical_cores()
-    yield "ok", f"{cores} physical core{'s' if cores > 1 else ''}, so {cores} thread{'s' if cores > 1 else ''}"
+def _device(load: CoreLoad) -> Iterator[Finding]:
+    waiting = next((f"{name}={os.environ[name]}" for name in _WAITING if name in os.environ), "OpenMP's default")
+    yield "ok", f"a run started now would have {choose_threads(load)}; how its threads wait: {waiting}"
     try:
         import torch
 

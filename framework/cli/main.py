@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bfmkit.registry import discovery
 from bfmkit.utils.stop_signals import exit_code
+from bfmkit.utils.threads import limit_spinning
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("MUJOCO_GL", "disabled")
     # TorchRL reports every buffer it allocates, in every process.
     os.environ.setdefault("RL_LOGGING_LEVEL", "WARNING")
+    limit_spinning()
     parser = build_parser()
     try:
         arguments = _parse(parser, sys.argv[1:] if argv is None else argv)
@@ -113,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     _recipe_and_overrides(run)
     run.add_argument("--out", type=Path, help="the run directory (runs/RECIPE-TIME)")
     run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
-    run.add_argument("--threads", type=int, help="threads for torch (one a physical core)")
+    run.add_argument("--threads", type=int, help="threads for torch (one a physical core that is free)")
     run.add_argument(
         "--logger",
         choices=("tensorboard", "wandb"),

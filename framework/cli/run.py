@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
     from bfmkit.interfaces import Job
     from bfmkit.recipe import Recipe
+    from bfmkit.utils.threads import CoreLoad, Threads
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check, build, open the run directory, run; nothing is written before all has been checked and built."""
+    from bfmkit.utils.threads import CoreLoad
+
+    load = CoreLoad()
     from bfmkit.recipe import load_recipe
     from bfmkit.runs.run_directory import default_out, join_run, open_run, write_summary
-    from bfmkit.utils.threads import pin_threads
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     device = choose_device(arguments.device)
-    try:
-        threads = pin_threads(arguments.threads)
-    except ValueError as error:
-        raise Refused(f"--threads: {error}") from error
+    threads = _threads(arguments.threads, arguments.out, load)
     _require_logger(arguments.logger, recipe)
     job = recipe.build()
     if getattr(job, "nodes", 1) > 1 and arguments.out is None:
@@ -42,13 +42,33 @@ def run(arguments: argparse.Namespace) -> int:
         join_run(out, recipe)
         _run_job(job, out, device, arguments)
         return 0
-    with open_run(out, recipe, _facts(recipe, job, device, threads)) as resumes:
-        sys.stderr.write(f"{recipe.name}: {'going on with' if resumes else 'writing to'} {out}\n")
+    with open_run(out, recipe, _facts(recipe, job, device, threads.count)) as resumes:
+        doing = "going on with" if resumes else "writing to"
+        sys.stderr.write(f"{recipe.name} ({recipe.source}): {doing} {out}; {threads}\n")
         with _logger(arguments.logger, out, recipe):
             summary = _run_job(job, out, device, arguments)
         write_summary(out, summary)
     sys.stdout.write(f"{out}\n")
     return 0
+
+
+def _threads(asked: int | None, out: Path | None, load: CoreLoad) -> Threads:
+    """Pin the threads that were asked for, those that an earlier part of this run had, or those that suit the load."""
+    from bfmkit.runs.run_directory import read_provenance
+    from bfmkit.utils.threads import Threads, choose_threads, pin_threads
+
+    earlier = read_provenance(out).get("threads") if out is not None else None
+    if asked is not None:
+        threads = Threads(asked, "--threads")
+    elif isinstance(earlier, int):
+        threads = Threads(earlier, "as this run began")
+    else:
+        threads = choose_threads(load)
+    try:
+        pin_threads(threads.count)
+    except ValueError as error:
+        raise Refused(f"--threads: {error}") from error
+    return threads
 
 
 def choose_device(name: str) -> torch.device:

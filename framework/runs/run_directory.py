@@ -145,15 +145,19 @@ def _lock(out: Path) -> Iterator[None]:
 
 
 def _write_provenance(out: Path, facts: Mapping[str, Any]) -> None:
-    path = out / PROVENANCE
-    now = provenance(facts)
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        earlier = None
-    if isinstance(earlier, dict):
+    now, earlier = provenance(facts), read_provenance(out)
+    if earlier:
         now = {**earlier, "resumed": [*earlier.get("resumed", []), now]}
-    write_atomically(path, to_json(now))
+    write_atomically(out / PROVENANCE, to_json(now))
+
+
+def read_provenance(out: Path) -> dict[str, Any]:
+    """What ``provenance.json`` says; empty where there is none that can be read."""
+    try:
+        facts = json.loads((out / PROVENANCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def to_json(value: Any) -> str:

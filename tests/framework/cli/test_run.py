@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bfmkit.runs.run_directory import read_metrics
+from bfmkit.utils.threads import SPIN_COUNT
 
 BASE = "type: toy\ngate: {type: toy}\n"
 
@@ -25,6 +29,25 @@ def test_a_job_leaves_a_run_directory(bfmkit, here: Path) -> None:
     assert provenance["recipe"] == "mine.yaml"
     assert "steps: 2" in (here / "run" / "recipe.yaml").read_text()
     assert len(read_metrics(here / "run")) == 2
+
+
+def test_the_first_line_names_file_directory_and_threads(bfmkit, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    first = [bfmkit("run", "mine", "--out", "run", *words).err.splitlines()[0] for words in ([], [], ["--threads", 1])]
+    assert first == [
+        "mine (mine.yaml): writing to run; 2 threads (OMP_NUM_THREADS)",
+        "mine (mine.yaml): going on with run; 2 threads (as this run began)",
+        "mine (mine.yaml): going on with run; 1 thread (--threads)",
+    ]
+
+
+def test_openmp_is_told_how_long_to_wait_before_it_is_loaded(here: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    words = [sys.executable, "-c", "from bfmkit.cli import main; main(['copy', 'random']); import torch"]
+    ended = subprocess.run(
+        words, env=environment | {"OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True, timeout=300
+    )
+    assert f"GOMP_SPINCOUNT = '{SPIN_COUNT}'" in ended.stderr
 
 
 def test_the_default_seed_is_in_the_provenance_too(bfmkit, here: Path) -> None:
