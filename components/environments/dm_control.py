@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib.metadata import version
 from typing import Any
@@ -101,7 +100,7 @@ class DMControlEnvironment(Environment):
         self._action_centre = limits.mean(axis=1)
         self._action_scale = (limits[:, 1] - limits[:, 0]) / 2
         self._rewards = [self.reward_of(name) for name in self.tasks]
-        self._clock = _Clock(seeds=list(range(len(self.tasks))))
+        self._diverged: set[int] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from: another process compiles its own model."""
@@ -124,81 +123,62 @@ class DMControlEnvironment(Environment):
         spec = self.spec
         return type(self)(spec.domain, list(self.tasks), spec.episode_steps, None, spec.control_timestep, observe)
 
-    def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
-        """Give each row its seed; the next :meth:`begin` starts episode ``episode``.
-
-        Raises:
-            ValueError: if there is not one seed a row.
-        """
-        if len(seeds) != len(self.tasks):
-            raise ValueError(f"{len(self.tasks)} rows need as many seeds, got {len(seeds)}")
-        self._clock = _Clock([int(seed) for seed in seeds], episode)
-
-    def begin(self) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
-        """Start the next episode in every row."""
-        clock = self._clock
-        for seed, physics in zip(clock.seeds, self._physics, strict=True):
-            words = np.random.SeedSequence((seed & (2**64 - 1), clock.episode)).generate_state(4)
-            with physics.reset_context():
-                self._domain.initialize(physics, np.random.RandomState(words))
-        clock.episode += 1
-        clock.step = 0
-        clock.diverged.clear()
+    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
+        """Start the next episode in every row, or in some."""
+        for row, seed, episode in self.clock.begin(rows):
+            words = np.random.SeedSequence((seed & (2**64 - 1), episode)).generate_state(4)
+            with self._physics[row].reset_context():
+                self._domain.initialize(self._physics[row], np.random.RandomState(words))
+            self._diverged.discard(row)
         return self._observations(), self._states()
 
-    def advance(self, action: Tensor) -> Advance:  # action (B, a)
+    def advance(self, action: Tensor, rows: Tensor | None = None) -> Advance:  # action (B, a)
         """Step every row. A simulation that diverges reads NaN until the next :meth:`begin`; the others go on.
 
         Raises:
             ValueError: if the action's shape is not (B, a), or an entry is not finite.
         """
         controls = self._controls(action, len(self._physics))
-        clock, rows = self._clock, len(self._physics)
+        going = self.clock.advance(rows)
         # MuJoCo lets go of Python's lock while it steps.
-        spread(partial(self._step_some, controls), rows)
-        clock.step += 1
-        observation, reward = self._observations(), self._reward()
-        if clock.diverged:
+        spread(partial(self._step_some, controls, going), len(going))
+        observation, reward = self._observations(), self._reward(going)
+        if self._diverged:
             # A simulation that diverges must not end the others: its row reads NaN, and agents stop that run.
-            gone = list(clock.diverged)
+            gone = list(self._diverged)
             observation[gone], reward[gone] = torch.nan, torch.nan
         return Advance(
             observation=observation,
             reward=reward,
-            terminated=torch.zeros(rows, dtype=torch.bool),
-            truncated=torch.full((rows,), clock.step >= self.spec.episode_steps),
+            terminated=torch.zeros(len(reward), dtype=torch.bool),
+            truncated=torch.tensor(self.clock.truncated()),
             physics=self._states(),
         )
 
-    def _step_some(self, controls: np.ndarray, rows: range) -> None:
-        for row in rows:
+    def _step_some(self, controls: np.ndarray, going: list[int], piece: range) -> None:
+        for index in piece:
+            row = going[index]
             self._physics[row].set_control(controls[row])
             try:
                 self._physics[row].step(self._substeps)
             except PhysicsError:
-                self._clock.diverged.add(row)
+                self._diverged.add(row)
 
     def snapshot(self) -> dict[str, Any]:
         """MuJoCo's full integration state of every row: positions and velocities alone would drift."""
-        clock = self._clock
         size = mujoco.mj_stateSize(self._physics[0].model.ptr, _INTEGRATION)
         states = np.empty((len(self._physics), size))
         for row, physics in enumerate(self._physics):
             mujoco.mj_getState(physics.model.ptr, physics.data.ptr, states[row], _INTEGRATION)
-        return {
-            "states": torch.from_numpy(states),
-            "seeds": list(clock.seeds),
-            "episode": clock.episode,
-            "step": clock.step,
-            "diverged": sorted(clock.diverged),
-        }
+        return {"states": torch.from_numpy(states), "clock": self.clock.snapshot(), "diverged": sorted(self._diverged)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Set the states, and work out what the next step starts from."""
         for physics, values in zip(self._physics, state["states"].numpy(), strict=True):
             mujoco.mj_setState(physics.model.ptr, physics.data.ptr, values, _INTEGRATION)
             mujoco.mj_step1(physics.model.ptr, physics.data.ptr)
-        self._clock = _Clock(list(state["seeds"]), state["episode"], state["step"], set(state["diverged"]))
+        self.clock.restore(state["clock"])
+        self._diverged = set(state["diverged"])
 
     def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
         """The domain's function of that name."""
@@ -279,20 +259,12 @@ class DMControlEnvironment(Environment):
             table[row] = physics.get_state()
         return torch.from_numpy(table)
 
-    def _reward(self) -> Tensor:  # (B,) float32
-        names, observed = self.spec.quantities, self._domain.quantities
+    def _reward(self, going: list[int]) -> Tensor:  # (B,) float32, 0 in rows that stand still
+        names, observed, steps = self.spec.quantities, self._domain.quantities, self.clock.step
+        rewards = [0.0] * len(steps)
         # Row by row: on single numbers a reward takes half as long as on arrays of a few.
-        rows = zip(self._rewards, self._physics, strict=True)
-        clock = {STEP: self._clock.step}
-        rewards = [float(reward(dict(zip(names, observed(physics), strict=True)) | clock)) for reward, physics in rows]
+        for row in going:
+            table = dict(zip(names, observed(self._physics[row]), strict=True))
+            table[STEP] = steps[row]
+            rewards[row] = float(self._rewards[row](table))
         return torch.tensor(rewards, dtype=torch.float32)
-
-
-@dataclass
-class _Clock:
-    """Where the rows stand. On its own because TorchRL's environments are slow to take an attribute."""
-
-    seeds: list[int]
-    episode: int = 0  # the next to begin
-    step: int = 0
-    diverged: set[int] = field(default_factory=set)

@@ -58,9 +58,6 @@ class TabularEnvironment(Environment):
         cumulative = built.transitions.cumsum(-1)
         self._cumulative = cumulative / cumulative[..., -1:]
         self._cumulative_start = built.start.cumsum(0) / built.start.sum()
-        self._seeds = list(range(len(self.tasks)))
-        self._episode = 0
-        self._step_number = 0
         self._state = built.start.argmax().repeat(len(self.tasks))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -71,42 +68,33 @@ class TabularEnvironment(Environment):
         """The same MDP with one row for each task."""
         return type(self)(self.layout, list(tasks), self.spec.episode_steps)
 
-    def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
-        """Give each row its seed; the next :meth:`begin` starts episode ``episode``."""
-        if len(seeds) != len(self.tasks):
-            raise ValueError(f"{len(self.tasks)} rows need as many seeds, got {len(seeds)}")
-        self._seeds, self._episode = [int(seed) for seed in seeds], episode
-
-    def begin(self) -> tuple[Tensor, Tensor]:  # (B, S) float32, (B, 1) float64
-        """Draw every row's first state."""
-        self._episode += 1
-        self._step_number = 0
-        self._state = self._draw(self._cumulative_start.expand(len(self.tasks), -1))
+    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, S) float32, (B, 1) float64
+        """Draw the first state of every row, or of some."""
+        begun = [row for row, _, _ in self.clock.begin(rows)]
+        self._draw(begun, self._cumulative_start.expand(len(begun), -1))
         return self._observation(), self._physics()
 
-    def advance(self, action: Tensor) -> Advance:  # action (B, A)
-        """Draw every row's next state."""
+    def advance(self, action: Tensor, rows: Tensor | None = None) -> Advance:  # action (B, A)
+        """Draw the next state of every row, or of some."""
         choice = self._choice(action, len(self.tasks))
-        self._step_number += 1
-        self._state = self._draw(self._cumulative[self._state, choice])
-        rows = len(self.tasks)
+        going = self.clock.advance(rows)
+        self._draw(going, self._cumulative[self._state[going], choice[going]])
         return Advance(
             observation=self._observation(),
-            reward=self._reward(),
-            terminated=torch.zeros(rows, dtype=torch.bool),
-            truncated=torch.full((rows,), self._step_number >= self.spec.episode_steps),
+            reward=self._reward(going),
+            terminated=torch.zeros(len(self.tasks), dtype=torch.bool),
+            truncated=torch.tensor(self.clock.truncated()),
             physics=self._physics(),
         )
 
     def snapshot(self) -> dict[str, Any]:
         """The numbers of the states, and the clock that the next moves are drawn by."""
-        clock = {"seeds": list(self._seeds), "episode": self._episode, "step": self._step_number}
-        return {"state": self._state.clone(), **clock}
+        return {"state": self._state.clone(), "clock": self.clock.snapshot()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from those."""
         self._state = state["state"].clone()
-        self._seeds, self._episode, self._step_number = list(state["seeds"]), state["episode"], state["step"]
+        self.clock.restore(state["clock"])
 
     def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
         """φ(s')ᵀw."""
@@ -118,12 +106,14 @@ class TabularEnvironment(Environment):
         """The features of recorded states, one by one."""
         return dict(zip(self.spec.quantities, self._recorded(physics, action).unbind(-1), strict=True))
 
-    def _reward(self) -> Tensor:  # (B,) float32
+    def _reward(self, going: list[int]) -> Tensor:  # (B,) float32, 0 in rows that stand still
         features = self.mdp.features[self._state]
         rewards = (features * self._weights).sum(-1)
         for row, reward in self._typed.items():
             table = dict(zip(self.spec.quantities, features[row].tolist(), strict=True))
-            rewards[row] = float(reward({**table, STEP: self._step_number}))
+            rewards[row] = float(reward({**table, STEP: self.clock.step[row]}))
+        if len(going) < len(rewards):
+            rewards[[row for row in range(len(rewards)) if row not in going]] = 0.0
         return rewards.float()
 
     def _recorded(self, physics: Tensor, action: Tensor) -> Tensor:  # (n, d)
@@ -143,11 +133,14 @@ class TabularEnvironment(Environment):
             raise ValueError(f"the action of row {int((~finite).nonzero()[0])} is not finite")
         return action.cpu().argmax(-1)
 
-    def _draw(self, cumulative: Tensor) -> Tensor:  # (B, S) -> (B,)
-        moment = (self._episode << 64) + self._step_number
-        numbers = [generator(seed, "tabular", moment).random() for seed in self._seeds]
+    def _draw(self, rows: list[int], cumulative: Tensor) -> None:  # n rows, (n, S)
+        clock = self.clock
+        moments = [(clock.episode[row] << 64) + clock.step[row] for row in rows]
+        pairs = zip(rows, moments, strict=True)
+        numbers = [generator(clock.seeds[row], "tabular", moment).random() for row, moment in pairs]
         uniform = torch.tensor(numbers, dtype=torch.float64).unsqueeze(-1)
-        return torch.searchsorted(cumulative.contiguous(), uniform, right=True).squeeze(-1)
+        drawn = torch.searchsorted(cumulative.contiguous(), uniform, right=True).squeeze(-1)
+        self._state = self._state.index_put((torch.tensor(rows, dtype=torch.int64),), drawn)
 
     def _observation(self) -> Tensor:  # (B, S) float32
         return torch.nn.functional.one_hot(self._state, self.mdp.states).float()

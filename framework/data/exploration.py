@@ -35,12 +35,13 @@ def explore(
     episodes: TensorDictBase,  # batch (B, T)
     before_step: Callable[[], None] | None = None,
 ) -> bool:
-    """Fill ``episodes`` with one episode a row; false as soon as a simulation gives what is not finite.
+    """Fill ``episodes``, a row that ends early with the episodes after it; false as soon as a number is not finite.
 
     One such number would stay in an explorer's running moments for ever, and in the data.
     """
     columns = {key: episodes.get(key) for key in RECORDED}
     observation, _ = environment.begin()
+    last = episodes.shape[1] - 1
     for step in range(episodes.shape[1]):
         if before_step is not None:
             before_step()
@@ -55,5 +56,8 @@ def explore(
         columns["next", "physics"][:, step] = outcome.physics
         columns["next", "terminated"][:, step] = outcome.terminated
         columns["next", "truncated"][:, step] = outcome.truncated
-        observation = outcome.observation
+        over = outcome.terminated | outcome.truncated
+        observation = environment.begin(over)[0] if step < last and over.any() else outcome.observation
+    # What a block cuts short is truncated.
+    columns["next", "truncated"][:, last] = ~columns["next", "terminated"][:, last]
     return True

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tensordict import TensorDictBase
 
 from bfmkit.data.exploration import MOST_ABANDONED, explore
 from bfmkit.data.shards import ShardWriter, empty_transitions
@@ -60,7 +61,8 @@ def _collect(plan: ShardPlan, messages: Any) -> None:
         explorer.remember(writer.written())
     messages.put({"shard": plan.name, "transitions": writer.count})
     rows = plan.environments
-    environment.seed_rows([plan.seed * 10_007 + row for row in range(rows)], episode=blocks)
+    ended = _episodes(writer.written(), rows, spec.episode_steps) if writer.count else [0] * rows
+    environment.seed_rows([plan.seed * 10_007 + row for row in range(rows)], ended)
     episodes = empty_transitions(spec, block).reshape(rows, spec.episode_steps)
     abandoned = 0
     while writer.count < plan.transitions:
@@ -73,11 +75,19 @@ def _collect(plan: ShardPlan, messages: Any) -> None:
         # Stored one episode after the other, so that a trajectory is a slice.
         writer.append(episodes.reshape(-1))
         blocks += 1
+        counts = zip(ended, _episodes(episodes.reshape(-1), rows, spec.episode_steps), strict=True)
+        ended = [before + more for before, more in counts]
         if blocks % SAVE_EVERY_BLOCKS == 0 or writer.count >= plan.transitions:
             temporary = memory.with_suffix(".tmp")
             torch.save(explorer.state_dict(), temporary)
             os.replace(temporary, memory)
-        messages.put({"shard": plan.name, "transitions": writer.count, "episodes": blocks * rows} | explorer.metrics())
+        messages.put({"shard": plan.name, "transitions": writer.count, "episodes": sum(ended)} | explorer.metrics())
+
+
+def _episodes(transitions: TensorDictBase, rows: int, steps: int) -> list[int]:  # blocks of (rows, steps)
+    """How many episodes each row has ended."""
+    over = transitions["next", "terminated"] | transitions["next", "truncated"]
+    return over.reshape(-1, rows, steps).sum((0, 2)).tolist()
 
 
 def _leave_if_orphaned() -> None:

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 from torchrl.data import Bounded, Categorical, OneHot, Unbounded
 from torchrl.envs import EnvBase
 from torchrl.envs.utils import step_mdp
 
 from bfmkit.interfaces import Advance, Environment, EnvironmentSpec
+from bfmkit.rewards.expression import STEP
 from bfmkit.utils.rng import generator
 
 OWN_REWARD = "own_reward"
@@ -82,10 +83,10 @@ class AdaptedEnvironment(Environment):
         self._make, self._keys, self._given_keys = make, keys, observation_keys
         self._copies = [first, *(make() for _ in rows[1:])]
         self._random = [torch.get_rng_state() for _ in rows]
-        self._seeds, self._episode, self._steps = list(range(len(rows))), 0, 0
         self._rewards = [self.reward_of(name) for name in self.tasks]
-        self._states: list[TensorDictBase] = []
-        self._last: list[_Outcome] = []
+        self._states: list[TensorDictBase] = [TensorDict() for _ in rows]
+        self._observed = torch.zeros(len(rows), observations)
+        self._own_reward = torch.zeros(len(rows), dtype=torch.float64)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from."""
@@ -98,56 +99,40 @@ class AdaptedEnvironment(Environment):
             self._make, self.spec.domain, list(tasks), self.spec.episode_steps, self._given_keys
         )  # fmt: skip
 
-    def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
-        """Give each row its seed; the next :meth:`begin` starts episode ``episode``."""
-        if len(seeds) != len(self.tasks):
-            raise ValueError(f"{len(self.tasks)} rows need as many seeds, got {len(seeds)}")
-        self._seeds, self._episode = [int(seed) for seed in seeds], episode
-
-    def begin(self) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, o + 1) float64
-        """Reset every copy."""
-        self._states, self._last, self._steps = [], [], 0
-        for row, (copy, seed) in enumerate(zip(self._copies, self._seeds, strict=True)):
-            number = int(generator(seed, "adapted environment", self._episode).integers(2**31 - 1))
+    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, o + 1) float64
+        """Reset every copy, or some."""
+        self._observed, self._own_reward = self._observed.clone(), self._own_reward.clone()
+        for row, seed, episode in self.clock.begin(rows):
+            number = int(generator(seed, "adapted environment", episode).integers(2**31 - 1))
             self._random[row] = torch.Generator().manual_seed(number).get_state()
             with self._own_randomness(row):
-                copy.set_seed(number)
+                self._copies[row].set_seed(number)
                 # Seeding draws, and may seed torch as well.
                 torch.manual_seed(number)
-                state = copy.reset()
-            self._states.append(state)
-            self._last.append(_Outcome(self._flat(state), 0.0, False, False))
-        self._episode += 1
-        return self._observation(), self._physics()
+                self._states[row] = self._copies[row].reset()
+            self._observed[row], self._own_reward[row] = self._flat(self._states[row]), 0.0
+        return self._observed.clone(), self._physics()
 
-    def advance(self, action: Tensor) -> Advance:  # action (B, a)
-        """Step every copy whose episode is not over; the others stand still, without reward."""
-        rows = len(self.tasks)
-        if tuple(action.shape) != (rows, self.spec.action_size):
-            raise ValueError(f"actions must be ({rows}, {self.spec.action_size}), got {tuple(action.shape)}")
+    def advance(self, action: Tensor, rows: Tensor | None = None) -> Advance:  # action (B, a)
+        """Step every copy, or some."""
+        count = len(self.tasks)
+        if tuple(action.shape) != (count, self.spec.action_size):
+            raise ValueError(f"actions must be ({count}, {self.spec.action_size}), got {tuple(action.shape)}")
         finite = action.isfinite().all(-1)
         if not finite.all():
             raise ValueError(f"the action of row {int((~finite).nonzero()[0])} is not finite")
-        self._steps += 1
-        was_over = [last.terminated or last.truncated for last in self._last]
-        for row, chosen in enumerate(action.detach().cpu()):
-            if was_over[row]:
-                last = self._last[row]
-                self._last[row] = _Outcome(last.observation, 0.0, last.terminated, last.truncated)
-            else:
-                with self._own_randomness(row):
-                    self._last[row] = self._step_row(row, chosen)
+        going = self.clock.advance(rows)
+        chosen = action.detach().cpu()
+        self._observed, self._own_reward = self._observed.clone(), torch.zeros(count, dtype=torch.float64)
+        for row in going:
+            with self._own_randomness(row):
+                self._step_row(row, chosen[row])
         physics = self._physics()
-        tables = self._tables(physics, action)
-        rewards = [
-            0.0 if over else float(reward({**table, "step": self._steps}))
-            for reward, table, over in zip(self._rewards, tables, was_over, strict=True)
-        ]
-        terminated = torch.tensor([last.terminated for last in self._last])
-        truncated = torch.tensor([last.truncated for last in self._last])
-        if self._steps >= self.spec.episode_steps:
-            truncated = truncated | ~terminated
-        return Advance(self._observation(), torch.tensor(rewards, dtype=torch.float32), terminated, truncated, physics)
+        rewards, tables = torch.zeros(count), list(self._tables(physics, action))
+        for row in going:
+            rewards[row] = float(self._rewards[row]({**tables[row], STEP: self.clock.step[row]}))
+        terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
+        return Advance(self._observed.clone(), rewards, terminated, truncated, physics)
 
     def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:  # (n, o + 1), (n, a) -> name -> (n,)
         """The reward that was given, and the entries of observation and action."""
@@ -164,7 +149,7 @@ class AdaptedEnvironment(Environment):
         self.spec.require_named_task(task)
         return lambda table: table[OWN_REWARD]
 
-    def _step_row(self, row: int, action: Tensor) -> _Outcome:
+    def _step_row(self, row: int, action: Tensor) -> None:
         copy, state = self._copies[row], self._states[row]
         stepped = copy.step(state.set(copy.action_key, _to_own(action, copy)))
         following = stepped["next"]
@@ -173,8 +158,8 @@ class AdaptedEnvironment(Environment):
         if flags["terminated"] is None:
             terminated = done and not truncated
         self._states[row] = step_mdp(stepped)
-        reward = float(following[copy.reward_key].sum())
-        return _Outcome(self._flat(following), reward, terminated, (truncated or done) and not terminated)
+        self._observed[row], self._own_reward[row] = self._flat(following), float(following[copy.reward_key].sum())
+        self.clock.terminated[row], self.clock.cut[row] = terminated, truncated or done
 
     def _tables(self, physics: Tensor, action: Tensor) -> Iterator[dict[str, float]]:
         table = self.quantities(physics, action)
@@ -184,12 +169,8 @@ class AdaptedEnvironment(Environment):
     def _flat(self, state: TensorDictBase) -> Tensor:  # (o,) float32
         return torch.cat([state[key].detach().cpu().reshape(-1).float() for key in self._keys])
 
-    def _observation(self) -> Tensor:  # (B, o)
-        return torch.stack([last.observation for last in self._last])
-
     def _physics(self) -> Tensor:  # (B, o + 1)
-        rewards = torch.tensor([[last.reward] for last in self._last], dtype=torch.float64)
-        return torch.cat((self._observation().double(), rewards), dim=1)
+        return torch.cat((self._observed.double(), self._own_reward.unsqueeze(-1)), dim=1)
 
     @contextmanager
     def _own_randomness(self, row: int) -> Iterator[None]:
@@ -201,14 +182,6 @@ class AdaptedEnvironment(Environment):
         finally:
             self._random[row] = torch.get_rng_state()
             torch.set_rng_state(before)
-
-
-class _Outcome:
-    """What the last step of a row gave."""
-
-    def __init__(self, observation: Tensor, reward: float, terminated: bool, truncated: bool) -> None:
-        self.observation, self.reward = observation, reward
-        self.terminated, self.truncated = terminated, truncated
 
 
 def _observation_keys(copy: EnvBase, wanted: Sequence[str] | None, domain: str) -> list[str | tuple[str, ...]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchrl.data import Binary, Bounded, Composite, Unbounded
 from torchrl.envs import EnvBase
 
+from bfmkit.interfaces.episode_clock import EpisodeClock
 from bfmkit.interfaces.plane import Plane
 from bfmkit.interfaces.spec import EnvironmentSpec
 from bfmkit.rewards.expression import STEP
@@ -32,8 +33,9 @@ class Environment(EnvBase):
     """B environments of one domain in a batch, each with its own task; a TorchRL environment.
 
     :meth:`begin` and :meth:`advance` are the plain-tensor way in, which the online loop takes; TorchRL's ``reset``,
-    ``step`` and ``rollout`` wrap them. The state that episode e of a row with seed s starts from is a function of
-    (s, e) alone, so oracle and learner meet the same episodes.
+    ``step`` and ``rollout`` wrap them. Rows begin and end their episodes
+    independently. The state that episode e of a row with seed s starts from is a function of (s, e) alone, so oracle
+    and learner meet the same episodes.
 
     A task is a name, or a reward typed over ``spec.quantities``, such as ``"2 * upright"``; either goes wherever a task
     does. Every reward is a function of the quantities, and of the step of the episode where the task changes with time.
@@ -52,6 +54,8 @@ class Environment(EnvBase):
     spec: EnvironmentSpec
     tasks: tuple[str, ...]
     """The task of each row; B = len(tasks)."""
+    clock: EpisodeClock
+    """Seed, episode and step of each row."""
 
     def __init__(self, spec: EnvironmentSpec, tasks: Sequence[str]) -> None:
         if not tasks:
@@ -61,6 +65,7 @@ class Environment(EnvBase):
         super().__init__(batch_size=(len(tasks),))
         self.spec = spec
         self.tasks = tuple(tasks)
+        self.clock = EpisodeClock(len(tasks), spec.episode_steps)
         batch = self.batch_size
         self.observation_spec = Composite(
             observation=Unbounded((*batch, spec.observation_size), dtype=torch.float32),
@@ -96,21 +101,31 @@ class Environment(EnvBase):
         environment.spec.require_compatible(spec, what)
         return environment
 
-    @abstractmethod
-    def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
-        """Give each row its seed; the next :meth:`begin` starts episode ``episode``.
+    def seed_rows(self, seeds: Sequence[int], episode: int | Sequence[int] = 0) -> None:
+        """Give each row its seed; the next :meth:`begin` starts episode ``episode``, one for all or one a row.
 
         Raises:
             ValueError: if there is not one seed a row.
         """
+        self.clock.seed(seeds, episode)
 
     @abstractmethod
-    def begin(self) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
-        """Start the next episode in every row: first observation and physics."""
+    def begin(
+        self,
+        rows: Tensor | None = None,  # (B,) bool; None: all
+    ) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
+        """Start the next episode in every row, or in some: observation and physics of all rows.
+
+        The rows left out stay where they are, to the bit, and their episodes are not counted.
+        """
 
     @abstractmethod
-    def advance(self, action: Tensor) -> Advance:
-        """Step every row; ``action`` (B, a) in [-1, 1]. The row does not restart by itself at an episode's end.
+    def advance(
+        self,
+        action: Tensor,  # (B, a) in [-1, 1]
+        rows: Tensor | None = None,  # (B,) bool; None: all
+    ) -> Advance:
+        """Step every row, or some. A row that is left out, or whose episode is over, stands still, without reward.
 
         Raises:
             ValueError: if the action's shape is not (B, a), or an entry is not finite; the message names the row.
@@ -218,26 +233,21 @@ class Environment(EnvBase):
 
     def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
         chosen = None if tensordict is None else tensordict.get("_reset", None)
-        if chosen is not None and not chosen.all():
-            raise ValueError("the rows of an environment start their episodes together; reset all of them")
-        observation, physics = self.begin()
-        flags = torch.zeros(len(self.tasks), 1, dtype=torch.bool)
+        observation, physics = self.begin(None if chosen is None else chosen.reshape(-1).cpu())
+        terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
         return TensorDict(
-            {"observation": observation, "physics": physics}
-            | {name: flags.clone() for name in ("done", "terminated", "truncated")},
-            self.batch_size,
+            {"observation": observation, "physics": physics, **_flags(terminated, truncated)}, self.batch_size
         )
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
-        observation, reward, terminated, truncated, physics = self.advance(tensordict.get("action"))
+        rows = tensordict.get("_step", None)
+        outcome = self.advance(tensordict.get("action"), None if rows is None else rows.reshape(-1).cpu())
         return TensorDict(
             {
-                "observation": observation,
-                "physics": physics,
-                "reward": reward.unsqueeze(-1),
-                "done": (terminated | truncated).unsqueeze(-1),
-                "terminated": terminated.unsqueeze(-1),
-                "truncated": truncated.unsqueeze(-1),
+                "observation": outcome.observation,
+                "physics": outcome.physics,
+                "reward": outcome.reward.unsqueeze(-1),
+                **_flags(outcome.terminated, outcome.truncated),
             },
             self.batch_size,
         )
@@ -250,3 +260,8 @@ class Environment(EnvBase):
     def _set_seed(self, seed: int | None) -> None:
         first = 0 if seed is None else seed
         self.seed_rows([first + row for row in range(len(self.tasks))])
+
+
+def _flags(terminated: Tensor, truncated: Tensor) -> dict[str, Tensor]:  # (B,) -> (B, 1) each
+    flags = {"done": terminated | truncated, "terminated": terminated, "truncated": truncated}
+    return {name: flag.unsqueeze(-1) for name, flag in flags.items()}

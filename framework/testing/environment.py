@@ -68,6 +68,51 @@ class EnvironmentContract(ABC):
         other.seed_rows([3], episode=2)
         torch.testing.assert_close(other.begin()[1], starts[2], rtol=0, atol=0)
 
+    def test_rows_begin_their_episodes_independently(self) -> None:
+        tasks = self.make().spec.tasks
+        environment = self.make().with_rows([tasks[0], tasks[-1]])
+        environment.seed_rows([3, 5])
+        environment.begin()
+        actions = self.actions(environment, 2)
+        standing = environment.advance(actions[0])
+        observation, physics = environment.begin(torch.tensor([True, False]))
+        assert torch.equal(observation[1], standing.observation[1]) and torch.equal(physics[1], standing.physics[1])
+        alone = self.make().with_rows(tasks[:1])
+        alone.seed_rows([3], episode=1)
+        assert torch.equal(alone.begin()[1][0], physics[0]), "its second episode is another than it would be alone"
+        undisturbed = _run(self.make().with_rows([tasks[0], tasks[-1]]), [3, 5], actions)
+        outcome = environment.advance(actions[1])
+        assert torch.equal(outcome.physics[1], undisturbed[1].physics[1])
+        assert environment.clock.step == [1, 2]
+
+    def test_a_row_that_is_left_out_or_over_stands_still_without_reward(self) -> None:
+        environment = self.make().with_rows(self.make().spec.tasks[:1] * 2)
+        environment.begin()
+        actions = self.actions(environment, environment.spec.episode_steps)
+        before = environment.advance(actions[0])
+        after = environment.advance(actions[1], torch.tensor([True, False]))
+        assert torch.equal(after.observation[1], before.observation[1]) and after.reward[1] == 0
+        for action in actions[2:]:
+            last = environment.advance(action)
+        later = environment.advance(actions[1])
+        assert torch.equal(later.observation[0], last.observation[0]) and later.reward[0] == 0
+        assert (later.terminated | later.truncated)[0]
+
+    def test_torchrl_restarts_the_rows_that_are_done(self) -> None:
+        environment = self.make().with_rows(self.make().spec.tasks[:1] * 2)
+        environment.seed_rows([3, 5])
+        steps = environment.spec.episode_steps
+        rollout = environment.rollout(2 * steps + 1, break_when_any_done=False)
+        done = rollout["next", "done"].squeeze(-1)
+        assert rollout.shape == (2, 2 * steps + 1)
+        for row, seed in enumerate((3, 5)):
+            starts = [0, *(done[row].nonzero().squeeze(-1) + 1).tolist()]
+            assert len(starts) >= 3
+            alone = environment.with_rows(environment.tasks[:1])
+            for episode, start in enumerate(starts):
+                alone.seed_rows([seed], episode)
+                assert torch.equal(rollout["physics"][row, start], alone.begin()[1][0])
+
     def test_goes_on_from_a_snapshot_to_the_same_bits(self) -> None:
         tasks = self.make().spec.tasks
         environment = self.make().with_rows([tasks[0], tasks[-1]])

@@ -100,49 +100,43 @@ class BallEnvironment(Environment):
         lengths: Sequence[int] | None = None,
     ) -> None:
         super().__init__(ball_spec(dim, episode_steps), tasks)
-        self._lengths = torch.tensor(lengths if lengths is not None else [episode_steps + 1] * len(self.tasks))
-        self._seeds = list(range(len(self.tasks)))
-        self._episode = self._steps = 0
+        self._lengths = list(lengths) if lengths is not None else [episode_steps + 1] * len(self.tasks)
+        self._position = torch.zeros(len(self.tasks), dim, dtype=torch.float64)
 
     def with_rows(self, tasks: Sequence[str]) -> BallEnvironment:
         return BallEnvironment(self.spec.observation_size, self.spec.episode_steps, tasks)
 
-    def seed_rows(self, seeds: Sequence[int], episode: int = 0) -> None:
-        if len(seeds) != len(self.tasks):
-            raise ValueError(f"{len(self.tasks)} rows need as many seeds, got {len(seeds)}")
-        self._seeds, self._episode = list(seeds), episode
-
-    def begin(self) -> tuple[Tensor, Tensor]:
-        noise = normal_noise(self._seeds, "ball", [self._episode] * len(self.tasks), (self.spec.observation_size,))
-        self._position = into_ball(noise)
-        self._episode += 1
-        self._steps = 0
+    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        self._position = self._position.clone()
+        for row, seed, episode in self.clock.begin(rows):
+            noise = normal_noise([seed], "ball", [episode], (self.spec.observation_size,))
+            self._position[row] = into_ball(noise)[0]
         return self._position.float(), self._position.clone()
 
-    def advance(self, action: Tensor) -> Advance:
+    def advance(self, action: Tensor, rows: Tensor | None = None) -> Advance:
         if action.shape != self._position.shape:
             raise ValueError(f"actions must be {tuple(self._position.shape)}, got {tuple(action.shape)}")
         if not action.isfinite().all():
             row = int((~action.isfinite()).any(dim=-1).nonzero()[0])
             raise ValueError(f"the action of row {row} is not finite")
-        self._position = into_ball(action.double())
-        self._steps += 1
-        names = self.spec.quantities
-        tables = [dict(zip(names, row, strict=True)) | {STEP: self._steps} for row in self._position.tolist()]
-        reward = torch.tensor(
-            [float(self.reward_of(task)(table)) for task, table in zip(self.tasks, tables, strict=True)]
-        )
-        terminated = self._steps >= self._lengths
-        truncated = torch.full_like(terminated, self._steps >= self.spec.episode_steps) & ~terminated
-        return Advance(self._position.float(), reward.float(), terminated, truncated, self._position.clone())
+        going = self.clock.advance(rows)
+        position, reward = self._position.clone(), torch.zeros(len(self.tasks))
+        position[going] = into_ball(action.double())[going]
+        self._position = position
+        for row in going:
+            step = self.clock.step[row]
+            table = dict(zip(self.spec.quantities, position[row].tolist(), strict=True)) | {STEP: step}
+            reward[row] = float(self.reward_of(self.tasks[row])(table))
+            self.clock.terminated[row] = step >= self._lengths[row]
+        terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
+        return Advance(position.float(), reward, terminated, truncated, position.clone())
 
     def snapshot(self) -> dict[str, Any]:
-        clock = {"seeds": list(self._seeds), "episode": self._episode, "steps": self._steps}
-        return {"position": self._position.clone(), **clock}
+        return {"position": self._position.clone(), "clock": self.clock.snapshot()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._position = state["position"].clone()
-        self._seeds, self._episode, self._steps = list(state["seeds"]), state["episode"], state["steps"]
+        self.clock.restore(state["clock"])
 
     def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
         self.spec.require_named_task(task)

@@ -45,10 +45,11 @@ class Fragile(BallEnvironment):
     diverges: frozenset[int] = frozenset()
     count = 0
 
-    def begin(self) -> tuple[Tensor, Tensor]:
-        self.count += 1
-        self.at = 0
-        return super().begin()
+    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if rows is None:
+            self.count += 1
+            self.at = 0
+        return super().begin(rows)
 
     def with_rows(self, tasks: Any) -> Fragile:
         made = type(self)(tasks=tasks)
@@ -108,3 +109,26 @@ def test_what_ends_an_episode_is_recorded(tmp_path: Path) -> None:
 
     data, _ = collected(tmp_path, Falls(), 40)
     assert data["next", "terminated"].nonzero().squeeze(-1).tolist() == [19]
+
+
+def test_a_row_that_ends_early_begins_its_next_episode(tmp_path: Path) -> None:
+    class Short(Fragile):
+        def with_rows(self, tasks: Any) -> Short:
+            made = Short(tasks=tasks, lengths=[20, 8])
+            made.with_rows = lambda tasks: made  # type: ignore[method-assign]
+            return made
+
+    whole, _ = collected(tmp_path / "whole", Short(), 80)
+    observation, following = whole["observation"], whole["next", "observation"]
+    ends = whole["next", "terminated"].nonzero().squeeze(-1).tolist()
+    assert ends == [19, 27, 35, 59, 67, 75]
+    assert whole["next", "truncated"].nonzero().squeeze(-1).tolist() == [39, 79]
+    first = [index + 1 for index in (*ends, 39) if index + 1 < 80]
+    assert len(torch.unique(observation[first], dim=0)) == len(first), "every episode begins in a place of its own"
+    inside = [index for index in range(79) if index not in (*ends, 39, 79)]
+    assert torch.equal(observation[[index + 1 for index in inside]], following[inside])
+
+    collected(tmp_path / "torn", Short(), 80)
+    (tmp_path / "torn" / "shard-000.json").write_text('{"transitions": 40}')
+    resumed, _ = collected(tmp_path / "torn", Short(), 80)
+    assert torch.equal(resumed["observation"][first[3:]], observation[first[3:]]), "going on repeats no episode"

@@ -117,15 +117,15 @@ class Interrupted(BallEnvironment):
     def with_rows(self, tasks: list) -> Interrupted:
         return Interrupted(tasks=tasks)
 
-    def advance(self, action: torch.Tensor) -> Advance:
+    def advance(self, action: torch.Tensor, rows: torch.Tensor | None = None) -> Advance:
         Interrupted.left -= 1
         if Interrupted.left == 0:
             raise KeyboardInterrupt
-        outcome = super().advance(action)
+        outcome = super().advance(action, rows)
         return outcome._replace(reward=outcome.reward + 0.01 * self.start)
 
-    def begin(self) -> tuple[torch.Tensor, torch.Tensor]:
-        observation, physics = super().begin()
+    def begin(self, rows: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        observation, physics = super().begin(rows)
         self.start = observation[:, 0]
         return observation, physics
 
@@ -163,8 +163,8 @@ class Sick(BallEnvironment):
     def with_rows(self, tasks: list) -> Sick:
         return Sick(tasks=tasks)
 
-    def advance(self, action: torch.Tensor) -> Advance:
-        outcome = super().advance(action)
+    def advance(self, action: torch.Tensor, rows: torch.Tensor | None = None) -> Advance:
+        outcome = super().advance(action, rows)
         reward = outcome.reward.clone()
         for row, seed in enumerate(self._seeds):
             if seed in Sick.seeds and self._episode == 2 and self._steps == 5 and action[row, 0] < 0.9999:
