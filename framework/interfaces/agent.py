@@ -42,6 +42,12 @@ class Agent(ABC):
     label_memory: int = 0
     """How many steps back :meth:`label` reaches; 0: this agent takes no late labels. Set before :meth:`start`."""
 
+    bfm: BFM
+    """The model whose policies it acts with, as :meth:`start` was given it."""
+
+    seeds: tuple[int, ...]
+    """The seed of each run; B = len(seeds)."""
+
     state: TensorDict
     """Batch (B,): ``weights``, ``z``, ``step``, ``labels``, ``stopped`` and whatever the agent adds."""
 

@@ -87,5 +87,6 @@ class BFM(TensorDictModuleBase, ABC):
         return None
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Write ``action`` into ``tensordict``."""
-        return tensordict.set("action", self.act(tensordict.get("observation"), tensordict.get("z")))
+        """Write ``action`` into ``tensordict``; observations of another float type are taken as ``z`` is."""
+        z = tensordict.get("z")
+        return tensordict.set("action", self.act(tensordict.get("observation").to(z.dtype), z))

@@ -5,7 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from tensordict import TensorDict
-from torchrl.envs import TransformedEnv
+from torchrl.collectors import Collector, MultiAsyncCollector, MultiSyncCollector
+from torchrl.data import Bounded, Composite, Unbounded
+from torchrl.envs import ActionScaling, CatTensors, Compose, DMControlEnv, EnvBase, TransformedEnv
 from torchrl.envs.utils import check_env_specs
 
 from bfmkit.components.acquisitions.greedy import GreedyAcquisition
@@ -29,10 +31,10 @@ from bfmkit.testing.models import BallEnvironment, LinearBFM
 TASKS, SEEDS = ["task_0", "task_3"], [3, 4]
 
 
-def started() -> TaskInferenceAgent:
+def started(seeds: list[int] = SEEDS) -> TaskInferenceAgent:
     candidates = MixtureCandidates([EllipsoidCandidates(count=16)], include_previous=True)
     agent = TaskInferenceAgent(RidgePosterior(discount=0.99), UCBAcquisition(candidates), EverySchedule(steps=2))
-    agent.start(LinearBFM(), SEEDS)
+    agent.start(LinearBFM(), seeds)
     return agent
 
 
@@ -116,6 +118,121 @@ def test_a_reset_of_some_rows_opens_an_episode_in_them_alone() -> None:
     z = transform._reset(asked, TensorDict({"observation": observation}, [2]))["z"]
     assert torch.equal(z[0], before[0])
     assert agent.state["steps_since_choice"].tolist() == [1, 0]
+
+
+def ball(lengths: tuple[int, ...] = (5, 3)) -> TransformedEnv:
+    environment = BallEnvironment(tasks=TASKS, lengths=lengths)
+    environment.seed_rows(SEEDS)
+    return TransformedEnv(environment, TaskInferenceTransform(started()))
+
+
+def test_rows_that_end_at_different_times_restart_and_go_on_learning() -> None:
+    environment = ball()
+    rollout = environment.rollout(12, LinearBFM(), break_when_any_done=False)
+    done = rollout["next", "done"].squeeze(-1)
+    assert [row.nonzero().squeeze(-1).tolist() for row in done] == [[4, 9], [2, 5, 8, 11]]
+    agent = environment.transform.agent
+    agent.settle()
+    assert agent.state["step"].tolist() == [12, 12] and agent.state["labels"].tolist() == [12, 12]
+    # Each row is what it is alone.
+    for row, length in enumerate((5, 3)):
+        single = BallEnvironment(tasks=TASKS[row : row + 1], lengths=[length])
+        single.seed_rows(SEEDS[row : row + 1])
+        alone = started(SEEDS[row : row + 1])
+        expected = TransformedEnv(single, TaskInferenceTransform(alone)).rollout(
+            12, LinearBFM(), break_when_any_done=False
+        )
+        torch.testing.assert_close(rollout[row : row + 1]["z"], expected["z"], rtol=0, atol=1e-6)
+
+
+def test_rows_that_have_to_wait_neither_step_nor_learn() -> None:
+    environment = ball()
+    rollout = environment.rollout(12, LinearBFM(), break_when_any_done=False, break_when_all_done=True)
+    assert rollout.shape == (2, 5)
+    agent = environment.transform.agent
+    agent.settle()
+    assert agent.state["step"].tolist() == [5, 3] and agent.state["labels"].tolist() == [5, 3]
+
+
+@pytest.mark.parametrize("collector", [Collector, MultiSyncCollector, MultiAsyncCollector])
+def test_collectors_take_the_model_as_policy(collector: type) -> None:
+    makers = ball if collector is Collector else [ball, ball]
+    frames = collector(makers, LinearBFM(), frames_per_batch=24, total_frames=48)
+    batches = [batch.clone() for batch in frames]
+    frames.shutdown()
+    assert sum(batch.numel() for batch in batches) == 48
+    assert all(batch["z"].norm(dim=-1).min() > 0 for batch in batches)
+    for batch in batches:
+        assert batch["next", "terminated"].any(), "rows restart within a collector"
+        torch.testing.assert_close(batch["action"], LinearBFM().act(batch["observation"], batch["z"]))
+
+
+WALKER_ENTRIES = ["orientations", "height", "velocity"]
+
+
+def stand() -> TaskInferenceAgent:
+    agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates(count=4)))
+    agent.start(walker_bfm(), [0])
+    return agent
+
+
+def test_torchrls_own_walker_needs_its_entries_joined_and_may_be_float64() -> None:
+    with pytest.raises(ValueError, match=r"no entry observation \(height, orientations, velocity\); CatTensors"):
+        TransformedEnv(DMControlEnv("walker", "walk"), TaskInferenceTransform(stand()))
+    agent = stand()
+    joined = TransformedEnv(
+        DMControlEnv("walker", "walk"),
+        Compose(CatTensors(WALKER_ENTRIES, "observation"), TaskInferenceTransform(agent)),
+    )
+    rollout = joined.rollout(5, agent.bfm)
+    assert rollout["observation"].dtype == torch.float64 and rollout["z"].dtype == torch.float32
+    agent.settle()
+    assert agent.state["labels"].tolist() == [5]
+
+
+class Torque(EnvBase):
+    """Observes the torque that it was given, which lies in [-2, 2]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_spec = Composite(observation=Unbounded(4))
+        self.action_spec = Bounded(-2.0, 2.0, (4,))
+        self.reward_spec = Unbounded(1)
+
+    def _reset(self, tensordict: TensorDict | None = None, **_: object) -> TensorDict:
+        return TensorDict({"observation": torch.zeros(4)})
+
+    def _step(self, tensordict: TensorDict) -> TensorDict:
+        return TensorDict(
+            {"observation": tensordict["action"], "reward": torch.ones(1), "done": torch.zeros(1, dtype=torch.bool)}
+        )
+
+    def _set_seed(self, seed: int | None) -> None: ...
+
+
+def test_wider_actions_are_scaled_or_refused() -> None:
+    with pytest.raises(ValueError, match=r"lie in \[-1, 1\], this environment's in \[-2, 2\]; put ActionScaling"):
+        TransformedEnv(Torque(), TaskInferenceTransform(started([3])))
+    agent, seen = started([3]), []
+    agent.learn = lambda observation, action, *rest: seen.append(action.clone())  # type: ignore[method-assign]
+    environment = TransformedEnv(Torque(), Compose(ActionScaling(), TaskInferenceTransform(agent)))
+    rollout = environment.rollout(3, LinearBFM())
+    torch.testing.assert_close(rollout["next", "observation"], 2 * rollout["action"])
+    torch.testing.assert_close(torch.cat(seen), rollout["action"]), "the agent sees what the policy chose"
+
+
+@pytest.mark.parametrize(
+    ("environment", "seeds", "words"),
+    [
+        (lambda: BallEnvironment(dim=3), [3], "observations of 4 numbers; this environment's have 3"),
+        (lambda: BallEnvironment(tasks=TASKS), [3], "2 rows needs an agent of as many seeds, got 1"),
+    ],
+)
+def test_environments_that_do_not_fit_are_refused_when_attached(
+    environment: Callable[[], Environment], seeds: list[int], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        TransformedEnv(environment(), TaskInferenceTransform(started(seeds)))
 
 
 def test_refuses_recorded_data() -> None:
