@@ -221,13 +221,6 @@ def test_negative_and_large_seeds_are_seeds_too() -> None:
     assert len(environment.begin()[0].unique(dim=0)) == 3
 
 
-def test_rows_can_not_be_reset_one_by_one() -> None:
-    environment = DMControlEnvironment("point_mass_maze", "reach_top_left+reach_top_right")
-    environment.reset()
-    with pytest.raises(ValueError, match="together"):
-        environment.reset(TensorDict({"_reset": torch.tensor([[True], [False]])}, [2]))
-
-
 def test_rollout_goes_on_into_the_next_episode() -> None:
     environment = DMControlEnvironment("point_mass_maze", "reach_top_left+reach_top_right", episode_steps=4)
     environment.set_seed(5)
