@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from dm_control import suite
-from tensordict import TensorDict
 from torchrl.envs.utils import step_mdp
 
 from bfmkit.components.environments.dm_control import DMControlEnvironment
