@@ -34,22 +34,28 @@ def test_nothing_about_a_component_is_visibly_wrong(kind: str) -> None:
 
 COMPONENT = """
 from bfmkit.registry import register
-@register(Gate, "shut")
-class ShutGate(Gate): ...
+@register(QueryRule, "shut")
+class ShutQueryRule(QueryRule): ...
 """
 
 
 @pytest.mark.parametrize(
     ("test", "counts"),
     [
-        ("class TestShut(GateContract):\n    def make(self): return ShutGate()", True),
-        ("class TestShut(gate.GateContract):\n    def make(self): return gates.ShutGate(3)", True),
-        ("class Shut(GateContract):\n    def make(self): return ShutGate()\nclass TestShut(Shut): pass", True),
-        ("class Shut(GateContract):\n    def make(self): return ShutGate()", False),
-        ("class TestShut(GateContract):\n    def make(self): return OpenGate()", False),
-        ("class TestShut(ScheduleContract):\n    def make(self): return ShutGate()", False),
-        ("class TestShut:\n    def make(self): return ShutGate()", False),
-        ("class TestShut(GateContract):\n    def build(self): return ShutGate()", False),
+        ("class TestShut(QueryRuleContract):\n    def make(self): return ShutQueryRule()", True),
+        (
+            "class TestShut(query_rule.QueryRuleContract):\n    def make(self): return query_rules.ShutQueryRule(3)",
+            True,
+        ),
+        (
+            "class Shut(QueryRuleContract):\n    def make(self): return ShutQueryRule()\nclass TestShut(Shut): pass",
+            True,
+        ),
+        ("class Shut(QueryRuleContract):\n    def make(self): return ShutQueryRule()", False),
+        ("class TestShut(QueryRuleContract):\n    def make(self): return OpenQueryRule()", False),
+        ("class TestShut(ScheduleContract):\n    def make(self): return ShutQueryRule()", False),
+        ("class TestShut:\n    def make(self): return ShutQueryRule()", False),
+        ("class TestShut(QueryRuleContract):\n    def build(self): return ShutQueryRule()", False),
         ("", False),
     ],
 )
@@ -64,4 +70,4 @@ def test_a_component_without_a_contract_test_is_noticed(
     monkeypatch.syspath_prepend(tmp_path)
     missing = untested(tmp_path / "tests", (package,))
     assert [str(each.name) for each in missing] == ([] if counts else ["shut"])
-    assert counts or contract_name("gate") in str(missing[0])
+    assert counts or contract_name("query_rule") in str(missing[0])

@@ -52,7 +52,7 @@ def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert wanted - packed == set()
     assert packed - wanted == set()
-    for name in ("py.typed", "cli/templates/gate.txt", "recipes/infer/opti_bfm.yaml"):
+    for name in ("py.typed", "cli/templates/query_rule.txt", "recipes/infer/opti_bfm.yaml"):
         assert f"bfmkit/{name}" in packed
     assert "bfmkit/components/environments/assets/point_mass_maze.xml" in packed
 

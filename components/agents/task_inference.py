@@ -16,7 +16,7 @@ from bfmkit.inference.calibration import Foretold
 from bfmkit.inference.recent_features import RECENT, Stretch, total, write
 from bfmkit.inference.step_buffer import KEPT, Steps, blank, groups, keep, kept_steps
 from bfmkit.inference.task_belief import LARGEST_REWARD, TOO_LARGE, Learnt, Lesson
-from bfmkit.interfaces import Acquisition, Agent, Gate, Posterior, Schedule, Situation
+from bfmkit.interfaces import Acquisition, Agent, Posterior, QueryRule, Schedule, Situation
 from bfmkit.registry import register
 from bfmkit.utils.checks import require_positive
 
@@ -44,7 +44,7 @@ class TaskInferenceAgent(BatchedAgent):
         posterior: what the rewards seen so far say about w.
         acquisition: which w to act for next.
         schedule: when to choose again within an episode; none given: at every step.
-        gate: which rewards to learn from; none given: all of them.
+        query_rule: which rewards to learn from; none given: all of them.
         labelled_transitions: how many labelled transitions to learn from before the first step; they count as labels.
         block: how many steps are learnt from at once, at the latest before the next choice. Nobody looks at the belief
             in between, so more than 1 only saves time; but information counts for a ``determinant`` schedule when a
@@ -53,7 +53,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     Raises:
         ValueError: if ``labelled_transitions`` or ``label_memory`` is negative or ``block`` less than 1, or greater
-            with a gate that looks at the belief, or if the acquisition refuses the posterior.
+            with a query rule that looks at the belief, or if the acquisition refuses the posterior.
 
     Reference:
         Rupf et al., Optimistic Task Inference for Behavior Foundation Models, 2026, Algorithm 1.
@@ -64,7 +64,7 @@ class TaskInferenceAgent(BatchedAgent):
         posterior: Posterior,
         acquisition: Acquisition,
         schedule: Schedule | None = None,
-        gate: Gate | None = None,
+        query_rule: QueryRule | None = None,
         labelled_transitions: int = 0,
         block: int = 1,
         label_memory: int = 0,
@@ -75,9 +75,10 @@ class TaskInferenceAgent(BatchedAgent):
         self.label_memory = label_memory
         if block < 1:
             raise ValueError(f"block must be at least 1, got {block}")
-        if block > 1 and gate is not None and gate.needs_features:
+        if block > 1 and query_rule is not None and query_rule.needs_features:
             raise ValueError(
-                f"block must be 1 with the gate {type(gate).__name__}, which decides on each reward by what the "
+                f"block must be 1 with the query rule {type(query_rule).__name__}, which decides on each reward by "
+                f"what the "
                 f"belief says of it; got {block}"
             )
         self.block = block
@@ -87,7 +88,7 @@ class TaskInferenceAgent(BatchedAgent):
         acquisition.require(posterior)
         self.posterior = posterior
         self.acquisition = acquisition
-        self.gate = gate
+        self.query_rule = query_rule
         self._counts_information = schedule is not None and schedule.needs_information
         self._warned = False
         self._uncounted: list[tuple[Tensor | None, Foretold]] = []
@@ -169,12 +170,14 @@ class TaskInferenceAgent(BatchedAgent):
         runs: Tensor | None,
     ) -> Tensor | None:
         moving = self.everyone if runs is None else runs
-        if self.gate is not None and not self.gate.needs_features:
+        if self.query_rule is not None and not self.query_rule.needs_features:
             # Nothing but the labels is looked at.
             state = self.state
             unknown = state.get("weights").new_full((len(moving), self.bfm.dim), torch.nan)
             labels = state.get("labels").to(self.device)
-            observed = observed & self.gate.open(self.posterior, state.get("belief"), unknown, labels).cpu()
+            observed = (
+                observed & self.query_rule.should_query(self.posterior, state.get("belief"), unknown, labels).cpu()
+            )
         parts = (observation, action, next_observation, reward, observed)
         step = Steps(*(part.unsqueeze(1) for part in parts))
         if self.block == 1:
@@ -294,8 +297,8 @@ class TaskInferenceAgent(BatchedAgent):
         if rows is not None:
             belief, labels = belief[rows.to(self.device)], labels[rows]
         lesson = Lesson(self.posterior, self.bfm, belief, self._counts_information)
-        gate = self.gate if self.gate is not None and self.gate.needs_features else None
-        return lesson.learn(now, gate, labels.to(self.device))
+        query_rule = self.query_rule if self.query_rule is not None and self.query_rule.needs_features else None
+        return lesson.learn(now, query_rule, labels.to(self.device))
 
     def _write_down(self, rows: Tensor | None, count: int, learnt: Learnt) -> None:
         """Make it what these runs know, and stop those in which a step went wrong, as of that step."""

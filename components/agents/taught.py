@@ -9,7 +9,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
-from bfmkit.interfaces import Acquisition, Agent, Gate, Posterior, Schedule
+from bfmkit.interfaces import Acquisition, Agent, Posterior, QueryRule, Schedule
 from bfmkit.registry import register
 from bfmkit.utils.checks import require_positive
 from bfmkit.utils.rng import normal_noise
@@ -66,7 +66,7 @@ class TaughtAgent(TaskInferenceAgent):
         acquisition: which w to act for next.
         teacher: who presses; none given: one with the settings' defaults.
         schedule: when to choose again within an episode; none given: at every step.
-        gate: which rewards to learn from; presses are always learnt from.
+        query_rule: which rewards to learn from; presses are always learnt from.
         credit: which steps a press is taken to be about, in seconds before it: the newest and the oldest.
         labelled_transitions: how many labelled transitions to learn from before the first step.
         block: how many steps are learnt from at once; a press learns from those that wait.
@@ -85,13 +85,13 @@ class TaughtAgent(TaskInferenceAgent):
         acquisition: Acquisition,
         teacher: Teacher | None = None,
         schedule: Schedule | None = None,
-        gate: Gate | None = None,
+        query_rule: QueryRule | None = None,
         credit: tuple[float, float] = (0.2, 1.0),
         labelled_transitions: int = 0,
         block: int = 1,
         label_memory: int = 800,
     ) -> None:
-        super().__init__(posterior, acquisition, schedule, gate, labelled_transitions, block, label_memory)
+        super().__init__(posterior, acquisition, schedule, query_rule, labelled_transitions, block, label_memory)
         if not 0 <= credit[0] < credit[1]:
             raise ValueError(f"credit must be a stretch of time, newest before oldest, got {list(credit)}")
         self.teacher = teacher or Teacher()

@@ -6,17 +6,17 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.interfaces import Gate, Posterior
+from bfmkit.interfaces import Posterior, QueryRule
 from bfmkit.registry import register
 
 
-@register(Gate, "always")
-class AlwaysGate(Gate):
+@register(QueryRule, "always")
+class AlwaysQueryRule(QueryRule):
     """Open for every reward that is on offer."""
 
     needs_features = False
 
-    def open(
+    def should_query(
         self,
         posterior: Posterior,
         belief: TensorDictBase,  # batch (B,)

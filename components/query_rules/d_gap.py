@@ -5,12 +5,12 @@ from __future__ import annotations
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.interfaces import Gate, Posterior
+from bfmkit.interfaces import Posterior, QueryRule
 from bfmkit.registry import register
 
 
-@register(Gate, "d_gap")
-class DGapGate(Gate):
+@register(QueryRule, "d_gap")
+class DGapQueryRule(QueryRule):
     r"""Open where the reward on offer would raise the log determinant of the precision by at least κ.
 
     open where information_gain(φ) ≥ κ; for the ``ridge`` posterior, that is log(1 + φᵀV⁻¹φ)
@@ -30,7 +30,7 @@ class DGapGate(Gate):
             raise ValueError(f"threshold must be finite and at least 0, got {threshold}")
         self.threshold = threshold
 
-    def open(
+    def should_query(
         self,
         posterior: Posterior,
         belief: TensorDictBase,  # batch (B,)

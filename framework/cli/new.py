@@ -21,7 +21,7 @@ _CLASS_ENDINGS = {
     "acquisition": "Acquisition",
     "candidate_sampler": "Candidates",
     "schedule": "Schedule",
-    "gate": "Gate",
+    "query_rule": "QueryRule",
     "agent": "Agent",
     "feature_map": "Features",
     "feature_objective": "Objective",
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     kind = _kind(arguments.kind)
     name = _name(arguments.name, kind)
     here = Path.cwd()
-    in_bfmkit = (here / "framework" / "registry.py").is_file() and (here / "components").is_dir()
+    in_bfmkit = (here / "framework" / "registry").is_dir() and (here / "components").is_dir()
     package = "bfmkit.components" if in_bfmkit else _package(arguments.package, here)
     source = Path("components") if in_bfmkit else Path(*package.split("."))
     tests = Path("tests", "components") if in_bfmkit else Path("tests")

@@ -79,7 +79,7 @@ class SteppedRadius:
 
     Args:
         wide: the radius at first.
-        labels: how many rewards it gathers. Rewards that a gate keeps out, or that never come, do not count.
+        labels: how many rewards it gathers. Rewards that a query rule keeps out, or that never come, do not count.
         narrow: the radius afterwards.
 
     Raises:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bfmkit.inference.calibration import Foretold, foretold
 from bfmkit.inference.step_buffer import Steps
-from bfmkit.interfaces import BFM, Gate, Posterior
+from bfmkit.interfaces import BFM, Posterior, QueryRule
 
 LARGEST_REWARD = 1e100
 """The square of a larger one, times that of a feature, need not be a number any more."""
@@ -60,8 +60,8 @@ class Lesson:
     def learn(
         self,
         steps: Steps,  # (m, n)
-        gate: Gate | None = None,  # one that looks at features; n = 1 then
-        labels: Tensor | None = None,  # (m,) int64, for the gate
+        query_rule: QueryRule | None = None,  # one that looks at features; n = 1 then
+        labels: Tensor | None = None,  # (m,) int64, for the query rule
     ) -> Learnt:
         """All steps at once; where one cannot be learnt from, those before it."""
         runs, count = steps.reward.shape
@@ -80,8 +80,10 @@ class Lesson:
             bad = ~features.isfinite().all(dim=-1).cpu()
             for row in bad.any(dim=-1).nonzero().squeeze(-1).tolist():
                 broken[row] = (int(bad[row].int().argmax()), "features are not finite")
-        if gate is not None and labels is not None:
-            observed = observed & gate.open(self.posterior, self.belief, features[:, 0], labels).cpu().unsqueeze(1)
+        if query_rule is not None and labels is not None:
+            observed = observed & query_rule.should_query(
+                self.posterior, self.belief, features[:, 0], labels
+            ).cpu().unsqueeze(1)
         whole = observed
         if broken:
             whole = observed.clone()

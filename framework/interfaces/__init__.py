@@ -14,11 +14,33 @@ from bfmkit.interfaces.networks import Networks
 from bfmkit.interfaces.objective import Objective
 from bfmkit.interfaces.plane import Plane
 from bfmkit.interfaces.posterior import Posterior
-from bfmkit.interfaces.schedule import Gate, Progress, Schedule
+from bfmkit.interfaces.schedule import Progress, QueryRule, Schedule
 from bfmkit.interfaces.spec import EnvironmentSpec
 
 __all__ = [
-    "BFM", "Acquisition", "Advance", "Agent", "CandidateSampler", "Dataset", "Environment", "EnvironmentSpec",
-    "Explorer", "FeatureBatch", "FeatureMap", "FeatureObjective", "Gate", "Job", "JobFailed", "LatentContext",
-    "LatentSampler", "Networks", "Objective", "Plane", "Posterior", "Progress", "RunStopped", "Schedule", "Situation",
+    "BFM",
+    "Acquisition",
+    "Advance",
+    "Agent",
+    "CandidateSampler",
+    "Dataset",
+    "Environment",
+    "EnvironmentSpec",
+    "Explorer",
+    "FeatureBatch",
+    "FeatureMap",
+    "FeatureObjective",
+    "Job",
+    "JobFailed",
+    "LatentContext",
+    "LatentSampler",
+    "Networks",
+    "Objective",
+    "Plane",
+    "Posterior",
+    "Progress",
+    "QueryRule",
+    "RunStopped",
+    "Schedule",
+    "Situation",
 ]  # fmt: skip

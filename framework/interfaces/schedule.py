@@ -1,4 +1,4 @@
-"""Schedules and gates: when to choose again, and which rewards to learn from."""
+"""Schedules, which say when to select z again, and query rules, which say which rewards to ask for."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class Schedule(ABC):
         """Which runs choose again before their next action."""
 
 
-class Gate(ABC):
+class QueryRule(ABC):
     """Says which rewards are worth asking for."""
 
-    kind: ClassVar[str] = "gate"
+    kind: ClassVar[str] = "query_rule"
     folder: ClassVar[str] = "query_rules"
 
     needs_features: bool = True
-    """Whether :meth:`open` looks at belief or features. One that does not can be asked before they are known."""
+    """Whether :meth:`should_query` reads belief or features. One that does not can be asked before they are known."""
 
     @abstractmethod
-    def open(
+    def should_query(
         self,
         posterior: Posterior,
         belief: TensorDictBase,  # batch (B,)

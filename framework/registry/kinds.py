@@ -28,7 +28,7 @@ KINDS: dict[str, Kind] = {
         Kind("acquisition", "acquisitions", "bfmkit.interfaces.acquisition:Acquisition"),
         Kind("candidate_sampler", "candidate_samplers", "bfmkit.interfaces.acquisition:CandidateSampler"),
         Kind("schedule", "schedules", "bfmkit.interfaces.schedule:Schedule"),
-        Kind("gate", "query_rules", "bfmkit.interfaces.schedule:Gate"),
+        Kind("query_rule", "query_rules", "bfmkit.interfaces.schedule:QueryRule"),
         Kind("bfm", "bfms", "bfmkit.interfaces.bfm:BFM"),
         Kind("feature_map", "feature_maps", "bfmkit.interfaces.feature_map:FeatureMap"),
         Kind("feature_objective", "feature_objectives", "bfmkit.interfaces.feature_objective:FeatureObjective"),

@@ -13,13 +13,13 @@ import pytest
 import torch
 from pydantic import Field
 
-from bfmkit.interfaces import EnvironmentSpec, Gate, Job, JobFailed, Schedule
+from bfmkit.interfaces import EnvironmentSpec, Job, JobFailed, QueryRule, Schedule
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.testing.registry import registered
 
 
-class ToyGate(Gate):
+class ToyQueryRule(QueryRule):
     """Open above a threshold.
 
     Args:
@@ -41,27 +41,27 @@ class ToyGate(Gate):
             raise ValueError(f"threshold must be positive, got {threshold}")
         self.threshold, self.mode, self.sizes, self.pair, self.flag = threshold, mode, sizes, pair, flag
 
-    def open(self, posterior, belief, features, labels):
+    def should_query(self, posterior, belief, features, labels):
         return labels > self.threshold
 
 
-class ToyPairGate(Gate):
-    """Two gates, and an environment's sizes."""
+class ToyPairQueryRule(QueryRule):
+    """Two query rules, and an environment's sizes."""
 
-    def __init__(self, gate: Gate, spec: EnvironmentSpec, other: Gate | None = None) -> None:
-        self.gate, self.spec, self.other = gate, spec, other
+    def __init__(self, query_rule: QueryRule, spec: EnvironmentSpec, other: QueryRule | None = None) -> None:
+        self.query_rule, self.spec, self.other = query_rule, spec, other
 
-    def open(self, posterior, belief, features, labels):
-        return self.gate.open(posterior, belief, features, labels)
+    def should_query(self, posterior, belief, features, labels):
+        return self.query_rule.should_query(posterior, belief, features, labels)
 
 
-class ToyFileGate(Gate):
+class ToyFileQueryRule(QueryRule):
     """Reads a file."""
 
     def __init__(self, file: Path) -> None:
         self.text = file.read_text()
 
-    def open(self, posterior, belief, features, labels):
+    def should_query(self, posterior, belief, features, labels):
         return labels > 0
 
 
@@ -78,11 +78,11 @@ class ToyJob(Job):
 
     def __init__(
         self,
-        gate: Gate,
-        later: Deferred[Gate] | None = None,
-        gates: dict[str, Gate] | None = None,
-        row: list[Gate] | None = None,
-        either: Schedule | Gate | int | None = None,
+        query_rule: QueryRule,
+        later: Deferred[QueryRule] | None = None,
+        query_rules: dict[str, QueryRule] | None = None,
+        row: list[QueryRule] | None = None,
+        either: Schedule | QueryRule | int | None = None,
         settings: ToySettings | None = None,
         rate: float | Literal["auto"] = "auto",
         path: Path = Path("data"),
@@ -91,7 +91,13 @@ class ToyJob(Job):
         seed: int = 0,
         ends: Literal["well", "failed", "crash", "interrupt"] = "well",
     ) -> None:
-        self.gate, self.later, self.gates, self.row, self.either = gate, later, gates, row, either
+        self.query_rule, self.later, self.query_rules, self.row, self.either = (
+            query_rule,
+            later,
+            query_rules,
+            row,
+            either,
+        )
         self.settings, self.rate, self.path, self.name = settings, rate, path, name
         self.steps, self.seed, self.ends = steps, seed, ends
 
@@ -109,16 +115,16 @@ class ToyJob(Job):
 
 @pytest.fixture
 def toys() -> Iterator[SimpleNamespace]:
-    """The classes, known to recipes as toy, toy_pair, toy_file (gates) and toy (a job)."""
+    """The classes, known to recipes as toy, toy_pair, toy_file (query rules) and toy (a job)."""
     with ExitStack() as stack:
         for interface, name, cls in (
-            (Gate, "toy", ToyGate),
-            (Gate, "toy_pair", ToyPairGate),
-            (Gate, "toy_file", ToyFileGate),
+            (QueryRule, "toy", ToyQueryRule),
+            (QueryRule, "toy_pair", ToyPairQueryRule),
+            (QueryRule, "toy_file", ToyFileQueryRule),
             (Job, "toy", ToyJob),
         ):
             stack.enter_context(registered(interface, name, cls))
-        yield SimpleNamespace(Gate=ToyGate, PairGate=ToyPairGate, Job=ToyJob, Settings=ToySettings)
+        yield SimpleNamespace(QueryRule=ToyQueryRule, PairQueryRule=ToyPairQueryRule, Job=ToyJob, Settings=ToySettings)
 
 
 @pytest.fixture

@@ -12,11 +12,21 @@ from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.components.query_rules.always import AlwaysGate
+from bfmkit.components.query_rules.always import AlwaysQueryRule
 from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.episode import run_episode
-from bfmkit.interfaces import Acquisition, Advance, Agent, Gate, Posterior, Progress, RunStopped, Schedule, Situation
+from bfmkit.interfaces import (
+    Acquisition,
+    Advance,
+    Agent,
+    Posterior,
+    Progress,
+    QueryRule,
+    RunStopped,
+    Schedule,
+    Situation,
+)
 from bfmkit.recipe import RecipeError, build_node
 from bfmkit.runs.label_log import Logbook
 from bfmkit.testing.agent import AgentContract
@@ -24,10 +34,10 @@ from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.utils.rng import normal_noise
 
 
-class FirstOnly(Gate):
+class FirstOnly(QueryRule):
     """Takes in the first reward of each run."""
 
-    def open(self, posterior: Posterior, belief: TensorDictBase, features: Tensor, labels: Tensor) -> Tensor:
+    def should_query(self, posterior: Posterior, belief: TensorDictBase, features: Tensor, labels: Tensor) -> Tensor:
         return labels < 1
 
 
@@ -82,7 +92,7 @@ class TestTaskInferenceAgent(AgentContract):
 class TestFullTaskInferenceAgent(AgentContract):
     def make(self) -> TaskInferenceAgent:
         return TaskInferenceAgent(
-            RidgePosterior(discount=0.99), GreedyAcquisition(), EverySchedule(steps=3), AlwaysGate()
+            RidgePosterior(discount=0.99), GreedyAcquisition(), EverySchedule(steps=3), AlwaysQueryRule()
         )
 
     def test_chooses_as_the_schedule_says_and_at_each_episodes_start(self) -> None:
@@ -135,8 +145,8 @@ class TestWarmTaskInferenceAgent(AgentContract):
             TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), labelled_transitions=-1)
 
 
-def test_a_shut_gate_teaches_nothing_and_counts_no_labels() -> None:
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), gate=FirstOnly())
+def test_a_rule_that_refuses_teaches_nothing_and_counts_no_labels() -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), query_rule=FirstOnly())
     agent.start(LinearBFM(), [0, 1])
     environment = BallEnvironment(tasks=["task_0", "task_1"])
     run_episode(agent, environment)

@@ -17,8 +17,8 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
-from bfmkit.components.query_rules.budget import BudgetGate
-from bfmkit.components.query_rules.d_gap import DGapGate
+from bfmkit.components.query_rules.budget import BudgetQueryRule
+from bfmkit.components.query_rules.d_gap import DGapQueryRule
 from bfmkit.components.schedules.determinant import DeterminantSchedule
 from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
@@ -173,7 +173,7 @@ def test_a_run_that_stops_before_its_choice_chooses_no_more() -> None:
 
 
 def test_a_budget_is_kept_to_the_label() -> None:
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), EpisodeSchedule(), BudgetGate(7), block=5)
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), EpisodeSchedule(), BudgetQueryRule(7), block=5)
     agent.start(LinearBFM(), [5, 6])
     run_episode(agent, BallEnvironment(tasks=TASKS))
     assert agent.state["labels"].tolist() == [7, 7]
@@ -185,5 +185,5 @@ def test_a_budget_is_kept_to_the_label() -> None:
 def test_refuses_blocks_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="block must be at least 1"):
         TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), block=0)
-    with pytest.raises(ValueError, match="block must be 1 with the gate DGapGate"):
-        TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), gate=DGapGate(), block=2)
+    with pytest.raises(ValueError, match="block must be 1 with the query rule DGapQueryRule"):
+        TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), query_rule=DGapQueryRule(), block=2)

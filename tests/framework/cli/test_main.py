@@ -47,7 +47,7 @@ def test_importing_bfmkit_is_cheap_and_sets_nothing(tmp_path: Path) -> None:
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a screen")
 def test_drawing_is_switched_off_only_without_a_screen(tmp_path: Path, environment: dict, expected: str) -> None:
-    code = "import os; from bfmkit.cli import main; main(['list', 'gate']); print(os.environ.get('MUJOCO_GL'))"
+    code = "import os; from bfmkit.cli import main; main(['list', 'query_rule']); print(os.environ.get('MUJOCO_GL'))"
     assert in_a_fresh_process(code, tmp_path, **environment).stdout.splitlines()[-1] == expected
 
 
@@ -61,7 +61,13 @@ def test_the_console_script_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["run"], ["rnu", "x"], ["run", "x", "--ot", "y"], ["list", "gate", "schedule"], ["run", "x", "--threads", "many"]],
+    [
+        ["run"],
+        ["rnu", "x"],
+        ["run", "x", "--ot", "y"],
+        ["list", "query_rule", "schedule"],
+        ["run", "x", "--threads", "many"],
+    ],
 )
 def test_a_command_line_that_makes_no_sense_is_refused(bfmkit, here: Path, words: list[str]) -> None:
     outcome = bfmkit(*words)
@@ -87,6 +93,6 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
 def test_main_takes_the_words_of_the_process(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["bfmkit", "list", "gate"])
+    monkeypatch.setattr("sys.argv", ["bfmkit", "list", "query_rule"])
     assert main() == 0
     assert "always" in capsys.readouterr().out

@@ -46,8 +46,8 @@ def test_every_template_passes_its_contract_and_can_be_used(bfmkit, here: Path, 
     )
     built = python("-c", check, cwd=here)
     assert built.stdout.split() == [f"My{_camel(kind)}{ending}" for kind, ending in TEMPLATES.items()], built.stderr
-    again = bfmkit("new", "gate", "my_gate")
-    assert (again.code, again.err) == (2, 'there is a gate "my_gate" already\n')
+    again = bfmkit("new", "query_rule", "my_rule")
+    assert (again.code, again.err) == (2, 'there is a query_rule "my_rule" already\n')
 
 
 def _camel(kind: str) -> str:
@@ -55,18 +55,18 @@ def _camel(kind: str) -> str:
 
 
 def test_a_second_component_goes_where_the_first_went(bfmkit, here: Path, no_project: None) -> None:
-    assert bfmkit("new", "gate", "one", "--package", "lab.parts").code == 0
+    assert bfmkit("new", "query_rule", "one", "--package", "lab.parts").code == 0
     outcome = bfmkit("new", "schedule", "two")
     assert outcome.code == 0, outcome.err
     assert (here / "lab" / "parts" / "query_rules" / "one.py").exists()
     assert (here / "lab" / "parts" / "schedules" / "two.py").exists()
     assert (here / "lab" / "__init__.py").exists()
-    assert "[lab.parts]" in bfmkit("list", "gate").out
+    assert "[lab.parts]" in bfmkit("list", "query_rule").out
 
 
 def test_somebody_elses_pyproject_is_not_touched(bfmkit, here: Path, no_project: None) -> None:
     (here / "pyproject.toml").write_text("[project]\nname = 'mine'\n")
-    outcome = bfmkit("new", "gate", "mine")
+    outcome = bfmkit("new", "query_rule", "mine")
     assert outcome.code == 0
     assert '[project.entry-points."bfmkit.components"]' in outcome.out
     assert (here / "pyproject.toml").read_text() == "[project]\nname = 'mine'\n"
@@ -76,9 +76,9 @@ def test_in_our_own_checkout_it_goes_among_our_own(bfmkit, here: Path, no_projec
     (here / "framework").mkdir()
     (here / "framework" / "registry.py").write_text("")
     (here / "components").mkdir()
-    assert bfmkit("new", "gate", "mine").code == 0
+    assert bfmkit("new", "query_rule", "mine").code == 0
     assert (
-        "from bfmkit.components.query_rules.mine import MineGate"
+        "from bfmkit.components.query_rules.mine import MineQueryRule"
         in (here / "tests/components/query_rules/test_mine.py").read_text()
     )
     assert (here / "components" / "query_rules" / "mine.py").exists()
@@ -88,12 +88,12 @@ def test_in_our_own_checkout_it_goes_among_our_own(bfmkit, here: Path, no_projec
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["gaet", "x"], 'no kind "gaet"; did you mean "gate"?'),
+        (["query_rul", "x"], 'no kind "query_rul"; did you mean "query_rule"?'),
         (["job", "x"], "job: there is no template for this kind; start from "),
-        (["gate", "Wide-Open"], '"Wide-Open" is not a component name: use lower_snake_case'),
-        (["gate", "class"], '"class" is not a component name'),
-        (["gate", "always"], 'there is a gate "always" already'),
-        (["gate", "x", "--package", "a-b"], '--package: "a-b" is not the name of a Python package'),
+        (["query_rule", "Wide-Open"], '"Wide-Open" is not a component name: use lower_snake_case'),
+        (["query_rule", "class"], '"class" is not a component name'),
+        (["query_rule", "always"], 'there is a query_rule "always" already'),
+        (["query_rule", "x", "--package", "a-b"], '--package: "a-b" is not the name of a Python package'),
     ],
 )
 def test_what_makes_no_sense_is_refused(bfmkit, here: Path, no_project: None, words: list[str], line: str) -> None:
@@ -106,6 +106,6 @@ def test_what_makes_no_sense_is_refused(bfmkit, here: Path, no_project: None, wo
 def test_nothing_is_overwritten(bfmkit, here: Path, no_project: None) -> None:
     (here / "tests" / "query_rules").mkdir(parents=True)
     (here / "tests" / "query_rules" / "test_x.py").write_text("mine")
-    outcome = bfmkit("new", "gate", "x")
+    outcome = bfmkit("new", "query_rule", "x")
     assert (outcome.code, outcome.err) == (2, "tests/query_rules/test_x.py: is there already\n")
     assert not (here / "my_components").exists()

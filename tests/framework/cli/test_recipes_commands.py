@@ -9,12 +9,12 @@ from bfmkit.recipe.sources import shipped
 
 
 def test_show_prints_a_recipe_that_is_whole(toys, bfmkit, here: Path) -> None:
-    (here / "base.yaml").write_text("type: toy\ngate: {type: toy}\nname: ${gate.type}\n")
+    (here / "base.yaml").write_text("type: toy\nquery_rule: {type: toy}\nname: ${query_rule.type}\n")
     (here / "mine.yaml").write_text("extends: base\n")
-    outcome = bfmkit("show", "mine", "gate.mode=soft")
+    outcome = bfmkit("show", "mine", "query_rule.mode=soft")
     assert outcome.code == 0
-    assert outcome.out == "schema_version: 1\ntype: toy\ngate:\n  type: toy\n  mode: soft\nname: toy\n"
-    assert bfmkit("show", "mine", "gate.mood=soft").code == 2
+    assert outcome.out == "schema_version: 1\ntype: toy\nquery_rule:\n  type: toy\n  mode: soft\nname: toy\n"
+    assert bfmkit("show", "mine", "query_rule.mood=soft").code == 2
 
 
 def test_copy_copies_and_overwrites_nothing(bfmkit, here: Path) -> None:
@@ -33,8 +33,8 @@ def test_copy_copies_and_overwrites_nothing(bfmkit, here: Path) -> None:
 
 
 def test_check_reports_on_each(toys, bfmkit, here: Path) -> None:
-    (here / "good.yaml").write_text("type: toy\ngate: {type: toy}\n")
-    (here / "bad.yaml").write_text("type: toy\ngate: {type: toy, threshold: 0}\n")
+    (here / "good.yaml").write_text("type: toy\nquery_rule: {type: toy}\n")
+    (here / "bad.yaml").write_text("type: toy\nquery_rule: {type: toy, threshold: 0}\n")
     (here / "worse.yaml").write_text("type: toy\n")
     outcome = bfmkit("check", "bad.yaml", "good", "worse")
     assert outcome.code == 2
@@ -44,9 +44,9 @@ def test_check_reports_on_each(toys, bfmkit, here: Path) -> None:
 
 
 def test_check_is_patient_with_files_that_another_job_will_write(toys, bfmkit, here: Path) -> None:
-    (here / "early.yaml").write_text("type: toy\ngate: {type: toy_file, file: later.txt}\n")
+    (here / "early.yaml").write_text("type: toy\nquery_rule: {type: toy_file, file: later.txt}\n")
     outcome = bfmkit("check", "early.yaml")
-    assert outcome == (0, "ok early.yaml\n", "early.yaml: gate: there is no file later.txt (yet)\n")
+    assert outcome == (0, "ok early.yaml\n", "early.yaml: query_rule: there is no file later.txt (yet)\n")
 
 
 def test_schema_is_json(bfmkit, here: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bfmkit.runs.run_directory import read_metrics
 from bfmkit.utils.threads import SPIN_COUNT
 
-BASE = "type: toy\ngate: {type: toy}\n"
+BASE = "type: toy\nquery_rule: {type: toy}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -123,18 +123,30 @@ def test_another_recipe_does_not_go_on_with_a_run(bfmkit, here: Path) -> None:
         ("type: toi", [], 'bad.yaml: type: no job "toi"; did you mean "toy"?'),
         (BASE + "stepz: 3", [], 'bad.yaml: stepz: "toy" has no argument "stepz"; did you mean "steps"?'),
         (BASE + "steps: many", [], 'bad.yaml: steps: expected a whole number, got "many"'),
-        ("type: toy", [], 'bad.yaml: gate: missing; "toy" needs a gate'),
-        ("type: toy\ngate: {type: toy", [], "bad.yaml: line 2: not YAML"),
-        (BASE, ["gate.sise=3"], 'command line: gate.sise: "toy" has no argument "sise"; did you mean "sizes"?'),
+        ("type: toy", [], 'bad.yaml: query_rule: missing; "toy" needs a query_rule'),
+        ("type: toy\nquery_rule: {type: toy", [], "bad.yaml: line 2: not YAML"),
+        (
+            BASE,
+            ["query_rule.sise=3"],
+            'command line: query_rule.sise: "toy" has no argument "sise"; did you mean "sizes"?',
+        ),
         (BASE, ["nowhere.at.all=3"], 'command line: nowhere: "toy" has no argument "nowhere"'),
         ("extends: bad", [], "bad.yaml: extends: a recipe cannot inherit from itself"),
         ("", [], "bad.yaml: the file is empty"),
         ("[type, toy]", [], "bad.yaml: expected a mapping"),
-        (BASE + "gates: [x]", [], "bad.yaml: gates: expected a mapping of gates, got a list"),
+        (BASE + "query_rules: [x]", [], "bad.yaml: query_rules: expected a mapping of query_rules, got a list"),
         (BASE + "name: !!python/object/apply:os.mkdir [oops]", [], "bad.yaml: line 3: the tag"),
         (BASE + "name: ${oc.env:HOME}", [], "bad.yaml: name: "),
-        ("type: toy\ngate: {type: toy, threshold: -1}", [], "bad.yaml: gate: threshold must be positive, got -1.0"),
-        ("type: toy\ngate: {type: toy_file, file: nowhere}", [], "bad.yaml: gate: there is no file nowhere"),
+        (
+            "type: toy\nquery_rule: {type: toy, threshold: -1}",
+            [],
+            "bad.yaml: query_rule: threshold must be positive, got -1.0",
+        ),
+        (
+            "type: toy\nquery_rule: {type: toy_file, file: nowhere}",
+            [],
+            "bad.yaml: query_rule: there is no file nowhere",
+        ),
         (BASE, ["--device", "toaster"], "--device toaster: not available here"),
         (BASE, ["--device", "cuda:77"], "--device cuda:77: not available here"),
         (BASE, ["--threads", "0"], "--threads: threads must be at least 1"),

@@ -302,7 +302,10 @@ def test_refuses_what_makes_no_sense(recipes: list, settings: dict, message: str
 
 
 def test_what_is_wrong_with_any_of_the_recipes_is_said_at_once() -> None:
-    typo, radius = Entry("random", "first", ("agent.typo=1",)), Entry("opti_bfm", "second", ("agent.gate.type=shut",))
+    typo, radius = (
+        Entry("random", "first", ("agent.typo=1",)),
+        Entry("opti_bfm", "second", ("agent.query_rule.type=shut",)),
+    )
     with pytest.raises(RecipeError, match=r"first: .*typo[\s\S]*second: .*shut[\s\S]*opti_bfn: .*such a file"):
         BenchmarkJob([typo, radius, "opti_bfn"], overrides=TABULAR)
     ridge = Entry("opti_bfm", "third", ("agent.posterior.regularization=-1",))

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from bfmkit.interfaces import Gate, Job, Schedule
+from bfmkit.interfaces import Job, QueryRule, Schedule
 from bfmkit.recipe import RecipeError, load_recipe
 from bfmkit.recipe.alternatives import alternatives_at, replaces, takes
 from bfmkit.recipe.deferred import Deferred
@@ -44,7 +44,7 @@ class PlainJob(Job):
         timing: Schedule | Span | None = None,
         shares: Span | dict[str, float] | None = None,
         pair: tuple[int, Span | Bell] | None = None,
-        later: Deferred[Gate] | None = None,
+        later: Deferred[QueryRule] | None = None,
     ) -> None:
         self.range, self.timing, self.shares = range, timing, shares
 
@@ -131,17 +131,21 @@ def test_a_shipped_recipe_s_radius_can_be_of_another_kind(here: Path) -> None:
 
 def test_types_are_found_through_nodes_lists_and_mappings(folder: Path) -> None:
     recipe = {"type": "plain", "ranges": [{"low": 1}], "shares": {"x": 1}, "pair": [1, {"low": 2}],
-              "later": {"type": "toy_pair", "gate": {"type": "toy"}}, "timing": {"type": "none"}}  # fmt: skip
+              "later": {"type": "toy_pair", "query_rule": {"type": "toy"}}, "timing": {"type": "none"}}  # fmt: skip
     assert alternatives_at(recipe, ("ranges", "0")) == [Span, Bell]
     assert alternatives_at(recipe, ("pair", "1")) == [Span, Bell]
     assert alternatives_at(recipe, ("shares", "x")) == [float]
-    assert alternatives_at(recipe, ("later", "gate")) == [Gate]
+    assert alternatives_at(recipe, ("later", "query_rule")) == [QueryRule]
     for unknown in (("timing", "type"), ("shares", "x"), ("later", "type")):
-        assert Gate not in alternatives_at(recipe, unknown)
+        assert QueryRule not in alternatives_at(recipe, unknown)
     assert alternatives_at({"type": 3, "a": {}}, ("a",)) == []
 
 
 def test_what_fits_nothing_replaces_nothing(toys) -> None:
     assert not replaces([Span, Bell], {"low": 1, "wrong": 2}, {"width": 1})
     assert not replaces([Span, Bell], {"low": 1}, {"width": 1, "wrong": 2})
-    assert not takes(float, {"low"}) and not takes(Gate, {"type"}) and takes(Deferred[Gate], {"type", "mode"}, "toy")
+    assert (
+        not takes(float, {"low"})
+        and not takes(QueryRule, {"type"})
+        and takes(Deferred[QueryRule], {"type", "mode"}, "toy")
+    )

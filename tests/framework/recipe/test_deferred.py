@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from bfmkit.interfaces import Agent, Gate, Posterior
+from bfmkit.interfaces import Agent, Posterior, QueryRule
 from bfmkit.recipe import RecipeError
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.testing.models import ball_spec
@@ -41,9 +41,11 @@ def test_a_node_is_checked_at_once_and_its_values_when_built() -> None:
 
 
 def test_the_spec_reaches_every_depth(toys) -> None:
-    deferred = Deferred.of(Gate, {"type": "toy_pair", "gate": {"type": "toy_pair", "gate": {"type": "toy"}}})
+    deferred = Deferred.of(
+        QueryRule, {"type": "toy_pair", "query_rule": {"type": "toy_pair", "query_rule": {"type": "toy"}}}
+    )
     built = deferred.build(ball_spec(3))
-    assert built.spec == built.gate.spec == ball_spec(3)
+    assert built.spec == built.query_rule.spec == ball_spec(3)
 
 
 def test_it_pickles() -> None:

@@ -21,13 +21,13 @@ def validator(toys) -> Draft202012Validator:
 @pytest.mark.parametrize(
     "text",
     [
-        "{type: toy, gate: {type: toy}}",
-        "{schema_version: 1, type: toy, gate: {type: toy, sizes: [1, 2], pair: [1, 2.5], share: 0.5}, rate: auto}",
-        "{type: toy, gate: {type: toy, threshold: '${seed}'}, later: {type: toy_pair, gate: {type: toy}}, seed: 3}",
-        "{type: toy, gate: {type: toy}, gates: {a: {type: toy}}, row: [{type: toy}], either: {type: episode}}",
-        "{type: toy, gate: {type: toy}, either: 3, settings: {rate: 1}}",
-        "{type: toy, gate: {type: toy}, later: '${gate}'}",
-        "{extends: base, gate: {threshold: 3}}",
+        "{type: toy, query_rule: {type: toy}}",
+        "{type: toy, query_rule: {type: toy, sizes: [1], pair: [1, 2.5], share: 0.5}, rate: auto}",
+        "{type: toy, query_rule: {type: toy, threshold: '${seed}'}, later: {type: toy}, seed: 3}",
+        "{type: toy, query_rule: {type: toy}, query_rules: {a: {type: toy}}, either: {type: episode}}",
+        "{type: toy, query_rule: {type: toy}, either: 3, settings: {rate: 1}}",
+        "{type: toy, query_rule: {type: toy}, later: '${query_rule}'}",
+        "{extends: base, query_rule: {threshold: 3}}",
     ],
 )
 def test_accepts_what_is_right(validator: Draft202012Validator, text: str) -> None:
@@ -38,17 +38,17 @@ def test_accepts_what_is_right(validator: Draft202012Validator, text: str) -> No
     "text",
     [
         "{type: toy}",
-        "{type: toi, gate: {type: toy}}",
-        "{type: toy, gate: {type: toi}}",
-        "{type: toy, gate: toy}",
-        "{type: toy, gate: {type: toy, treshold: 1}}",
-        "{type: toy, gate: {type: toy, threshold: x}}",
-        "{type: toy, gate: {type: toy}, steps: x}",
-        "{type: toy, gate: {type: toy}, settings: {rat: 1}}",
-        "{type: toy, gate: {type: toy}, ends: badly}",
-        "{type: toy, gate: {type: toy}, schema_version: 2}",
-        "{type: toy, gate: {type: toy, pair: [1]}}",
-        "{extends: base, gate: {treshold: 3}}",
+        "{type: toi, query_rule: {type: toy}}",
+        "{type: toy, query_rule: {type: toi}}",
+        "{type: toy, query_rule: toy}",
+        "{type: toy, query_rule: {type: toy, treshold: 1}}",
+        "{type: toy, query_rule: {type: toy, threshold: x}}",
+        "{type: toy, query_rule: {type: toy}, steps: x}",
+        "{type: toy, query_rule: {type: toy}, settings: {rat: 1}}",
+        "{type: toy, query_rule: {type: toy}, ends: badly}",
+        "{type: toy, query_rule: {type: toy}, schema_version: 2}",
+        "{type: toy, query_rule: {type: toy, pair: [1]}}",
+        "{extends: base, query_rule: {treshold: 3}}",
         "{extends: 3}",
         "[]",
     ],
@@ -64,11 +64,11 @@ def test_accepts_every_shipped_recipe(validator: Draft202012Validator) -> None:
 
 def test_it_says_what_the_docstrings_say(toys) -> None:
     schema, _ = recipe_schema()
-    gate = schema["$defs"]["gate.toy"]
-    assert gate["description"] == "Open above a threshold."
-    assert gate["properties"]["threshold"]["description"] == "above which it opens, and it is positive."
-    assert gate["properties"]["threshold"]["default"] == 1.0
-    assert argument_descriptions(toys.PairGate) == {}
+    query_rule = schema["$defs"]["query_rule.toy"]
+    assert query_rule["description"] == "Open above a threshold."
+    assert query_rule["properties"]["threshold"]["description"] == "above which it opens, and it is positive."
+    assert query_rule["properties"]["threshold"]["default"] == 1.0
+    assert argument_descriptions(toys.PairQueryRule) == {}
 
 
 def test_nothing_of_ours_is_left_out() -> None:

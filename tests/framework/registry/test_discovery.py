@@ -24,31 +24,31 @@ version = "1.0"
 include = ["{package}*"]
 """
 
-GATE = '''
-from bfmkit.interfaces import Gate
+QUERY_RULE = '''
+from bfmkit.interfaces import QueryRule
 from bfmkit.registry import register
 
 {first}
 
-@register(Gate, "{name}")
-class SomeGate(Gate):
+@register(QueryRule, "{name}")
+class SomeQueryRule(QueryRule):
     """Open, says the plugin."""
 
     def __init__(self, width: float = 1.0) -> None:
         self.width = width
 
-    def open(self, posterior, belief, features, labels):
+    def should_query(self, posterior, belief, features, labels):
         return labels >= 0
 '''
 
 
-def write_package(folder: Path, package: str, gates: dict[str, str], init: str = "") -> None:
-    """A package with gates; each has a line to run before the class."""
+def write_package(folder: Path, package: str, query_rules: dict[str, str], init: str = "") -> None:
+    """A package with query rules; each has a line to run before the class."""
     (folder / package / "query_rules").mkdir(parents=True)
     (folder / package / "__init__.py").write_text(init)
     (folder / package / "query_rules" / "__init__.py").write_text("")
-    for name, first in gates.items():
-        (folder / package / "query_rules" / f"{name}.py").write_text(GATE.format(name=name, first=first))
+    for name, first in query_rules.items():
+        (folder / package / "query_rules" / f"{name}.py").write_text(QUERY_RULE.format(name=name, first=first))
 
 
 def write_metadata(folder: Path, package: str) -> None:
@@ -91,11 +91,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_plugin_that_pip_installed_is_used_by_name(site: Path, tmp_path: Path) -> None:
     done = python(
-        "from bfmkit.interfaces import Gate\n"
+        "from bfmkit.interfaces import QueryRule\n"
         "from bfmkit.recipe import build_node\n"
         "import sys; assert 'good_plugin.query_rules' not in sys.modules\n"
-        "print(build_node(Gate, {'type': 'wide_open', 'width': 2}).width)\n"
-        "build_node(Gate, {'type': 'always'})",
+        "print(build_node(QueryRule, {'type': 'wide_open', 'width': 2}).width)\n"
+        "build_node(QueryRule, {'type': 'always'})",
         site,
         tmp_path,
     )
@@ -103,7 +103,7 @@ def test_a_plugin_that_pip_installed_is_used_by_name(site: Path, tmp_path: Path)
 
 
 def test_the_list_names_what_is_broken_and_goes_on(site: Path, tmp_path: Path) -> None:
-    done = bfmkit(["list", "gate"], site, tmp_path)
+    done = bfmkit(["list", "query_rule"], site, tmp_path)
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
     assert "Open, says the plugin. [good_plugin]" in lines["wide_open"]
@@ -122,20 +122,20 @@ REASONS = {
     "unreachable": "failing_plugin.query_rules.unreachable: RuntimeError: this plugin is ill",
     "torn": "torn_plugin.query_rules.torn: SyntaxError",
     "late": "late_plugin.query_rules.late: OSError: no licence",
-    "misnamed": 'late_plugin.query_rules.misnamed does not register a gate "misnamed"',
+    "misnamed": 'late_plugin.query_rules.misnamed does not register a query_rule "misnamed"',
 }
 
 
 def test_using_what_is_broken_says_so_in_one_line(site: Path, tmp_path: Path) -> None:
     done = python(
-        "from bfmkit.interfaces import Gate\n"
+        "from bfmkit.interfaces import QueryRule\n"
         "from bfmkit.recipe import RecipeError, build_node\n"
         f"for name in {list(REASONS)!r}:\n"
         "    try:\n"
-        "        build_node(Gate, {'type': name}, source='some.yaml')\n"
+        "        build_node(QueryRule, {'type': name}, source='some.yaml')\n"
         "    except RecipeError as error:\n"
         "        print(error)\n"
-        "build_node(Gate, {'type': 'always'})",
+        "build_node(QueryRule, {'type': 'always'})",
         site,
         tmp_path,
     )
@@ -166,9 +166,9 @@ def test_the_schema_and_the_doctor_name_what_is_broken_too(site: Path, tmp_path:
 def test_a_plugin_that_is_being_written_is_found_from_its_folder(tmp_path: Path) -> None:
     write_package(tmp_path, "unborn_plugin", {"unborn": ""})
     (tmp_path / "pyproject.toml").write_text(PYPROJECT.format(name="unborn", package="unborn_plugin"))
-    assert "[unborn_plugin]" in bfmkit(["list", "gate"], tmp_path / "nothing", tmp_path).stdout
+    assert "[unborn_plugin]" in bfmkit(["list", "query_rule"], tmp_path / "nothing", tmp_path).stdout
     (tmp_path / "elsewhere").mkdir()
-    assert "unborn" not in bfmkit(["list", "gate"], tmp_path / "nothing", tmp_path / "elsewhere").stdout
+    assert "unborn" not in bfmkit(["list", "query_rule"], tmp_path / "nothing", tmp_path / "elsewhere").stdout
 
 
 @pytest.mark.parametrize(
@@ -193,11 +193,11 @@ def test_ours_come_first_so_that_no_plugin_hides_them(site: Path, tmp_path: Path
     write_metadata(tmp_path, "a_greedy_plugin")
     done = python(
         "import warnings\n"
-        "from bfmkit.interfaces import Gate\n"
+        "from bfmkit.interfaces import QueryRule\n"
         "from bfmkit.registry import lookup\n"
         "with warnings.catch_warnings(record=True) as caught:\n"
         "    warnings.simplefilter('always')\n"
-        "    print(lookup(Gate, 'always').__module__)\n"
+        "    print(lookup(QueryRule, 'always').__module__)\n"
         "print([str(each.message) for each in caught if 'hides' in str(each.message)])",
         tmp_path,
         tmp_path,

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 
-from bfmkit.interfaces import Gate, Posterior, Schedule
+from bfmkit.interfaces import Posterior, QueryRule, Schedule
 from bfmkit.registry import UnknownComponent, lookup, names, register, registry
 from bfmkit.registry.kinds import KINDS
 from bfmkit.testing.registry import registered
@@ -72,8 +72,8 @@ def test_registration_checks_the_class() -> None:
     class Variadic(Torch):
         def __init__(self, power: float, *arguments, **more) -> None: ...
 
-    with pytest.raises(TypeError, match="is no Gate"):
-        register(Gate, "lamp")(Torch)
+    with pytest.raises(TypeError, match="is no QueryRule"):
+        register(QueryRule, "lamp")(Torch)
     with pytest.raises(TypeError, match="does not implement shine"):
         register(Lamp, "dark")(Dark)
     with pytest.raises(TypeError, match="argument power has no annotation"):

@@ -7,7 +7,7 @@ def test_every_value_stands_in_one_line_beside_its_counterparts() -> None:
     first = {"type": "infer", "agent": {"type": "a", "rate": 0.1, "parts": [{"x": 1}, {"x": 2}]}, "flag": True}
     second = {
         "type": "infer",
-        "agent": {"type": "b", "gate": {"type": "always"}},
+        "agent": {"type": "b", "query_rule": {"type": "always"}},
         "flag": 1,
         "seeds": [1, 2],
         "none": None,
@@ -17,7 +17,7 @@ def test_every_value_stands_in_one_line_beside_its_counterparts() -> None:
     assert lines["agent.type"].values == ("a", "b") and lines["agent.type"].differs
     assert lines["agent.rate"].values == ("0.1", None) and lines["agent.rate"].differs
     assert lines["agent.parts.1.x"].values == ("2", None)
-    assert lines["agent.gate.type"].values == (None, "always")
+    assert lines["agent.query_rule.type"].values == (None, "always")
     assert lines["flag"].values == ("true", "1") and lines["flag"].differs
     assert lines["seeds"].values == (None, "[1, 2]")
     assert lines["none"].values == (None, "null")

@@ -1,4 +1,4 @@
-"""Every posterior and acquisition, in batches, with gates, schedules and warm starts: the same bits again."""
+"""Every posterior and acquisition, in batches, with query rules, schedules and warm starts: the same bits again."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
-from bfmkit.components.query_rules.budget import BudgetGate
-from bfmkit.components.query_rules.d_gap import DGapGate
+from bfmkit.components.query_rules.budget import BudgetQueryRule
+from bfmkit.components.query_rules.d_gap import DGapQueryRule
 from bfmkit.components.schedules.determinant import DeterminantSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.environments.labels import labelled_transitions
@@ -55,10 +55,10 @@ AGENTS = {
     "ensemble": lambda: TaskInferenceAgent(EnsemblePosterior(members=6), ThompsonAcquisition()),
     "unknown noise": lambda: TaskInferenceAgent(NormalInverseGammaPosterior(), ThompsonAcquisition(0.5)),
     "window": lambda: TaskInferenceAgent(SlidingWindowPosterior(steps=9), InformationAcquisition(SphereCandidates(8))),
-    "few labels": lambda: TaskInferenceAgent(BayesianPosterior(0.1), ucb(), DeterminantSchedule(), DGapGate(0.2)),
+    "few labels": lambda: TaskInferenceAgent(BayesianPosterior(0.1), ucb(), DeterminantSchedule(), DGapQueryRule(0.2)),
     "blocks": lambda: TaskInferenceAgent(RidgePosterior(discount=0.9), ucb(), EverySchedule(7), block=5),
     "blocks of few labels": lambda: TaskInferenceAgent(
-        EnsemblePosterior(members=6), ThompsonAcquisition(), DeterminantSchedule(), BudgetGate(17), block=4
+        EnsemblePosterior(members=6), ThompsonAcquisition(), DeterminantSchedule(), BudgetQueryRule(17), block=4
     ),
     "warm": lambda: TaskInferenceAgent(RidgePosterior(discount=0.95), GreedyAcquisition(), labelled_transitions=20),
 }

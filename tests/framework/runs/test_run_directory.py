@@ -28,7 +28,7 @@ FACTS = {"seed": 3, "device": "cpu"}
 
 @pytest.fixture
 def recipe(toys, here: Path):
-    (here / "mine.yaml").write_text("type: toy\ngate: {type: toy}\nseed: 3\n")
+    (here / "mine.yaml").write_text("type: toy\nquery_rule: {type: toy}\nseed: 3\n")
     return load_recipe("mine")
 
 
@@ -63,7 +63,7 @@ def test_another_recipe_is_refused_by_its_first_difference(recipe, here: Path) -
     for overrides, difference in {
         ("seed=4",): "seed was 3 there and is 4 here",
         ("steps=4",): "steps was not said there and is 4 here",
-        ("gate.mode=soft",): 'gate.mode was not said there and is "soft" here',
+        ("query_rule.mode=soft",): 'query_rule.mode was not said there and is "soft" here',
     }.items():
         with pytest.raises(RunDirectoryRefused, match=difference), open_run(out, load_recipe("mine", overrides), FACTS):
             pass

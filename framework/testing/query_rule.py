@@ -1,4 +1,4 @@
-"""What every gate must do."""
+"""What every query rule must do."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Gate
+from bfmkit.interfaces import QueryRule
 from bfmkit.testing.posteriors import KnownPosterior
 
 
-class GateContract(ABC):
-    """Inherit from it in a test class and say how to build the gate."""
+class QueryRuleContract(ABC):
+    """Inherit from it in a test class and say how to build the query rule."""
 
     @abstractmethod
-    def make(self) -> Gate:
-        """The gate under test."""
+    def make(self) -> QueryRule:
+        """The query rule under test."""
 
     def offered(self) -> tuple[Tensor, Tensor]:
         """Features (6, 4) from dull to telling, and labels taken in so far (6,)."""
@@ -28,15 +28,15 @@ class GateContract(ABC):
     def test_opens_or_not_for_each_run(self) -> None:
         features, labels = self.offered()
         posterior = KnownPosterior()
-        verdict = self.make().open(posterior, posterior.prior(6, 4), features, labels)
+        verdict = self.make().should_query(posterior, posterior.prior(6, 4), features, labels)
         assert verdict.shape == (6,)
         assert verdict.dtype == torch.bool
 
     def test_labels_count_alike_in_both_layouts(self) -> None:
         features, labels = self.offered()
-        gate, posterior = self.make(), KnownPosterior()
-        expected = gate.open(posterior, posterior.prior(6, 4), features, labels)
-        found = gate.open(posterior, posterior.prior(6, 4), features, labels.unsqueeze(-1))
+        query_rule, posterior = self.make(), KnownPosterior()
+        expected = query_rule.should_query(posterior, posterior.prior(6, 4), features, labels)
+        found = query_rule.should_query(posterior, posterior.prior(6, 4), features, labels.unsqueeze(-1))
         assert found.shape == (6,) and torch.equal(found, expected)
 
     def test_leaves_the_belief_as_it_was(self) -> None:
@@ -44,23 +44,25 @@ class GateContract(ABC):
         posterior = KnownPosterior()
         belief = posterior.prior(6, 4)
         before = belief.clone()
-        self.make().open(posterior, belief, features, labels)
+        self.make().should_query(posterior, belief, features, labels)
         assert (belief == before).all()
 
     def test_looks_at_features_only_where_said(self) -> None:
         features, labels = self.offered()
-        gate, posterior = self.make(), KnownPosterior()
-        if not gate.needs_features:
+        query_rule, posterior = self.make(), KnownPosterior()
+        if not query_rule.needs_features:
             unknown = torch.full_like(features, torch.nan)
-            verdict = gate.open(posterior, posterior.prior(6, 4), unknown, labels)
-            assert verdict.tolist() == gate.open(posterior, posterior.prior(6, 4), features, labels).tolist()
+            verdict = query_rule.should_query(posterior, posterior.prior(6, 4), unknown, labels)
+            assert (
+                verdict.tolist() == query_rule.should_query(posterior, posterior.prior(6, 4), features, labels).tolist()
+            )
 
     def test_runs_do_not_touch_each_other(self) -> None:
         features, labels = self.offered()
         posterior = KnownPosterior()
         belief = posterior.prior(6, 4)
-        together = self.make().open(posterior, belief, features, labels)
+        together = self.make().should_query(posterior, belief, features, labels)
         for run in range(6):
             rows = slice(run, run + 1)
-            alone = self.make().open(posterior, belief[rows], features[rows], labels[rows])
+            alone = self.make().should_query(posterior, belief[rows], features[rows], labels[rows])
             assert alone.tolist() == together[rows].tolist()
