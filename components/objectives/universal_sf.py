@@ -178,6 +178,11 @@ class UniversalSFObjective(ActorCriticObjective):
         nothing = following.new_zeros(len(following), self._model.environment_spec.action_size)
         return self._model.feature_map.features(following, nothing, following.roll(1, 0))
 
+    def prepare(self, observations: Tensor) -> None:  # (n, o)
+        """Fix the scaling of observations, and what the feature map takes from them."""
+        super().prepare(observations)
+        self._model.feature_map.prepare(self._model.scaled(observations))
+
     def update_targets(self) -> None:
         """Move all target networks."""
         super().update_targets()

@@ -35,6 +35,10 @@ class FeatureMap(TensorDictModuleBase, ABC):
     ) -> Tensor:  # (*b, d)
         """φ of each transition."""
 
+    def prepare(self, observation: Tensor) -> None:  # (n, o), standardised
+        """Take what stays fixed from a sample of states, once before training."""
+        return
+
     def fit(
         self,
         observation: Tensor,  # (N, o)

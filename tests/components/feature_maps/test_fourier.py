@@ -21,52 +21,75 @@ def values(features: FourierFeatures, x: torch.Tensor) -> torch.Tensor:
     return features.features(torch.zeros_like(x), x[..., :2], x)
 
 
+def prepared(x: torch.Tensor, **settings: object) -> FourierFeatures:
+    features = FourierFeatures(NAMED, **{"entries": ["speed", "spin"], **settings})
+    features.prepare(x)
+    return features
+
+
 def test_entries_are_read_by_name_and_no_others() -> None:
     features, x = TestFourierFeatures().make(), torch.randn(6, 5)
     other = x.clone()
     other[:, [0, 2, 4]] = 9.0
     assert torch.equal(values(features, x), values(features, other))
     # The same names at other places are the same features.
-    moved = FourierFeatures(
-        replace(NAMED, observation_names=("spin", "height", "speed", "a", "b")), ["speed", "spin"], 7
-    )
+    other_order = replace(NAMED, observation_names=("spin", "height", "speed", "a", "b"))
+    moved = FourierFeatures(other_order, ["speed", "spin"], 7)
     assert torch.equal(values(moved, x[:, [3, 0, 1, 2, 4]]), values(features, x))
 
 
-def test_each_feature_reads_as_many_entries_as_it_may() -> None:
+def test_each_wave_reads_as_many_entries_as_it_may() -> None:
     names = list(NAMED.observation_names)
     for count in (1, 2, 3):
-        features = FourierFeatures(NAMED, names, dim=200, entries_per_feature=count)
+        features = FourierFeatures(NAMED, names, entries_per_wave=count)
         assert ((features.frequencies != 0).sum(0) == count).all()
 
 
-def test_they_approximate_the_gaussian_kernel() -> None:
-    """E[φ(x)ᵀφ(y)] / d -> exp(−scale² ‖x − y‖² / 2) where every feature reads all entries."""
+def test_all_directions_approximate_the_gaussian_kernel() -> None:
+    """E[c(x)ᵀc(y)] / waves -> exp(−scale² ‖x − y‖² / 2) where every wave reads all entries."""
     names = list(NAMED.observation_names)
-    features = FourierFeatures(NAMED, names, dim=20_001, scale=0.7, entries_per_feature=5)
+    features = FourierFeatures(NAMED, names, dim=20_001, waves=20_000, scale=0.7, entries_per_wave=5)
     x, y = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
-    product = values(features, x)[:-1] @ values(features, y)[:-1] / 20_000
+    product = (features._waves(x) @ features._waves(y) - 1) / 20_000
     assert product.item() == pytest.approx(torch.exp(-0.49 * (x - y).square().sum() / 2).item(), abs=0.02)
 
 
-def test_the_last_feature_is_the_constant_and_what_lies_beyond_the_clip_looks_alike() -> None:
+def test_directions_are_the_principal_ones_of_the_data() -> None:
+    x = torch.randn(5000, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 1.0, 0.3, 1.0])
+    features = prepared(x, dim=6, waves=40)
+    moment = values(features, x).mT @ values(features, x) / len(x)
+    waves = features._waves(x)
+    expected = torch.linalg.eigvalsh(waves.mT @ waves / len(x)).flip(0)[:6] * 6 / 41
+    torch.testing.assert_close(moment, torch.diag(expected), atol=2e-4, rtol=1e-3)
+
+
+def test_all_directions_together_lose_nothing_and_few_are_well_conditioned() -> None:
+    x = torch.randn(3000, 5, generator=torch.Generator().manual_seed(0))
+    whole, few = prepared(x, dim=31, waves=30), prepared(x, dim=10, waves=200)
+    norms = whole._waves(x).norm(dim=-1)
+    torch.testing.assert_close(values(whole, x).norm(dim=-1), norms, rtol=1e-4, atol=1e-4)
+    spectrum = torch.linalg.svdvals(values(few, x)).square()
+    assert spectrum[-1] > 1e-3 * spectrum.mean()
+
+
+def test_what_lies_beyond_the_clip_looks_alike() -> None:
     features = TestFourierFeatures().make()
-    far = values(features, torch.full((1, 5), 7.0))
-    assert far[0, -1] == 1
-    assert torch.equal(far, values(features, torch.full((1, 5), 70.0)))
+    assert torch.equal(values(features, torch.full((1, 5), 7.0)), values(features, torch.full((1, 5), 70.0)))
 
 
-def test_the_seed_gives_the_same_features_again() -> None:
-    x = torch.randn(3, 5)
-    first, again, other = (FourierFeatures(NAMED, ["lean"], 9, seed=seed) for seed in (4, 4, 5))
+def test_seed_and_data_give_the_same_features_again() -> None:
+    x = torch.randn(300, 5)
+    first, again, other = (prepared(x, dim=9, seed=seed) for seed in (4, 4, 5))
     assert torch.equal(values(first, x), values(again, x))
     assert not torch.equal(values(first, x), values(other, x))
 
 
 def test_refuses_what_makes_no_sense() -> None:
-    with pytest.raises(ValueError, match='no entry "hight"; did you mean "height"'):
-        FourierFeatures(NAMED, ["hight"])
-    with pytest.raises(ValueError, match="need entries"):
-        FourierFeatures(NAMED, [])
-    with pytest.raises(ValueError, match="scale"):
-        FourierFeatures(NAMED, ["height"], scale=0.0)
+    for settings, message in (
+        ({"entries": ["hight"]}, 'no entry "hight"; did you mean "height"'),
+        ({"entries": []}, "need entries"),
+        ({"scale": 0.0}, "scale"),
+        ({"dim": 33, "waves": 31}, "at most waves"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            FourierFeatures(NAMED, **{"entries": ["height"], **settings})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -8,6 +9,7 @@ from tensordict import TensorDict
 
 from bfmkit.components.bfms.universal_sf import UniversalSF
 from bfmkit.components.feature_maps.encoder import EncoderFeatures
+from bfmkit.components.feature_maps.fourier import FourierFeatures
 from bfmkit.components.feature_maps.hilp_difference import HilpDifferenceFeatures
 from bfmkit.components.feature_maps.hilp_state import HilpStateFeatures
 from bfmkit.components.feature_maps.identity import IdentityFeatures
@@ -220,3 +222,14 @@ def test_refuses_what_it_cannot_train() -> None:
         UniversalSFObjective(bfm, LaplacianObjective())
     with pytest.raises(ValueError, match="feature_rate"):
         UniversalSFObjective(bfm, feature_rate=0.0)
+
+
+def test_prepares_the_feature_map_with_standardised_observations() -> None:
+    spec = replace(SPEC, observation_names=tuple("abcde"))
+    features = FourierFeatures(spec, ["a", "b"], dim=5, waves=20)
+    objective = UniversalSFObjective(UniversalSF(spec, features, NETWORKS))
+    x = 3 + 2 * torch.randn(4000, 5, generator=torch.Generator().manual_seed(0))
+    objective.prepare(x)
+    phi = objective.bfm.features(x, x[:, :2], x)
+    moment = phi.mT @ phi / len(phi)
+    torch.testing.assert_close(moment, torch.diag(moment.diagonal()), atol=1e-3, rtol=0)
