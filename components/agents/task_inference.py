@@ -14,6 +14,7 @@ from bfmkit.inference import calibration
 from bfmkit.inference.batched_agent import Asked, BatchedAgent
 from bfmkit.inference.calibration import Foretold
 from bfmkit.inference.recent_features import RECENT, Stretch, total, write
+from bfmkit.inference.simulated_teacher import Teacher
 from bfmkit.inference.step_buffer import KEPT, Steps, blank, groups, keep, kept_steps
 from bfmkit.inference.task_belief import LARGEST_REWARD, TOO_LARGE, Learnt, Lesson
 from bfmkit.interfaces import Acquisition, Agent, Posterior, QueryRule, Schedule, Situation
@@ -50,6 +51,8 @@ class TaskInferenceAgent(BatchedAgent):
             in between, so more than 1 only saves time; but information counts for a ``determinant`` schedule when a
             block is learnt from.
         label_memory: how many steps back :meth:`label` reaches; their features are kept.
+        teacher: a simulated person, who alone sees the rewards and teaches by labels; none given: rewards are learnt
+            from as they come.
 
     Raises:
         ValueError: if ``labelled_transitions`` or ``label_memory`` is negative or ``block`` less than 1, or greater
@@ -68,8 +71,12 @@ class TaskInferenceAgent(BatchedAgent):
         labelled_transitions: int = 0,
         block: int = 1,
         label_memory: int = 0,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__(schedule)
+        if teacher is not None and label_memory == 0:
+            raise ValueError("a teacher labels past steps: give label_memory, in steps")
+        self.teacher = teacher
         if label_memory < 0:
             raise ValueError(f"label_memory must not be negative, got {label_memory}")
         self.label_memory = label_memory
@@ -126,6 +133,8 @@ class TaskInferenceAgent(BatchedAgent):
         if self.label_memory > 0:
             shape = (len(self.seeds), self.label_memory, self.bfm.dim)
             entries[RECENT] = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        if self.teacher is not None:
+            entries["teacher"] = self.teacher.blank(len(self.seeds), self.label_memory)
         if self.labelled_transitions > 0 and labelled is not None:
             entries["belief"] = self._warmed(belief, labelled)
             entries["labels"] = torch.full((len(self.seeds),), len(labelled))
@@ -195,6 +204,32 @@ class TaskInferenceAgent(BatchedAgent):
             # Of stopped runs too: what is kept of them came before whatever stopped them.
             self._take_in(self._counts() > 0)
         self._warn_if_overconfident()
+
+    def observe(
+        self,
+        observation: Tensor,
+        action: Tensor,
+        next_observation: Tensor,
+        reward: Tensor | float,
+        observed: Tensor | None = None,
+        runs: Tensor | None = None,
+    ) -> None:
+        if self.teacher is None:
+            super().observe(observation, action, next_observation, reward, observed, runs)
+            return
+        self._require_start()
+        rewards, taken = self._rewards(reward).cpu(), self.state.get("step").clone()
+        arrived = self.everyone if observed is None else self._mask(observed, "observed")
+        # The agent is told no reward but one that is not finite, which stops its run.
+        super().observe(observation, action, next_observation, reward, arrived & ~rewards.isfinite(), runs)
+        state, step = self.state, self.bfm.environment_spec.control_timestep
+        # A teacher who sees no reward does not press.
+        moved = (state.get("step") > taken) & arrived & ~state.get("stopped")
+        shown = torch.where(moved, rewards, 0.0)
+        for press in self.teacher.watch(
+            state.get("teacher"), shown, moved, state.get("step"), self.seeds, step, self.posterior.compares
+        ):
+            self.label(press.reward, press.steps, than=press.than, runs=press.runs)
 
     @torch.no_grad()
     def label(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bfmkit.components.environments.domains import make_domain
 from bfmkit.environments.task_rows import task_rows
-from bfmkit.interfaces import Advance, Environment, EnvironmentSpec, Plane
+from bfmkit.interfaces import Advance, Appearance, Environment, EnvironmentSpec, Plane
 from bfmkit.registry import register
 from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.expression import STEP
@@ -220,6 +220,23 @@ class DMControlEnvironment(Environment):
     def plane(self) -> Plane | None:
         """The domain's."""
         return self._domain.plane(self._physics[0].copy(share_model=True))
+
+    def appearance(self) -> Appearance:
+        """The model's shapes; the camera follows a body that has the world to move in."""
+        from bfmkit.environments.mujoco_appearance import appearance_of
+
+        return appearance_of(self._physics[0].model.ptr)
+
+    def poses(self, physics: Tensor) -> np.ndarray:  # (n, p) -> (n, moving parts, 7)
+        """By the model's kinematics."""
+        from bfmkit.environments.mujoco_appearance import poses_of
+
+        positions = physics[:, : self._physics[0].model.nq]
+        return poses_of(self._physics[0].model.ptr, positions.double().cpu().numpy())
+
+    def target(self, task: str) -> tuple[float, float, float] | None:
+        """The domain's."""
+        return self._domain.target(task)
 
     def pictures(self, physics: Tensor, height: int, width: int) -> np.ndarray:  # (n, height, width, 3) uint8
         """As the first camera sees it; needs a way to draw, which ``MUJOCO_GL`` names before the first import."""

@@ -1,44 +1,25 @@
-"""Logistic regression on presses of good and bad, by the Laplace approximation."""
+"""Logistic regression on presses of good and bad."""
 
 from __future__ import annotations
 
-import math
-
-import torch
-from tensordict import TensorDict, TensorDictBase
-from torch import Tensor
-
-from bfmkit.inference.gaussian_posterior import NormalPosterior, cholesky
+from bfmkit.inference.bernoulli_posterior import BernoulliPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
-
-NEWTON_STEPS, HALVINGS = 100, 40
-CONVERGED = 1e-13
-"""A Newton step of this share of the weights' size is the last."""
 
 
 @register(Posterior, "logistic")
-class LogisticPosterior(NormalPosterior):
-    r"""Bernoulli likelihood of presses, w ~ N(0, σ₀²I), approximated by a normal at its mode (Laplace).
+class LogisticPosterior(BernoulliPosterior):
+    r"""Bernoulli likelihood of presses, w ~ N(0, σ₀²I), by the Laplace approximation.
 
-    P(good | φ) = σ(κ φᵀw),  y = (1 + r)/2
-    ŵ = argmax_w  −‖w‖²/(2σ₀²) + Σ ω [y log σ(κφᵀw) + (1 − y) log σ(−κφᵀw)]
-    V = I/σ₀² + Σ ω κ² σ(κφᵀŵ) σ(−κφᵀŵ) φφᵀ;  V = RᵀR,  width(x) = √(xᵀV⁻¹x),  sample(ε) = ŵ + R⁻¹ε
+    P(good | φ) = σ(κ φᵀw)
 
-    A reward of 1 is a press of good, −1 one of bad, and what lies between a share of both; rewards are clipped to
-    [−1, 1]. ω is 1 for an observed reward and the weight of a late label. The mode is found anew from the last
-    ``labels`` labels; older ones stay as the quadratic that the log likelihood had at the mode when they left, so that
-    a belief has a fixed size. Nothing is ever forgotten.
-
-    The belief holds ``precision`` V (B, d, d), ``factor_inverse`` R⁻ᵀ (B, d, d) and ``mean`` ŵ (B, d); of the labels
-    ``window_features`` (B, n, d), ``window_targets`` y and ``window_weights`` ω, zero where there is none yet; and of
-    prior and older labels ``base_precision`` (B, d, d) and ``base_response`` (B, d).
+    A reward of 1 is a press of good, −1 one of bad, and what lies between a share of both. The belief is that of
+    :class:`~bfmkit.inference.bernoulli_posterior.BernoulliPosterior`, a normal at the mode.
 
     Args:
         slope: κ > 0, how sure a press is of a reward of 1.
-        prior_std: σ₀ > 0, that of each weight before any press.
-        labels: n, how many of the last labels the mode is found from.
+        prior_std: σ₀ > 0, the standard deviation of each weight before any press.
+        labels: how many of the last presses the mode is found from; older ones stay as a quadratic.
 
     Raises:
         ValueError: if ``slope`` or ``prior_std`` is not positive, or ``labels`` less than 2.
@@ -48,197 +29,4 @@ class LogisticPosterior(NormalPosterior):
     """
 
     def __init__(self, slope: float = 4.0, prior_std: float = 1.0, labels: int = 256) -> None:
-        require_positive(slope=slope, prior_std=prior_std)
-        if labels < 2:
-            raise ValueError(f"labels must be at least 2, got {labels}")
-        super().__init__(prior_std**-2)
-        self.slope = slope
-        self.prior_std = prior_std
-        self.labels = labels
-
-    def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:
-        mean = torch.zeros(batch_size, dim, dtype=torch.float64, device=device)
-        precision = torch.diag_embed(mean + self.prior_precision)
-        empty = mean.new_zeros(batch_size, self.labels)
-        entries = {
-            "mean": mean,
-            "precision": precision,
-            "factor_inverse": precision / self.prior_precision**1.5,
-            "base_precision": precision.clone(),
-            "base_response": mean.clone(),
-            "window_features": mean.new_zeros(batch_size, self.labels, dim),
-            "window_targets": empty,
-            "window_weights": empty.clone(),
-        }
-        return TensorDict(entries, batch_size=[batch_size])
-
-    def learn(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, n, d)
-        reward: Tensor,  # (B, n)
-        observed: Tensor | None,  # (B, n) bool
-        discount: float,
-    ) -> TensorDict:  # batch (B,)
-        weights = torch.ones_like(reward) if observed is None else observed.to(reward.dtype)
-        return self._learn(belief, features, reward, weights)
-
-    def label(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, d)
-        reward: Tensor,  # (B,)
-        weight: float = 1.0,
-    ) -> TensorDict:  # batch (B,)
-        """One press more; the weight is an exponent of its likelihood."""
-        reward = reward.double().unsqueeze(1)
-        return self._learn(belief, features.double().unsqueeze(1), reward, torch.full_like(reward, weight))
-
-    def predictive_mean(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
-        """2 P(good | φ) − 1, with P the mean over the belief: σ(κφᵀŵ / √(1 + πκ² width²/8)), nearly."""
-        logit = self.slope * super().predictive_mean(belief, features)
-        spread = self.slope * self.width(belief, features)
-        return 2.0 * torch.sigmoid(logit / (1.0 + math.pi / 8.0 * spread.square()).sqrt()) - 1.0
-
-    def reward_width(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
-        """√(1 − e²) of a press that is e on average, and either 1 or −1."""
-        return (1.0 - self.predictive_mean(belief, features).square()).clamp(min=1e-12).sqrt()
-
-    def information_gain(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
-        """log(1 + κ² σ(κφᵀŵ) σ(−κφᵀŵ) width²): as if the press did not move the mode."""
-        return super().information_gain(belief, self._rows(belief, features))
-
-    def joint_information_gain(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, n, d)
-        observed: Tensor,  # (B, n) bool
-    ) -> Tensor:  # (B,)
-        features = torch.where(observed.unsqueeze(-1), features.double(), 0.0)
-        rows = self._rows(belief, features) @ belief["factor_inverse"].mT
-        gram = rows @ rows.mT
-        gram.diagonal(dim1=-2, dim2=-1).add_(1.0)
-        return torch.linalg.slogdet(gram).logabsdet
-
-    def _rows(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # (B, *k, d)
-        """κ √(σσ') φ: the rows whose squares a press at φ adds to the precision."""
-        logit = self.slope * super().predictive_mean(belief, features)
-        return features.double() * (self.slope * _curvature(logit).sqrt()).unsqueeze(-1)
-
-    def _learn(self, belief: TensorDictBase, features: Tensor, reward: Tensor, weights: Tensor) -> TensorDict:
-        targets = (0.5 * (1.0 + reward)).clamp(0.0, 1.0)
-        learnt = belief.copy()
-        # Few at a time: what leaves the window must have been at a mode.
-        pieces = (part.split(max(1, self.labels // 2), 1) for part in (features, targets, weights))
-        for piece in zip(*pieces, strict=True):
-            if piece[2].any():
-                learnt = self._with_labels(learnt, *piece)
-        return learnt
-
-    def _with_labels(self, belief: TensorDictBase, features: Tensor, targets: Tensor, weights: Tensor) -> TensorDict:
-        new = {"features": features, "targets": targets, "weights": weights}
-        window = {name: torch.cat([belief[f"window_{name}"], part], 1) for name, part in new.items()}
-        # Empty places first, so that they leave first; then the labels in the order in which they came.
-        order = (window["weights"] > 0).to(torch.int8).argsort(dim=1, stable=True)
-        window["targets"], window["weights"] = (window[name].gather(1, order) for name in ("targets", "weights"))
-        window["features"] = window["features"].gather(1, order.unsqueeze(-1).expand_as(window["features"]))
-        leaving = features.shape[1]
-        gone = {name: part[:, :leaving] for name, part in window.items()}
-        stays = {name: part[:, leaving:] for name, part in window.items()}
-        base = self._with_quadratic(belief, gone)
-        mode, precision = self._mode(belief["mean"], *base, stays)
-        lower = cholesky(precision)
-        identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
-        entries = {
-            "mean": mode,
-            "precision": precision,
-            "factor_inverse": torch.linalg.solve_triangular(lower, identity, upper=False),
-            "base_precision": base[0],
-            "base_response": base[1],
-            **{f"window_{name}": part for name, part in stays.items()},
-        }
-        return TensorDict(entries, batch_size=belief.batch_size)
-
-    def _with_quadratic(self, belief: TensorDictBase, labels: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The base with labels that leave, each as its log likelihood is about the mode."""
-        features, precision, response = labels["features"], belief["base_precision"], belief["base_response"]
-        if not labels["weights"].any():
-            return precision, response
-        value = (features @ belief["mean"].unsqueeze(-1)).squeeze(-1)
-        slope, curve = self._derivatives(value, labels)
-        rows = features * curve.sqrt().unsqueeze(-1)
-        pull = (features * (slope + curve * value).unsqueeze(-1)).sum(1)
-        return precision + rows.mT @ rows, response + pull
-
-    def _derivatives(self, value: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, Tensor]:  # (B, n) each
-        """Of the log likelihood by φᵀw: the first, and minus the second."""
-        logit = self.slope * value
-        weights = labels["weights"]
-        first = weights * self.slope * (labels["targets"] - torch.sigmoid(logit))
-        return first, weights * self.slope**2 * _curvature(logit)
-
-    def _mode(
-        self, start: Tensor, precision: Tensor, response: Tensor, labels: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:  # (B, d), (B, d, d)
-        """Newton's method with halved steps; the precision is that at the mode. Runs that have arrived stand still."""
-        features, mode = labels["features"], start
-        moving = torch.ones_like(mode[:, 0], dtype=torch.bool)
-        for _ in range(NEWTON_STEPS):
-            value = (features @ mode.unsqueeze(-1)).squeeze(-1)
-            slope, curve = self._derivatives(value, labels)
-            rows = features * curve.sqrt().unsqueeze(-1)
-            hessian = precision + rows.mT @ rows
-            hessian = 0.5 * (hessian + hessian.mT)
-            if not moving.any():
-                break
-            pull = (precision @ mode.unsqueeze(-1)).squeeze(-1) - response
-            gradient = pull - (features * slope.unsqueeze(-1)).sum(1)
-            step = torch.cholesky_solve(gradient.unsqueeze(-1), cholesky(hessian)).squeeze(-1)
-            step = torch.where(moving.unsqueeze(-1), step, 0.0)
-            length = self._length(mode, step, gradient, precision, response, labels)
-            mode = mode - length.unsqueeze(-1) * step
-            moving = moving & (step.abs().amax(-1) > CONVERGED * (1.0 + mode.abs().amax(-1)))
-        return mode, hessian
-
-    def _length(
-        self,
-        mode: Tensor,
-        step: Tensor,
-        gradient: Tensor,
-        precision: Tensor,
-        response: Tensor,
-        labels: dict[str, Tensor],
-    ) -> Tensor:  # (B,)
-        """How much of a Newton step makes the loss smaller; all of it near the mode, where rounding hides that."""
-        loss, decrease = self._loss(mode, precision, response, labels), (gradient * step).sum(-1)
-        length = torch.ones_like(loss)
-        for _ in range(HALVINGS):
-            there = self._loss(mode - length.unsqueeze(-1) * step, precision, response, labels)
-            worse = there > loss - 1e-4 * length * decrease + 1e-12 * (1.0 + loss.abs())
-            if not worse.any():
-                break
-            length = torch.where(worse, 0.5 * length, length)
-        return length
-
-    def _loss(self, mode: Tensor, precision: Tensor, response: Tensor, labels: dict[str, Tensor]) -> Tensor:  # (B,)
-        column = mode.unsqueeze(-1)
-        logit = self.slope * (labels["features"] @ column).squeeze(-1)
-        likelihood = labels["targets"] * logit - torch.nn.functional.softplus(logit)
-        quadratic = 0.5 * (mode * (precision @ column).squeeze(-1)).sum(-1) - (response * mode).sum(-1)
-        return quadratic - (labels["weights"] * likelihood).sum(-1)
-
-
-def _curvature(logit: Tensor) -> Tensor:
-    return torch.sigmoid(logit) * torch.sigmoid(-logit)
+        super().__init__(slope, prior_std, labels)

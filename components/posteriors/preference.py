@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from bfmkit.components.posteriors.logistic import LogisticPosterior
+from bfmkit.inference.bernoulli_posterior import BernoulliPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
 
 
 @register(Posterior, "preference")
-class PreferencePosterior(LogisticPosterior):
+class PreferencePosterior(BernoulliPosterior):
     r"""Bradley-Terry likelihood of comparisons, w ~ N(0, σ₀²I), approximated by a normal at its mode (Laplace).
 
     P(A is better than B) = σ(κ (Σ_A φ − Σ_B φ)ᵀw)
 
-    It is :class:`~bfmkit.components.posteriors.logistic.LogisticPosterior` on differences of summed features: features
+    It is :class:`~bfmkit.inference.bernoulli_posterior.BernoulliPosterior` on differences of summed features: features
     are Σ_A φ − Σ_B φ, a reward of 1 says that A is better and −1 that B is. ``agent.label(1.0, steps=A, than=B)`` makes
-    such a label; the rewards of single steps are none, so an agent with this posterior is not told them (query rule
-    ``budget`` with no labels, or ``observed`` false).
+    such a label; the rewards of single steps are none, so an agent with this posterior is not to be told them.
 
     Args:
         slope: κ > 0, how sure a comparison is of a difference in return of 1.

@@ -2,6 +2,7 @@
 
 from bfmkit.interfaces.acquisition import Acquisition, CandidateSampler, Situation
 from bfmkit.interfaces.agent import Agent, RunStopped
+from bfmkit.interfaces.appearance import Appearance, Part
 from bfmkit.interfaces.bfm import BFM
 from bfmkit.interfaces.dataset import Dataset
 from bfmkit.interfaces.environment import Advance, Environment
@@ -22,6 +23,7 @@ __all__ = [
     "Acquisition",
     "Advance",
     "Agent",
+    "Appearance",
     "CandidateSampler",
     "Dataset",
     "Environment",
@@ -30,12 +32,14 @@ __all__ = [
     "FeatureBatch",
     "FeatureMap",
     "FeatureObjective",
+    "Gate",
     "Job",
     "JobFailed",
     "LatentContext",
     "LatentSampler",
     "Networks",
     "Objective",
+    "Part",
     "Plane",
     "Posterior",
     "Progress",
@@ -43,4 +47,4 @@ __all__ = [
     "RunStopped",
     "Schedule",
     "Situation",
-]  # fmt: skip
+]

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchrl.data import Binary, Bounded, Composite, Unbounded
 from torchrl.envs import EnvBase
 
+from bfmkit.interfaces.appearance import Appearance
 from bfmkit.interfaces.episode_clock import EpisodeClock
 from bfmkit.interfaces.plane import Plane
 from bfmkit.interfaces.spec import EnvironmentSpec
@@ -164,6 +165,21 @@ class Environment(EnvBase):
 
     def plane(self) -> Plane | None:
         """States for pictures of a reward over the place that the body moves in; None where no plane shows it."""
+        return None
+
+    def appearance(self) -> Appearance | None:
+        """Meshes of the body, for viewers; None for an environment that has no looks."""
+        return None
+
+    def poses(
+        self,
+        physics: Tensor,  # (n, p)
+    ) -> np.ndarray:  # (n, parts that move, 7) float64
+        """Position (3) and orientation (quaternion, w first) of each moving part of :meth:`appearance`."""
+        raise NotImplementedError(f"{type(self).__name__} has no looks")
+
+    def target(self, task: str) -> tuple[float, float, float] | None:
+        """Where the body is to go, for tasks that ask for a place; None for others."""
         return None
 
     def pictures(

@@ -71,3 +71,7 @@ class Domain(ABC):
     @abstractmethod
     def quantities(self, physics: Physics) -> tuple[float, ...]:
         """The quantities of the present state and control, in the order of :attr:`measured`."""
+
+    def target(self, task: str) -> tuple[float, float, float] | None:
+        """Where the body is to go; None for a task that asks for no place."""
+        return None

@@ -91,5 +91,10 @@ class PointMassMaze(Domain):
         """Position, velocity, and the forces asked for, before the actuators' gear."""
         return (*physics.data.qpos, *physics.data.qvel, *physics.data.ctrl)
 
+    def target(self, task: str) -> tuple[float, float, float] | None:
+        """The goal of a named task."""
+        goal = GOALS.get(task.removeprefix("reach_"))
+        return None if goal is None else (*goal, 0.01)
+
 
 DOMAIN = PointMassMaze

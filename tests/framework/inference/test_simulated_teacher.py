@@ -5,10 +5,11 @@ import torch
 
 from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
-from bfmkit.components.agents.taught import TaughtAgent, Teacher
+from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.posteriors.logistic import LogisticPosterior
 from bfmkit.components.posteriors.preference import PreferencePosterior
 from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.inference.simulated_teacher import Teacher
 from bfmkit.runs.label_log import Logbook
 from bfmkit.runs.recording import record_of
 from bfmkit.runs.replay import Parts, replay
@@ -16,22 +17,24 @@ from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import LinearBFM
 
 # A step of the test world takes a second.
-EAGER = Teacher(presses_per_second=0.5, delay=0.0, jitter=0.0, window=1.0, noise=0.0, mistakes=0.0)
+EAGER = Teacher(0.5, delay=0.0, jitter=0.0, window=1.0, noise=0.0, mistakes=0.0, credit=(0.0, 1.0))
 
 
-class TestTaughtAgent(AgentContract):
-    def make(self) -> TaughtAgent:
-        return TaughtAgent(
-            LogisticPosterior(labels=16), ThompsonAcquisition(), EAGER, EverySchedule(3), credit=(0.0, 1.0), block=3
+class TestAgentTaughtByPresses(AgentContract):
+    def make(self) -> TaskInferenceAgent:
+        posterior = LogisticPosterior(labels=16)
+        return TaskInferenceAgent(
+            posterior, ThompsonAcquisition(), EverySchedule(3), block=3, label_memory=9, teacher=EAGER
         )
 
 
 class TestAgentTaughtByComparisons(AgentContract):
-    def make(self) -> TaughtAgent:
-        return TaughtAgent(PreferencePosterior(slope=1.0, labels=16), GreedyAcquisition(), EAGER, label_memory=12)
+    def make(self) -> TaskInferenceAgent:
+        posterior = PreferencePosterior(slope=1.0, labels=16)
+        return TaskInferenceAgent(posterior, GreedyAcquisition(), label_memory=12, teacher=EAGER)
 
 
-def shown(agent: TaughtAgent, rewards: list[float]) -> list[tuple[int, float]]:
+def shown(agent: TaskInferenceAgent, rewards: list[float]) -> list[tuple[int, float]]:
     """The presses (step, value) of a teacher who sees these rewards one after another."""
     agent.logbook = Logbook()
     agent.start(LinearBFM(), [5])
@@ -43,10 +46,10 @@ def shown(agent: TaughtAgent, rewards: list[float]) -> list[tuple[int, float]]:
     return list(zip(late.steps.tolist(), late.rewards.tolist(), strict=True))
 
 
-def pressed(**settings: float) -> TaughtAgent:
+def pressed(**settings: float) -> TaskInferenceAgent:
     settings = {"presses_per_second": 1.0, "delay": 0.0, "jitter": 0.0, "window": 1.0, "noise": 0.0, **settings}
     teacher = Teacher(**{"mistakes": 0.0, **settings})
-    return TaughtAgent(LogisticPosterior(labels=16), GreedyAcquisition(), teacher, label_memory=20)
+    return TaskInferenceAgent(LogisticPosterior(labels=16), GreedyAcquisition(), label_memory=20, teacher=teacher)
 
 
 def test_good_is_what_lies_above_the_standard() -> None:
@@ -84,7 +87,7 @@ def test_of_two_clips_the_better_one_is_told() -> None:
 
 
 def test_what_was_taught_is_replayed_to_the_same_bits() -> None:
-    agent = TestTaughtAgent().make()
+    agent = TestAgentTaughtByPresses().make()
     agent.logbook = Logbook()
     agent.start(LinearBFM(), [3])
     agent.begin_episode()
@@ -103,4 +106,6 @@ def test_refuses_what_makes_no_sense() -> None:
         with pytest.raises(ValueError, match=next(iter(settings))):
             Teacher(**settings)
     with pytest.raises(ValueError, match="credit"):
-        TaughtAgent(LogisticPosterior(), GreedyAcquisition(), credit=(1.0, 0.2))
+        Teacher(credit=(1.0, 0.2))
+    with pytest.raises(ValueError, match="label_memory"):
+        TaskInferenceAgent(LogisticPosterior(), GreedyAcquisition(), teacher=EAGER)

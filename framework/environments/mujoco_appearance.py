@@ -1,0 +1,94 @@
+"""Meshes and poses of a MuJoCo model, for viewers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from bfmkit.interfaces import Appearance, Part
+
+DRAWN_GROUPS = 3
+"""Geometries of higher groups are those that only collide."""
+
+
+def appearance_of(model: Any) -> Appearance:
+    """One part for each colour of each body: those that move first."""
+    moving, still = [], []
+    for body in range(model.nbody):
+        moves = bool(model.body_weldid[body] != 0)
+        for color, geoms in _by_color(model, body).items():
+            part = _merged(model, body if moves else None, geoms, color)
+            (moving if moves else still).append(part)
+    parts, data = (*moving, *still), mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    if model.jnt_limited.all():  # a body that cannot leave its place is looked at from above
+        extent = float(model.stat.extent)
+        return Appearance(parts, (0.0, 0.0, 0.0), 1.4 * extent, follows=False, from_above=True, floor=0.6)
+    bodies = data.xpos[model.body_weldid != 0]
+    middle = 0.5 * (bodies.min(0) + bodies.max(0))
+    radius = float(np.linalg.norm(bodies - middle, axis=-1).max())
+    return Appearance(parts, (float(middle[0]), float(middle[1]), float(middle[2])), max(5.0 * radius, 3.0))
+
+
+def poses_of(model: Any, positions: np.ndarray) -> np.ndarray:  # (n, q) -> (n, moving parts, 7)
+    """Where the moving parts are for these joint positions."""
+    data = mujoco.MjData(model)
+    parts = [body for body in range(model.nbody) if model.body_weldid[body] != 0 for _ in _by_color(model, body)]
+    poses = np.empty((len(positions), len(parts), 7))
+    for frame, joints in zip(poses, positions, strict=True):
+        data.qpos[:] = joints
+        mujoco.mj_kinematics(model, data)
+        frame[:, :3], frame[:, 3:] = data.xpos[parts], data.xquat[parts]
+    return poses
+
+
+def _by_color(model: Any, body: int) -> dict[tuple[float, float, float, float], list[int]]:
+    """The drawn geometries of a body, but planes."""
+    found: dict[tuple[float, float, float, float], list[int]] = {}
+    first = int(model.body_geomadr[body])
+    for geom in range(first, first + int(model.body_geomnum[body])):
+        if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_PLANE and model.geom_group[geom] < DRAWN_GROUPS:
+            found.setdefault(_color(model, geom), []).append(geom)
+    return found
+
+
+def _color(model: Any, geom: int) -> tuple[float, float, float, float]:
+    """Of the material and its texture, on average."""
+    material = int(model.geom_matid[geom])
+    if material < 0:
+        return tuple(float(round(value, 4)) for value in model.geom_rgba[geom])
+    red, green, blue, opacity = (float(value) for value in model.mat_rgba[material])
+    texture = int(model.mat_texid[material, int(mujoco.mjtTextureRole.mjTEXROLE_RGB)])
+    if texture >= 0:
+        size = int(model.tex_height[texture] * model.tex_width[texture] * model.tex_nchannel[texture])
+        start = int(model.tex_adr[texture])
+        pixels = model.tex_data[start : start + size].reshape(-1, int(model.tex_nchannel[texture]))
+        tint = pixels[:, :3].mean(0) / 255.0
+        red, green, blue = red * tint[0], green * tint[1], blue * tint[2]
+    return (round(float(red), 4), round(float(green), 4), round(float(blue), 4), round(opacity, 4))
+
+
+def _merged(model: Any, body: int | None, geoms: list[int], color: tuple[float, float, float, float]) -> Part:
+    """Geometries as one mesh, in the body's frame; in the world's for a body that stands still."""
+    # Imported here: it brings a viewer along, which nobody needs to run a task.
+    from mjviser.conversions import create_primitive_mesh, mujoco_mesh_to_trimesh
+
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    vertices, faces, count = [], [], 0
+    for geom in geoms:
+        is_mesh = model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH
+        mesh = mujoco_mesh_to_trimesh(model, geom) if is_mesh else create_primitive_mesh(model, geom)
+        if body is None:
+            rotation, position = data.geom_xmat[geom].reshape(3, 3), data.geom_xpos[geom]
+        else:
+            rotation = np.empty(9)
+            mujoco.mju_quat2Mat(rotation, model.geom_quat[geom])
+            rotation, position = rotation.reshape(3, 3), model.geom_pos[geom]
+        vertices.append(np.asarray(mesh.vertices) @ rotation.T + position)
+        faces.append(np.asarray(mesh.faces) + count)
+        count += len(mesh.vertices)
+    merged = np.concatenate(vertices).astype(np.float32), np.concatenate(faces).astype(np.int32)
+    return Part(*merged, color, moves=body is not None)

@@ -1,0 +1,129 @@
+"""A simulated teacher: presses of good and bad that are late, noisy and sometimes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from bfmkit.inference.recent_features import Stretch
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.rng import normal_noise
+
+
+@dataclass(frozen=True)
+class Teacher:
+    r"""A simulated person who sees the rewards and presses good or bad, or compares; all times in seconds.
+
+    good, if  mean reward of the window + noise  >  worst + standard · (best − worst)
+
+    With a posterior of comparisons they say at the same moments which was the better by its mean reward, with the same
+    noise and mistakes: the last ``window`` seconds, or as many at some random time before.
+
+    Args:
+        presses_per_second: how often they press a button, at random moments.
+        delay: from the end of what a press is about to the press, on average.
+        jitter: the standard deviation of the delay.
+        window: how much of the past a press is about.
+        standard: how good is good: a window is, if its mean reward lies above this share of the way from the worst to
+            the best window so far.
+        noise: the standard deviation of the judgement, as a share of that way.
+        mistakes: how often they press the wrong button.
+        credit: which steps the agent takes a press to be about: from the oldest to the newest, in seconds before it.
+
+    Raises:
+        ValueError: for a number out of its range.
+
+    Reference:
+        Knox and Stone, Interactively Shaping Agents via Human Reinforcement: The TAMER Framework, 2009.
+    """
+
+    presses_per_second: float = 0.5
+    delay: float = 0.4
+    jitter: float = 0.1
+    window: float = 0.6
+    standard: float = 0.5
+    noise: float = 0.1
+    mistakes: float = 0.05
+    credit: tuple[float, float] = (0.2, 1.0)
+
+    def __post_init__(self) -> None:
+        require_positive(presses_per_second=self.presses_per_second, window=self.window)
+        for name in ("delay", "jitter", "noise"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("standard", "mistakes"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+
+    def blank(self, runs: int, memory: int) -> TensorDict:  # batch (B,)
+        """What the teacher has seen before the first step: rewards of the last steps, the worst and best window."""
+        watched = torch.zeros(runs, memory, dtype=torch.float64)
+        return TensorDict({"watched": watched, "range": watched.new_zeros(runs, 2)}, batch_size=[runs])
+
+    def watch(
+        self,
+        seen: TensorDict,  # batch (B,); changed in place
+        rewards: Tensor,  # (B,) float64
+        moved: Tensor,  # (B,) bool, whose steps these are
+        steps: Tensor,  # (B,) int64, how many each run has taken
+        seeds: Sequence[int],
+        timestep: float,
+        compares: bool,
+    ) -> Iterator[Press]:
+        """See one step, and press: at most one label a run."""
+        watched, extremes = seen.get("watched"), seen.get("range")
+        memory, window = watched.shape[1], max(1, round(self.window / timestep))
+        window = min(window, memory)
+        rows = moved.nonzero().squeeze(-1)
+        watched[rows, (steps[rows] - 1) % memory] = rewards[rows]
+        now = _mean_reward(watched, steps, torch.zeros_like(steps), window)
+        first = steps == 1
+        worst = torch.where(first, now, torch.minimum(extremes[:, 0], now))
+        best = torch.where(first, now, torch.maximum(extremes[:, 1], now))
+        extremes[rows] = torch.stack([worst, best], -1)[rows]
+        drawn = normal_noise(seeds, "teacher", steps.tolist(), (5,))
+        chance = torch.special.ndtr(drawn)
+        presses = moved & (chance[:, 0] < self.presses_per_second * timestep)
+        if not presses.any():
+            return
+        noise = self.noise * (best - worst) * drawn[:, 1]
+        wrong = chance[:, 2] < self.mistakes
+        if not compares:
+            delay = ((self.delay + self.jitter * drawn[:, 3]) / timestep).round().long().clamp(0, memory - window)
+            better = _mean_reward(watched, steps, delay, window) + noise > worst + self.standard * (best - worst)
+            newest, oldest = (round(each / timestep) for each in self.credit)
+            yield Press(_signed(better ^ wrong), (newest, max(oldest, newest + 1)), None, presses)
+            return
+        room = (steps.clamp(max=memory) - 2 * window).clamp(min=0)
+        ages = window + (chance[:, 4] * room).long()
+        better = now + noise > _mean_reward(watched, steps, ages, window)
+        for age in ages[presses].unique().tolist():
+            if age + window <= memory:
+                there = presses & (ages == age)
+                yield Press(_signed(better ^ wrong), (0, window), (age, age + window), there)
+
+
+class Press(NamedTuple):
+    """One label of some runs, as :meth:`bfmkit.interfaces.Agent.label` takes it."""
+
+    reward: Tensor  # (B,) float64, 1 or -1
+    steps: Stretch
+    than: Stretch | None
+    runs: Tensor  # (B,) bool
+
+
+def _mean_reward(watched: Tensor, steps: Tensor, ages: Tensor, window: int) -> Tensor:  # (B, H), (B,), (B,) -> (B,)
+    """Of the window that ended so many steps ago, or of as much of it as there was."""
+    past = (steps - 1 - ages).unsqueeze(-1) - torch.arange(window)
+    there = past >= 0
+    rewards = watched.gather(1, past.clamp(min=0) % watched.shape[1])
+    return (rewards * there).sum(-1) / there.sum(-1).clamp(min=1)
+
+
+def _signed(good: Tensor) -> Tensor:  # (B,) bool -> (B,) float64
+    return torch.where(good, 1.0, -1.0).double()
