@@ -170,6 +170,16 @@ def build_parser() -> argparse.ArgumentParser:
     fill.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of the runs that it names (runs)")
     fill.add_argument("--to", type=Path, help="the document (the template without its last suffix)")
 
+    live = add("live", "live", "open a page on which agents infer a task before your eyes, and you can be the reward")
+    live.add_argument("recipe", metavar="RECIPE", nargs="?", default="opti_bfm", help="of type infer (opti_bfm)")
+    live.add_argument("overrides", metavar="key=value", nargs="*", help="path.to.key=value")
+    live.add_argument("--beside", metavar="RECIPE", action="append", default=[], help="another agent on a body beside")
+    live.add_argument("--port", type=int, default=8787, help="where the page is served (8787)")
+    live.add_argument("--host", default="127.0.0.1", help="0.0.0.0 shows it to the whole network (127.0.0.1)")
+    live.add_argument("--shared", action="store_true", help="let every viewer steer, not only the first")
+    live.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    live.add_argument("--out", type=Path, help="where records go (runs/live-TIME)")
+
     add("doctor", "doctor", "say what works on this machine, and what to install")
     return parser
 

@@ -1,0 +1,152 @@
+"""One agent on a body of its own, stepped from outside."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bfmkit.environments.labels import labelled_transitions
+from bfmkit.interfaces import BFM, Agent, Environment, RunStopped
+from bfmkit.runs.label_log import Logbook
+
+EPISODES_KEPT = 1000
+REACH_SECONDS = 20.0
+"""How far back a label of the page reaches."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One step of a player.
+
+    Args:
+        physics: after the step.
+        reward: the task's, whether the agent was told it or not.
+        predicted: what the belief expected of it; NaN of an agent without one.
+        over: whether the episode ended with it.
+    """
+
+    physics: Tensor  # (1, p)
+    reward: float
+    predicted: float
+    over: bool
+
+
+@dataclass
+class Player:
+    """An agent, its belief and its body.
+
+    Args:
+        name: for people.
+        agent: whose state this is; started here.
+        bfm: whose policies it acts with.
+        environment: one row.
+        origin: nodes ``bfm``, ``agent`` and ``environment`` of the recipe it comes from, for its record.
+        pages: a folder for what its record needs; None keeps that in memory.
+    """
+
+    name: str
+    agent: Agent
+    bfm: BFM
+    environment: Environment
+    seed: int
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    pages: Path | None = None
+    task: str = ""
+    returns: deque[float] = field(default_factory=lambda: deque(maxlen=EPISODES_KEPT))
+    episode: int = 0
+    total: float = 0.0
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        self.task = self.environment.tasks[0]
+        self.environment.seed_rows([self.seed])
+        if self.has_belief:
+            reach = round(REACH_SECONDS / self.environment.spec.control_timestep)
+            self.agent.label_memory = max(self.agent.label_memory, reach)
+        self.forget()
+
+    @property
+    def has_belief(self) -> bool:
+        """Whether a label could teach it."""
+        return hasattr(self.agent, "posterior")
+
+    def forget(self) -> None:
+        """Start the agent anew; its body stays where it is, and its episodes are forgotten too."""
+        labelled, agent = None, self.agent
+        if self.has_belief:
+            agent.logbook = Logbook(copy.deepcopy(dict(self.origin)), self.pages)
+        if agent.labelled_transitions > 0:
+            count, every = agent.labelled_transitions, agent.label_every
+            labelled = labelled_transitions(self.bfm, self.environment, [self.task], count, every)
+        agent.start(self.bfm, [self.seed], labelled)
+        self.returns.clear()
+
+    def begin_episode(self, number: int | None = None) -> None:
+        """Put the body where the next episode starts, or the one of that number; a stopped agent goes on."""
+        if number is not None:
+            self.environment.seed_rows([self.seed], number)
+            self.episode = number
+        self.agent.failures.clear()
+        self.agent.state.get("stopped").fill_(False)
+        self.agent.begin_episode()
+        self.observation, self.physics = self.environment.begin()
+        self.action = torch.zeros(1, self.environment.spec.action_size)
+        self.episode, self.step, self.total = self.episode + 1, 0, 0.0
+
+    def take_task(self, task: str) -> None:
+        """Another reward from the next step on; the body goes on where it is, if its environment can."""
+        state = self.environment.snapshot()
+        self.environment = self.environment.with_rows([task])
+        self.environment.seed_rows([self.seed], self.episode)
+        self.task = task
+        if state is None:
+            self.begin_episode()
+        else:
+            self.environment.restore(state)
+
+    def advance(self, observed: bool) -> Seen:
+        """Act for one step, and learn from its reward if it is observed.
+
+        Raises:
+            RunStopped: where a body diverges or a reward is not finite; :meth:`begin_episode` goes on.
+        """
+        observation = self.observation
+        action = self.agent.act(observation)
+        if self.agent.failures:
+            raise RunStopped(self.agent.failures[0])
+        outcome = self.environment.advance(action)
+        predicted = self._predicted(observation, action, outcome.observation)
+        told = torch.tensor([observed])
+        self.agent.observe(observation, action, outcome.observation, outcome.reward, told)
+        reward = float(outcome.reward)
+        self.observation, self.physics, self.action = outcome.observation, outcome.physics, action
+        self.step, self.total = self.step + 1, self.total + reward
+        over = bool(outcome.terminated | outcome.truncated)
+        if over:
+            self.agent.settle()
+            self.returns.append(self.total)
+        return Seen(outcome.physics, reward, predicted, over)
+
+    def mean(self) -> Tensor | None:  # (d,)
+        """The belief's mean, as of the last time the agent learnt; None without a belief."""
+        if not self.has_belief:
+            return None
+        agent: Any = self.agent
+        mean: Tensor = agent.posterior.mean(agent.state["belief"])[0]
+        return mean
+
+    @torch.no_grad()
+    def _predicted(self, observation: Tensor, action: Tensor, following: Tensor) -> float:
+        if not self.has_belief:
+            return float("nan")
+        agent: Any = self.agent
+        parts = (part.to(agent.device, agent.dtype) for part in (observation, action, following))
+        features = self.bfm.features(*parts)
+        return float(agent.posterior.predictive_mean(agent.state["belief"], features))
