@@ -23,9 +23,10 @@ class BernoulliPosterior(NormalPosterior):
     ŵ = argmax_w  −‖w‖²/(2σ₀²) + Σ ω [y log σ(κφᵀw) + (1 − y) log σ(−κφᵀw)]
     V = I/σ₀² + Σ ω κ² σ(κφᵀŵ) σ(−κφᵀŵ) φφᵀ;  V = RᵀR,  width(x) = √(xᵀV⁻¹x),  sample(ε) = ŵ + R⁻¹ε
 
-    Rewards are 1 or −1, and what lies between is a share of both; they are clipped to [−1, 1]. ω is 1 for an observed reward and the weight of a late label. The mode is found anew from the last
-    ``labels`` labels; older ones stay as the quadratic that the log likelihood had at the mode when they left, so that
-    a belief has a fixed size. Nothing is ever forgotten.
+    Rewards are 1 or −1, and what lies between is a share of both; they are clipped to [−1, 1]. ω is 1 for an observed
+    reward and the weight of a late label. The mode is found anew from the last ``labels`` labels; older ones stay as
+    the quadratic that their log likelihood had at the mode when they left, so that a belief has a fixed size. Nothing
+    is ever forgotten.
 
     The belief holds ``precision`` V (B, d, d), ``factor_inverse`` R⁻ᵀ (B, d, d) and ``mean`` ŵ (B, d); of the labels
     ``window_features`` (B, n, d), ``window_targets`` y and ``window_weights`` ω, zero where there is none yet; and of

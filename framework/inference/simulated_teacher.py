@@ -59,6 +59,8 @@ class Teacher:
         for name in ("standard", "mistakes"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+        if not 0 <= self.credit[0] < self.credit[1]:
+            raise ValueError(f"credit must be a stretch of time, newest before oldest, got {list(self.credit)}")
 
     def blank(self, runs: int, memory: int) -> TensorDict:  # batch (B,)
         """What the teacher has seen before the first step: rewards of the last steps, the worst and best window."""

@@ -32,7 +32,6 @@ __all__ = [
     "FeatureBatch",
     "FeatureMap",
     "FeatureObjective",
-    "Gate",
     "Job",
     "JobFailed",
     "LatentContext",

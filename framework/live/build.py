@@ -46,7 +46,7 @@ def build_session(recipe: str | Path, overrides: Sequence[str], out: Path, besid
         players.append(Player(loaded.name, agent, bfm, environment.with_rows([task]), seed, origin, pages))
     with torch.no_grad():
         session = LiveSession(players, out, oracle_player(environment.with_rows([task]), players[0]))
-    if hasattr(players[0].agent, "teacher"):
+    if getattr(players[0].agent, "teacher", None) is not None:
         session.set_task(OWN, keep_belief=True)
     return session
 

@@ -216,8 +216,8 @@ class LiveSession:
             return False
         for player in self.players:
             if player.has_belief:
-                credit = getattr(player.agent, "credit", CREDIT)
-                player.agent.label(value, seconds=credit)
+                teacher = getattr(player.agent, "teacher", None)
+                player.agent.label(value, seconds=CREDIT if teacher is None else teacher.credit)
         self._pressed, self.presses = value, self.presses + 1
         return True
 

@@ -171,11 +171,12 @@ def test_two_agents_have_two_beliefs(tmp_path: Path) -> None:
 
 
 class Diverging(BallEnvironment):
-    """Whose observation is none at the sixth step of each episode."""
+    """Whose sixth observation is none."""
 
     def advance(self, action: Tensor):  # type: ignore[no-untyped-def]
         outcome = super().advance(action)
-        return outcome._replace(observation=outcome.observation * torch.nan) if self._steps == 6 else outcome
+        self.taken = getattr(self, "taken", 0) + 1
+        return outcome._replace(observation=outcome.observation * torch.nan) if self.taken == 6 else outcome
 
     def with_rows(self, tasks):  # type: ignore[no-untyped-def]
         return Diverging(tasks=tasks)
