@@ -41,6 +41,9 @@ def load(
         ValueError: if it is the recipe of another job.
     """
     # Imported here: `import bfmkit` must stay light, for the command line is built on it.
+    from bfmkit.utils.startup import postpone_compiler
+
+    postpone_compiler()
     from bfmkit.api import load_agent
 
     return load_agent(recipe, overrides, seeds, device, logbook)

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from bfmkit.registry import discovery
+from bfmkit.utils.startup import postpone_compiler
 from bfmkit.utils.stop_signals import exit_code
 from bfmkit.utils.threads import limit_spinning
 
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # TorchRL reports every buffer it allocates, in every process.
     os.environ.setdefault("RL_LOGGING_LEVEL", "WARNING")
     limit_spinning()
+    postpone_compiler(hide_ray=True)
     parser = build_parser()
     try:
         arguments = _parse(parser, sys.argv[1:] if argv is None else argv)

@@ -18,8 +18,6 @@ from bfmkit.evaluation.benchmark.ray import OnRay
 from bfmkit.evaluation.benchmark.runners import Ended, InProcess, Runner
 from bfmkit.evaluation.benchmark.workbench import Workbench
 from bfmkit.evaluation.cells import CELLS, ORACLES, Cell, folder_name, read_cell, read_cells
-from bfmkit.evaluation.comparison import compare, comparison_table
-from bfmkit.evaluation.results import benchmark_table, write_results
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import Job, JobFailed
 from bfmkit.jobs.infer import chosen_seeds
@@ -115,6 +113,9 @@ class BenchmarkJob(Job):
         return self._finish(out, groups)
 
     def _finish(self, out: Path, groups: Sequence[Group]) -> dict[str, Any]:
+        from bfmkit.evaluation.comparison import compare, comparison_table
+        from bfmkit.evaluation.results import benchmark_table, write_results
+
         table = benchmark_table(out, [contestant.name for contestant in self.contestants])
         write_results(out, table)
         statistics = compare(table)

@@ -21,7 +21,6 @@ from bfmkit.inference.experiment import Run, play, tally_numbers, window_numbers
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots import draw_returns
-from bfmkit.report.plots.trace import draw_trace
 from bfmkit.runs.checkpoint import Ledger
 from bfmkit.runs.run_directory import (
     METRICS,
@@ -237,6 +236,8 @@ class InferJob(Job):
         draw_returns(out / "figures" / "return.png", tasks, seeds)
         if self.trace_every is not None:
             write_plane(out, self.environment, self.bfm, self.tasks)
+            from bfmkit.report.plots.trace import draw_trace
+
             draw_trace(out, self.tasks, self.seeds)
         write_summary(out, summary)
         sys.stderr.write("".join(f"{line}\n" for line in _table(summary["tasks"])))

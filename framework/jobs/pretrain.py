@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import lightning
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from tensordict import TensorDictBase
 from torch import distributed
 
 from bfmkit.data.sampling import TransitionBatches, UpdateGroups
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.environments.labels import label
-from bfmkit.evaluation.diagnostics.callback import HealthReport
 from bfmkit.inference.oracle_returns import oracle_returns
 from bfmkit.interfaces import Dataset, Environment, Job, JobFailed, Objective
 from bfmkit.models.card import write_card
@@ -30,12 +24,16 @@ from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
 from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.training.allocator import keep_freed_memory
-from bfmkit.training.callbacks import PeriodicEvaluation, Practising, TrainingState, UpdateBar
-from bfmkit.training.launcher import Place, companions, first_place
-from bfmkit.training.lightning_module import Precision, Pretraining
+from bfmkit.training.precision import Precision, float32_products
 from bfmkit.training.self_collection import Practice, PracticeGround
 from bfmkit.utils.rng import generator
 from bfmkit.utils.stop_signals import held
+
+if TYPE_CHECKING:
+    import lightning
+
+    from bfmkit.training.launcher import Place
+    from bfmkit.training.lightning_module import Pretraining
 
 SCALE_SAMPLE = 100_000
 HEALTH_SAMPLE = 2_000
@@ -152,6 +150,8 @@ class PretrainJob(Job):
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Train, evaluate, and write the model folder; together with other processes if there are to be any."""
+        from bfmkit.training.launcher import companions, first_place
+
         place = first_place(self.devices, self.nodes)
         with float32_products(self.precision):
             if place.processes == 1:
@@ -162,6 +162,14 @@ class PretrainJob(Job):
                 return self._train(out, device, place)
 
     def _train(self, out: Path, device: torch.device, place: Place) -> dict[str, Any]:
+        # Lightning takes seconds to import, and checking a recipe of this job needs none of it.
+        import lightning
+        from lightning.pytorch.loggers import TensorBoardLogger
+        from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+        from bfmkit.training.callbacks import PeriodicEvaluation, Practising, TrainingState, UpdateBar
+        from bfmkit.training.lightning_module import Pretraining
+
         device = place.device(device)
         keep_freed_memory()
         torch.manual_seed(self.seed)
@@ -262,6 +270,8 @@ class PretrainJob(Job):
     def _health(self, pool: TransitionPool, given: int, out: Path, place: Place) -> list[lightning.Callback]:
         if place.rank > 0:
             return []
+        from bfmkit.evaluation.diagnostics.callback import HealthReport
+
         # Of the data given, which are there from the first report to the last.
         sample = pool.read(self._rows(given, HEALTH_SAMPLE, "health"))
         rewards: dict[str, torch.Tensor] = {}
@@ -304,15 +314,3 @@ def _devices(device: torch.device, place: Place) -> int | list[int]:
         return place.devices
     first = (device.index or 0) - place.local
     return list(range(first, first + place.devices))
-
-
-@contextmanager
-def float32_products(precision: Precision) -> Iterator[None]:
-    """Let products of float32 matrices round their factors to 19 bits, for as long as the block lasts."""
-    before = torch.get_float32_matmul_precision()
-    if precision == "tf32":
-        torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -16,7 +16,7 @@ from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
 from bfmkit.runs.run_directory import write_atomically
 from bfmkit.training.failed_update import FailedUpdate
-from bfmkit.training.lightning_module import Precision, in_precision
+from bfmkit.training.precision import Precision, in_precision
 from bfmkit.training.rng_state import set_generator_states
 
 MOST_ROWS_NAMED = 20

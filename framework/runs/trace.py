@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from safetensors import safe_open
 from torch import Tensor
 
 from bfmkit.inference.experiment import Run
+
+if TYPE_CHECKING:
+    import polars as pl
 
 TRACE = "trace"
 
@@ -55,6 +58,9 @@ def read_trace(run_directory: Path | str, is_oracle: bool = False) -> pl.DataFra
     Raises:
         ValueError: if a file is damaged.
     """
+    # Imported here, so that a job that writes a trace starts sooner.
+    import polars as pl
+
     frames = [_frame(episode) for episode in read_episodes(run_directory, is_oracle)]
     if not frames:
         return pl.DataFrame()
@@ -106,6 +112,8 @@ def read_run(run_directory: Path | str, run: Run, is_oracle: bool = False) -> Tr
 
 
 def _frame(episode: TracedEpisode) -> pl.DataFrame:
+    import polars as pl
+
     tensors, rows = episode.tensors, len(episode.runs)
     numbers = {name: value.flatten().numpy() for name, value in tensors.items() if value.ndim == 2 and name != "alive"}
     count = len(tensors["step"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,12 +21,11 @@ from bfmkit.training.all_gather import everywhere, processes
 from bfmkit.training.cuda_graph import CapturedUpdate
 from bfmkit.training.ema import frozen_copy, move_towards
 from bfmkit.training.failed_update import FailedUpdate
+from bfmkit.training.precision import Precision, in_precision
 from bfmkit.training.rng_state import generator_states, set_generator_states
 from bfmkit.training.snapshot import Snapshot
 
 LOG_EVERY = 100
-
-Precision = Literal["float32", "tf32", "bf16"]
 
 
 class Pretraining(lightning.LightningModule):
@@ -250,8 +249,3 @@ class Pretraining(lightning.LightningModule):
             )
         # The model has not been moved yet, so the device that will be drawn on is known to the trainer alone.
         set_generator_states(everyone[self.trainer.global_rank], self.trainer.strategy.root_device)
-
-
-def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager:
-    """A context for losses: products in bfloat16 if that is asked for."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -37,9 +37,9 @@ from bfmkit.data.sampling import TransitionBatches, UpdateGroups
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.interfaces import Dataset, EnvironmentSpec
-from bfmkit.jobs.pretrain import float32_products
 from bfmkit.training.allocator import keep_freed_memory
-from bfmkit.training.lightning_module import Pretraining, in_precision
+from bfmkit.training.lightning_module import Pretraining
+from bfmkit.training.precision import float32_products, in_precision
 from bfmkit.utils.threads import pin_threads
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))

@@ -35,9 +35,9 @@ from bfmkit.components.objectives.forward_backward import ForwardBackwardObjecti
 from bfmkit.data.sampling import TransitionBatches
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
-from bfmkit.jobs.pretrain import float32_products
 from bfmkit.training.allocator import keep_freed_memory
-from bfmkit.training.lightning_module import Precision, Pretraining
+from bfmkit.training.lightning_module import Pretraining
+from bfmkit.training.precision import Precision, float32_products
 from bfmkit.utils.threads import pin_threads
 
 STATES, GOALS, BATCHES = 400, 20, 20

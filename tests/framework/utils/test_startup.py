@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = """
+import contextlib, io, json, sys
+from bfmkit.cli import main
+
+loaded = {}
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(words) == 0, words
+    loaded[" ".join(words)] = [name for name in json.loads(sys.argv[2]) if name in sys.modules]
+print(json.dumps(loaded))
+"""
+
+HEAVY = ["torch._dynamo", "sympy", "ray", "lightning", "polars", "scipy", "matplotlib", "tensorboard"]
+
+
+def run(script: str, *words: str) -> str:
+    ended = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_a_listing_imports_no_torch_and_a_check_no_compiler_trainer_or_cluster() -> None:
+    light = [["list"], ["list", "posterior"], ["--help"]]
+    words = [["show", "opti_bfm"], ["show", "pretrain_fb_tiny"], ["show", "benchmark_quick"], ["show", "collect_tiny"]]
+    loaded = json.loads(run(COMMANDS, json.dumps(light), json.dumps(["torch", "numpy", *HEAVY])))
+    assert loaded == {" ".join(each): [] for each in light}
+    loaded = json.loads(run(COMMANDS, json.dumps(words), json.dumps(HEAVY)))
+    assert loaded == {" ".join(each): [] for each in words}
+
+
+COMPILED = """
+import sys
+from bfmkit.utils.startup import postpone_compiler
+postpone_compiler(hide_ray=True)
+import tensordict, torchrl.data, torch
+from tensordict import TensorDict, base
+assert "torch._dynamo" not in sys.modules and "ray" not in sys.modules
+
+def never_compiled(x):
+    assert not torch.compiler.is_compiling()
+    return x * 2
+
+never_compiled = torch.compiler.disable(never_compiled)
+assert torch.equal(never_compiled(torch.ones(2)), torch.full((2,), 2.0))
+plain = lambda data: data.apply(lambda x: x + 1)["a"] * 3
+data = TensorDict(a=torch.arange(3.0))
+compiled = torch.compile(plain, fullgraph=True, backend="eager")
+assert torch.equal(compiled(data), plain(data))
+broken = torch.compile(lambda x: never_compiled(x) + 1, backend="eager")
+assert torch.equal(broken(torch.ones(2)), torch.full((2,), 3.0))
+from torch._dynamo import trace_rules
+assert id(base._foreach_copy_) in trace_rules._allowed_callable_ids.function_ids
+assert tensordict.utils._lock_warn._dynamo_marked_constant
+assert torch._dynamo is sys.modules["torch._dynamo"]
+from torch.compiler import assume_constant_result
+assert assume_constant_result.__module__ == "torch.compiler"
+import importlib.util
+print(importlib.util.find_spec("ray") is not None)
+"""
+
+
+def test_the_compiler_comes_when_it_is_asked_for_and_knows_what_it_would_have_known() -> None:
+    pytest.importorskip("ray")
+    assert run(COMPILED).strip() == "True"
