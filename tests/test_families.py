@@ -39,11 +39,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     for _ in range(2):
         rows = empty_transitions(environment.spec, 60)
-        observation, _ = environment.begin()
+        observation, _ = environment.reset_batch()
         for step in range(60):
             here = slice(step, step + 1)
             action = torch.rand(1, 6) * 2 - 1
-            outcome = environment.advance(action)
+            outcome = environment.step_batch(action)
             rows["observation"][here], rows["action"][here] = observation, action
             rows["next", "observation"][here], rows["next", "physics"][here] = outcome.observation, outcome.physics
             observation = outcome.observation

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bfmkit.components.environments.domains import make_domain
 from bfmkit.environments.task_rows import task_rows
-from bfmkit.interfaces import Advance, Appearance, Environment, EnvironmentSpec, Plane
+from bfmkit.interfaces import Appearance, Environment, EnvironmentSpec, Plane, StepResult
 from bfmkit.registry import register
 from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.expression import STEP
@@ -107,7 +107,7 @@ class DMControlEnvironment(Environment):
         spec, tasks = self.spec, list(self.tasks)
         return (type(self), (spec.domain, tasks, spec.episode_steps, None, spec.control_timestep, list(self._observe)))
 
-    def with_rows(self, tasks: Sequence[str]) -> DMControlEnvironment:
+    def with_tasks(self, tasks: Sequence[str]) -> DMControlEnvironment:
         """The same body with one row for each task."""
         spec = self.spec
         return type(self)(
@@ -123,7 +123,7 @@ class DMControlEnvironment(Environment):
         spec = self.spec
         return type(self)(spec.domain, list(self.tasks), spec.episode_steps, None, spec.control_timestep, observe)
 
-    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
+    def reset_batch(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
         """Start the next episode in every row, or in some."""
         for row, seed, episode in self.clock.begin(rows):
             words = np.random.SeedSequence((seed & (2**64 - 1), episode)).generate_state(4)
@@ -132,8 +132,8 @@ class DMControlEnvironment(Environment):
             self._diverged.discard(row)
         return self._observations(), self._states()
 
-    def advance(self, action: Tensor, rows: Tensor | None = None) -> Advance:  # action (B, a)
-        """Step every row. A simulation that diverges reads NaN until the next :meth:`begin`; the others go on.
+    def step_batch(self, action: Tensor, rows: Tensor | None = None) -> StepResult:  # action (B, a)
+        """Step every row. A simulation that diverges reads NaN until the next :meth:`reset_batch`; the others go on.
 
         Raises:
             ValueError: if the action's shape is not (B, a), or an entry is not finite.
@@ -147,7 +147,7 @@ class DMControlEnvironment(Environment):
             # A simulation that diverges must not end the others: its row reads NaN, and agents stop that run.
             gone = list(self._diverged)
             observation[gone], reward[gone] = torch.nan, torch.nan
-        return Advance(
+        return StepResult(
             observation=observation,
             reward=reward,
             terminated=torch.zeros(len(reward), dtype=torch.bool),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.environments.task_rows import task_rows
-from bfmkit.interfaces import Advance, Environment
+from bfmkit.interfaces import Environment, StepResult
 from bfmkit.registry import register
 from bfmkit.rewards.expression import STEP
 from bfmkit.tabular.mdp_layout import MDPLayout
@@ -64,22 +64,22 @@ class TabularEnvironment(Environment):
         """Pickled as what it was made from."""
         return (type(self), (self.layout, list(self.tasks), self.spec.episode_steps))
 
-    def with_rows(self, tasks: Sequence[str]) -> TabularEnvironment:
+    def with_tasks(self, tasks: Sequence[str]) -> TabularEnvironment:
         """The same MDP with one row for each task."""
         return type(self)(self.layout, list(tasks), self.spec.episode_steps)
 
-    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, S) float32, (B, 1) float64
+    def reset_batch(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, S) float32, (B, 1) float64
         """Draw the first state of every row, or of some."""
         begun = [row for row, _, _ in self.clock.begin(rows)]
         self._draw(begun, self._cumulative_start.expand(len(begun), -1))
         return self._observation(), self._physics()
 
-    def advance(self, action: Tensor, rows: Tensor | None = None) -> Advance:  # action (B, A)
+    def step_batch(self, action: Tensor, rows: Tensor | None = None) -> StepResult:  # action (B, A)
         """Draw the next state of every row, or of some."""
         choice = self._choice(action, len(self.tasks))
         going = self.clock.advance(rows)
         self._draw(going, self._cumulative[self._state[going], choice[going]])
-        return Advance(
+        return StepResult(
             observation=self._observation(),
             reward=self._reward(going),
             terminated=torch.zeros(len(self.tasks), dtype=torch.bool),

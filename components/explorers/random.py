@@ -8,7 +8,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.interfaces import Advance, EnvironmentSpec, Explorer
+from bfmkit.interfaces import EnvironmentSpec, Explorer, StepResult
 from bfmkit.registry import register
 
 
@@ -46,7 +46,7 @@ class RandomExplorer(Explorer):
         self._drawn, self._steps = self._drawn + int(renewed.sum()), self._steps + rows
         return self._action
 
-    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
+    def observe(self, observation: Tensor, action: Tensor, outcome: StepResult) -> None:
         """Nothing: where it leads makes no difference."""
 
     def remember(self, transitions: TensorDictBase) -> None:  # batch (n,)

@@ -12,7 +12,7 @@ from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 from torchrl.envs.transforms.rnd import RunningMeanStd
 from torchrl.modules import MLP
 
-from bfmkit.interfaces import Advance, EnvironmentSpec, Explorer
+from bfmkit.interfaces import EnvironmentSpec, Explorer, StepResult
 from bfmkit.registry import register
 from bfmkit.training.ema import frozen_copy, move_towards
 
@@ -125,7 +125,7 @@ class RandomNetworkDistillation(Explorer):
             return torch.rand(shape) * 2 - 1
         return (self._policy(self._scaled(observation)) + self._noise * torch.randn(shape)).clamp_(-1, 1)
 
-    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
+    def observe(self, observation: Tensor, action: Tensor, outcome: StepResult) -> None:
         """Store the step, then make this step's updates."""
         self._scale.update(observation)
         self._seen += len(observation)

@@ -8,7 +8,7 @@ from typing import Protocol
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.interfaces import Advance, Environment
+from bfmkit.interfaces import Environment, StepResult
 
 RECORDED = (
     "observation",
@@ -26,7 +26,7 @@ class Actor(Protocol):
     """What acts in a block: an explorer, or policies that are being trained."""
 
     def act(self, observation: Tensor) -> Tensor: ...  # (B, o) -> (B, a)
-    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None: ...
+    def observe(self, observation: Tensor, action: Tensor, outcome: StepResult) -> None: ...
 
 
 def explore(
@@ -40,13 +40,13 @@ def explore(
     One such number would stay in an explorer's running moments for ever, and in the data.
     """
     columns = {key: episodes.get(key) for key in RECORDED}
-    observation, _ = environment.begin()
+    observation, _ = environment.reset_batch()
     last = episodes.shape[1] - 1
     for step in range(episodes.shape[1]):
         if before_step is not None:
             before_step()
         action = actor.act(observation)
-        outcome = environment.advance(action)
+        outcome = environment.step_batch(action)
         if not (outcome.observation.sum() + outcome.physics.sum()).isfinite():
             return False
         actor.observe(observation, action, outcome)
@@ -57,7 +57,7 @@ def explore(
         columns["next", "terminated"][:, step] = outcome.terminated
         columns["next", "truncated"][:, step] = outcome.truncated
         over = outcome.terminated | outcome.truncated
-        observation = environment.begin(over)[0] if step < last and over.any() else outcome.observation
+        observation = environment.reset_batch(over)[0] if step < last and over.any() else outcome.observation
     # What a block cuts short is truncated.
     columns["next", "truncated"][:, last] = ~columns["next", "terminated"][:, last]
     return True

@@ -47,7 +47,7 @@ def collect_shard(plan: ShardPlan, messages: Any) -> None:
 
 def _collect(plan: ShardPlan, messages: Any) -> None:
     prototype = plan.environment.build()
-    environment = prototype.with_rows([prototype.tasks[0]] * plan.environments)
+    environment = prototype.with_tasks([prototype.tasks[0]] * plan.environments)
     spec = environment.spec
     writer = ShardWriter(plan.folder, plan.name, spec, plan.transitions)
     block = plan.environments * spec.episode_steps
@@ -62,7 +62,7 @@ def _collect(plan: ShardPlan, messages: Any) -> None:
     messages.put({"shard": plan.name, "transitions": writer.count})
     rows = plan.environments
     ended = _episodes(writer.written(), rows, spec.episode_steps) if writer.count else [0] * rows
-    environment.seed_rows([plan.seed * 10_007 + row for row in range(rows)], ended)
+    environment.seed([plan.seed * 10_007 + row for row in range(rows)], ended)
     episodes = empty_transitions(spec, block).reshape(rows, spec.episode_steps)
     abandoned = 0
     while writer.count < plan.transitions:

@@ -13,7 +13,7 @@ from torchrl.data import Bounded, Categorical, OneHot, Unbounded
 from torchrl.envs import EnvBase
 from torchrl.envs.utils import step_mdp
 
-from bfmkit.interfaces import Advance, Environment, EnvironmentSpec
+from bfmkit.interfaces import Environment, EnvironmentSpec, StepResult
 from bfmkit.rewards.expression import STEP
 from bfmkit.utils.rng import generator
 
@@ -93,13 +93,13 @@ class AdaptedEnvironment(Environment):
         given = (self._make, self.spec.domain, list(self.tasks), self.spec.episode_steps, self._given_keys)
         return (AdaptedEnvironment, given)
 
-    def with_rows(self, tasks: Sequence[str]) -> AdaptedEnvironment:
+    def with_tasks(self, tasks: Sequence[str]) -> AdaptedEnvironment:
         """The same environment with one copy for each task."""
         return AdaptedEnvironment(
             self._make, self.spec.domain, list(tasks), self.spec.episode_steps, self._given_keys
         )  # fmt: skip
 
-    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, o + 1) float64
+    def reset_batch(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, o + 1) float64
         """Reset every copy, or some."""
         self._observed, self._own_reward = self._observed.clone(), self._own_reward.clone()
         for row, seed, episode in self.clock.begin(rows):
@@ -113,7 +113,7 @@ class AdaptedEnvironment(Environment):
             self._observed[row], self._own_reward[row] = self._flat(self._states[row]), 0.0
         return self._observed.clone(), self._physics()
 
-    def advance(self, action: Tensor, rows: Tensor | None = None) -> Advance:  # action (B, a)
+    def step_batch(self, action: Tensor, rows: Tensor | None = None) -> StepResult:  # action (B, a)
         """Step every copy, or some."""
         count = len(self.tasks)
         if tuple(action.shape) != (count, self.spec.action_size):
@@ -132,7 +132,7 @@ class AdaptedEnvironment(Environment):
         for row in going:
             rewards[row] = float(self._rewards[row]({**tables[row], STEP: self.clock.step[row]}))
         terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
-        return Advance(self._observed.clone(), rewards, terminated, truncated, physics)
+        return StepResult(self._observed.clone(), rewards, terminated, truncated, physics)
 
     def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:  # (n, o + 1), (n, a) -> name -> (n,)
         """The reward that was given, and the entries of observation and action."""

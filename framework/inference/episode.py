@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Advance, Agent, Environment
+from bfmkit.interfaces import Agent, Environment, StepResult
 
 WINDOW = 1000
 """Longer episodes are also reported in windows of this many steps."""
@@ -40,7 +40,7 @@ class Step:
     observation: Tensor  # (B, o)
     z: Tensor  # (B, d)
     action: Tensor  # (B, a)
-    outcome: Advance
+    outcome: StepResult
     running: Tensor  # (B,) bool, rows whose episode was not over before this step
 
 
@@ -76,7 +76,7 @@ def run_episode(
         running, observation = episode.running, episode.observation
         runs = None if running.all() else running
         action = agent.act(observation, runs)
-        outcome = environment.advance(action)
+        outcome = environment.step_batch(action)
         agent.observe(observation, action, outcome.observation, outcome.reward, runs=runs)
         episode.returns += torch.where(running, outcome.reward.cpu().double(), 0.0)
         episode.steps += running
@@ -125,7 +125,7 @@ class _Progress:
     @classmethod
     def begun(cls, agent: Agent, environment: Environment) -> _Progress:
         agent.begin_episode()
-        observation, _ = environment.begin()
+        observation, _ = environment.reset_batch()
         rows = len(observation)
         nothing, none = torch.zeros(rows, dtype=torch.float64), torch.zeros(rows, dtype=torch.int64)
         running = torch.ones(rows, dtype=torch.bool)

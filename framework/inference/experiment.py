@@ -60,8 +60,8 @@ def play(
     agent.start(bfm, seeds, labelled)
     if state is not None:
         agent.load_state_dict(state)
-    rows = environment.with_rows(tasks)
-    rows.seed_rows(seeds, first)
+    rows = environment.with_tasks(tasks)
+    rows.seed(seeds, first)
     for episode in range(first, episodes):
         result: Episode | None = None
         left = None if on_window is None else partial(on_window, episode)

@@ -24,7 +24,7 @@ def oracle_returns(
     rows = [task for task in tasks for _ in seeds]
     agent = lookup(Agent, "oracle")()
     agent.start(bfm, list(seeds) * len(tasks), label(transitions, environment, rows))
-    bodies = environment.with_rows(rows)
-    bodies.seed_rows(list(seeds) * len(tasks))
+    bodies = environment.with_tasks(rows)
+    bodies.seed(list(seeds) * len(tasks))
     returns = run_episode(agent, bodies).returns
     return dict(zip(tasks, returns.split(len(seeds)), strict=True))

@@ -5,7 +5,7 @@ from bfmkit.interfaces.agent import Agent, RunStopped
 from bfmkit.interfaces.appearance import Appearance, Part
 from bfmkit.interfaces.bfm import BFM
 from bfmkit.interfaces.dataset import Dataset
-from bfmkit.interfaces.environment import Advance, Environment
+from bfmkit.interfaces.environment import Environment, StepResult
 from bfmkit.interfaces.explorer import Explorer
 from bfmkit.interfaces.feature_map import FeatureMap
 from bfmkit.interfaces.feature_objective import FeatureBatch, FeatureObjective
@@ -21,7 +21,6 @@ from bfmkit.interfaces.spec import EnvironmentSpec
 __all__ = [
     "BFM",
     "Acquisition",
-    "Advance",
     "Agent",
     "Appearance",
     "CandidateSampler",
@@ -46,4 +45,5 @@ __all__ = [
     "RunStopped",
     "Schedule",
     "Situation",
+    "StepResult",
 ]

@@ -20,7 +20,7 @@ from bfmkit.interfaces.spec import EnvironmentSpec
 from bfmkit.rewards.expression import STEP
 
 
-class Advance(NamedTuple):
+class StepResult(NamedTuple):
     """What one step of B environments gives, as plain tensors."""
 
     observation: Tensor  # (B, o) float32
@@ -33,8 +33,8 @@ class Advance(NamedTuple):
 class Environment(EnvBase):
     """B environments of one domain in a batch, each with its own task; a TorchRL environment.
 
-    :meth:`begin` and :meth:`advance` are the plain-tensor way in, which the online loop takes; TorchRL's ``reset``,
-    ``step`` and ``rollout`` wrap them. Rows begin and end their episodes
+    :meth:`reset_batch` and :meth:`step_batch` are the plain-tensor way in, which the online loop takes; TorchRL's
+    ``reset``, ``step`` and ``rollout`` wrap them. Rows begin and end their episodes
     independently. The state that episode e of a row with seed s starts from is a function of (s, e) alone, so oracle
     and learner meet the same episodes.
 
@@ -79,7 +79,7 @@ class Environment(EnvBase):
         self.full_done_spec = Composite(done=flag, terminated=flag.clone(), truncated=flag.clone(), shape=batch)
 
     @abstractmethod
-    def with_rows(self, tasks: Sequence[str]) -> Environment:
+    def with_tasks(self, tasks: Sequence[str]) -> Environment:
         """The same environment with one row for each task, whatever tasks this one has.
 
         Raises:
@@ -102,8 +102,8 @@ class Environment(EnvBase):
         environment.spec.require_compatible(spec, what)
         return environment
 
-    def seed_rows(self, seeds: Sequence[int], episode: int | Sequence[int] = 0) -> None:
-        """Give each row its seed; the next :meth:`begin` starts episode ``episode``, one for all or one a row.
+    def seed(self, seeds: Sequence[int], episode: int | Sequence[int] = 0) -> None:
+        """Give each row its seed; the next :meth:`reset_batch` starts episode ``episode``, one for all or one a row.
 
         Raises:
             ValueError: if there is not one seed a row.
@@ -111,7 +111,7 @@ class Environment(EnvBase):
         self.clock.seed(seeds, episode)
 
     @abstractmethod
-    def begin(
+    def reset_batch(
         self,
         rows: Tensor | None = None,  # (B,) bool; None: all
     ) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
@@ -121,11 +121,11 @@ class Environment(EnvBase):
         """
 
     @abstractmethod
-    def advance(
+    def step_batch(
         self,
         action: Tensor,  # (B, a) in [-1, 1]
         rows: Tensor | None = None,  # (B,) bool; None: all
-    ) -> Advance:
+    ) -> StepResult:
         """Step every row, or some. A row that is left out, or whose episode is over, stands still, without reward.
 
         Raises:
@@ -249,7 +249,7 @@ class Environment(EnvBase):
 
     def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
         chosen = None if tensordict is None else tensordict.get("_reset", None)
-        observation, physics = self.begin(None if chosen is None else chosen.reshape(-1).cpu())
+        observation, physics = self.reset_batch(None if chosen is None else chosen.reshape(-1).cpu())
         terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
         return TensorDict(
             {"observation": observation, "physics": physics, **_flags(terminated, truncated)}, self.batch_size
@@ -257,7 +257,7 @@ class Environment(EnvBase):
 
     def _step(self, tensordict: TensorDictBase) -> TensorDict:
         rows = tensordict.get("_step", None)
-        outcome = self.advance(tensordict.get("action"), None if rows is None else rows.reshape(-1).cpu())
+        outcome = self.step_batch(tensordict.get("action"), None if rows is None else rows.reshape(-1).cpu())
         return TensorDict(
             {
                 "observation": outcome.observation,
@@ -275,7 +275,7 @@ class Environment(EnvBase):
 
     def _set_seed(self, seed: int | None) -> None:
         first = 0 if seed is None else seed
-        self.seed_rows([first + row for row in range(len(self.tasks))])
+        self.seed([first + row for row in range(len(self.tasks))])
 
 
 def _flags(terminated: Tensor, truncated: Tensor) -> dict[str, Tensor]:  # (B,) -> (B, 1) each

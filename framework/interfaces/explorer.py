@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.interfaces.environment import Advance
+from bfmkit.interfaces.environment import StepResult
 
 
 class Explorer(ABC):
@@ -22,7 +22,7 @@ class Explorer(ABC):
         """Actions to take."""
 
     @abstractmethod
-    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
+    def observe(self, observation: Tensor, action: Tensor, outcome: StepResult) -> None:
         """Take in one step of the batch, and learn from it."""
 
     @abstractmethod

@@ -195,8 +195,8 @@ class DataEfficiencyJob(Job):
 
     def _tried(self, agent: Agent, task: str, seeds: list[int], bar: Progress) -> list[float]:
         """Mean return of each row over the episodes."""
-        environment = self.environment.with_rows([task] * len(seeds))
-        environment.seed_rows(seeds, LATER)
+        environment = self.environment.with_tasks([task] * len(seeds))
+        environment.seed(seeds, LATER)
         labelled = None
         if agent.labelled_transitions > 0:
             known = self.bfm.inference_set()

@@ -141,8 +141,8 @@ class GeneralityJob(Job):
         returns = []
         for first in range(0, self.random_latents, self.batch_size):
             z = latents[first : first + self.batch_size]
-            rows = environment.with_rows([formulas[0]] * len(z))
-            rows.seed_rows([SEARCH_SEED + first + row for row in range(len(z))])
+            rows = environment.with_tasks([formulas[0]] * len(z))
+            rows.seed([SEARCH_SEED + first + row for row in range(len(z))])
             returns.append(self._relabelled(rows, play(bfm, rows, z), formulas))
         return latents[torch.cat(returns, dim=1).argmax(1)]
 
@@ -156,8 +156,8 @@ class GeneralityJob(Job):
     def _returns(
         self, bfm: BFM, environment: Environment, formulas: list[str], z: Tensor, seeds: range
     ) -> tuple[Tensor, ...]:  # for each reward (episodes,)
-        rows = environment.with_rows([formula for formula in formulas for _ in seeds])
-        rows.seed_rows(list(seeds) * len(formulas))
+        rows = environment.with_tasks([formula for formula in formulas for _ in seeds])
+        rows.seed(list(seeds) * len(formulas))
         episodes = play(bfm, rows, z.repeat_interleave(len(seeds), 0))
         return episodes.reward.sum(0).split(len(seeds))
 

@@ -43,9 +43,9 @@ def build_session(recipe: str | Path, overrides: Sequence[str], out: Path, besid
         origin = {name: tree[name] for name in ("bfm", "agent", "environment") if name in tree}
         origin |= {"labels": "the task on the page, or a person", "start_labels": "the model's inference set"}
         pages = out / "checkpoints" / f"labels-{index}"
-        players.append(Player(loaded.name, agent, bfm, environment.with_rows([task]), seed, origin, pages))
+        players.append(Player(loaded.name, agent, bfm, environment.with_tasks([task]), seed, origin, pages))
     with torch.no_grad():
-        session = LiveSession(players, out, oracle_player(environment.with_rows([task]), players[0]))
+        session = LiveSession(players, out, oracle_player(environment.with_tasks([task]), players[0]))
     if getattr(players[0].agent, "teacher", None) is not None:
         session.set_task(OWN, keep_belief=True)
     return session

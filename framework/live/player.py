@@ -66,7 +66,7 @@ class Player:
 
     def __post_init__(self) -> None:
         self.task = self.environment.tasks[0]
-        self.environment.seed_rows([self.seed])
+        self.environment.seed([self.seed])
         if self.has_belief:
             reach = round(REACH_SECONDS / self.environment.spec.control_timestep)
             self.agent.label_memory = max(self.agent.label_memory, reach)
@@ -91,20 +91,20 @@ class Player:
     def begin_episode(self, number: int | None = None) -> None:
         """Put the body where the next episode starts, or the one of that number; a stopped agent goes on."""
         if number is not None:
-            self.environment.seed_rows([self.seed], number)
+            self.environment.seed([self.seed], number)
             self.episode = number
         self.agent.failures.clear()
         self.agent.state.get("stopped").fill_(False)
         self.agent.begin_episode()
-        self.observation, self.physics = self.environment.begin()
+        self.observation, self.physics = self.environment.reset_batch()
         self.action = torch.zeros(1, self.environment.spec.action_size)
         self.episode, self.step, self.total = self.episode + 1, 0, 0.0
 
     def take_task(self, task: str) -> None:
         """Another reward from the next step on; the body goes on where it is, if its environment can."""
         state = self.environment.snapshot()
-        self.environment = self.environment.with_rows([task])
-        self.environment.seed_rows([self.seed], self.episode)
+        self.environment = self.environment.with_tasks([task])
+        self.environment.seed([self.seed], self.episode)
         self.task = task
         if state is None:
             self.begin_episode()
@@ -121,7 +121,7 @@ class Player:
         action = self.agent.act(observation)
         if self.agent.failures:
             raise RunStopped(self.agent.failures[0])
-        outcome = self.environment.advance(action)
+        outcome = self.environment.step_batch(action)
         predicted = self._predicted(observation, action, outcome.observation)
         told = torch.tensor([observed])
         self.agent.observe(observation, action, outcome.observation, outcome.reward, told)

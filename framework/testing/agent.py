@@ -51,14 +51,14 @@ class AgentContract(ABC):
     def environment(self, runs: Sequence[int] = (0, 1, 2), episode: int = 0) -> BallEnvironment:
         """The world of those runs."""
         environment = BallEnvironment(tasks=[TASKS[run] for run in runs])
-        environment.seed_rows([SEEDS[run] for run in runs], episode)
+        environment.seed([SEEDS[run] for run in runs], episode)
         return environment
 
     def step(self, agent: Agent, environment: BallEnvironment, reward: torch.Tensor | None = None) -> torch.Tensor:
         """One step from the environment's present state; the action taken."""
         observation = environment._position.float()
         action = agent.act(observation)
-        outcome = environment.advance(action)
+        outcome = environment.step_batch(action)
         agent.observe(observation, action, outcome.observation, outcome.reward if reward is None else reward)
         return action
 
@@ -117,7 +117,7 @@ class AgentContract(ABC):
 
     def test_a_reward_that_is_not_finite_stops_its_run_alone(self) -> None:
         agent, environment = self.started(), self.environment()
-        environment.begin()
+        environment.reset_batch()
         agent.begin_episode()
         self.step(agent, environment)
         before = agent.state.clone()
@@ -173,7 +173,7 @@ class AgentContract(ABC):
 
     def test_runs_left_out_stand_still(self) -> None:
         agent, environment = self.started(), self.environment()
-        observation, _ = environment.begin()
+        observation, _ = environment.reset_batch()
         agent.begin_episode()
         agent.act(observation)
         before = agent.state.clone()
@@ -196,7 +196,7 @@ class AgentContract(ABC):
 
     def test_asked_twice_in_one_step_it_answers_the_same(self) -> None:
         agent, environment = self.started(), self.environment()
-        observation, _ = environment.begin()
+        observation, _ = environment.reset_batch()
         agent.begin_episode()
         torch.testing.assert_close(agent.act(observation), agent.act(observation), rtol=0, atol=0)
 

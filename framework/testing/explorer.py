@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Advance, EnvironmentSpec, Explorer
+from bfmkit.interfaces import EnvironmentSpec, Explorer, StepResult
 
 SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))
 B = 3
@@ -31,7 +31,7 @@ class ExplorerContract(ABC):
             following = 0.9 * observation
             following[:, : SPEC.action_size] += 0.3 * action
             flags = torch.zeros(B, dtype=torch.bool)
-            outcome = Advance(following, torch.zeros(B), flags, flags, torch.zeros(B, SPEC.physics_size).double())
+            outcome = StepResult(following, torch.zeros(B), flags, flags, torch.zeros(B, SPEC.physics_size).double())
             explorer.observe(observation, action, outcome)
             observation = following
         return observation

@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from bfmkit.interfaces import BFM, Advance, Environment, EnvironmentSpec
+from bfmkit.interfaces import BFM, Environment, EnvironmentSpec, StepResult
 from bfmkit.rewards.expression import STEP
 from bfmkit.utils.rng import normal_noise
 
@@ -103,17 +103,17 @@ class BallEnvironment(Environment):
         self._lengths = list(lengths) if lengths is not None else [episode_steps + 1] * len(self.tasks)
         self._position = torch.zeros(len(self.tasks), dim, dtype=torch.float64)
 
-    def with_rows(self, tasks: Sequence[str]) -> BallEnvironment:
+    def with_tasks(self, tasks: Sequence[str]) -> BallEnvironment:
         return BallEnvironment(self.spec.observation_size, self.spec.episode_steps, tasks)
 
-    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def reset_batch(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         self._position = self._position.clone()
         for row, seed, episode in self.clock.begin(rows):
             noise = normal_noise([seed], "ball", [episode], (self.spec.observation_size,))
             self._position[row] = into_ball(noise)[0]
         return self._position.float(), self._position.clone()
 
-    def advance(self, action: Tensor, rows: Tensor | None = None) -> Advance:
+    def step_batch(self, action: Tensor, rows: Tensor | None = None) -> StepResult:
         if action.shape != self._position.shape:
             raise ValueError(f"actions must be {tuple(self._position.shape)}, got {tuple(action.shape)}")
         if not action.isfinite().all():
@@ -129,7 +129,7 @@ class BallEnvironment(Environment):
             reward[row] = float(self.reward_of(self.tasks[row])(table))
             self.clock.terminated[row] = step >= self._lengths[row]
         terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
-        return Advance(position.float(), reward, terminated, truncated, position.clone())
+        return StepResult(position.float(), reward, terminated, truncated, position.clone())
 
     def snapshot(self) -> dict[str, Any]:
         return {"position": self._position.clone(), "clock": self.clock.snapshot()}

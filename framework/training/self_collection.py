@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bfmkit.data.exploration import MOST_ABANDONED, explore
 from bfmkit.data.shards import empty_transitions
-from bfmkit.interfaces import Advance, Environment, Objective
+from bfmkit.interfaces import Environment, Objective, StepResult
 from bfmkit.utils.checks import require_positive
 
 LATENT_TRANSITIONS = 1024
@@ -69,7 +69,7 @@ class PracticeGround:
 
     def __init__(self, practice: Practice, objective: Objective, seed: int) -> None:
         prototype = practice.environment
-        self._environment = prototype.with_rows([prototype.tasks[0]] * practice.rows)
+        self._environment = prototype.with_tasks([prototype.tasks[0]] * practice.rows)
         self._practice, self._objective, self._seed = practice, objective, seed
 
     def round(self, number: int, transitions: Callable[[int], TensorDictBase]) -> TensorDictBase:
@@ -86,7 +86,7 @@ class PracticeGround:
         episodes = empty_transitions(spec, self._practice.block).reshape(rows, spec.episode_steps)
         for attempt in range(MOST_ABANDONED):
             seed = self._seed * 10_007 + rows * (MOST_ABANDONED * number + attempt)
-            self._environment.seed_rows([seed + row for row in range(rows)])
+            self._environment.seed([seed + row for row in range(rows)])
             actor = OwnPolicies(self._objective, self._practice, transitions)
             if explore(self._environment, actor, episodes):
                 return episodes.reshape(-1)
@@ -110,5 +110,5 @@ class OwnPolicies:
         action = self._objective.bfm.act(observation.to(self._z.device), self._z)
         return (action + self._practice.noise * torch.randn_like(action)).clamp_(-1, 1).to(observation.device)
 
-    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
+    def observe(self, observation: Tensor, action: Tensor, outcome: StepResult) -> None:
         """Nothing: the objective learns from what is gathered."""

@@ -39,7 +39,7 @@ def main(domain: str = "walker", task: str = "run") -> None:
 
     def advance() -> None:
         for action in actions:
-            ours.advance(action)
+            ours.step_batch(action)
 
     def step() -> None:
         for action in actions:
@@ -56,7 +56,7 @@ def main(domain: str = "walker", task: str = "run") -> None:
     for round_number in range(ROUNDS):
         for name, way in ways.items():
             bare.reset()
-            ours.seed_rows([round_number])
+            ours.seed([round_number])
             current = ours.reset()
             with bare.physics.reset_context():
                 bare.physics.set_state(current.get("physics")[0].numpy())

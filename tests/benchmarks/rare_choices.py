@@ -54,9 +54,9 @@ def lived(
     schedule: Schedule, bfm: Checkpoint, tasks: list[str], seeds: list[int], block: int = 1
 ) -> tuple[np.ndarray, float, float]:
     """Returns of the second half (rows,), choices an episode and run, seconds."""
-    agent, environment = agent_of(schedule, block), DMControlEnvironment("walker", tasks[0]).with_rows(tasks)
+    agent, environment = agent_of(schedule, block), DMControlEnvironment("walker", tasks[0]).with_tasks(tasks)
     agent.start(bfm, seeds)
-    environment.seed_rows(seeds)
+    environment.seed(seeds)
     begun = time.perf_counter()
     returns = torch.stack([run_episode(agent, environment).returns for _ in range(EPISODES)])
     choices = agent.choices / (EPISODES * len(seeds))
@@ -107,7 +107,7 @@ def cost(bfm: Checkpoint, factor: float) -> dict[str, float]:
     seconds: dict[str, list[float]] = {name: [] for name in agents}
     for _ in range(6):
         for name, agent in agents.items():
-            environment.seed_rows([0])
+            environment.seed([0])
             begun = time.perf_counter()
             run_episode(agent, environment)
             seconds[name].append(time.perf_counter() - begun)

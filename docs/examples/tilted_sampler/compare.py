@@ -61,7 +61,7 @@ def returns(agent: Agent, layout: MDPLayout) -> np.ndarray:  # (runs, episodes)
     tasks = [f"random_{index}" for index in range(RANDOM_TASKS)] * SEEDS
     seeds = list(range(len(tasks)))
     environment = lookup(Environment, "tabular")(layout, "+".join(tasks), STEPS)
-    environment.seed_rows(seeds)
+    environment.seed(seeds)
     agent.start(bfm, seeds, _labelled(bfm, torch.stack([bfm.mdp.tasks[task] for task in tasks])))
     return np.stack([run_episode(agent, environment).returns.numpy() for _ in range(EPISODES)], axis=1)
 

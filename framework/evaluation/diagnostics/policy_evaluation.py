@@ -68,8 +68,8 @@ def attempt(
         real_rewards: whether to compare with the environment's rewards, or with the model's own φᵀw.
         on_step: called after each step.
     """
-    bodies = environment.with_rows(tasks)
-    bodies.seed_rows(seeds)
+    bodies = environment.with_tasks(tasks)
+    bodies.seed(seeds)
     z = bfm.policy_latent(weights)
     rollouts = play(bfm, bodies, z, on_step)
     features = rollouts.features(bfm)

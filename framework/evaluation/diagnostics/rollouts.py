@@ -42,13 +42,13 @@ def play(
     """Run π_z for one episode in each row."""
     place = _device(bfm)
     z = z.to(place)
-    observation, _ = environment.begin()
+    observation, _ = environment.reset_batch()
     running = torch.ones(len(observation), dtype=torch.bool)
     terminated = torch.zeros_like(running)
     steps: list[tuple[Tensor, ...]] = []
     while running.any() and len(steps) < environment.spec.episode_steps:
         action = bfm.act(observation.to(place), z.to(observation.dtype)).to(observation.device)
-        outcome = environment.advance(action)
+        outcome = environment.step_batch(action)
         reward = torch.where(running, outcome.reward.cpu().double(), 0.0)
         steps.append((observation, action, outcome.observation, outcome.physics, reward, running))
         terminated = terminated | (running & outcome.terminated.cpu())

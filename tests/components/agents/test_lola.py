@@ -74,7 +74,7 @@ def test_finds_a_task_by_trial() -> None:
     agent = LolaAgent(lookahead=5, group=4, std=0.3, learning_rate=0.3)
     agent.start(LinearBFM(), range(8))
     environment = BallEnvironment(tasks=["task_2"] * 8)
-    environment.seed_rows(range(8))
+    environment.seed(range(8))
     for _ in range(40):
         run_episode(agent, environment)
     assert (agent.state["center"][:, 2] > 0.8).all()

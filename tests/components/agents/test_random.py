@@ -15,7 +15,7 @@ class TestRandomAgent(AgentContract):
 
     def test_wants_something_else_at_every_step(self) -> None:
         agent, environment = self.started(), self.environment()
-        environment.begin()
+        environment.reset_batch()
         actions = [self.step(agent, environment) for _ in range(5)]
         assert all((one != other).any(-1).all() for one, other in pairwise(actions))
         assert agent.state["labels"].tolist() == [0, 0, 0]
@@ -27,7 +27,7 @@ class TestEpisodicRandomAgent(AgentContract):
 
     def test_stays_with_a_direction_until_the_episode_ends(self) -> None:
         agent, environment = self.started(), self.environment()
-        environment.begin()
+        environment.reset_batch()
         first, second = self.step(agent, environment), self.step(agent, environment)
         torch.testing.assert_close(first, second, rtol=0, atol=0)
         agent.begin_episode()

@@ -18,7 +18,6 @@ from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import (
     Acquisition,
-    Advance,
     Agent,
     Posterior,
     Progress,
@@ -26,6 +25,7 @@ from bfmkit.interfaces import (
     RunStopped,
     Schedule,
     Situation,
+    StepResult,
 )
 from bfmkit.recipe import RecipeError, build_node
 from bfmkit.runs.label_log import Logbook
@@ -322,8 +322,8 @@ def test_rewards_of_any_size_are_learnt_from(scale: float) -> None:
     class Scaled(BallEnvironment):
         factor = 1.0
 
-        def advance(self, action: Tensor) -> Advance:
-            outcome = super().advance(action)
+        def step_batch(self, action: Tensor) -> StepResult:
+            outcome = super().step_batch(action)
             return outcome._replace(reward=self.factor * outcome.reward.double())
 
     returns = {}
@@ -355,8 +355,8 @@ def test_rewards_of_any_size_are_learnt_from(scale: float) -> None:
 )
 def test_rewards_of_zero_and_a_latent_of_zero_norm_are_no_trouble(acquisition: Acquisition) -> None:
     class Nothing(BallEnvironment):
-        def advance(self, action: Tensor) -> Advance:
-            outcome = super().advance(action)
+        def step_batch(self, action: Tensor) -> StepResult:
+            outcome = super().step_batch(action)
             return outcome._replace(reward=torch.zeros_like(outcome.reward))
 
     agent = TaskInferenceAgent(RidgePosterior(), acquisition)
@@ -388,12 +388,12 @@ def test_two_hundred_and_fifty_six_runs_are_as_many_single_ones() -> None:
     tasks = [f"task_{seed % 4}" for seed in seeds]
     many, environment = TestTaskInferenceAgent().make(), BallEnvironment(tasks=tasks)
     many.start(LinearBFM(), seeds)
-    environment.seed_rows(seeds)
+    environment.seed(seeds)
     together = run_episode(many, environment).returns
     for seed in (0, 97, 255):
         one, alone = TestTaskInferenceAgent().make(), BallEnvironment(tasks=[tasks[seed]])
         one.start(LinearBFM(), [seed])
-        alone.seed_rows([seed])
+        alone.seed([seed])
         torch.testing.assert_close(run_episode(one, alone).returns, together[seed : seed + 1], rtol=1e-5, atol=1e-5)
 
 

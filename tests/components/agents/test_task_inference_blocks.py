@@ -39,7 +39,7 @@ class TestAgentThatLearnsInBlocks(AgentContract):
         states = []
         for saves in (False, True):
             agent, environment = self.started(), self.environment()
-            environment.begin()
+            environment.reset_batch()
             agent.begin_episode()
             for step in range(20):
                 if saves and step == 11:

@@ -275,10 +275,10 @@ def test_with_data_of_that_environment_there_is_an_oracle(tmp_path: Path) -> Non
     claim(tmp_path / "data", environment.spec)
     rows = empty_transitions(environment.spec, 40)
     torch.manual_seed(0)
-    observation, _ = environment.begin()
+    observation, _ = environment.reset_batch()
     for step in range(20):
         here, action = slice(2 * step, 2 * step + 2), torch.rand(2, 6) * 2 - 1
-        outcome = environment.advance(action)
+        outcome = environment.step_batch(action)
         rows["observation"][here], rows["action"][here] = observation, action
         rows["next", "observation"][here], rows["next", "physics"][here] = outcome.observation, outcome.physics
         observation = outcome.observation

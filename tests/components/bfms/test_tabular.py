@@ -97,12 +97,12 @@ def test_walking_in_the_environment_gives_the_successor_features() -> None:
     bfm = TabularBFM(layout, discount=0.5)
     environment = TabularEnvironment(layout, "random_3")
     z = bfm.policy_latent(environment.mdp.tasks["random_3"].float())
-    observation = environment.begin()[0]
+    observation = environment.reset_batch()[0]
     expected = bfm.successor_features(observation, z)[0, 0]
     total = torch.zeros(bfm.dim)
     for step in range(40):
         action = bfm.act(observation, z)
-        following = environment.advance(action).observation
+        following = environment.step_batch(action).observation
         total += 0.5**step * bfm.features(observation, action, following)[0]
         observation = following
     torch.testing.assert_close(total, expected, rtol=0, atol=1e-5)

@@ -58,12 +58,12 @@ def test_named_quantities_can_be_observed() -> None:
     environment = DMControlEnvironment("walker", "stand+walk", observe=names)
     plain = DMControlEnvironment("walker", "stand+walk")
     assert environment.spec.observation_names == (*plain.spec.observation_names, *names)
-    for each in (environment, plain, pickle.loads(pickle.dumps(environment)), environment.with_rows(["run", "flip"])):
-        each.seed_rows([3, 4])
-        observation, _ = each.begin()
+    for each in (environment, plain, pickle.loads(pickle.dumps(environment)), environment.with_tasks(["run", "flip"])):
+        each.seed([3, 4])
+        observation, _ = each.reset_batch()
         action = torch.full((2, 6), 0.3)
         for _ in range(5):
-            outcome = each.advance(action)
+            outcome = each.step_batch(action)
         if each is not plain:
             quantities = each.quantities(outcome.physics, action)
             expected = torch.stack([quantities[name] for name in names], dim=-1).float()
@@ -96,7 +96,7 @@ def test_unknown_domain_is_refused_and_the_known_are_named() -> None:
 
 def test_no_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="needs a task"):
-        DMControlEnvironment("walker", "run").with_rows([])
+        DMControlEnvironment("walker", "run").with_tasks([])
     with pytest.raises(ValueError, match="or a reward"):
         DMControlEnvironment("walker")
 
@@ -105,14 +105,14 @@ def test_an_action_can_be_held() -> None:
     held = DMControlEnvironment("point_mass_maze", "reach_top_left", episode_steps=7, control_timestep=0.1)
     fine = DMControlEnvironment("point_mass_maze", "reach_top_left")
     assert held.spec.control_timestep == pickle.loads(pickle.dumps(held)).spec.control_timestep == 0.1
-    held = held.with_rows(held.tasks)
+    held = held.with_tasks(held.tasks)
     for environment in (held, fine):
-        environment.seed_rows([3])
-        environment.begin()
+        environment.seed([3])
+        environment.reset_batch()
     for action in torch.rand(4, 1, 2):
-        rough = held.advance(action)
+        rough = held.step_batch(action)
         for _ in range(5):
-            last = fine.advance(action)
+            last = fine.step_batch(action)
         assert torch.equal(rough.observation, last.observation)
         assert torch.equal(rough.reward, last.reward)
     with pytest.raises(ValueError, match=r"multiple of 0\.02, point_mass_maze's own, got 0\.05"):
@@ -132,9 +132,9 @@ def test_a_typed_reward_takes_the_place_of_the_task() -> None:
 def test_the_shipped_tasks_can_be_typed() -> None:
     stand = "(3 * at_least(torso_height, 1.2, margin=0.6) + upright) / 4"
     run = f"{stand} * (5 * ramp(horizontal_velocity, 0, 8) * (horizontal_velocity > 4) + 1) / 6"
-    environment = DMControlEnvironment("walker", "run", episode_steps=30).with_rows(["stand"])
-    environment.begin()
-    outcomes = [environment.advance(torch.full((1, 6), (-1.0) ** step)) for step in range(30)]
+    environment = DMControlEnvironment("walker", "run", episode_steps=30).with_tasks(["stand"])
+    environment.reset_batch()
+    outcomes = [environment.step_batch(torch.full((1, 6), (-1.0) ** step)) for step in range(30)]
     physics, action = torch.cat([each.physics for each in outcomes]), torch.zeros(30, 6)
     found, expected = (environment.relabel(physics, action, task) for task in (stand, "stand"))
     torch.testing.assert_close(found, expected)
@@ -149,7 +149,7 @@ def test_the_shipped_tasks_can_be_typed() -> None:
 @pytest.mark.parametrize("domain", ["walker", "cheetah", "quadruped", "point_mass_maze"])
 def test_measurement_is_that_of_the_model_and_not_of_the_task(domain: str) -> None:
     first = DMControlEnvironment(domain, reward="1")
-    assert first.measurement == first.with_rows(["2", "3"]).measurement
+    assert first.measurement == first.with_tasks(["2", "3"]).measurement
     assert first.measurement.startswith(f"{domain}, mujoco 3.")
 
 
@@ -166,17 +166,17 @@ def test_number_of_steps_must_be_positive() -> None:
 
 def test_rows_of_a_string_and_rows_of_a_list_are_the_same() -> None:
     named = DMControlEnvironment("walker", "run+stand+run", episode_steps=9)
-    listed = DMControlEnvironment("walker", "walk", episode_steps=9).with_rows(["run", "stand", "run"])
+    listed = DMControlEnvironment("walker", "walk", episode_steps=9).with_tasks(["run", "stand", "run"])
     assert named.tasks == listed.tasks
     assert named.spec == listed.spec
 
 
 def test_each_row_gets_the_reward_of_its_task() -> None:
     environment = DMControlEnvironment("walker", "stand+run+flip+walk")
-    environment.seed_rows([4] * 4)
-    environment.begin()
+    environment.seed([4] * 4)
+    environment.reset_batch()
     action = torch.full((4, 6), 0.5)
-    outcome = environment.advance(action)
+    outcome = environment.step_batch(action)
     for row, task in enumerate(environment.tasks):
         label = environment.relabel(outcome.physics[:1], action[:1], task)
         torch.testing.assert_close(outcome.reward[row : row + 1], label, rtol=0, atol=1e-6)
@@ -185,12 +185,12 @@ def test_each_row_gets_the_reward_of_its_task() -> None:
 
 def test_actions_beyond_the_range_are_clipped() -> None:
     ends = DMControlEnvironment("quadruped", "walk")
-    beyond = ends.with_rows(["walk"])
+    beyond = ends.with_tasks(["walk"])
     for environment in (ends, beyond):
-        environment.seed_rows([0])
-        environment.begin()
+        environment.seed([0])
+        environment.reset_batch()
     action = torch.tensor([[1.0, -1.0] * 6])
-    assert torch.equal(ends.advance(action).physics, beyond.advance(3 * action).physics)
+    assert torch.equal(ends.step_batch(action).physics, beyond.step_batch(3 * action).physics)
     # MuJoCo clips what moves the body, but not what rewards see of the control.
     np.testing.assert_array_equal(ends._physics[0].data.ctrl, beyond._physics[0].data.ctrl)
 
@@ -209,15 +209,15 @@ def test_actions_reach_the_actuators_own_ranges() -> None:
     limits = environment._physics[0].model.actuator_ctrlrange
     assert len(np.unique(limits, axis=0)) == 3
     for action, expected in ((-1.0, limits[:, 0]), (1.0, limits[:, 1]), (0.0, limits.mean(axis=1))):
-        environment.begin()
-        environment.advance(torch.full((1, 12), action))
+        environment.reset_batch()
+        environment.step_batch(torch.full((1, 12), action))
         np.testing.assert_allclose(environment._physics[0].data.ctrl, expected, atol=1e-12)
 
 
 def test_negative_and_large_seeds_are_seeds_too() -> None:
-    environment = DMControlEnvironment("point_mass_maze", "reach_top_left").with_rows(["reach_top_left"] * 3)
-    environment.seed_rows([-1, 2**63, 0])
-    assert len(environment.begin()[0].unique(dim=0)) == 3
+    environment = DMControlEnvironment("point_mass_maze", "reach_top_left").with_tasks(["reach_top_left"] * 3)
+    environment.seed([-1, 2**63, 0])
+    assert len(environment.reset_batch()[0].unique(dim=0)) == 3
 
 
 def test_rollout_goes_on_into_the_next_episode() -> None:
@@ -227,7 +227,7 @@ def test_rollout_goes_on_into_the_next_episode() -> None:
     done = record.get(("next", "done")).squeeze(-1)
     assert done[0].nonzero().flatten().tolist() == [3, 7]
     environment.set_seed(5)
-    starts = [environment.begin()[0] for _ in range(3)]
+    starts = [environment.reset_batch()[0] for _ in range(3)]
     for episode, start in enumerate(starts):
         assert torch.equal(record.get("observation")[:, 4 * episode], start)
 
@@ -252,10 +252,10 @@ def test_threads_change_no_bit() -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         environment = DMControlEnvironment("walker", "run+flip+run")
-        environment.seed_rows([0, 1, 2])
-        environment.begin()
+        environment.seed([0, 1, 2])
+        environment.reset_batch()
         environment._physics[2].data.qvel[:] = 1e12
-        outcomes = [environment.advance(torch.full((3, 6), 0.3)) for _ in range(20)]
+        outcomes = [environment.step_batch(torch.full((3, 6), 0.3)) for _ in range(20)]
         assert outcomes[-1].reward.isfinite().tolist() == [True, True, False]
         found.append(torch.stack([each.physics for each in outcomes]))
     torch.set_num_threads(before)
@@ -266,15 +266,15 @@ def test_a_simulation_that_diverges_reads_nan_and_leaves_the_others_alone() -> N
     together = DMControlEnvironment("walker", "run+run")
     alone = DMControlEnvironment("walker", "run")
     for environment, seeds in ((together, [0, 1]), (alone, [1])):
-        environment.seed_rows(seeds)
-        environment.begin()
+        environment.seed(seeds)
+        environment.reset_batch()
     together._physics[0].data.qvel[:] = 1e12
     action = torch.full((2, 6), 0.3)
     for _ in range(3):
-        outcome, expected = together.advance(action), alone.advance(action[:1])
+        outcome, expected = together.step_batch(action), alone.step_batch(action[:1])
     assert outcome.observation[0].isnan().all()
     assert outcome.reward[0].isnan()
     assert torch.equal(outcome.observation[1], expected.observation[0])
-    observation, _ = together.begin()
+    observation, _ = together.reset_batch()
     assert observation.isfinite().all(), "the next episode starts afresh"
-    assert together.advance(action).reward.isfinite().all()
+    assert together.step_batch(action).reward.isfinite().all()

@@ -21,12 +21,12 @@ class TestSlipperyGridWithFeatures(EnvironmentContract):
 def test_states_come_as_often_as_the_mdp_says() -> None:
     layout = MDPLayout("random", size=4, actions=2, branching=3)
     rows = 4000
-    environment = TabularEnvironment(layout, "state_0").with_rows(["state_0"] * rows)
-    environment.seed_rows(range(rows))
-    first = environment.begin()[1].squeeze(-1).long()
+    environment = TabularEnvironment(layout, "state_0").with_tasks(["state_0"] * rows)
+    environment.seed(range(rows))
+    first = environment.reset_batch()[1].squeeze(-1).long()
     assert (torch.bincount(first, minlength=4) / rows - 0.25).abs().max() < 0.03
     action = torch.tensor([[-0.2, 0.1]]).expand(rows, 2)
-    following = environment.advance(action).physics.squeeze(-1).long()
+    following = environment.step_batch(action).physics.squeeze(-1).long()
     for state in range(4):
         found = torch.bincount(following[first == state], minlength=4).double()
         expected = environment.mdp.transitions[state, 1]
@@ -36,16 +36,16 @@ def test_states_come_as_often_as_the_mdp_says() -> None:
 
 def test_the_largest_entry_is_the_action() -> None:
     environment = TabularEnvironment(MDPLayout("chain", size=5), "state_1")
-    environment.begin()
+    environment.reset_batch()
     actions = torch.tensor([[0.1, 0.2], [-0.9, -0.8], [1.0, -1.0], [0.3, 0.3]])
-    visited = [int(environment.advance(action.unsqueeze(0)).observation.argmax()) for action in actions]
+    visited = [int(environment.step_batch(action.unsqueeze(0)).observation.argmax()) for action in actions]
     assert visited == [1, 2, 1, 0]
 
 
 def test_each_row_has_its_own_reward() -> None:
     environment = TabularEnvironment(MDPLayout("chain", size=3), "state_0+state_1+random_2")
-    environment.begin()
-    reward = environment.advance(torch.tensor([[-1.0, 1.0]]).expand(3, 2)).reward
+    environment.reset_batch()
+    reward = environment.step_batch(torch.tensor([[-1.0, 1.0]]).expand(3, 2)).reward
     expected = [0.0, 1.0, float(environment.mdp.tasks["random_2"][1])]
     torch.testing.assert_close(reward, torch.tensor(expected))
 

@@ -22,9 +22,9 @@ def test_a_walker_is_the_walker_we_know() -> None:
 
     made = TorchRLEnvironment("DMControlEnv", {"env_name": "walker", "task_name": "walk"}, episode_steps=20)
     assert (made.spec.observation_size, made.spec.action_size) == (24, 6)
-    made.begin()
+    made.reset_batch()
     ours = DMControlEnvironment("walker", "walk", episode_steps=20)
-    ours.begin()
+    ours.reset_batch()
     with torch.no_grad():
         state = made._copies[0]._env.physics.get_state()
         ours._physics[0].set_state(state)
@@ -32,7 +32,7 @@ def test_a_walker_is_the_walker_we_know() -> None:
     torch.manual_seed(0)
     for _ in range(10):
         action = torch.rand(1, 6) * 2 - 1
-        found, expected = made.advance(action), ours.advance(action)
+        found, expected = made.step_batch(action), ours.step_batch(action)
         torch.testing.assert_close(found.observation, expected.observation, rtol=0, atol=1e-4)
         torch.testing.assert_close(found.reward, expected.reward, rtol=0, atol=1e-4)
 
@@ -58,6 +58,6 @@ def test_what_cannot_be_made_is_refused(words: dict, message: str) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_a_typed_reward_is_a_row_of_its_own() -> None:
     environment = TorchRLEnvironment(**PENDULUM, reward="observation_1 - 2 * action_0", episode_steps=5)
-    environment.begin()
-    outcome = environment.advance(torch.tensor([[0.5]]))
+    environment.reset_batch()
+    outcome = environment.step_batch(torch.tensor([[0.5]]))
     torch.testing.assert_close(outcome.reward, outcome.observation[:, 1] - 1.0)

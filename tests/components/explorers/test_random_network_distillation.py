@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bfmkit.components.explorers.random_network_distillation import RandomNetworkDistillation
-from bfmkit.interfaces import Advance, EnvironmentSpec
+from bfmkit.interfaces import EnvironmentSpec, StepResult
 from bfmkit.testing.explorer import SPEC, B, ExplorerContract
 
 
@@ -49,7 +49,7 @@ class TestRandomNetworkDistillation(ExplorerContract):
                 action = explorer.act(place)
                 following = place + 0.1 * action
                 explorer.observe(
-                    place, action, Advance(following, torch.zeros(4), flags, flags, torch.zeros(4, 1).double())
+                    place, action, StepResult(following, torch.zeros(4), flags, flags, torch.zeros(4, 1).double())
                 )
                 place, reached = following, max(reached, following.abs().max().item())
             return reached

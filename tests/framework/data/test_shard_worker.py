@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bfmkit.data.shard_worker import ShardPlan, _collect
 from bfmkit.data.shards import claim, read_shard
-from bfmkit.interfaces import Advance, Environment, Explorer
+from bfmkit.interfaces import Environment, Explorer, StepResult
 from bfmkit.testing.models import BallEnvironment
 
 
@@ -25,7 +25,7 @@ class Still(Explorer):
     def act(self, observation: Tensor) -> Tensor:
         return torch.zeros_like(observation)
 
-    def observe(self, observation: Tensor, action: Tensor, outcome: Advance) -> None:
+    def observe(self, observation: Tensor, action: Tensor, outcome: StepResult) -> None:
         self.seen.append(outcome.observation)
 
     def remember(self, transitions: TensorDictBase) -> None: ...
@@ -45,20 +45,20 @@ class Fragile(BallEnvironment):
     diverges: frozenset[int] = frozenset()
     count = 0
 
-    def begin(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def reset_batch(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if rows is None:
             self.count += 1
             self.at = 0
-        return super().begin(rows)
+        return super().reset_batch(rows)
 
-    def with_rows(self, tasks: Any) -> Fragile:
+    def with_tasks(self, tasks: Any) -> Fragile:
         made = type(self)(tasks=tasks)
         made.diverges = self.diverges
         return made
 
-    def advance(self, action: Tensor) -> Advance:
+    def step_batch(self, action: Tensor) -> StepResult:
         self.at += 1
-        outcome = super().advance(action)
+        outcome = super().step_batch(action)
         if self.at == 3 and self.count in self.diverges:
             outcome.observation[1] = torch.nan
         return outcome
@@ -103,8 +103,8 @@ def test_simulations_that_always_diverge_end_it(tmp_path: Path) -> None:
 
 def test_what_ends_an_episode_is_recorded(tmp_path: Path) -> None:
     class Falls(Fragile):
-        def advance(self, action: Tensor) -> Advance:
-            outcome = super().advance(action)
+        def step_batch(self, action: Tensor) -> StepResult:
+            outcome = super().step_batch(action)
             return outcome._replace(terminated=torch.tensor([self.at == 20, False]))
 
     data, _ = collected(tmp_path, Falls(), 40)
@@ -113,9 +113,9 @@ def test_what_ends_an_episode_is_recorded(tmp_path: Path) -> None:
 
 def test_a_row_that_ends_early_begins_its_next_episode(tmp_path: Path) -> None:
     class Short(Fragile):
-        def with_rows(self, tasks: Any) -> Short:
+        def with_tasks(self, tasks: Any) -> Short:
             made = Short(tasks=tasks, lengths=[20, 8])
-            made.with_rows = lambda tasks: made  # type: ignore[method-assign]
+            made.with_tasks = lambda tasks: made  # type: ignore[method-assign]
             return made
 
     whole, _ = collected(tmp_path / "whole", Short(), 80)

@@ -65,9 +65,9 @@ class TestLine(EnvironmentContract):
 
 def test_actions_are_stretched_to_the_bounds() -> None:
     environment = AdaptedEnvironment(still, "line")
-    environment.begin()
+    environment.reset_batch()
     for given, taken in ((-1.0, -1.0), (0.0, 1.0), (0.5, 2.0)):
-        environment.advance(torch.tensor([[given]]))
+        environment.step_batch(torch.tensor([[given]]))
         torch.testing.assert_close(environment._copies[0].seen[-1], torch.tensor([taken]))
 
 
@@ -75,8 +75,8 @@ def test_actions_are_stretched_to_the_bounds() -> None:
 def test_choices_are_the_largest_entry(spec: Any) -> None:
     environment = AdaptedEnvironment(lambda: Line(spec.clone()), "line")
     assert environment.spec.action_size == 3
-    environment.begin()
-    environment.advance(torch.tensor([[-0.5, 0.9, 0.1]]))
+    environment.reset_batch()
+    environment.step_batch(torch.tensor([[-0.5, 0.9, 0.1]]))
     seen = environment._copies[0].seen[0]
     assert seen.tolist() == ([0, 1, 0] if isinstance(spec, OneHot) else 1)
 
@@ -85,17 +85,17 @@ def test_observations_are_laid_end_to_end() -> None:
     plain, chosen = (
         AdaptedEnvironment(still, "line", observation_keys=keys) for keys in (None, ["inner.far", "place"])
     )
-    plain.seed_rows([4]), chosen.seed_rows([4])
-    observation, physics = plain.begin()
+    plain.seed([4]), chosen.seed([4])
+    observation, physics = plain.reset_batch()
     torch.testing.assert_close(physics[:, :2].float(), observation)
-    torch.testing.assert_close(chosen.begin()[0], torch.cat((observation[:, :1] - 5, observation), dim=1))
+    torch.testing.assert_close(chosen.reset_batch()[0], torch.cat((observation[:, :1] - 5, observation), dim=1))
 
 
 def test_a_row_that_is_over_stands_still() -> None:
     environment = AdaptedEnvironment(still, "line", ["own_reward", "observation_0 + 100"], episode_steps=9)
-    environment.seed_rows([0, 1])
-    environment.begin()
-    outcomes = [environment.advance(torch.tensor([[1.0], [-1.0]])) for _ in range(9)]
+    environment.seed([0, 1])
+    environment.reset_batch()
+    outcomes = [environment.step_batch(torch.tensor([[1.0], [-1.0]])) for _ in range(9)]
     ends = [index for index, outcome in enumerate(outcomes) if outcome.terminated[0]]
     assert ends == list(range(ends[0], 9)) and 0 < ends[0] < 3
     for outcome in outcomes[ends[0] + 1 :]:
@@ -110,8 +110,8 @@ def test_global_randomness_is_left_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    environment.begin()
-    environment.advance(torch.zeros(1, 1))
+    environment.reset_batch()
+    environment.step_batch(torch.zeros(1, 1))
     assert torch.equal(torch.rand(2), expected)
 
 

@@ -77,8 +77,8 @@ def test_a_belief_that_is_right_is_calibrated(posterior: Posterior) -> None:
 class Noisy(BallEnvironment):
     """Half of the reward is a function of time that no features express."""
 
-    def advance(self, action):
-        outcome = super().advance(action)
+    def step_batch(self, action):
+        outcome = super().step_batch(action)
         return outcome._replace(reward=outcome.reward + 4.0 * ((self._steps * 7919) % 13 - 6.0))
 
 

@@ -10,7 +10,7 @@ from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.inference.episode import run_episode
-from bfmkit.interfaces import Advance, RunStopped
+from bfmkit.interfaces import RunStopped, StepResult
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 
@@ -44,9 +44,9 @@ def test_long_episodes_are_also_told_in_windows() -> None:
 def test_a_row_that_is_over_stands_still_and_is_what_it_would_be_alone() -> None:
     together = learner([4, 7])
     long_and_short = BallEnvironment(tasks=["task_0", "task_1"], lengths=[20, 6])
-    long_and_short.seed_rows([4, 7])
+    long_and_short.seed([4, 7])
     alone, short = learner([7]), BallEnvironment(tasks=["task_1"], lengths=[6])
-    short.seed_rows([7])
+    short.seed([7])
     for _ in range(2):
         both, single = run_episode(together, long_and_short), run_episode(alone, short)
         assert both.steps.tolist() == [20, 6]
@@ -58,8 +58,8 @@ def test_a_row_that_is_over_stands_still_and_is_what_it_would_be_alone() -> None
 class Sick(BallEnvironment):
     """Its reward is not finite in row 0 from the third step on."""
 
-    def advance(self, action: torch.Tensor) -> Advance:
-        outcome = super().advance(action)
+    def step_batch(self, action: torch.Tensor) -> StepResult:
+        outcome = super().step_batch(action)
         reward = outcome.reward.clone()
         if self._steps >= 3:
             reward[0] = float("nan")
@@ -86,7 +86,7 @@ def test_works_with_agents_that_do_not_learn() -> None:
 def test_an_episode_left_in_its_middle_goes_on_to_the_same_bits(left_at: int) -> None:
     def begun() -> tuple[TaskInferenceAgent, BallEnvironment]:
         environment = BallEnvironment(tasks=["task_0", "task_1", "task_2"], lengths=[20, 10, 20])
-        environment.seed_rows([4, 7, 9])
+        environment.seed([4, 7, 9])
         return learner([4, 7, 9]), environment
 
     left: dict[int, tuple[dict, dict]] = {}

@@ -41,8 +41,8 @@ def started(seeds: list[int] = SEEDS) -> TaskInferenceAgent:
 def test_learns_in_a_rollout_what_the_online_loop_learns() -> None:
     inside, outside = started(), started()
     base, alone = BallEnvironment(tasks=TASKS), BallEnvironment(tasks=TASKS)
-    base.seed_rows(SEEDS)
-    alone.seed_rows(SEEDS)
+    base.seed(SEEDS)
+    alone.seed(SEEDS)
     environment = TransformedEnv(base, TaskInferenceTransform(inside))
     for _ in range(3):
         latents = []
@@ -84,7 +84,7 @@ def test_so_it_does_in_every_world(environment: Callable[[], Environment], bfm: 
     for world in worlds:
         agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates(count=4)))
         agent.start(model, SEEDS)
-        world.seed_rows(SEEDS)
+        world.seed(SEEDS)
         agents.append(agent)
     wrapped = TransformedEnv(worlds[1], TaskInferenceTransform(agents[1]))
     for _ in range(2):
@@ -122,7 +122,7 @@ def test_a_reset_of_some_rows_opens_an_episode_in_them_alone() -> None:
 
 def ball(lengths: tuple[int, ...] = (5, 3)) -> TransformedEnv:
     environment = BallEnvironment(tasks=TASKS, lengths=lengths)
-    environment.seed_rows(SEEDS)
+    environment.seed(SEEDS)
     return TransformedEnv(environment, TaskInferenceTransform(started()))
 
 
@@ -137,7 +137,7 @@ def test_rows_that_end_at_different_times_restart_and_go_on_learning() -> None:
     # Each row is what it is alone.
     for row, length in enumerate((5, 3)):
         single = BallEnvironment(tasks=TASKS[row : row + 1], lengths=[length])
-        single.seed_rows(SEEDS[row : row + 1])
+        single.seed(SEEDS[row : row + 1])
         alone = started(SEEDS[row : row + 1])
         expected = TransformedEnv(single, TaskInferenceTransform(alone)).rollout(
             12, LinearBFM(), break_when_any_done=False

@@ -26,11 +26,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     writer = ShardWriter(folder, "shard-000", environment.spec, 120)
     rows = empty_transitions(environment.spec, 120)
     torch.manual_seed(0)
-    observation, _ = environment.begin()
+    observation, _ = environment.reset_batch()
     for step in range(60):
         here = slice(2 * step, 2 * step + 2)
         action = torch.rand(2, 6) * 2 - 1
-        outcome = environment.advance(action)
+        outcome = environment.step_batch(action)
         rows["observation"][here], rows["action"][here] = observation, action
         rows["next", "observation"][here], rows["next", "physics"][here] = outcome.observation, outcome.physics
         observation = outcome.observation

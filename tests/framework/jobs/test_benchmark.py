@@ -15,7 +15,7 @@ from bfmkit.evaluation.benchmark.entry import Entry
 from bfmkit.evaluation.cells import CELLS, ORACLES, Cell, read_cells
 from bfmkit.evaluation.comparison import compare
 from bfmkit.evaluation.results import read_failures, read_results
-from bfmkit.interfaces import BFM, Advance, Environment, JobFailed
+from bfmkit.interfaces import BFM, Environment, JobFailed, StepResult
 from bfmkit.jobs.benchmark import BenchmarkJob
 from bfmkit.recipe import RecipeError, load_recipe
 from bfmkit.recipe.yaml_text import read, write
@@ -133,15 +133,15 @@ class Trouble(BallEnvironment):
     left = 10**9
     steps = 0
 
-    def with_rows(self, tasks: list) -> Trouble:
+    def with_tasks(self, tasks: list) -> Trouble:
         return Trouble(tasks=tasks)
 
-    def advance(self, action: torch.Tensor) -> Advance:
+    def step_batch(self, action: torch.Tensor) -> StepResult:
         Trouble.steps += 1
         Trouble.left -= 1
         if Trouble.left == 0:
             raise KeyboardInterrupt
-        outcome = super().advance(action)
+        outcome = super().step_batch(action)
         reward = outcome.reward.clone()
         for row, seed in enumerate(self._seeds):
             if self._episode == 2 and self._steps == 5 and action[row, 0] < 0.9999:

@@ -166,10 +166,10 @@ from bfmkit.registry import register
 class Deadly(TabularEnvironment):
     "Kills the process that a run of seed 1 is in, as long as there is a file."
 
-    def begin(self, rows=None):
+    def reset_batch(self, rows=None):
         if (1, 1) in zip(self.clock.seeds, self.clock.episode) and os.path.exists("deadly"):
             os.kill(os.getpid(), 9)
-        return super().begin(rows)
+        return super().reset_batch(rows)
 """
 
 

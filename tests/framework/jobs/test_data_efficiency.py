@@ -8,7 +8,7 @@ import torch
 
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.evaluation.benchmark.entry import Entry
-from bfmkit.interfaces import Advance, JobFailed
+from bfmkit.interfaces import JobFailed, StepResult
 from bfmkit.jobs.data_efficiency import DataEfficiencyJob, summarise
 from bfmkit.runs.run_directory import read_metrics
 from bfmkit.testing.job import JobContract
@@ -52,14 +52,14 @@ def test_goes_on_with_the_task_it_was_at(tmp_path: Path) -> None:
     class Interrupted(BallEnvironment):
         left = 10**9
 
-        def with_rows(self, tasks: list) -> Interrupted:
+        def with_tasks(self, tasks: list) -> Interrupted:
             return Interrupted(tasks=tasks)
 
-        def advance(self, action: torch.Tensor) -> Advance:
+        def step_batch(self, action: torch.Tensor) -> StepResult:
             Interrupted.left -= 1
             if Interrupted.left == 0:
                 raise KeyboardInterrupt
-            return super().advance(action)
+            return super().step_batch(action)
 
     for name in ("whole", "torn"):
         (tmp_path / name).mkdir()

@@ -17,7 +17,7 @@ from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.interfaces import Advance, JobFailed
+from bfmkit.interfaces import JobFailed, StepResult
 from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe import load_recipe
 from bfmkit.runs.checkpoint import Ledger
@@ -114,18 +114,18 @@ class Interrupted(BallEnvironment):
 
     left = 10**9
 
-    def with_rows(self, tasks: list) -> Interrupted:
+    def with_tasks(self, tasks: list) -> Interrupted:
         return Interrupted(tasks=tasks)
 
-    def advance(self, action: torch.Tensor, rows: torch.Tensor | None = None) -> Advance:
+    def step_batch(self, action: torch.Tensor, rows: torch.Tensor | None = None) -> StepResult:
         Interrupted.left -= 1
         if Interrupted.left == 0:
             raise KeyboardInterrupt
-        outcome = super().advance(action, rows)
+        outcome = super().step_batch(action, rows)
         return outcome._replace(reward=outcome.reward + 0.01 * self.start)
 
-    def begin(self, rows: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        observation, physics = super().begin(rows)
+    def reset_batch(self, rows: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        observation, physics = super().reset_batch(rows)
         self.start = observation[:, 0]
         return observation, physics
 
@@ -160,11 +160,11 @@ class Sick(BallEnvironment):
 
     seeds: tuple[int, ...] = (1,)
 
-    def with_rows(self, tasks: list) -> Sick:
+    def with_tasks(self, tasks: list) -> Sick:
         return Sick(tasks=tasks)
 
-    def advance(self, action: torch.Tensor, rows: torch.Tensor | None = None) -> Advance:
-        outcome = super().advance(action, rows)
+    def step_batch(self, action: torch.Tensor, rows: torch.Tensor | None = None) -> StepResult:
+        outcome = super().step_batch(action, rows)
         reward = outcome.reward.clone()
         for row, seed in enumerate(self._seeds):
             if seed in Sick.seeds and self._episode == 2 and self._steps == 5 and action[row, 0] < 0.9999:
@@ -249,7 +249,7 @@ from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.recipe import load_recipe
 torch.set_num_threads(1)
 whole, steps = DMControlEnvironment.advance, 0
-def advance(self, action):
+def step_batch(self, action):
     global steps
     steps += 1
     if steps == 1700:

@@ -34,13 +34,13 @@ def player(environment: Environment, name: str = "first", node: dict | None = No
 
 def session(tmp_path: Path, oracle: bool = True, **options: object) -> LiveSession:
     environment = BallEnvironment(tasks=["task_1"])
-    known = Player("oracle", OracleAgent(), LinearBFM(), environment.with_rows(["task_1"]), 3) if oracle else None
+    known = Player("oracle", OracleAgent(), LinearBFM(), environment.with_tasks(["task_1"]), 3) if oracle else None
     return LiveSession([player(environment, **options)], tmp_path, known)  # type: ignore[arg-type]
 
 
 def run(live: LiveSession, steps: int) -> None:
     for _ in range(steps):
-        live.advance()
+        live.step_batch()
 
 
 def replayed(path: Path, live: LiveSession) -> bool:
@@ -89,7 +89,7 @@ def test_what_a_person_presses_is_what_the_agent_is_labelled_with(tmp_path: Path
     live.set_task(OWN, keep_belief=True)
     seen: list[Tensor] = []
     for _ in range(6):
-        live.advance()
+        live.step_batch()
         seen.append(live.players[0].observation[0].double())
     live.press(1.0)  # between 0.2 and 1 seconds ago is the last step here
     posterior = live.players[0].agent.posterior  # type: ignore[attr-defined]
@@ -158,7 +158,7 @@ def test_rules_are_changed_and_recorded(tmp_path: Path) -> None:
 def test_two_agents_have_two_beliefs(tmp_path: Path) -> None:
     environment = BallEnvironment(tasks=["task_0"])
     greedy = {**NODE, "acquisition": {"type": "thompson"}}
-    players = [player(environment), player(environment.with_rows(["task_0"]), "second", greedy)]
+    players = [player(environment), player(environment.with_tasks(["task_0"]), "second", greedy)]
     live = LiveSession(players, tmp_path)
     run(live, 4)
     assert live.labels == [4, 4]
@@ -173,12 +173,12 @@ def test_two_agents_have_two_beliefs(tmp_path: Path) -> None:
 class Diverging(BallEnvironment):
     """Whose sixth observation is none."""
 
-    def advance(self, action: Tensor):  # type: ignore[no-untyped-def]
-        outcome = super().advance(action)
+    def step_batch(self, action: Tensor):  # type: ignore[no-untyped-def]
+        outcome = super().step_batch(action)
         self.taken = getattr(self, "taken", 0) + 1
         return outcome._replace(observation=outcome.observation * torch.nan) if self.taken == 6 else outcome
 
-    def with_rows(self, tasks):  # type: ignore[no-untyped-def]
+    def with_tasks(self, tasks):  # type: ignore[no-untyped-def]
         return Diverging(tasks=tasks)
 
 

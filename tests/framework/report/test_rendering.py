@@ -20,7 +20,7 @@ def test_a_body_is_drawn_by_another_process(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(MAZE)
     environment = DMControlEnvironment("point_mass_maze", "reach_top_left")
-    start = environment.begin()[1][0].numpy()
+    start = environment.reset_batch()[1][0].numpy()
     elsewhere = start.copy()
     elsewhere[:2] = (0.2, -0.2)
     try:

@@ -239,7 +239,7 @@ def test_an_agent_that_went_on_has_the_whole_record() -> None:
     again.start(LinearBFM(), SEEDS)
     again.load_state_dict(saved)
     later = BallEnvironment(tasks=TASKS)
-    later.seed_rows(range(3), episode=1)
+    later.seed(range(3), episode=1)
     run_episode(again, later)
     one, other = record_of(agent, 2), record_of(again, 2)
     assert set(one.tensors) == set(other.tensors)

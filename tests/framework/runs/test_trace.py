@@ -13,7 +13,7 @@ from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.inference.experiment import Run
-from bfmkit.interfaces import Advance, Agent
+from bfmkit.interfaces import Agent, StepResult
 from bfmkit.jobs.infer import InferJob
 from bfmkit.runs.run_directory import read_metrics
 from bfmkit.runs.trace import TRACE, load_episode, read_episodes, read_run, read_trace
@@ -27,14 +27,14 @@ class Interrupted(BallEnvironment):
 
     left = 10**9
 
-    def with_rows(self, tasks: list) -> Interrupted:
+    def with_tasks(self, tasks: list) -> Interrupted:
         return Interrupted(tasks=tasks)
 
-    def advance(self, action: torch.Tensor) -> Advance:
+    def step_batch(self, action: torch.Tensor) -> StepResult:
         Interrupted.left -= 1
         if Interrupted.left == 0:
             raise KeyboardInterrupt
-        return super().advance(action)
+        return super().step_batch(action)
 
 
 def job(environment: BallEnvironment | None = None, agent: Agent | None = None, **settings: object) -> InferJob:
@@ -128,7 +128,7 @@ def test_an_agent_without_a_belief_is_traced_as_far_as_it_goes(tmp_path: Path) -
 
 def test_rows_whose_episode_is_over_are_left_out(tmp_path: Path) -> None:
     class Short(BallEnvironment):
-        def with_rows(self, tasks: list) -> BallEnvironment:
+        def with_tasks(self, tasks: list) -> BallEnvironment:
             return BallEnvironment(tasks=tasks, lengths=[6, 21][: len(tasks)])
 
     job(Short(), seeds=2, tasks="task_0", episodes=1).run(tmp_path, CPU)

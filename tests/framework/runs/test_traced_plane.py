@@ -21,7 +21,7 @@ from bfmkit.testing.models import BallEnvironment, LinearBFM
 class Flat(BallEnvironment):
     """A ball of which two coordinates can be shown."""
 
-    def with_rows(self, tasks: list) -> Flat:
+    def with_tasks(self, tasks: list) -> Flat:
         return Flat(tasks=tasks)
 
     def plane(self) -> Plane:

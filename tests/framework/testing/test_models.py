@@ -21,12 +21,12 @@ class TestLinearBFM(BFMContract):
     def test_successor_features_are_those_of_a_rollout(self) -> None:
         bfm = LinearBFM(discount=0.5)
         environment = BallEnvironment(episode_steps=60)
-        observation, _ = environment.begin()
+        observation, _ = environment.reset_batch()
         z = bfm.policy_latent(torch.tensor([[1.0, 2.0, -1.0, 0.5]]))
         action = torch.tensor([[0.9, -0.9, 0.3, 0.0]])
         total, weight, act = torch.zeros(1, 4), 1.0, action
         for _ in range(60):
-            after = environment.advance(act).observation
+            after = environment.step_batch(act).observation
             total, weight, act = total + weight * after, 0.5 * weight, bfm.act(after, z)
         torch.testing.assert_close(bfm.successor_features(observation, z, action)[:, 0], total, rtol=1e-5, atol=1e-5)
 
@@ -50,9 +50,9 @@ class TestBallEnvironment(EnvironmentContract):
 
 def test_rewards_can_be_computed_again() -> None:
     environment = BallEnvironment(tasks=["task_2"])
-    environment.begin()
+    environment.reset_batch()
     action = torch.tensor([[0.3, 0.1, -0.7, 0.2]])
-    outcome = environment.advance(action)
+    outcome = environment.step_batch(action)
     torch.testing.assert_close(environment.relabel(outcome.physics, action, "task_2"), outcome.reward)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Advance
+from bfmkit.interfaces import StepResult
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.training.self_collection import OwnPolicies, Practice, PracticeGround
 
@@ -64,18 +64,18 @@ def test_noise_is_added_and_actions_stay_in_range() -> None:
 def test_rounds_differ_and_one_that_diverges_is_played_again(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = BallEnvironment(tasks=["task_0"])
     seeds: list[tuple[int, ...]] = []
-    advance, seed_rows = BallEnvironment.advance, BallEnvironment.seed_rows
+    advance, seed = BallEnvironment.advance, BallEnvironment.seed
 
-    def diverging(self: BallEnvironment, action: Tensor) -> Advance:
+    def diverging(self: BallEnvironment, action: Tensor) -> StepResult:
         outcome = advance(self, action)
         return outcome._replace(observation=outcome.observation * torch.nan) if len(seeds) == 1 else outcome
 
     def recording(self: BallEnvironment, given: list[int], episode: int = 0) -> None:
         seeds.append(tuple(given))
-        seed_rows(self, given, episode)
+        seed(self, given, episode)
 
-    monkeypatch.setattr(BallEnvironment, "advance", diverging)
-    monkeypatch.setattr(BallEnvironment, "seed_rows", recording)
+    monkeypatch.setattr(BallEnvironment, "step_batch", diverging)
+    monkeypatch.setattr(BallEnvironment, "seed", recording)
     ground = PracticeGround(Practice(environment, rows=2), Objective(), seed=1)
     seeds.clear()
     assert ground.round(1, following)["observation"].isfinite().all()
@@ -88,11 +88,11 @@ def test_gives_up_where_every_round_diverges(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(BallEnvironment, "_require_finite", lambda *_: None, raising=False)
     advance = BallEnvironment.advance
 
-    def diverging(self: BallEnvironment, action: Tensor) -> Advance:
+    def diverging(self: BallEnvironment, action: Tensor) -> StepResult:
         outcome = advance(self, torch.zeros_like(action))
         return outcome._replace(physics=outcome.physics * torch.inf + torch.inf)
 
-    monkeypatch.setattr(BallEnvironment, "advance", diverging)
+    monkeypatch.setattr(BallEnvironment, "step_batch", diverging)
     ground = PracticeGround(Practice(BallEnvironment(tasks=["task_0"])), nothing, seed=0)
     with pytest.raises(FloatingPointError, match="10 rounds"):
         ground.round(1, following)

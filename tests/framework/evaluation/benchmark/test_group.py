@@ -10,7 +10,7 @@ import torch
 from bfmkit.evaluation.benchmark.group import Group, Work, run_group
 from bfmkit.evaluation.cells import Cell
 from bfmkit.inference.experiment import Run
-from bfmkit.interfaces import BFM, Advance, Environment
+from bfmkit.interfaces import BFM, Environment, StepResult
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.testing.registry import registered
 
@@ -22,12 +22,12 @@ class Broken(BallEnvironment):
 
     breaks: ClassVar[Callable[[], Any]]
 
-    def with_rows(self, tasks: list) -> Broken:
+    def with_tasks(self, tasks: list) -> Broken:
         return Broken(tasks=tasks)
 
-    def advance(self, action: torch.Tensor) -> Advance:
+    def step_batch(self, action: torch.Tensor) -> StepResult:
         Broken.breaks()
-        return super().advance(action)
+        return super().step_batch(action)
 
 
 @pytest.fixture
