@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Acquisition, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext
 from bfmkit.registry import register
 
 
@@ -16,10 +16,10 @@ class GreedyAcquisition(Acquisition):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (dim,)
 
-    def propose(self, situation: Situation) -> Tensor:  # (B, d)
-        mean = situation.posterior.mean(situation.belief)
+    def propose(self, context: AcquisitionContext) -> Tensor:  # (B, d)
+        mean = context.posterior.mean(context.belief)
         undecided = ~mean.any(dim=-1, keepdim=True)
         if not undecided.any():
             return mean
-        direction = situation.noise / torch.linalg.vector_norm(situation.noise, dim=-1, keepdim=True)
+        direction = context.noise / torch.linalg.vector_norm(context.noise, dim=-1, keepdim=True)
         return torch.where(undecided, direction.to(mean.dtype), mean)

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from bfmkit.inference.candidate_acquisition import CandidateAcquisition
-from bfmkit.interfaces import Acquisition, CandidateSampler, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
 
 
@@ -35,7 +35,7 @@ class InformationAcquisition(CandidateAcquisition):
 
     def score(
         self,
-        situation: Situation,
+        context: AcquisitionContext,
         successor_features: Tensor,  # (B, k, E, d)
     ) -> Tensor:  # (B, k, E)
-        return situation.posterior.information_gain(situation.belief, successor_features)
+        return context.posterior.information_gain(context.belief, successor_features)

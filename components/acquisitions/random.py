@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Acquisition, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext
 from bfmkit.registry import register
 
 
@@ -16,6 +16,6 @@ class RandomAcquisition(Acquisition):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (dim,)
 
-    def propose(self, situation: Situation) -> Tensor:  # (B, d)
-        noise = situation.noise
+    def propose(self, context: AcquisitionContext) -> Tensor:  # (B, d)
+        noise = context.noise
         return noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bfmkit.interfaces import Acquisition, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext
 from bfmkit.registry import register
 from bfmkit.utils.checks import require_positive
 
@@ -34,9 +34,9 @@ class ThompsonAcquisition(Acquisition):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (dim,)
 
-    def propose(self, situation: Situation) -> Tensor:  # (B, d)
-        posterior, belief = situation.posterior, situation.belief
-        drawn = posterior.draw(belief, situation.noise)
+    def propose(self, context: AcquisitionContext) -> Tensor:  # (B, d)
+        posterior, belief = context.posterior, context.belief
+        drawn = posterior.draw(belief, context.noise)
         if self.scale == 1.0:
             return drawn
         mean = posterior.mean(belief)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bfmkit.inference.candidate_acquisition import CandidateAcquisition
 from bfmkit.inference.confidence_radius import SteppedRadius, TheoreticalRadius
-from bfmkit.interfaces import Acquisition, CandidateSampler, Posterior, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
 
 
@@ -58,19 +58,19 @@ class UCBAcquisition(CandidateAcquisition):
             # Whether a radius is known does not depend on what is believed, so the smallest belief will do.
             self.confidence_radius.of(posterior, posterior.prior(1, 1))
 
-    def radius(self, situation: Situation) -> float | Tensor:
+    def radius(self, context: AcquisitionContext) -> float | Tensor:
         if isinstance(self.confidence_radius, TheoreticalRadius):
-            return self.confidence_radius.of(situation.posterior, situation.belief)
+            return self.confidence_radius.of(context.posterior, context.belief)
         if isinstance(self.confidence_radius, SteppedRadius):
-            return self.confidence_radius.of(situation.labels)
+            return self.confidence_radius.of(context.labels)
         return self.confidence_radius
 
     def score(
         self,
-        situation: Situation,
+        context: AcquisitionContext,
         successor_features: Tensor,  # (B, k, E, d)
     ) -> Tensor:  # (B, k, E)
-        radius = self.radius(situation)
+        radius = self.radius(context)
         if isinstance(radius, Tensor):
             radius = radius.reshape(-1, 1, 1)
-        return situation.posterior.ucb(situation.belief, successor_features, radius)
+        return context.posterior.ucb(context.belief, successor_features, radius)

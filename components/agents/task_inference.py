@@ -11,13 +11,13 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.inference import calibration
-from bfmkit.inference.batched_agent import Asked, BatchedAgent
+from bfmkit.inference.batched_agent import BatchedAgent, SelectionInputs
 from bfmkit.inference.calibration import Foretold
 from bfmkit.inference.recent_features import RECENT, Stretch, total, write
 from bfmkit.inference.simulated_teacher import Teacher
 from bfmkit.inference.step_buffer import KEPT, Steps, blank, groups, keep, kept_steps
 from bfmkit.inference.task_belief import LARGEST_REWARD, TOO_LARGE, Learnt, Lesson
-from bfmkit.interfaces import Acquisition, Agent, Posterior, QueryRule, Schedule, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext, Agent, Posterior, QueryRule, Schedule
 from bfmkit.registry import register
 from bfmkit.utils.checks import require_positive
 
@@ -160,10 +160,10 @@ class TaskInferenceAgent(BatchedAgent):
             rows = runs.to(self.device)
             belief, weights, labels = belief[rows], weights[rows], labels[rows]
         noise = self.noise("acquisition", self.acquisition.noise_shape(self.bfm.dim), runs)
-        situation = Situation(self.posterior, belief, self.bfm, observation, weights, noise, labels)
-        return self.acquisition.propose(situation)
+        context = AcquisitionContext(self.posterior, belief, self.bfm, observation, weights, noise, labels)
+        return self.acquisition.propose(context)
 
-    def chosen(self, runs: Tensor, asked: Asked) -> None:
+    def chosen(self, runs: Tensor, asked: SelectionInputs) -> None:
         if self.logbook is not None:
             self.logbook.choose(asked.observation, asked.previous, asked.runs, self.state.get("step"), runs)
         if self._counts_information:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.interfaces import AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
 from bfmkit.utils.checks import require_positive
 from bfmkit.utils.unit_ball import EXTRA, in_unit_ball
@@ -45,8 +45,8 @@ class BallCandidates(CandidateSampler):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (self.count, dim + EXTRA)
 
-    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
-        drawn = self.radius * in_unit_ball(situation.noise)
+    def draw(self, context: AcquisitionContext) -> Tensor:  # (B, k, d)
+        drawn = self.radius * in_unit_ball(context.noise)
         if self.center == "mean":
-            drawn = drawn + situation.posterior.mean(situation.belief).unsqueeze(-2)
+            drawn = drawn + context.posterior.mean(context.belief).unsqueeze(-2)
         return drawn

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.inference.least_squares import RELATIVE_RIDGE
-from bfmkit.interfaces import BFM, CandidateSampler, Situation
+from bfmkit.interfaces import BFM, AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
 from bfmkit.utils.second_moment import ridged_inverse, second_moment
 
@@ -40,10 +40,10 @@ class DatasetCandidates(CandidateSampler):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (self.count,)
 
-    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
-        directions = _directions_of(situation.bfm).to(situation.noise.device)
+    def draw(self, context: AcquisitionContext) -> Tensor:  # (B, k, d)
+        directions = _directions_of(context.bfm).to(context.noise.device)
         # The distribution function of the noise is uniform on [0, 1], both ends included.
-        place = (torch.special.ndtr(situation.noise) * len(directions)).long().clamp(max=len(directions) - 1)
+        place = (torch.special.ndtr(context.noise) * len(directions)).long().clamp(max=len(directions) - 1)
         return directions[place]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bfmkit.interfaces import CandidateSampler, Posterior, Situation
+from bfmkit.interfaces import AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
 from bfmkit.utils.checks import require_positive
 from bfmkit.utils.unit_ball import EXTRA, in_unit_ball
@@ -50,19 +50,19 @@ class EllipsoidCandidates(CandidateSampler):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (self.count, dim + EXTRA)
 
-    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
-        radius = self.radius if self.radius is not None else situation.radius
+    def draw(self, context: AcquisitionContext) -> Tensor:  # (B, k, d)
+        radius = self.radius if self.radius is not None else context.radius
         if radius is None:
             raise ValueError(NO_RADIUS)
         scale = self.inflation * radius
         if isinstance(scale, Tensor):  # (B,)
             scale = scale.reshape(-1, 1, 1)
-        return self.map(situation, scale * in_unit_ball(situation.noise))
+        return self.map(context, scale * in_unit_ball(context.noise))
 
     def map(
         self,
-        situation: Situation,
+        context: AcquisitionContext,
         points: Tensor,  # (B, k, d), in a ball around 0
     ) -> Tensor:  # (B, k, d)
         """The ellipsoid's points for those of a ball."""
-        return situation.posterior.sample(situation.belief, points)
+        return context.posterior.sample(context.belief, points)

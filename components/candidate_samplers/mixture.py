@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import CandidateSampler, Posterior, Situation
+from bfmkit.interfaces import AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
 
 
@@ -47,15 +47,15 @@ class MixtureCandidates(CandidateSampler):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (sum(math.prod(sampler.noise_shape(dim)) for sampler in self.samplers),)
 
-    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
-        noise, taken, drawn = situation.noise, 0, []
+    def draw(self, context: AcquisitionContext) -> Tensor:  # (B, k, d)
+        noise, taken, drawn = context.noise, 0, []
         for sampler in self.samplers:
-            shape = sampler.noise_shape(situation.weights.shape[-1])
+            shape = sampler.noise_shape(context.weights.shape[-1])
             own = noise[:, taken : taken + math.prod(shape)].reshape(len(noise), *shape)
-            drawn.append(sampler.draw(replace(situation, noise=own)))
+            drawn.append(sampler.draw(replace(context, noise=own)))
             taken += math.prod(shape)
         if self.include_mean:
-            drawn.append(situation.posterior.mean(situation.belief).unsqueeze(-2))
+            drawn.append(context.posterior.mean(context.belief).unsqueeze(-2))
         if self.include_previous:
-            drawn.append(situation.weights.double().unsqueeze(-2))
+            drawn.append(context.weights.double().unsqueeze(-2))
         return torch.cat(drawn, dim=-2)

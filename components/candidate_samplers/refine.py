@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import CandidateSampler, Posterior, Situation
+from bfmkit.interfaces import AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
 from bfmkit.utils.checks import require_positive
 
@@ -50,16 +50,16 @@ class RefineCandidates(CandidateSampler):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return self.candidates.noise_shape(dim)
 
-    def draw(self, situation: Situation) -> Tensor:  # (B, 2·starts, d)
-        if situation.value is None:
+    def draw(self, context: AcquisitionContext) -> Tensor:  # (B, 2·starts, d)
+        if context.value is None:
             raise ValueError('candidates "refine": this acquisition has no value to climb')
-        drawn = self.candidates.draw(situation)
-        value = situation.value(situation, drawn)
+        drawn = self.candidates.draw(context)
+        value = context.value(context, drawn)
         best = value.topk(min(self.starts, value.shape[-1]), dim=-1).indices
         starts = drawn.gather(1, best.unsqueeze(-1).expand(-1, -1, drawn.shape[-1]))
         weights = starts
         for step in range(self.steps):
-            gradient = _gradient(situation, weights)
+            gradient = _gradient(context, weights)
             if gradient is None:
                 break
             length = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
@@ -71,14 +71,14 @@ class RefineCandidates(CandidateSampler):
         return torch.cat([weights, starts], dim=-2)
 
 
-def _gradient(situation: Situation, weights: Tensor) -> Tensor | None:  # (B, k, d) as the weights
+def _gradient(context: AcquisitionContext, weights: Tensor) -> Tensor | None:  # (B, k, d) as the weights
     """The gradient of the rule's value; None where it is no function of the weights that can be differentiated."""
-    if situation.value is None:
+    if context.value is None:
         return None
     # Agents act without gradients; these are of the weights alone, and leave nothing in the model's parameters.
     with torch.enable_grad():
         leaf = weights.detach().requires_grad_()
-        value = situation.value(situation, leaf)
+        value = context.value(context, leaf)
         if not value.requires_grad:
             return None
         # A candidate's value depends on no other's weights.

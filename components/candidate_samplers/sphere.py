@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.interfaces import AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
 from bfmkit.utils.checks import require_positive
 
@@ -35,6 +35,6 @@ class SphereCandidates(CandidateSampler):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (self.count, dim)
 
-    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
-        noise = situation.noise
+    def draw(self, context: AcquisitionContext) -> Tensor:  # (B, k, d)
+        noise = context.noise
         return self.radius * noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)

@@ -16,7 +16,7 @@ from bfmkit.utils.checks import one_per_row
 from bfmkit.utils.rng import normal_noise
 
 
-class Asked(NamedTuple):
+class SelectionInputs(NamedTuple):
     """What a choice was made from, beside what an agent remembers."""
 
     observation: Tensor  # (n, o)
@@ -67,7 +67,7 @@ class BatchedAgent(Agent):
     def choosing(self, runs: Tensor) -> None:
         """Called before the runs of a (B,) mask choose, for subclasses that have put learning off; may stop some."""
 
-    def chosen(self, runs: Tensor, asked: Asked) -> None:
+    def chosen(self, runs: Tensor, asked: SelectionInputs) -> None:
         """Called after the runs of a (B,) mask have chosen, all or some of those asked."""
 
     def information(self) -> Tensor:  # (B,) float64
@@ -242,15 +242,15 @@ class BatchedAgent(Agent):
             if bad is None:
                 state.set("weights", weights)
                 state.set("z", self.bfm.policy_latent(weights.to(self.dtype)))
-                self._chosen(due, Asked(observation, previous, indices))
+                self._chosen(due, SelectionInputs(observation, previous, indices))
                 return state.get("z")
-            asked = Asked(observation, previous, indices)
+            asked = SelectionInputs(observation, previous, indices)
         else:
             indices = due.nonzero().squeeze(-1)
             if len(indices) == 0:
                 return state.get("z")
             rows = indices.to(self.device)
-            asked = Asked(observation[rows], previous[rows], indices)
+            asked = SelectionInputs(observation[rows], previous[rows], indices)
             weights = self.propose(asked.observation, indices)
             bad = _not_finite(weights)
         if bad is not None:
@@ -275,7 +275,7 @@ class BatchedAgent(Agent):
             due = due & (since >= 1)
         return due | self.state.get("opens_episode")
 
-    def _chosen(self, runs: Tensor, asked: Asked) -> None:
+    def _chosen(self, runs: Tensor, asked: SelectionInputs) -> None:
         self.state.get("steps_since_choice").masked_fill_(runs, 0)
         self.state.get("opens_episode").masked_fill_(runs, False)
         self.chosen(runs, asked)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Acquisition, CandidateSampler, Posterior, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler, Posterior
 
 
 class CandidateAcquisition(Acquisition):
@@ -36,12 +36,12 @@ class CandidateAcquisition(Acquisition):
     @abstractmethod
     def score(
         self,
-        situation: Situation,
+        context: AcquisitionContext,
         successor_features: Tensor,  # (B, k, E, d)
     ) -> Tensor:  # (B, k, E)
         """What each critic's prediction is worth; the larger, the better."""
 
-    def radius(self, situation: Situation) -> float | Tensor | None:  # a Tensor is (B,)
+    def radius(self, context: AcquisitionContext) -> float | Tensor | None:  # a Tensor is (B,)
         """The confidence radius that the candidates are told."""
         return None
 
@@ -56,21 +56,21 @@ class CandidateAcquisition(Acquisition):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return self.candidates.noise_shape(dim)
 
-    def propose(self, situation: Situation) -> Tensor:  # (B, d)
-        situation = replace(situation, radius=self.radius(situation), value=self.value)
-        weights = self.candidates.draw(situation)  # (B, k, d)
-        value, best = self.value(situation, weights).max(dim=-1)
+    def propose(self, context: AcquisitionContext) -> Tensor:  # (B, d)
+        context = replace(context, radius=self.radius(context), value=self.value)
+        weights = self.candidates.draw(context)  # (B, k, d)
+        value, best = self.value(context, weights).max(dim=-1)
         chosen = weights[torch.arange(len(best), device=best.device), best]
         # NaN counts as the largest. Passed on, so that whoever acts sees that the model's predictions went wrong.
         return torch.where(value.isnan().unsqueeze(-1), torch.nan, chosen)
 
     def value(
         self,
-        situation: Situation,
+        context: AcquisitionContext,
         weights: Tensor,  # (B, k, d)
     ) -> Tensor:  # (B, k)
         """What acting for each candidate is worth; differentiable as far as the model is."""
-        bfm, observation = situation.bfm, situation.observation
+        bfm, observation = context.bfm, context.observation
         latents = bfm.policy_latent(weights.to(observation.dtype))
-        scores = self.score(situation, bfm.candidate_successor_features(observation, latents))
+        scores = self.score(context, bfm.candidate_successor_features(observation, latents))
         return scores.amin(dim=-1) if self.ensemble == "min" else scores.mean(dim=-1)

@@ -1,6 +1,6 @@
 """The kinds of components: one abstract class each, and its tensor contract."""
 
-from bfmkit.interfaces.acquisition import Acquisition, CandidateSampler, Situation
+from bfmkit.interfaces.acquisition import Acquisition, AcquisitionContext, CandidateSampler
 from bfmkit.interfaces.agent import Agent, RunStopped
 from bfmkit.interfaces.appearance import Appearance, Part
 from bfmkit.interfaces.bfm import BFM
@@ -21,6 +21,7 @@ from bfmkit.interfaces.spec import EnvironmentSpec
 __all__ = [
     "BFM",
     "Acquisition",
+    "AcquisitionContext",
     "Agent",
     "Appearance",
     "CandidateSampler",
@@ -44,6 +45,5 @@ __all__ = [
     "QueryRule",
     "RunStopped",
     "Schedule",
-    "Situation",
     "StepResult",
 ]

@@ -16,7 +16,7 @@ from bfmkit.interfaces.posterior import Posterior
 
 
 @dataclass(frozen=True)
-class Situation:
+class AcquisitionContext:
     """All that a rule may look at when it chooses w for B runs."""
 
     posterior: Posterior
@@ -27,8 +27,8 @@ class Situation:
     noise: Tensor  # (B, *noise_shape), standard normal
     labels: Tensor  # (B,) int64, how many rewards the belief has taken in
     radius: float | Tensor | None = None  # the confidence radius of the rule that asks; None where it has none
-    value: Callable[[Situation, Tensor], Tensor] | None = None
-    """What the rule that asks makes of weights, (situation, (B, k, d)) -> (B, k), to be differentiated by the weights;
+    value: Callable[[AcquisitionContext, Tensor], Tensor] | None = None
+    """What the rule that asks makes of weights, (context, (B, k, d)) -> (B, k), to be differentiated by the weights;
     None where it compares nothing."""
 
 
@@ -43,8 +43,8 @@ class CandidateSampler(ABC):
         """Shape of the standard-normal noise that one run's draw takes."""
 
     @abstractmethod
-    def draw(self, situation: Situation) -> Tensor:  # (B, k, d)
-        """k candidates for each run; a deterministic function of the situation."""
+    def draw(self, context: AcquisitionContext) -> Tensor:  # (B, k, d)
+        """k candidates for each run; a deterministic function of the context."""
 
     def require(self, posterior: Posterior, has_radius: bool) -> None:  # noqa: B027
         """Refuse what can be known to fail before anything has run; here nothing.
@@ -80,8 +80,8 @@ class Acquisition(TensorDictModuleBase, ABC):
         """Shape of the standard-normal noise that one run's choice takes."""
 
     @abstractmethod
-    def propose(self, situation: Situation) -> Tensor:  # (B, d) float64
-        """The chosen weights; a deterministic function of the situation."""
+    def propose(self, context: AcquisitionContext) -> Tensor:  # (B, d) float64
+        """The chosen weights; a deterministic function of the context."""
 
     def require(self, posterior: Posterior) -> None:
         """Refuse what can be known to fail before anything has run; here nothing. Agents ask when they are built.
@@ -109,5 +109,5 @@ class Acquisition(TensorDictModuleBase, ABC):
             raise RuntimeError("call attach(posterior, bfm) before using an acquisition as a TensorDict module")
         posterior, bfm = self._attached
         belief, *tensors = (tensordict.get(key) for key in self.in_keys)
-        situation = Situation(posterior, belief, bfm, *tensors)
-        return tensordict.set("weights", self.propose(situation))
+        context = AcquisitionContext(posterior, belief, bfm, *tensors)
+        return tensordict.set("weights", self.propose(context))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import BFM, CandidateSampler, Situation
+from bfmkit.interfaces import BFM, AcquisitionContext, CandidateSampler
 from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.policy_pool import PolicyPool
 
@@ -86,8 +86,8 @@ class EveryPolicy(CandidateSampler):
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (0,)
 
-    def draw(self, situation: Situation) -> Tensor:  # (B, P, d)
-        return self.pool.directions.expand(len(situation.weights), -1, -1)
+    def draw(self, context: AcquisitionContext) -> Tensor:  # (B, P, d)
+        return self.pool.directions.expand(len(context.weights), -1, -1)
 
 
 def _index(observation: Tensor) -> Tensor:  # (*b, 1) -> (*b,)

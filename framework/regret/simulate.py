@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from bfmkit.interfaces import Posterior, Progress, Situation
+from bfmkit.interfaces import AcquisitionContext, Posterior, Progress
 from bfmkit.regret.bound import RegretBound
 from bfmkit.regret.pool_model import PoolModel
 from bfmkit.regret.rules import Rule
@@ -105,10 +105,10 @@ class _Table:
         information = self.posterior.log_determinant(self.belief)
         due = (self.choices == 0) | self.schedule.due(Progress(self.asked, self.waited, information - self.information))
         if due.any():
-            situation = Situation(
+            context = AcquisitionContext(
                 self.posterior, self.belief, self.model, observation, self.chosen, direction, self.labels
             )
-            self.chosen = torch.where(due.unsqueeze(-1), self.acquisition.propose(situation), self.chosen)
+            self.chosen = torch.where(due.unsqueeze(-1), self.acquisition.propose(context), self.chosen)
             self.information = torch.where(due, information, self.information)
             self.waited = torch.where(due, 0, self.waited)
             self.choices += due

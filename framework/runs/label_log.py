@@ -67,7 +67,7 @@ class _Taken(NamedTuple):
         return features, rewards, flags
 
 
-class Choice(NamedTuple):
+class LastSelection(NamedTuple):
     """The last choice of weights of one run: what the acquisition saw beside the belief."""
 
     observation: Tensor  # (o,)
@@ -187,14 +187,14 @@ class Logbook:
             return LateLabels(nothing.reshape(0, 0), nothing, nothing, nothing.long())
         return LateLabels(*(torch.stack([each[name][run] for each in told]) for name in LateLabels._fields))
 
-    def choice(self, run: int) -> Choice | None:
+    def choice(self, run: int) -> LastSelection | None:
         """The last choice of one run; None before its first."""
         self._note_choices()
         if not self._choices or int(self._choices["size"][run]) == 0:
             return None
         known = {name: value[run] for name, value in self._choices.items()}
         numbers = (int(known[name]) for name in ("step", "size", "row", "late"))
-        return Choice(known["observation"].clone(), known["previous"].clone(), *numbers)
+        return LastSelection(known["observation"].clone(), known["previous"].clone(), *numbers)
 
     # Going on later.
 

@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.interfaces import BFM, Acquisition, Agent, Posterior, Situation
+from bfmkit.interfaces import BFM, Acquisition, AcquisitionContext, Agent, Posterior
 from bfmkit.models.digest import model_digest
 from bfmkit.recipe import build_node
 from bfmkit.runs.record import Record, RecordRefused
@@ -181,7 +181,7 @@ def _choose(
         [record.facts["seed"]], "acquisition", [choice["step"]], acquisition.noise_shape(len(record.weights))
     )
     before = [len(tensors.get("start_features", ())), int((tensors.get("steps", NOTHING) < choice["step"]).sum())]
-    situation = Situation(
+    context = AcquisitionContext(
         posterior,
         belief.expand(size).clone(),
         parts.bfm,
@@ -190,7 +190,7 @@ def _choose(
         noise.repeat(size, *[1] * (noise.ndim - 1)),
         torch.full((size,), sum(before) + choice.get("late", 0)),
     )
-    weights = acquisition.propose(situation)
+    weights = acquisition.propose(context)
     z = parts.bfm.policy_latent(weights.to(tensors["z"].dtype))
     return {"chosen_weights": weights[row], "z": z[row]}
 

@@ -9,23 +9,23 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from bfmkit.interfaces import Acquisition, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext
 from bfmkit.testing.models import LinearBFM
 from bfmkit.testing.posteriors import KnownPosterior
 
 
-def situation(
+def context(
     noise_shape: tuple[int, ...],
     runs: int = 3,
     dim: int = 4,
     mean: Tensor | None = None,  # (d,)
     root: Tensor | None = None,  # (d, d)
     seed: int = 0,
-) -> Situation:
+) -> AcquisitionContext:
     """B runs with equal beliefs in an exactly solvable world, each with its own observation and noise."""
     generator = torch.Generator().manual_seed(seed)
     posterior = KnownPosterior(mean, root)
-    return Situation(
+    return AcquisitionContext(
         posterior=posterior,
         belief=posterior.prior(runs, dim),
         bfm=LinearBFM(dim),
@@ -36,10 +36,10 @@ def situation(
     )
 
 
-def row(whole: Situation, index: int) -> Situation:
-    """One run of a situation, alone."""
+def row(whole: AcquisitionContext, index: int) -> AcquisitionContext:
+    """One run of a context, alone."""
     rows = slice(index, index + 1)
-    return Situation(
+    return AcquisitionContext(
         whole.posterior, whole.belief[rows], whole.bfm, whole.observation[rows], whole.weights[rows], whole.noise[rows],
         whole.labels[rows], whole.radius, whole.value,
     )  # fmt: skip
@@ -52,15 +52,15 @@ class AcquisitionContract(ABC):
     def make(self) -> Acquisition:
         """The rule under test."""
 
-    def situation(self, rule: Acquisition, zero: bool = False) -> Situation:
+    def context(self, rule: Acquisition, zero: bool = False) -> AcquisitionContext:
         """Three runs; with a mean of zero if asked."""
         mean = torch.tensor([0.0, 0.0, 0.0, 0.0] if zero else [0.5, -1.0, 0.25, 2.0])
-        return situation(rule.noise_shape(4), mean=mean)
+        return context(rule.noise_shape(4), mean=mean)
 
     def test_proposes_a_finite_weight_for_each_run(self) -> None:
         rule = self.make()
         for zero in (False, True):
-            weights = rule.propose(self.situation(rule, zero))
+            weights = rule.propose(self.context(rule, zero))
             assert weights.shape == (3, 4)
             assert weights.dtype == torch.float64
             assert weights.isfinite().all()
@@ -68,7 +68,7 @@ class AcquisitionContract(ABC):
 
     def test_the_situation_fixes_the_choice(self) -> None:
         rule = self.make()
-        given = self.situation(rule)
+        given = self.context(rule)
         before = given.belief.clone(), given.weights.clone(), given.noise.clone()
         first = rule.propose(given)
         torch.testing.assert_close(rule.propose(given), first, rtol=0, atol=0)
@@ -79,18 +79,18 @@ class AcquisitionContract(ABC):
 
     def test_a_run_alone_chooses_as_in_a_batch(self) -> None:
         rule = self.make()
-        given = self.situation(rule)
+        given = self.context(rule)
         together = rule.propose(given)
         for index in range(3):
             torch.testing.assert_close(rule.propose(row(given, index)), together[index : index + 1])
 
     def test_goes_with_the_posterior_that_it_chooses_by(self) -> None:
         rule = self.make()
-        rule.require(self.situation(rule).posterior)
+        rule.require(self.context(rule).posterior)
 
     def test_as_a_tensordict_module_it_writes_weights(self) -> None:
         rule = self.make()
-        given = self.situation(rule)
+        given = self.context(rule)
         tensordict = TensorDict(
             {
                 "belief": given.belief,

@@ -26,7 +26,7 @@ from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.interfaces import Acquisition, EnvironmentSpec, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext, EnvironmentSpec
 from bfmkit.utils.rng import normal_noise
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
@@ -92,10 +92,10 @@ class PlainStep:
 
     def choose(self) -> None:
         """Put the action for ``observation`` into ``action``."""
-        situation = Situation(
+        context = AcquisitionContext(
             self.posterior, self.belief, self.bfm, self.observation, self._weights, self.noise, self._labels
         )
-        self._weights.copy_(self.rule.propose(situation))
+        self._weights.copy_(self.rule.propose(context))
         z = self.bfm.policy_latent(self._weights.to(self.observation.dtype))
         self.action.copy_(self.bfm.act(self.observation, z))
 
@@ -177,10 +177,10 @@ def measure(width: int, repeats: int, runs: int = 1, device: str = "cpu") -> dic
         bfm.features(observation, torch.zeros(runs, 6, device=device), observation),
     )
     noise = agent.noise("acquisition", rule.noise_shape(50), None)
-    situation = Situation(
+    context = AcquisitionContext(
         posterior, belief, bfm, observation, weights, noise, torch.zeros(runs, dtype=torch.int64), 0.1
     )
-    drawn = candidates.draw(situation)
+    drawn = candidates.draw(context)
     latents = bfm.policy_latent(drawn.float())
     successor_features = bfm.candidate_successor_features(observation, latents)
     return {
@@ -190,7 +190,7 @@ def measure(width: int, repeats: int, runs: int = 1, device: str = "cpu") -> dic
         "features": milliseconds(lambda: bfm.features(observation, action, observation), repeats),
         "update": milliseconds(lambda: posterior.update(belief, features, rewards, observed), repeats),
         "noise": milliseconds(lambda: agent.noise("acquisition", rule.noise_shape(50), None), repeats),
-        "candidates": milliseconds(lambda: bfm.policy_latent(candidates.draw(situation).float()), repeats),
+        "candidates": milliseconds(lambda: bfm.policy_latent(candidates.draw(context).float()), repeats),
         "successor features": milliseconds(lambda: bfm.candidate_successor_features(observation, latents), repeats),
         "bounds": milliseconds(lambda: posterior.ucb(belief, successor_features, 0.1).amin(-1).argmax(-1), repeats),
         "act": milliseconds(lambda: bfm.act(observation, z), repeats),

@@ -24,7 +24,7 @@ from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.components.schedules.determinant import DeterminantSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.environments.labels import labelled_transitions
-from bfmkit.inference.batched_agent import Asked
+from bfmkit.inference.batched_agent import SelectionInputs
 from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import Agent, Schedule
 from bfmkit.recipe import load_recipe
@@ -39,7 +39,7 @@ class Counting(TaskInferenceAgent):
 
     choices = 0
 
-    def chosen(self, runs: torch.Tensor, asked: Asked) -> None:
+    def chosen(self, runs: torch.Tensor, asked: SelectionInputs) -> None:
         super().chosen(runs, asked)
         self.choices += int(runs.sum())
 

@@ -10,8 +10,8 @@ from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.candidate_samplers.refine import RefineCandidates
 from bfmkit.components.candidate_samplers.sphere import SphereCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.interfaces import Situation
-from bfmkit.testing.acquisition import AcquisitionContract, situation
+from bfmkit.interfaces import AcquisitionContext
+from bfmkit.testing.acquisition import AcquisitionContract, context
 from bfmkit.testing.models import LinearBFM
 
 
@@ -21,7 +21,7 @@ class TestInformationAcquisition(AcquisitionContract):
 
     def test_does_not_care_for_reward(self) -> None:
         rule = self.make()
-        assert torch.equal(rule.propose(self.situation(rule)), rule.propose(self.situation(rule, zero=True)))
+        assert torch.equal(rule.propose(self.context(rule)), rule.propose(self.context(rule, zero=True)))
 
 
 class TestMeanInformationAcquisition(AcquisitionContract):
@@ -36,12 +36,12 @@ class Scaled(LinearBFM):
         return torch.diag_embed(z)  # (B, k, d, d): as many critics as dimensions
 
 
-def known(features: torch.Tensor) -> Situation:  # (n, d)
+def known(features: torch.Tensor) -> AcquisitionContext:  # (n, d)
     """One run that has seen something."""
     posterior = RidgePosterior(regularization=0.5)
     belief = posterior.condition(posterior.prior(1, features.shape[-1]), features[None], torch.ones(1, len(features)))
     return replace(
-        situation((64, features.shape[-1]), runs=1, dim=features.shape[-1]), posterior=posterior, belief=belief
+        context((64, features.shape[-1]), runs=1, dim=features.shape[-1]), posterior=posterior, belief=belief
     )
 
 

@@ -9,7 +9,7 @@ import torch
 
 from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.testing.acquisition import AcquisitionContract, situation
+from bfmkit.testing.acquisition import AcquisitionContract, context
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 ROOT = torch.tensor([[2.0, 0.0, 0.0], [1.0, 0.5, 0.0], [0.0, 3.0, 0.1]], dtype=torch.float64)
@@ -29,7 +29,7 @@ class TestWideThompsonAcquisition(AcquisitionContract):
 def test_draws_have_the_posteriors_mean_and_covariance(scale: float) -> None:
     mean = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     rule = ThompsonAcquisition(scale)
-    drawn = rule.propose(situation(rule.noise_shape(3), runs=40_000, dim=3, mean=mean, root=ROOT))
+    drawn = rule.propose(context(rule.noise_shape(3), runs=40_000, dim=3, mean=mean, root=ROOT))
     torch.testing.assert_close(drawn.mean(0), mean, rtol=0, atol=0.05)
     # The covariance itself, not that of the transposed root, whose determinant is the same.
     torch.testing.assert_close(drawn.mT.cov(), scale**2 * ROOT @ ROOT.mT, rtol=0, atol=0.15)
@@ -44,7 +44,7 @@ def test_a_scaled_ridge_draw_is_that_of_known_noise_and_prior() -> None:
     belief = posterior.condition(posterior.prior(1, 3), features[None], rewards[None])
     noise = torch.eye(3, dtype=torch.float64)[:, None]
     draw = ThompsonAcquisition(scale=noise_std)
-    given = replace(situation((3,), runs=1, dim=3), posterior=posterior, belief=belief)
+    given = replace(context((3,), runs=1, dim=3), posterior=posterior, belief=belief)
     columns = [draw.propose(replace(given, noise=each))[0] - belief["mean"][0] for each in noise]
     root = torch.stack(columns, -1)
     expected = precision * torch.eye(3, dtype=torch.float64) + features.mT @ features / noise_std**2

@@ -14,9 +14,9 @@ from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.inference.confidence_radius import SteppedRadius, TheoreticalRadius
-from bfmkit.interfaces import Acquisition, CandidateSampler, Posterior, Situation
+from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.recipe import RecipeError, build_node
-from bfmkit.testing.acquisition import AcquisitionContract, situation
+from bfmkit.testing.acquisition import AcquisitionContract, context
 from bfmkit.testing.models import LinearBFM
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -27,14 +27,14 @@ class Given(CandidateSampler):
 
     def __init__(self, weights: Tensor) -> None:
         self.weights = weights
-        self.seen: list[Situation] = []
+        self.seen: list[AcquisitionContext] = []
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (1,)
 
-    def draw(self, situation: Situation) -> Tensor:
-        self.seen.append(situation)
-        return self.weights.double().expand(len(situation.observation), -1, -1)
+    def draw(self, context: AcquisitionContext) -> Tensor:
+        self.seen.append(context)
+        return self.weights.double().expand(len(context.observation), -1, -1)
 
 
 class Table(LinearBFM):
@@ -64,7 +64,7 @@ class TestSteppedUCBAcquisition(AcquisitionContract):
 
     def test_with_hardly_any_radius_left_it_acts_for_the_best_guess(self) -> None:
         rule = self.make()
-        given = self.situation(rule)  # 0, 1000 and 2000 labels
+        given = self.context(rule)  # 0, 1000 and 2000 labels
         chosen, mean = rule.propose(given), given.posterior.mean(given.belief)
         assert not torch.allclose(chosen[0], mean[0], rtol=0, atol=1e-3)
         torch.testing.assert_close(chosen[1:], mean[1:], rtol=0, atol=1e-6)
@@ -74,9 +74,9 @@ class TestTheoreticalUCBAcquisition(AcquisitionContract):
     def make(self) -> UCBAcquisition:
         return UCBAcquisition(EllipsoidCandidates(count=16), confidence_radius="theoretical")
 
-    def situation(self, rule: Acquisition, zero: bool = False) -> Situation:
+    def context(self, rule: Acquisition, zero: bool = False) -> AcquisitionContext:
         # A radius comes with a proof for least squares alone.
-        given, posterior = super().situation(rule), RidgePosterior()
+        given, posterior = super().context(rule), RidgePosterior()
         features = torch.eye(4, dtype=torch.float64).expand(3, 4, 4)[:, :2]
         learnt = posterior.condition(posterior.prior(3, 4), features, torch.zeros(3, 2) if zero else torch.ones(3, 2))
         return replace(given, posterior=posterior, belief=learnt)
@@ -92,7 +92,7 @@ def test_picks_the_reference_candidate(name: str) -> None:
     belief = posterior.prior(1, dim)
     for features, reward in zip(golden["features"], golden["rewards"], strict=True):
         belief = posterior.update(belief, features[None], reward[None], torch.ones(1, dtype=torch.bool))
-    given = Situation(
+    given = AcquisitionContext(
         posterior, belief, Table(golden["psi"]), torch.zeros(1, dim), weights[:1], torch.zeros(1, 1), torch.zeros(1)
     )
     bound = rule.value(given, weights[None])[0]
@@ -110,8 +110,8 @@ VALUES = torch.tensor([[[3.0, 4.0], [0.0, 1.0]], [[0.0, 3.0], [0.0, 4.0]]])
 def test_bounds_by_hand(ensemble: str, bounds: list[float]) -> None:
     weights = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     rule = UCBAcquisition(Given(weights), 1.0, ensemble)
-    given = situation((1,), runs=1, dim=2, mean=torch.tensor([1.0, 0.0]))
-    given = Situation(
+    given = context((1,), runs=1, dim=2, mean=torch.tensor([1.0, 0.0]))
+    given = AcquisitionContext(
         given.posterior, given.belief, Table(VALUES), given.observation, given.weights, given.noise, given.labels
     )
     assert rule.value(given, weights[None])[0].tolist() == bounds
@@ -120,7 +120,7 @@ def test_bounds_by_hand(ensemble: str, bounds: list[float]) -> None:
 
 def test_hands_its_radius_to_the_candidates() -> None:
     candidates = Given(torch.eye(4))
-    UCBAcquisition(candidates, 0.25).propose(situation((1,)))
+    UCBAcquisition(candidates, 0.25).propose(context((1,)))
     assert candidates.seen[0].radius == 0.25
 
 
@@ -128,7 +128,7 @@ def test_a_theoretical_radius_is_that_of_each_run() -> None:
     posterior, settings = RidgePosterior(regularization=2.0), TheoreticalRadius(delta=0.1, noise_bound=0.3)
     belief = posterior.prior(2, 2)
     belief = posterior.update(belief, torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.ones(2), torch.ones(2).bool())
-    given = situation((1,), runs=2, dim=2)
+    given = context((1,), runs=2, dim=2)
     given = replace(given, posterior=posterior, belief=belief, bfm=Table(torch.tensor([[[0.0, 2.0]]])))
     candidates = Given(torch.eye(2)[:1])
     rule = UCBAcquisition(candidates, settings)
@@ -195,7 +195,7 @@ def test_a_prediction_that_is_not_a_number_is_no_choice() -> None:
     values = torch.ones(2, 1, 4)
     values[1, 0, 2] = torch.nan
     rule = UCBAcquisition(Given(torch.eye(4)[:2]))
-    given = situation((1,))
+    given = context((1,))
     for told, finite in ((values, False), (values.nan_to_num(), True)):
         asked = replace(given, bfm=Table(told))
         assert rule.propose(asked).isfinite().all() == finite

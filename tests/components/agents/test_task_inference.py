@@ -18,13 +18,13 @@ from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import (
     Acquisition,
+    AcquisitionContext,
     Agent,
     Posterior,
     Progress,
     QueryRule,
     RunStopped,
     Schedule,
-    Situation,
     StepResult,
 )
 from bfmkit.recipe import RecipeError, build_node
@@ -168,9 +168,9 @@ def test_runs_that_are_not_due_draw_no_noise() -> None:
     drawn = []
 
     class Watching(GreedyAcquisition):
-        def propose(self, situation: Situation) -> Tensor:
-            drawn.append(len(situation.noise))
-            return super().propose(situation)
+        def propose(self, context: AcquisitionContext) -> Tensor:
+            drawn.append(len(context.noise))
+            return super().propose(context)
 
     agent = TaskInferenceAgent(RidgePosterior(), Watching(), EpisodeSchedule())
     agent.start(LinearBFM(), [0, 1, 2])
@@ -193,9 +193,9 @@ def test_one_choice_a_step_is_enough_whatever_the_schedule_says() -> None:
     seen = []
 
     class Watching(GreedyAcquisition):
-        def propose(self, situation: Situation) -> Tensor:
-            seen.append(situation)
-            return super().propose(situation)
+        def propose(self, context: AcquisitionContext) -> Tensor:
+            seen.append(context)
+            return super().propose(context)
 
     agent = TaskInferenceAgent(RidgePosterior(), Watching(), Eager())
     agent.start(LinearBFM(), [0])
@@ -240,10 +240,10 @@ def test_a_choice_that_is_not_finite_stops_its_run_alone(broken: str) -> None:
         def noise_shape(self, dim: int) -> tuple[int, ...]:
             return (dim,)
 
-        def propose(self, situation: Situation) -> Tensor:
-            weights = situation.noise.clone()
+        def propose(self, context: AcquisitionContext) -> Tensor:
+            weights = context.noise.clone()
             if broken == "weights":
-                weights[situation.observation[:, 0] > 0.9] = float("nan")
+                weights[context.observation[:, 0] > 0.9] = float("nan")
             return weights
 
     class Model(LinearBFM):

@@ -7,7 +7,7 @@ import torch
 
 from bfmkit.components.candidate_samplers.dataset import DatasetCandidates
 from bfmkit.inference.least_squares import least_squares_weights
-from bfmkit.testing.acquisition import situation
+from bfmkit.testing.acquisition import context
 from bfmkit.testing.candidate_sampler import CandidateSamplerContract
 from bfmkit.testing.models import LinearBFM
 
@@ -19,7 +19,7 @@ class TestDatasetCandidates(CandidateSamplerContract):
 
 def test_each_is_the_direction_of_a_reward_for_one_transition_alone() -> None:
     sampler = DatasetCandidates(count=2000)
-    drawn = sampler.draw(situation(sampler.noise_shape(4), runs=1))[0]
+    drawn = sampler.draw(context(sampler.noise_shape(4), runs=1))[0]
     features = LinearBFM().inference_set()["next", "observation"].double()
     goals = torch.nn.functional.normalize(least_squares_weights(features, torch.eye(64)), dim=-1)  # (64, d)
     nearest = torch.cdist(drawn, goals).min(dim=-1)
@@ -31,7 +31,7 @@ def test_each_is_the_direction_of_a_reward_for_one_transition_alone() -> None:
 
 
 def test_the_ends_of_the_noise_are_the_ends_of_the_set() -> None:
-    given = replace(situation((2,), runs=1), noise=torch.tensor([[-40.0, 40.0]], dtype=torch.float64))
+    given = replace(context((2,), runs=1), noise=torch.tensor([[-40.0, 40.0]], dtype=torch.float64))
     drawn = DatasetCandidates(count=2).draw(given)
     assert drawn.isfinite().all()
     assert not torch.equal(drawn[0, 0], drawn[0, 1])
@@ -39,7 +39,7 @@ def test_the_ends_of_the_noise_are_the_ends_of_the_set() -> None:
 
 def test_a_model_without_an_inference_set_is_refused() -> None:
     with pytest.raises(ValueError, match="inference set"):
-        DatasetCandidates(count=2).draw(replace(situation((2,)), bfm=LinearBFM(labelled=0)))
+        DatasetCandidates(count=2).draw(replace(context((2,)), bfm=LinearBFM(labelled=0)))
 
 
 def test_features_that_say_nothing_are_refused_or_left_out() -> None:
@@ -49,9 +49,9 @@ def test_features_that_say_nothing_are_refused_or_left_out() -> None:
 
     some, none = Blind(), Blind()
     some.above, none.above = 0.0, 2.0
-    assert (DatasetCandidates(count=50).draw(replace(situation((50,)), bfm=some)).norm(dim=-1) > 0.99).all()
+    assert (DatasetCandidates(count=50).draw(replace(context((50,)), bfm=some)).norm(dim=-1) > 0.99).all()
     with pytest.raises(ValueError, match="zero"):
-        DatasetCandidates(count=2).draw(replace(situation((2,)), bfm=none))
+        DatasetCandidates(count=2).draw(replace(context((2,)), bfm=none))
 
 
 def test_refuses_what_makes_no_sense() -> None:

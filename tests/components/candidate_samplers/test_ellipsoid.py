@@ -9,8 +9,8 @@ import torch
 
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.interfaces import Situation
-from bfmkit.testing.acquisition import situation
+from bfmkit.interfaces import AcquisitionContext
+from bfmkit.testing.acquisition import context
 from bfmkit.testing.candidate_sampler import CandidateSamplerContract
 from bfmkit.testing.models import LinearBFM
 
@@ -41,7 +41,7 @@ def test_draws_the_reference_candidates(name: str) -> None:
     noise = 3.0 * torch.cat([ball, rest], -1)
     sampler = EllipsoidCandidates(count=len(ball), inflation=2.0)
     assert noise.shape == sampler.noise_shape(dim)
-    given = Situation(
+    given = AcquisitionContext(
         posterior,
         belief,
         LinearBFM(dim),
@@ -58,7 +58,7 @@ def test_draws_the_reference_candidates(name: str) -> None:
 
 def test_points_are_uniform_in_the_ball() -> None:
     sampler = EllipsoidCandidates(count=20_000, inflation=1.0, radius=1.0)
-    drawn = sampler.draw(situation(sampler.noise_shape(3), runs=1, dim=3))[0]
+    drawn = sampler.draw(context(sampler.noise_shape(3), runs=1, dim=3))[0]
     radius = drawn.norm(dim=-1)
     assert radius.max() <= 1.0
     # The volume within r is r³, so r³ is uniform on [0, 1].
@@ -68,7 +68,7 @@ def test_points_are_uniform_in_the_ball() -> None:
 
 
 def test_own_radius_goes_before_that_of_the_rule() -> None:
-    given = situation((8, 6))
+    given = context((8, 6))
     assert EllipsoidCandidates(count=8, radius=0.1).draw(replace(given, radius=9.0)).norm(dim=-1).max() <= 0.2
     assert EllipsoidCandidates(count=8).draw(replace(given, radius=9.0)).norm(dim=-1).max() > 0.2
     by_run = EllipsoidCandidates(count=8).draw(replace(given, radius=torch.tensor([1e-6, 1.0, 1.0])))

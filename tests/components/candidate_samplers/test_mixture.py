@@ -19,7 +19,7 @@ class TestMixtureCandidates(CandidateSamplerContract):
         return MixtureCandidates(parts, include_mean=True, include_previous=True)
 
     def test_has_all_parts_in_their_order(self) -> None:
-        given = self.situation(self.make())
+        given = self.context(self.make())
         drawn = self.make().draw(given)
         assert drawn.shape == (3, 11, 4)
         mean = given.posterior.mean(given.belief)
@@ -32,7 +32,7 @@ class TestMixtureCandidates(CandidateSamplerContract):
 
     def test_parts_have_noise_of_their_own(self) -> None:
         twice = MixtureCandidates([SphereCandidates(count=2), SphereCandidates(count=2)])
-        drawn = twice.draw(self.situation(twice))
+        drawn = twice.draw(self.context(twice))
         assert (torch.cdist(drawn, drawn) + 9 * torch.eye(4) > 1e-3).all()
 
 

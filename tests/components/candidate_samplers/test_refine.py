@@ -14,15 +14,15 @@ from bfmkit.components.candidate_samplers.sphere import SphereCandidates
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.inference.candidate_acquisition import CandidateAcquisition
-from bfmkit.interfaces import CandidateSampler, Situation
-from bfmkit.testing.acquisition import row, situation
+from bfmkit.interfaces import AcquisitionContext, CandidateSampler
+from bfmkit.testing.acquisition import context, row
 from bfmkit.testing.candidate_sampler import CandidateSamplerContract
 from bfmkit.testing.models import ball_spec
 
 TARGET = torch.tensor([1.0, -2.0, 0.5, 0.25], dtype=torch.float64)
 
 
-def towards(given: Situation, weights: Tensor) -> Tensor:  # (B, k, d) -> (B, k)
+def towards(given: AcquisitionContext, weights: Tensor) -> Tensor:  # (B, k, d) -> (B, k)
     """Largest at weights in the direction of a target."""
     return torch.nn.functional.cosine_similarity(weights, TARGET, dim=-1)
 
@@ -31,12 +31,12 @@ class TestRefineCandidates(CandidateSamplerContract):
     def make(self) -> RefineCandidates:
         return RefineCandidates(SphereCandidates(count=8))
 
-    def situation(self, sampler: CandidateSampler, runs: int = 3) -> Situation:
-        return replace(super().situation(sampler, runs), value=towards)
+    def context(self, sampler: CandidateSampler, runs: int = 3) -> AcquisitionContext:
+        return replace(super().context(sampler, runs), value=towards)
 
     def test_climbs_from_the_best_and_keeps_them(self) -> None:
         sampler = RefineCandidates(SphereCandidates(count=8), starts=3, steps=20, step_size=0.3)
-        given = self.situation(sampler)
+        given = self.context(sampler)
         drawn = sampler.draw(given)
         assert drawn.shape == (3, 6, 4)
         before = towards(given, SphereCandidates(count=8).draw(given)).sort(dim=-1, descending=True).values
@@ -45,11 +45,11 @@ class TestRefineCandidates(CandidateSamplerContract):
         assert towards(given, drawn[:, :3]).min() > 0.99
 
     def test_does_the_same_for_weights_of_any_size(self) -> None:
-        small = RefineCandidates(SphereCandidates(count=8, radius=1e-6)).draw(self.situation(self.make()))
-        torch.testing.assert_close(1e6 * small, self.make().draw(self.situation(self.make())))
+        small = RefineCandidates(SphereCandidates(count=8, radius=1e-6)).draw(self.context(self.make()))
+        torch.testing.assert_close(1e6 * small, self.make().draw(self.context(self.make())))
 
     def test_works_where_gradients_are_off_and_leaves_none(self) -> None:
-        given = self.situation(self.make())
+        given = self.context(self.make())
         with torch.no_grad():
             drawn = self.make().draw(given)
         assert not drawn.requires_grad
@@ -68,7 +68,7 @@ class TestRefineCandidates(CandidateSamplerContract):
 def test_stays_where_there_is_nothing_to_climb(value: object) -> None:
     sampler = RefineCandidates(SphereCandidates(count=8), starts=2)
     given = replace(
-        situation(sampler.noise_shape(4)), noise=-situation(sampler.noise_shape(4)).noise.abs(), value=value
+        context(sampler.noise_shape(4)), noise=-context(sampler.noise_shape(4)).noise.abs(), value=value
     )
     drawn = sampler.draw(given)
     assert torch.equal(drawn[:, :2], drawn[:, 2:])
@@ -77,7 +77,7 @@ def test_stays_where_there_is_nothing_to_climb(value: object) -> None:
 def test_needs_a_rule_that_compares() -> None:
     sampler = RefineCandidates(SphereCandidates(count=8))
     with pytest.raises(ValueError, match="no value"):
-        sampler.draw(situation(sampler.noise_shape(4)))
+        sampler.draw(context(sampler.noise_shape(4)))
 
 
 @pytest.mark.parametrize("make", [UCBAcquisition, InformationAcquisition])
@@ -85,7 +85,7 @@ def test_a_rule_chooses_better_through_policy_and_critics(make: type[CandidateAc
     torch.manual_seed(0)
     model = ForwardBackward(ball_spec(), SimpleNetworks(width=16, encoder_width=16), dim=4)
     plain, refined = make(SphereCandidates(count=16)), make(RefineCandidates(SphereCandidates(count=16), steps=4))
-    given = situation(plain.noise_shape(4), mean=torch.tensor([0.5, -1.0, 0.25, 2.0]))
+    given = context(plain.noise_shape(4), mean=torch.tensor([0.5, -1.0, 0.25, 2.0]))
     posterior = RidgePosterior()
     learnt = posterior.condition(posterior.prior(3, 4), torch.eye(4).expand(3, 4, 4)[:, :3], torch.ones(3, 3))
     given = replace(given, posterior=posterior, belief=learnt, bfm=model)

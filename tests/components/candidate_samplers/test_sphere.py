@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bfmkit.components.candidate_samplers.sphere import SphereCandidates
-from bfmkit.testing.acquisition import situation
+from bfmkit.testing.acquisition import context
 from bfmkit.testing.candidate_sampler import CandidateSamplerContract
 
 
@@ -15,7 +15,7 @@ class TestSphereCandidates(CandidateSamplerContract):
 
 def test_points_are_uniform_on_the_sphere() -> None:
     sampler = SphereCandidates(count=20_000, radius=2.0)
-    drawn = sampler.draw(situation(sampler.noise_shape(3), runs=1, dim=3, mean=torch.ones(3)))[0]
+    drawn = sampler.draw(context(sampler.noise_shape(3), runs=1, dim=3, mean=torch.ones(3)))[0]
     torch.testing.assert_close(drawn.norm(dim=-1), torch.full((20_000,), 2.0, dtype=torch.float64))
     # A coordinate of a uniform point on the sphere in three dimensions is uniform (Archimedes).
     quantiles = torch.quantile(drawn, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), dim=0)

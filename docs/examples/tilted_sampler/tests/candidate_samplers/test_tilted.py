@@ -6,7 +6,7 @@ import pytest
 import torch
 from tilted_sampler.candidate_samplers.tilted import TiltedCandidates
 
-from bfmkit.testing.acquisition import situation
+from bfmkit.testing.acquisition import context
 from bfmkit.testing.candidate_sampler import CandidateSamplerContract
 
 # S of a belief whose features were correlated: far from diagonal.
@@ -26,7 +26,7 @@ class TestTiltedCandidatesWithRadius(CandidateSamplerContract):
 def test_the_ellipsoid_has_the_right_size_and_the_wrong_orientation() -> None:
     sampler = TiltedCandidates(count=20_000, inflation=1.0, radius=1.0)
     mean = torch.tensor([1.0, -1.0, 2.0], dtype=torch.float64)
-    given = situation(sampler.noise_shape(3), runs=1, dim=3, mean=mean, root=ROOT)
+    given = context(sampler.noise_shape(3), runs=1, dim=3, mean=mean, root=ROOT)
     apart = sampler.draw(given)[0] - mean
     # In the ball of d = 3 dimensions a coordinate has variance 1 / (d + 2).
     torch.testing.assert_close(5 * apart.mT.cov(), ROOT.mT @ ROOT, rtol=0, atol=0.3)
@@ -39,7 +39,7 @@ def test_the_ellipsoid_has_the_right_size_and_the_wrong_orientation() -> None:
 def test_a_diagonal_root_makes_no_difference() -> None:
     sampler = TiltedCandidates(count=8, inflation=1.0)
     root = torch.diag(torch.tensor([2.0, 0.5, 1.0], dtype=torch.float64))
-    given = replace(situation(sampler.noise_shape(3), dim=3, root=root), radius=torch.tensor([1.0, 2.0, 3.0]))
+    given = replace(context(sampler.noise_shape(3), dim=3, root=root), radius=torch.tensor([1.0, 2.0, 3.0]))
     ball = given.noise[..., :-2] / given.noise.norm(dim=-1, keepdim=True)
     expected = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64).reshape(3, 1, 1) * ball @ root
     torch.testing.assert_close(sampler.draw(given), expected)
@@ -47,7 +47,7 @@ def test_a_diagonal_root_makes_no_difference() -> None:
 
 def test_needs_a_radius_from_somewhere() -> None:
     with pytest.raises(ValueError, match="radius"):
-        TiltedCandidates(count=8).draw(situation((8, 6)))
+        TiltedCandidates(count=8).draw(context((8, 6)))
 
 
 @pytest.mark.parametrize("arguments", [{"count": 0}, {"inflation": 0.0}, {"radius": -1.0}])

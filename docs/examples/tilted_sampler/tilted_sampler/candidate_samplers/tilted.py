@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
-from bfmkit.interfaces import CandidateSampler, Situation
+from bfmkit.interfaces import AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
 
 
@@ -33,12 +33,12 @@ class TiltedCandidates(EllipsoidCandidates):
 
     def map(
         self,
-        situation: Situation,
+        context: AcquisitionContext,
         points: Tensor,  # (B, k, d), in a ball around 0
     ) -> Tensor:  # (B, k, d)
-        mean = situation.posterior.mean(situation.belief).unsqueeze(-2)
+        mean = context.posterior.mean(context.belief).unsqueeze(-2)
         # A posterior maps noise ε to ŵ + Sε, so unit vectors give the columns of S: here as rows, which makes Sᵀ.
         unit = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).expand(len(mean), -1, -1)
-        transposed_root = situation.posterior.sample(situation.belief, unit) - mean
+        transposed_root = context.posterior.sample(context.belief, unit) - mean
         # Rows times S are columns times Sᵀ.
         return mean + points @ transposed_root.mT
