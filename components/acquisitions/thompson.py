@@ -36,7 +36,7 @@ class ThompsonAcquisition(Acquisition):
 
     def propose(self, context: AcquisitionContext) -> Tensor:  # (B, d)
         posterior, belief = context.posterior, context.belief
-        drawn = posterior.draw(belief, context.noise)
+        drawn = posterior.sample(belief, context.noise)
         if self.scale == 1.0:
             return drawn
         mean = posterior.mean(belief)

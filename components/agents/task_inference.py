@@ -147,7 +147,7 @@ class TaskInferenceAgent(BatchedAgent):
             raise ValueError("a labelled transition has features or a reward that is not finite")
         if self.logbook is not None:
             self.logbook.reset_batch(features, reward)
-        return self.posterior.condition(belief, features.expand(len(self.seeds), *features.shape), reward.mT)
+        return self.posterior.condition_on(belief, features.expand(len(self.seeds), *features.shape), reward.mT)
 
     def choosing(self, runs: Tensor) -> None:
         if self.block > 1:
@@ -199,7 +199,7 @@ class TaskInferenceAgent(BatchedAgent):
         return observed
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def flush(self) -> None:
         if self.block > 1:
             # Of stopped runs too: what is kept of them came before whatever stopped them.
             self._take_in(self._counts() > 0)
@@ -251,7 +251,7 @@ class TaskInferenceAgent(BatchedAgent):
         rewards = self._rewards(reward)
         if not (rewards.abs() <= LARGEST_REWARD).all():
             raise ValueError(f"a label must be finite, got {reward}")
-        self.settle()
+        self.flush()
         features, known = self._labelled_stretch(1 if steps is None else steps, than)
         labelled = known & ~self.state.get("stopped")
         if runs is not None:
@@ -379,7 +379,7 @@ class TaskInferenceAgent(BatchedAgent):
         return {
             "mean": self.posterior.mean(belief),
             "log_determinant": self.posterior.log_determinant(belief),
-            "width": self.posterior.width(belief, successor),
+            "width": self.posterior.std(belief, successor),
         }
 
     def begin_episode(self, runs: Tensor | None = None) -> None:

@@ -65,4 +65,4 @@ class EllipsoidCandidates(CandidateSampler):
         points: Tensor,  # (B, k, d), in a ball around 0
     ) -> Tensor:  # (B, k, d)
         """The ellipsoid's points for those of a ball."""
-        return context.posterior.sample(context.belief, points)
+        return context.posterior.from_base_samples(context.belief, points)

@@ -43,10 +43,10 @@ class BayesianPosterior(NormalPosterior):
         super().__init__(prior_std**-2, noise_std, discount)
         self.prior_std = prior_std
 
-    def reward_width(
+    def predictive_std(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """√(width² + σ²)."""
-        return (self.width(belief, features).square() + self.noise_std**2).sqrt()
+        return (self.std(belief, features).square() + self.noise_std**2).sqrt()

@@ -25,7 +25,7 @@ class EnsemblePosterior(NormalPosterior):
 
     ζ_m and ξ_m are standard normal, ξ_m anew for every label, so that member m regresses r + σξ_m from the prior draw
     σ₀ζ_m; each alone is a draw from the ``bayesian`` posterior, but all M keep the noise they have had. The centre is
-    the regression without noise. :meth:`draw` picks a member. With fewer members than features, samples vary in an
+    the regression without noise. :meth:`sample` picks a member. With fewer members than features, samples vary in an
     M-dimensional subspace only. Nothing is ever forgotten.
 
     The belief holds, beside what :class:`~bfmkit.inference.gaussian_posterior.NormalPosterior` says, ``perturbation``
@@ -85,15 +85,15 @@ class EnsemblePosterior(NormalPosterior):
     def root(self, belief: TensorDictBase) -> Tensor:  # (B, d, d)
         return belief["spread"]
 
-    def reward_width(
+    def predictive_std(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """√(width² + σ²)."""
-        return (self.width(belief, features).square() + self.noise_std**2).sqrt()
+        return (self.std(belief, features).square() + self.noise_std**2).sqrt()
 
-    def draw(
+    def sample(
         self,
         belief: TensorDictBase,  # batch (B,)
         noise: Tensor,  # (B, d) or (B, k, d)

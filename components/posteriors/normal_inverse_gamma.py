@@ -22,7 +22,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
     width(x) = √(β/α · xᵀV⁻¹x),  sample(ε) = ŵ + √(β/α) R⁻¹ε
 
     Then xᵀw has a Student-t distribution with 2α degrees of freedom, location xᵀŵ and scale width(x), and w a
-    multivariate one, which :meth:`draw` draws from; the standard deviation is √(α/(α − 1)) times the width where
+    multivariate one, which :meth:`sample` draws from; the standard deviation is √(α/(α − 1)) times the width where
     α > 1. Rewards c times as large make mean, width, samples and draws c times as large, but for the prior's β₀, which
     is therefore tiny unless something is known about the size of the noise.
 
@@ -60,7 +60,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
         belief["rate"] = torch.full_like(belief["mean"][:, 0], self.rate)
         return belief
 
-    def absorb(
+    def update_batch(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d)
@@ -69,8 +69,8 @@ class NormalInverseGammaPosterior(NormalPosterior):
     ) -> TensorDict:  # batch (B,)
         if self.discount < 1.0 and reward.shape[-1] > 1:
             # How much of α and β a step forgets depends on α, which never falls below α₀.
-            return Posterior.absorb(self, belief, features, reward, observed)
-        return super().absorb(belief, features, reward, observed)
+            return Posterior.update_batch(self, belief, features, reward, observed)
+        return super().update_batch(belief, features, reward, observed)
 
     def learn(
         self,
@@ -96,16 +96,16 @@ class NormalInverseGammaPosterior(NormalPosterior):
     def root(self, belief: TensorDictBase) -> Tensor:  # (B, d, d)
         return (belief["rate"] / belief["shape"]).sqrt().reshape(-1, 1, 1) * belief["factor_inverse"]
 
-    def reward_width(
+    def predictive_std(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """√(width² + β/α)."""
         noise = (belief["rate"] / belief["shape"]).reshape(-1, *[1] * (features.ndim - 2))
-        return (self.width(belief, features).square() + noise).sqrt()
+        return (self.std(belief, features).square() + noise).sqrt()
 
-    def draw(
+    def sample(
         self,
         belief: TensorDictBase,  # batch (B,)
         noise: Tensor,  # (B, d) or (B, k, d)
@@ -119,7 +119,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
         length = torch.linalg.vector_norm(rows, dim=-1)
         wanted = _student_length(length.cpu().numpy(), belief["shape"].cpu().numpy(), rows.shape[-1])
         stretch = torch.from_numpy(wanted).to(length.device) / length.clamp(min=torch.finfo(length.dtype).tiny)
-        return self.sample(belief, (stretch.unsqueeze(-1) * rows).reshape(noise.shape))
+        return self.from_base_samples(belief, (stretch.unsqueeze(-1) * rows).reshape(noise.shape))
 
 
 def _student_length(

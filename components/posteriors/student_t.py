@@ -25,7 +25,7 @@ class StudentTPosterior(NormalPosterior):
     V ← ρV + τφφᵀ/σ²,  b ← ρb + τφr/σ²,  ŵ = V⁻¹b,  τ = (ν + 1)/(ν + ((r − φᵀŵ)² + φᵀV⁻¹φ)/σ²)
 
     V and ŵ on the right of the last equation are those after the reward: it is a fixed point, iterated from τ = 1.
-    Labels that :meth:`condition` learns get their τ together. For ν → ∞ this is the ``bayesian`` posterior. The
+    Labels that :meth:`condition_on` learns get their τ together. For ν → ∞ this is the ``bayesian`` posterior. The
     gain that a reward brings depends on the reward; :meth:`information_gain` is that of the expected one.
 
     The belief is that of :class:`~bfmkit.inference.gaussian_posterior.NormalPosterior`.
@@ -60,7 +60,7 @@ class StudentTPosterior(NormalPosterior):
         self.degrees_of_freedom = degrees_of_freedom
         self.prior_std = prior_std
 
-    def absorb(
+    def update_batch(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d)
@@ -69,8 +69,8 @@ class StudentTPosterior(NormalPosterior):
     ) -> TensorDict:  # batch (B,)
         if reward.shape[-1] > 1:
             # The weight of a reward depends on those before it.
-            return Posterior.absorb(self, belief, features, reward, observed)
-        return super().absorb(belief, features, reward, observed)
+            return Posterior.update_batch(self, belief, features, reward, observed)
+        return super().update_batch(belief, features, reward, observed)
 
     def learn(
         self,
@@ -82,13 +82,13 @@ class StudentTPosterior(NormalPosterior):
     ) -> TensorDict:  # batch (B,)
         if features.shape[1] == 1:
             residual = reward - self.predictive_mean(belief, features)
-            root = self._scale(residual, self.width(belief, features), discount).sqrt()
+            root = self._scale(residual, self.std(belief, features), discount).sqrt()
             return super().learn(belief, root.unsqueeze(-1) * features, root * reward, observed, discount)
         root = torch.ones_like(reward)
         for _ in range(ITERATIONS):
             updated = super().learn(belief, root.unsqueeze(-1) * features, root * reward, observed, discount)
             residual = reward - self.predictive_mean(updated, features)
-            squared = (residual.square() + self.width(updated, features).square()) / self.noise_std**2
+            squared = (residual.square() + self.std(updated, features).square()) / self.noise_std**2
             root = ((self.degrees_of_freedom + 1.0) / (self.degrees_of_freedom + squared)).sqrt()
         return updated
 
@@ -98,7 +98,7 @@ class StudentTPosterior(NormalPosterior):
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """log(1 + τφᵀV⁻¹φ/σ²), with the τ of a reward that is as expected."""
-        width = self.width(belief, features)
+        width = self.std(belief, features)
         return (self._scale(torch.zeros_like(width), width) * (width / self.noise_std).square()).log1p()
 
     def joint_information_gain(
@@ -109,13 +109,13 @@ class StudentTPosterior(NormalPosterior):
     ) -> Tensor:  # (B,)
         return Posterior.joint_information_gain(self, belief, features, observed)
 
-    def reward_width(
+    def predictive_std(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """√(width² + σ²): the scale of a reward, which is less than its standard deviation."""
-        return (self.width(belief, features).square() + self.noise_std**2).sqrt()
+        return (self.std(belief, features).square() + self.noise_std**2).sqrt()
 
     def _scale(self, residual: Tensor, width: Tensor, discount: float = 1.0) -> Tensor:
         """τ of single rewards, from what was expected of them before; any shape.

@@ -50,7 +50,7 @@ def foretold(
     features = features.double()
     expected = posterior.predictive_mean(belief, features)
     # Copies: what is kept of rewards may lie where the next ones will.
-    return Foretold(reward - expected, posterior.reward_width(belief, features), reward.clone(), observed.clone())
+    return Foretold(reward - expected, posterior.predictive_std(belief, features), reward.clone(), observed.clone())
 
 
 def counted(sums: Tensor, rewards: Foretold) -> Tensor:  # (m, 6) -> (m, 6)

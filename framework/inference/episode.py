@@ -87,7 +87,7 @@ def run_episode(
         episode.index = index + 1
         over = index + 1 == total or not episode.running.any()
         if over:
-            agent.settle()
+            agent.flush()
         if (index + 1) % window == 0 or over:
             episode.close_window(agent)
         if over:

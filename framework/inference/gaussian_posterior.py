@@ -126,9 +126,9 @@ class NormalPosterior(Posterior):
     ) -> TensorDict:  # batch (B,)
         runs = len(belief)
         reward, observed = one_per_row(reward, runs, "reward"), one_per_row(observed, runs, "observed")
-        return self.absorb(belief, features.unsqueeze(1), reward.unsqueeze(1), observed.unsqueeze(1))
+        return self.update_batch(belief, features.unsqueeze(1), reward.unsqueeze(1), observed.unsqueeze(1))
 
-    def absorb(
+    def update_batch(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d)
@@ -149,7 +149,7 @@ class NormalPosterior(Posterior):
             reward = torch.where(observed, reward, 0.0)
         return self.learn(belief, features, reward, observed, self.discount)
 
-    def condition(
+    def condition_on(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d)
@@ -165,7 +165,7 @@ class NormalPosterior(Posterior):
     def mean(self, belief: TensorDictBase) -> Tensor:  # (B, d)
         return belief["mean"]
 
-    def sample(
+    def from_base_samples(
         self,
         belief: TensorDictBase,  # batch (B,)
         noise: Tensor,  # (B, d) or (B, k, d)
@@ -174,7 +174,7 @@ class NormalPosterior(Posterior):
         # Rows times Sᵀ are columns times S.
         return torch.baddbmm(belief["mean"].unsqueeze(-2), rows, self.root(belief)).reshape(noise.shape)
 
-    def width(
+    def std(
         self,
         belief: TensorDictBase,  # batch (B,)
         x: Tensor,  # (B, *k, d)

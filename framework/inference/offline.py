@@ -174,7 +174,7 @@ def _inferred(bfm: BFM, posterior: Posterior, kind: str, features: Tensor, rewar
     if not (reward.isfinite().all() and features.isfinite().all()):
         raise ValueError("a label, or the features of its observation, is not finite")
     belief = posterior.prior_for([seed], bfm.dim, features.device)
-    belief = posterior.condition(belief, features.unsqueeze(0), reward.unsqueeze(0))
+    belief = posterior.condition_on(belief, features.unsqueeze(0), reward.unsqueeze(0))
     told = belief_tensors(posterior, belief)
     z = bfm.policy_latent(told["weights"].to(features.dtype))
     return Inferred(kind, belief, told["weights"], told["covariance"], z, features, reward)

@@ -89,7 +89,7 @@ class Lesson:
             whole = observed.clone()
             whole[list(broken)] = False
         taken = whole.to(features.device)
-        belief = self.posterior.absorb(self.belief, features, steps.reward, taken)
+        belief = self.posterior.update_batch(self.belief, features, steps.reward, taken)
         for row in self._beyond(belief, steps.reward, taken):
             broken[row] = (self._first_beyond(row, features, steps.reward, taken), TOO_LARGE)
         known = foretold(self.posterior, self.belief, features, steps.reward, observed)
@@ -112,7 +112,7 @@ class Lesson:
         last = reward.shape[1] - 1
         for step in range(last):
             there = slice(row, row + 1), slice(step, step + 1)
-            belief = self.posterior.absorb(belief, features[there], reward[there], taken[there])
+            belief = self.posterior.update_batch(belief, features[there], reward[there], taken[there])
             if self._beyond(belief, reward[there], taken[there]):
                 return step
         return last
@@ -128,7 +128,7 @@ class Lesson:
             if length > 0:
                 part = learnt.features[rows, :length], learnt.reward[rows, :length]
                 taken = learnt.observed[rows, :length].to(part[0].device)
-                known = self.posterior.absorb(known, *part, taken)
+                known = self.posterior.update_batch(known, *part, taken)
                 if told is not None:
                     known_told = self.posterior.joint_information_gain(self.belief[rows], part[0], taken)
             belief[rows] = known

@@ -25,7 +25,7 @@ class TaskInferenceTransform(Transform):
 
     The agent learns in the environment's step, where reward and next observation are known, so it learns in rollouts
     and collectors too. It belongs to one environment: one that runs in another process has its own copy. Nobody says
-    here when an episode is over; before looking at the agent's state call its ``settle()``.
+    here when an episode is over; before looking at the agent's state call its ``flush()``.
 
     It is attached where the environment has an entry ``observation`` and actions in [-1, 1]: after ``CatTensors`` for
     an environment with several entries, after ``ActionScaling`` for one with other bounds. Observations of any float

@@ -158,7 +158,7 @@ class Agent(ABC):
         """
         raise ValueError(f"{type(self).__name__} has no belief that a label could change")
 
-    def settle(self) -> None:  # noqa: B027
+    def flush(self) -> None:  # noqa: B027
         """Learn now from whatever was observed and has been put off; for an agent that puts nothing off, nothing.
 
         Called at an episode's end by :func:`bfmkit.inference.episode.run_episode`; then :attr:`state` is up to date.

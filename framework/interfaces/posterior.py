@@ -60,7 +60,7 @@ class Posterior(TensorDictModuleBase, ABC):
             ValueError: if shapes do not fit the belief.
         """
 
-    def absorb(
+    def update_batch(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d), oldest first
@@ -82,7 +82,7 @@ class Posterior(TensorDictModuleBase, ABC):
         return belief
 
     @abstractmethod
-    def condition(
+    def condition_on(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, n, d)
@@ -103,30 +103,30 @@ class Posterior(TensorDictModuleBase, ABC):
         scaled by √ω, as weighted least squares does.
         """
         scale = weight**0.5
-        return self.condition(belief, scale * features.double().unsqueeze(1), scale * reward.double().unsqueeze(1))
+        return self.condition_on(belief, scale * features.double().unsqueeze(1), scale * reward.double().unsqueeze(1))
 
     @abstractmethod
     def mean(self, belief: TensorDictBase) -> Tensor:  # (B, d)
         """ŵ, the centre of the belief."""
 
     @abstractmethod
-    def sample(
+    def from_base_samples(
         self,
         belief: TensorDictBase,  # batch (B,)
         noise: Tensor,  # (B, d) or (B, k, d), standard normal for draws from the posterior
     ) -> Tensor:  # as noise
         """ŵ + S·noise with S Sᵀ the covariance of the belief: an affine map, so a ball becomes an ellipsoid."""
 
-    def draw(
+    def sample(
         self,
         belief: TensorDictBase,  # batch (B,)
         noise: Tensor,  # (B, d) or (B, k, d), standard normal
     ) -> Tensor:  # as noise
-        """Weights drawn from the belief itself; :meth:`sample` of it where the belief is normal."""
-        return self.sample(belief, noise)
+        """Weights drawn from the belief itself; :meth:`from_base_samples` of it where the belief is normal."""
+        return self.from_base_samples(belief, noise)
 
     @abstractmethod
-    def width(
+    def std(
         self,
         belief: TensorDictBase,  # batch (B,)
         x: Tensor,  # (B, *k, d)
@@ -141,13 +141,13 @@ class Posterior(TensorDictModuleBase, ABC):
         """The expected reward at ``features``: φᵀŵ; another function of it where rewards are not linear in φ."""
         return self._project(belief, features)
 
-    def reward_width(
+    def predictive_std(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """The belief's standard deviation of a reward: :meth:`width`, and the noise where it believes in some."""
-        return self.width(belief, features)
+        """The belief's standard deviation of a reward: :meth:`std`, and the noise where it believes in some."""
+        return self.std(belief, features)
 
     @abstractmethod
     def information_gain(
@@ -177,14 +177,14 @@ class Posterior(TensorDictModuleBase, ABC):
             gain = gain + torch.where(observed[:, step], self.information_gain(belief, one), 0.0)
             if step + 1 < features.shape[1]:
                 expected = self.predictive_mean(belief, one)
-                belief = self.condition(belief, one.unsqueeze(1), expected.unsqueeze(1))
+                belief = self.condition_on(belief, one.unsqueeze(1), expected.unsqueeze(1))
         return gain
 
     def log_determinant(self, belief: TensorDictBase) -> Tensor:  # (B,)
         """log det V, of the precision that :meth:`information_gain` speaks of; here that of (S Sᵀ)⁻¹."""
         mean = self.mean(belief)
         axes = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).expand(len(mean), -1, -1)
-        root = self.sample(belief, axes) - mean.unsqueeze(1)
+        root = self.from_base_samples(belief, axes) - mean.unsqueeze(1)
         return -2.0 * torch.linalg.slogdet(root).logabsdet
 
     def ucb(
@@ -194,7 +194,7 @@ class Posterior(TensorDictModuleBase, ABC):
         radius: float | Tensor,
     ) -> Tensor:  # (B, *k)
         """The largest xᵀw within ``radius`` standard deviations: xᵀŵ + radius · width(x)."""
-        return self._project(belief, x) + radius * self.width(belief, x)
+        return self._project(belief, x) + radius * self.std(belief, x)
 
     def _project(self, belief: TensorDictBase, x: Tensor) -> Tensor:  # (B, *k, d) -> (B, *k)
         """xᵀŵ."""

@@ -191,7 +191,7 @@ class DataEfficiencyJob(Job):
 
     def _weights(self, features: Tensor, rewards: Tensor) -> Tensor:  # (seeds, n, d), (seeds, n) -> (seeds, d)
         belief = self.posterior.prior_for(self.seeds, self.bfm.dim)
-        return self.posterior.mean(self.posterior.condition(belief, features, rewards))
+        return self.posterior.mean(self.posterior.condition_on(belief, features, rewards))
 
     def _tried(self, agent: Agent, task: str, seeds: list[int], bar: Progress) -> list[float]:
         """Mean return of each row over the episodes."""

@@ -130,7 +130,7 @@ class Player:
         self.step, self.total = self.step + 1, self.total + reward
         over = bool(outcome.terminated | outcome.truncated)
         if over:
-            self.agent.settle()
+            self.agent.flush()
             self.returns.append(self.total)
         return Seen(outcome.physics, reward, predicted, over)
 

@@ -274,7 +274,7 @@ class LiveSession:
         for player, (node, rule, schedule) in self._new_rules.items():
             chosen = self.players[player]
             agent: Any = chosen.agent
-            agent.settle()
+            agent.flush()
             agent.acquisition = rule
             if schedule is not None:
                 agent.schedule = schedule

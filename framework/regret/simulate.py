@@ -151,7 +151,7 @@ class _Table:
         return self.bound.weight_norm * cost
 
     def _learn(self, features: Tensor, reward: Tensor) -> None:  # (B, n, d), (B, n)
-        self.belief = self.posterior.condition(self.belief, features, reward)
+        self.belief = self.posterior.condition_on(self.belief, features, reward)
         self.labels += reward.shape[1]
 
     def _move(self, state: Tensor, action: Tensor, uniform: Tensor) -> Tensor:  # (B,) each

@@ -42,7 +42,7 @@ def record_of(
     if not book.is_whole:
         raise ValueError("no record: this agent went on from a state that was saved without its logbook")
     agent_parts: Any = agent
-    agent.settle()
+    agent.flush()
     state, posterior, bfm = agent.state, agent_parts.posterior, agent_parts.bfm
     labels, choice = book.labels(run), book.choice(run)
     belief = state["belief"][run : run + 1]
@@ -114,7 +114,7 @@ def belief_tensors(posterior: Posterior, belief: TensorDictBase) -> dict[str, Te
     """Mean and covariance of a belief."""
     mean = posterior.mean(belief)
     axes = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).unsqueeze(0)
-    root = posterior.sample(belief, axes) - mean.unsqueeze(1)  # row i: S e_i
+    root = posterior.from_base_samples(belief, axes) - mean.unsqueeze(1)  # row i: S e_i
     return {"weights": mean[0], "covariance": (root.mT @ root)[0]}
 
 

@@ -119,12 +119,12 @@ def _follow(
     if "start_features" in tensors:
         features = tensors["start_features"].expand(size, *tensors["start_features"].shape)
         rewards = tensors["start_rewards"].to(torch.float64).unsqueeze(1).repeat(1, size)
-        belief = posterior.condition(belief, features, rewards.mT)
+        belief = posterior.condition_on(belief, features, rewards.mT)
     at_choice: TensorDictBase | None = belief if choice is not None and choice["step"] == 0 else None
     total, begun, told = record.facts.get("steps", 0), 0, 0
     late = tensors["late_steps"].tolist() if "late_steps" in tensors else []
     for end in tensors["ends"].tolist() if "ends" in tensors else range(1, total + 1):
-        belief = posterior.absorb(belief, *_steps(tensors, begun, end, size, len(record.weights)))
+        belief = posterior.update_batch(belief, *_steps(tensors, begun, end, size, len(record.weights)))
         for _ in range(begun, end):
             on_step()
         if choice is not None and choice["step"] == end:

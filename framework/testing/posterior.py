@@ -71,16 +71,16 @@ class PosteriorContract(ABC):
         for step in range(12):
             stepwise = posterior.update(stepwise, features[:, step], rewards[:, step], observed[:, step])
         kept = before.clone()
-        whole = posterior.absorb(before, features, rewards, observed)
-        pieces = posterior.absorb(before, features[:, :5], rewards[:, :5], observed[:, :5])
-        pieces = posterior.absorb(pieces, features[:, 5:], rewards[:, 5:], observed[:, 5:])
+        whole = posterior.update_batch(before, features, rewards, observed)
+        pieces = posterior.update_batch(before, features[:, :5], rewards[:, :5], observed[:, :5])
+        pieces = posterior.update_batch(pieces, features[:, 5:], rewards[:, 5:], observed[:, 5:])
         assert (before == kept).all()
         x = self.data(count=4)[0]
         for belief in (whole, pieces):
             # What is kept from rounding, and roots of a covariance, may be different numbers that mean the same.
             torch.testing.assert_close(posterior.mean(belief), posterior.mean(stepwise), rtol=1e-9, atol=1e-9)
-            torch.testing.assert_close(posterior.width(belief, x), posterior.width(stepwise, x), rtol=1e-9, atol=1e-9)
-            found, expected = posterior.reward_width(belief, x), posterior.reward_width(stepwise, x)
+            torch.testing.assert_close(posterior.std(belief, x), posterior.std(stepwise, x), rtol=1e-9, atol=1e-9)
+            found, expected = posterior.predictive_std(belief, x), posterior.predictive_std(stepwise, x)
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
         together = posterior.joint_information_gain(before, features, observed)
         one = posterior.joint_information_gain(before, features[:, :1], observed[:, :1])
@@ -88,9 +88,9 @@ class PosteriorContract(ABC):
         alone = torch.where(observed[:, 0], posterior.information_gain(before, features[:, 0]), 0.0)
         torch.testing.assert_close(one, alone)
         with pytest.raises(ValueError):
-            posterior.absorb(before, features, rewards[:, :3], observed)
+            posterior.update_batch(before, features, rewards[:, :3], observed)
         with pytest.raises(ValueError):
-            posterior.absorb(before, features[:, :0], rewards[:, :0], observed[:, :0])
+            posterior.update_batch(before, features[:, :0], rewards[:, :0], observed[:, :0])
 
     def test_rewards_and_flags_count_alike_in_both_layouts(self) -> None:
         features, rewards = self.data(count=1)
@@ -118,7 +118,7 @@ class PosteriorContract(ABC):
         belief = self.learnt(posterior, features, rewards)
         before = belief.clone()
         posterior.update(belief, features[:, 0], rewards[:, 0], torch.ones(3, dtype=torch.bool))
-        posterior.condition(belief, features, rewards)
+        posterior.condition_on(belief, features, rewards)
         assert (belief == before).all()
 
     def test_runs_do_not_touch_each_other(self) -> None:
@@ -149,10 +149,10 @@ class PosteriorContract(ABC):
         after = posterior.update(belief, features[:, 0], rewards[:, 0], torch.zeros(3, dtype=torch.bool))
         x = features[:, 1]
         if self.forgets:
-            assert (posterior.width(after, x) > posterior.width(belief, x)).all()
+            assert (posterior.std(after, x) > posterior.std(belief, x)).all()
         else:
             torch.testing.assert_close(posterior.mean(after), posterior.mean(belief))
-            torch.testing.assert_close(posterior.width(after, x), posterior.width(belief, x))
+            torch.testing.assert_close(posterior.std(after, x), posterior.std(belief, x))
 
     def test_the_order_of_rewards_matters_only_where_said(self) -> None:
         features, rewards = self.data()
@@ -160,10 +160,10 @@ class PosteriorContract(ABC):
         there = self.learnt(posterior, features, rewards)
         back = self.learnt(posterior, features.flip(1), rewards.flip(1))
         if self.forgets or self.order_matters:
-            assert not torch.allclose(posterior.width(there, features), posterior.width(back, features))
+            assert not torch.allclose(posterior.std(there, features), posterior.std(back, features))
         else:
             torch.testing.assert_close(posterior.mean(there), posterior.mean(back))
-            torch.testing.assert_close(posterior.width(there, features), posterior.width(back, features))
+            torch.testing.assert_close(posterior.std(there, features), posterior.std(back, features))
 
     def test_prior_is_a_function_of_the_runs_seeds(self) -> None:
         posterior = self.make()
@@ -176,14 +176,14 @@ class PosteriorContract(ABC):
         posterior = self.make()
         belief = self.learnt(posterior, features, rewards)
         noise = torch.randn(3, 2000, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        draws = posterior.draw(belief, noise)
+        draws = posterior.sample(belief, noise)
         assert draws.dtype == torch.float64
         assert draws.isfinite().all()
-        torch.testing.assert_close(draws[:, 7], posterior.draw(belief, noise[:, 7]))
-        torch.testing.assert_close(draws[1:2], posterior.draw(belief[1:2], noise[1:2]))
+        torch.testing.assert_close(draws[:, 7], posterior.sample(belief, noise[:, 7]))
+        torch.testing.assert_close(draws[1:2], posterior.sample(belief[1:2], noise[1:2]))
         x = features[:, 0]
         spread = (
-            (draws - posterior.mean(belief).unsqueeze(1)) @ x.unsqueeze(-1) / posterior.width(belief, x)[:, None, None]
+            (draws - posterior.mean(belief).unsqueeze(1)) @ x.unsqueeze(-1) / posterior.std(belief, x)[:, None, None]
         )
         assert (spread.median(1).values.abs() < 1.0).all()
         assert ((spread.quantile(0.84, 1) - spread.quantile(0.16, 1)) / 2.0 - 1.0).abs().max() < 0.5
@@ -193,10 +193,10 @@ class PosteriorContract(ABC):
         posterior = self.make()
         belief = self.learnt(posterior, features, rewards)
         noise = torch.linspace(-2, 2, 30, dtype=torch.float64).reshape(3, 2, 5)
-        torch.testing.assert_close(posterior.sample(belief, torch.zeros(3, 5)), posterior.mean(belief))
-        first, second = posterior.sample(belief, noise).unbind(1)
-        torch.testing.assert_close(first, posterior.sample(belief, noise[:, 0]))
-        middle = posterior.sample(belief, 0.25 * noise[:, 0] + 0.75 * noise[:, 1])
+        torch.testing.assert_close(posterior.from_base_samples(belief, torch.zeros(3, 5)), posterior.mean(belief))
+        first, second = posterior.from_base_samples(belief, noise).unbind(1)
+        torch.testing.assert_close(first, posterior.from_base_samples(belief, noise[:, 0]))
+        middle = posterior.from_base_samples(belief, 0.25 * noise[:, 0] + 0.75 * noise[:, 1])
         torch.testing.assert_close(middle, 0.25 * first + 0.75 * second)
 
     def test_width_is_that_of_the_samples(self) -> None:
@@ -204,9 +204,9 @@ class PosteriorContract(ABC):
         posterior = self.make()
         belief = self.learnt(posterior, features, rewards)
         axes = torch.eye(5, dtype=torch.float64).expand(3, 5, 5)
-        root = (posterior.sample(belief, axes) - posterior.mean(belief).unsqueeze(1)).mT
+        root = (posterior.from_base_samples(belief, axes) - posterior.mean(belief).unsqueeze(1)).mT
         expected = torch.linalg.vector_norm(root.mT @ features.mT, dim=-2)
-        torch.testing.assert_close(posterior.width(belief, features), expected)
+        torch.testing.assert_close(posterior.std(belief, features), expected)
 
     def test_bounds_take_any_shape_and_precision(self) -> None:
         features, rewards = self.data()
@@ -215,7 +215,7 @@ class PosteriorContract(ABC):
         for x in (features[:, 0], features, features.reshape(3, 6, 2, 5)):
             value = posterior.ucb(belief, x, 0.7)
             mean = (x * posterior.mean(belief).reshape(3, *[1] * (x.ndim - 2), 5)).sum(-1)
-            torch.testing.assert_close(value, mean + 0.7 * posterior.width(belief, x))
+            torch.testing.assert_close(value, mean + 0.7 * posterior.std(belief, x))
             assert posterior.information_gain(belief, x).shape == x.shape[:-1]
             single = posterior.ucb(belief, x.float(), 0.7)
             assert single.dtype == torch.float64
@@ -262,7 +262,7 @@ class PosteriorContract(ABC):
         posterior = self.make()
         for belief in (
             self.learnt(posterior, features, rewards),
-            posterior.condition(posterior.prior(3, 3), features, rewards),
+            posterior.condition_on(posterior.prior(3, 3), features, rewards),
         ):
             cosine = torch.nn.functional.cosine_similarity(posterior.mean(belief), weights, dim=-1)
             assert (cosine > 0.97).all()
@@ -271,14 +271,14 @@ class PosteriorContract(ABC):
         features, rewards = self.data()
         posterior = self.make()
         prior = posterior.prior(3, 5)
-        few = posterior.condition(prior, features[:, :4], rewards[:, :4])
-        many = posterior.condition(few, features[:, 4:], rewards[:, 4:])
+        few = posterior.condition_on(prior, features[:, :4], rewards[:, :4])
+        many = posterior.condition_on(few, features[:, 4:], rewards[:, 4:])
         x = features[:, 0]
-        assert (posterior.width(few, x) < posterior.width(prior, x)).all()
-        assert (posterior.width(many, x) < posterior.width(few, x)).all()
+        assert (posterior.std(few, x) < posterior.std(prior, x)).all()
+        assert (posterior.std(many, x) < posterior.std(few, x)).all()
         for bad in ((features[:, :, :4], rewards), (features[:2], rewards[:2]), (features, rewards[:, :3])):
             with pytest.raises(ValueError):
-                posterior.condition(prior, *bad)
+                posterior.condition_on(prior, *bad)
 
     def test_a_reward_narrows_the_belief(self) -> None:
         features, rewards = self.data(count=6)
@@ -286,7 +286,7 @@ class PosteriorContract(ABC):
         belief = posterior.prior(3, 5)
         x = features[:, 0]
         after = posterior.update(belief, x, rewards[:, 0], torch.ones(3, dtype=torch.bool))
-        assert (posterior.width(after, x) < posterior.width(belief, x)).all()
+        assert (posterior.std(after, x) < posterior.std(belief, x)).all()
         assert (posterior.information_gain(belief, x) > 0).all()
         grown = posterior.log_determinant(after) - posterior.log_determinant(belief)
         assert grown.shape == (3,) and grown.isfinite().all()
@@ -295,12 +295,12 @@ class PosteriorContract(ABC):
     def test_a_reward_is_foretold_for_any_shape(self) -> None:
         features, rewards = self.data()
         posterior = self.make()
-        belief = posterior.condition(posterior.prior(3, 5), features, rewards)
-        for method in (posterior.predictive_mean, posterior.reward_width):
+        belief = posterior.condition_on(posterior.prior(3, 5), features, rewards)
+        for method in (posterior.predictive_mean, posterior.predictive_std):
             values = method(belief, features[:, :4])
             assert values.shape == (3, 4) and values.dtype == torch.float64 and values.isfinite().all()
             torch.testing.assert_close(method(belief, features[:, 0]), values[:, 0])
-        assert (posterior.reward_width(belief, features) > 0).all()
+        assert (posterior.predictive_std(belief, features) > 0).all()
 
 
 class LinearGaussianPosteriorContract(PosteriorContract):
@@ -332,16 +332,16 @@ class LinearGaussianPosteriorContract(PosteriorContract):
         features, rewards = self.data()
         posterior = self.make()
         prior = posterior.prior(*features[:, 0].shape)
-        whole = posterior.condition(prior, features, rewards)
-        pieces = posterior.condition(
-            posterior.condition(prior, features[:, :4], rewards[:, :4]), features[:, 4:], rewards[:, 4:]
+        whole = posterior.condition_on(prior, features, rewards)
+        pieces = posterior.condition_on(
+            posterior.condition_on(prior, features[:, :4], rewards[:, :4]), features[:, 4:], rewards[:, 4:]
         )
         torch.testing.assert_close(posterior.mean(whole), posterior.mean(pieces))
-        torch.testing.assert_close(posterior.width(whole, features), posterior.width(pieces, features))
+        torch.testing.assert_close(posterior.std(whole, features), posterior.std(pieces, features))
         if not self.forgets:
             stepwise = self.learnt(posterior, features, rewards)
             torch.testing.assert_close(posterior.mean(whole), posterior.mean(stepwise))
-            torch.testing.assert_close(posterior.width(whole, features), posterior.width(stepwise, features))
+            torch.testing.assert_close(posterior.std(whole, features), posterior.std(stepwise, features))
 
     def test_log_determinant_grows_by_the_information_gained(self) -> None:
         features, rewards = self.data(count=6)
@@ -362,7 +362,7 @@ class LinearGaussianPosteriorContract(PosteriorContract):
     def test_a_reward_is_expected_where_the_weights_say_and_no_surer_than_they_are(self) -> None:
         features, rewards = self.data()
         posterior = self.make()
-        belief = posterior.condition(posterior.prior(3, 5), features, rewards)
+        belief = posterior.condition_on(posterior.prior(3, 5), features, rewards)
         expected = (features @ posterior.mean(belief).unsqueeze(-1)).squeeze(-1)
         torch.testing.assert_close(posterior.predictive_mean(belief, features), expected)
-        assert (posterior.reward_width(belief, features) >= posterior.width(belief, features)).all()
+        assert (posterior.predictive_std(belief, features) >= posterior.std(belief, features)).all()

@@ -36,19 +36,19 @@ class KnownPosterior(Posterior):
             raise ValueError(f"features must be {tuple(belief['mean'].shape)}, got {tuple(features.shape)}")
         return belief.copy().set("count", belief["count"] + observed)
 
-    def condition(self, belief: TensorDictBase, features: Tensor, reward: Tensor) -> TensorDict:
+    def condition_on(self, belief: TensorDictBase, features: Tensor, reward: Tensor) -> TensorDict:
         return belief.copy().set("count", belief["count"] + reward.shape[-1])
 
     def mean(self, belief: TensorDictBase) -> Tensor:
         return belief["mean"]
 
-    def sample(self, belief: TensorDictBase, noise: Tensor) -> Tensor:
+    def from_base_samples(self, belief: TensorDictBase, noise: Tensor) -> Tensor:
         rows = noise.double().reshape(len(noise), -1, noise.shape[-1])
         return (belief["mean"].unsqueeze(-2) + rows @ belief["root"].mT).reshape(noise.shape)
 
-    def width(self, belief: TensorDictBase, x: Tensor) -> Tensor:
+    def std(self, belief: TensorDictBase, x: Tensor) -> Tensor:
         rows = x.double().reshape(len(x), -1, x.shape[-1])
         return (rows @ belief["root"]).norm(dim=-1).reshape(x.shape[:-1])
 
     def information_gain(self, belief: TensorDictBase, features: Tensor) -> Tensor:
-        return self.width(belief, features).square().log1p()
+        return self.std(belief, features).square().log1p()

@@ -102,7 +102,7 @@ class PlainStep:
     def learn(self) -> None:
         """Take in what followed, in ``next_observation`` and ``reward``."""
         features = self.bfm.features(self.observation, self.action, self.next_observation)
-        self.belief.update_(self.posterior.condition(self.belief, features.unsqueeze(1), self.reward.unsqueeze(1)))
+        self.belief.update_(self.posterior.condition_on(self.belief, features.unsqueeze(1), self.reward.unsqueeze(1)))
 
     def record(self) -> Callable[[], None]:
         """Both as one CUDA graph, to be replayed."""

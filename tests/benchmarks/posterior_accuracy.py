@@ -89,7 +89,7 @@ def learnt(name: str, posterior: NormalPosterior, features: Tensor, rewards: Ten
     everything = torch.ones(runs, count, dtype=torch.bool)
     for step in range(0, count, block):
         now = slice(step, step + block)
-        belief = posterior.absorb(belief, features[:, now], rewards[:, now], everything[:, now])
+        belief = posterior.update_batch(belief, features[:, now], rewards[:, now], everything[:, now])
         if time.monotonic() - start > 30:
             print(f"{name}: {step + 1} of {count}", file=sys.stderr, flush=True)
             start = time.monotonic()
@@ -185,7 +185,7 @@ def main() -> int:
         if arguments.only and name not in arguments.only:
             continue
         belief = learnt(name, posterior, features, rewards, arguments.block)
-        said = posterior.width(belief, probes.expand(len(features), -1, -1))
+        said = posterior.std(belief, probes.expand(len(features), -1, -1))
         log_determinant = posterior.log_determinant(belief)
         last = slice(-arguments.window, None) if name == "sliding_window" else slice(None)
         for run, aim in enumerate(aims):

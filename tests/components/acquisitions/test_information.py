@@ -39,7 +39,9 @@ class Scaled(LinearBFM):
 def known(features: torch.Tensor) -> AcquisitionContext:  # (n, d)
     """One run that has seen something."""
     posterior = RidgePosterior(regularization=0.5)
-    belief = posterior.condition(posterior.prior(1, features.shape[-1]), features[None], torch.ones(1, len(features)))
+    belief = posterior.condition_on(
+        posterior.prior(1, features.shape[-1]), features[None], torch.ones(1, len(features))
+    )
     return replace(
         context((64, features.shape[-1]), runs=1, dim=features.shape[-1]), posterior=posterior, belief=belief
     )

@@ -41,7 +41,7 @@ def test_a_scaled_ridge_draw_is_that_of_known_noise_and_prior() -> None:
     noise_std, precision = 0.1, 2.0
     posterior = RidgePosterior(regularization=precision * noise_std**2)
     features, rewards = golden["features"], golden["rewards"]
-    belief = posterior.condition(posterior.prior(1, 3), features[None], rewards[None])
+    belief = posterior.condition_on(posterior.prior(1, 3), features[None], rewards[None])
     noise = torch.eye(3, dtype=torch.float64)[:, None]
     draw = ThompsonAcquisition(scale=noise_std)
     given = replace(context((3,), runs=1, dim=3), posterior=posterior, belief=belief)

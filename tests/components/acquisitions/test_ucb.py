@@ -78,7 +78,9 @@ class TestTheoreticalUCBAcquisition(AcquisitionContract):
         # A radius comes with a proof for least squares alone.
         given, posterior = super().context(rule), RidgePosterior()
         features = torch.eye(4, dtype=torch.float64).expand(3, 4, 4)[:, :2]
-        learnt = posterior.condition(posterior.prior(3, 4), features, torch.zeros(3, 2) if zero else torch.ones(3, 2))
+        learnt = posterior.condition_on(
+            posterior.prior(3, 4), features, torch.zeros(3, 2) if zero else torch.ones(3, 2)
+        )
         return replace(given, posterior=posterior, belief=learnt)
 
 

@@ -73,7 +73,7 @@ class TestTaskInferenceAgent(AgentContract):
         features = torch.stack([step.outcome.observation for step in steps], 1).double()
         rewards = torch.stack([step.outcome.reward for step in steps], 1).double()
         posterior = RidgePosterior()
-        expected = posterior.condition(posterior.prior(3, 4), features, rewards)
+        expected = posterior.condition_on(posterior.prior(3, 4), features, rewards)
         torch.testing.assert_close(agent.belief["mean"], expected["mean"])
         torch.testing.assert_close(agent.belief["precision"], expected["precision"])
 
@@ -128,7 +128,7 @@ class TestWarmTaskInferenceAgent(AgentContract):
         labelled = self.labelled(agent, ["task_0", "task_3", "task_1"])
         posterior = RidgePosterior()
         features = labelled["next", "observation"].expand(3, 64, 4)
-        expected = posterior.condition(posterior.prior(3, 4), features, labelled["next", "reward"].mT)
+        expected = posterior.condition_on(posterior.prior(3, 4), features, labelled["next", "reward"].mT)
         assert (agent.belief == expected).all()
         assert (run_episode(agent, self.environment()).returns > 19.5).all()
         assert agent.state["labels"].tolist() == [84] * 3
@@ -271,10 +271,10 @@ def test_a_reward_too_large_to_learn_from_stops_its_run_alone() -> None:
     agent.start(LinearBFM(), [5, 6])
     observation = torch.full((2, 4), 0.5)
     agent.observe(observation, agent.act(observation), observation, torch.ones(2))
-    agent.settle()
+    agent.flush()
     before = agent.state.clone()
     agent.observe(observation, agent.act(observation), observation, torch.tensor([1.0, 1e200], dtype=torch.float64))
-    agent.settle()
+    agent.flush()
     assert list(agent.failures) == [1] and "too large" in agent.failures[1] and "step 1" in agent.failures[1]
     assert agent.state["labels"].tolist() == [2, 1] and agent.state["step"].tolist() == [2, 1]
     assert (agent.belief[1] == before["belief"][1]).all()

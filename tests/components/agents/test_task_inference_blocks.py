@@ -50,7 +50,7 @@ class TestAgentThatLearnsInBlocks(AgentContract):
                     agent = self.started()
                     agent.load_state_dict(torch.load(file, weights_only=True))
                 self.step(agent, environment)
-            agent.settle()
+            agent.flush()
             states.append(agent.state)
         assert (states[0] == states[1]).all()
 
@@ -138,7 +138,7 @@ def troubled(block: int, rewards: list[float], bfm: LinearBFM, places: list[floa
         place = torch.tensor([[0.1 * step], [places[step]]]) * torch.ones(1, 4)
         agent.act(torch.zeros(2, 4))
         agent.observe(torch.zeros(2, 4), torch.zeros(2, 4), place, reward)
-    agent.settle()
+    agent.flush()
     return agent
 
 

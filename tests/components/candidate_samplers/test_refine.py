@@ -67,9 +67,7 @@ class TestRefineCandidates(CandidateSamplerContract):
 )
 def test_stays_where_there_is_nothing_to_climb(value: object) -> None:
     sampler = RefineCandidates(SphereCandidates(count=8), starts=2)
-    given = replace(
-        context(sampler.noise_shape(4)), noise=-context(sampler.noise_shape(4)).noise.abs(), value=value
-    )
+    given = replace(context(sampler.noise_shape(4)), noise=-context(sampler.noise_shape(4)).noise.abs(), value=value)
     drawn = sampler.draw(given)
     assert torch.equal(drawn[:, :2], drawn[:, 2:])
 
@@ -87,7 +85,7 @@ def test_a_rule_chooses_better_through_policy_and_critics(make: type[CandidateAc
     plain, refined = make(SphereCandidates(count=16)), make(RefineCandidates(SphereCandidates(count=16), steps=4))
     given = context(plain.noise_shape(4), mean=torch.tensor([0.5, -1.0, 0.25, 2.0]))
     posterior = RidgePosterior()
-    learnt = posterior.condition(posterior.prior(3, 4), torch.eye(4).expand(3, 4, 4)[:, :3], torch.ones(3, 3))
+    learnt = posterior.condition_on(posterior.prior(3, 4), torch.eye(4).expand(3, 4, 4)[:, :3], torch.ones(3, 3))
     given = replace(given, posterior=posterior, belief=learnt, bfm=model)
     with torch.no_grad():
         worth = [plain.value(given, rule.propose(given).unsqueeze(1)).squeeze(1) for rule in (plain, refined)]

@@ -57,7 +57,7 @@ def test_reproduces_the_reference_numbers(name: str) -> None:
         if count in checkpoints:
             at = checkpoints.index(count)
             near(posterior.mean(belief)[0], golden["bayes_mean"][at])
-            near(posterior.draw(belief, golden["normal_noise"].unsqueeze(0))[0], golden["bayes_sample"][at])
+            near(posterior.sample(belief, golden["normal_noise"].unsqueeze(0))[0], golden["bayes_sample"][at])
     assert count == checkpoints[-1]
 
 
@@ -66,10 +66,10 @@ def test_is_ridge_regression_in_units_of_the_noise() -> None:
     features = torch.randn(2, 30, 4, generator=generator, dtype=torch.float64)
     rewards = torch.randn(2, 30, generator=generator, dtype=torch.float64)
     bayesian, ridge = BayesianPosterior(0.1, prior_std=2.0), RidgePosterior(0.01 / 4.0)
-    ours = bayesian.condition(bayesian.prior(2, 4), features, rewards)
-    theirs = ridge.condition(ridge.prior(2, 4), features, rewards)
+    ours = bayesian.condition_on(bayesian.prior(2, 4), features, rewards)
+    theirs = ridge.condition_on(ridge.prior(2, 4), features, rewards)
     torch.testing.assert_close(bayesian.mean(ours), ridge.mean(theirs))
-    torch.testing.assert_close(bayesian.width(ours, features), 0.1 * ridge.width(theirs, features))
+    torch.testing.assert_close(bayesian.std(ours, features), 0.1 * ridge.std(theirs, features))
     torch.testing.assert_close(bayesian.information_gain(ours, features), ridge.information_gain(theirs, features))
 
 
@@ -88,7 +88,7 @@ def test_one_weight_by_hand() -> None:
     # Precision 1/4 + 9·4, response 3·6·4.
     torch.testing.assert_close(posterior.mean(belief), torch.tensor([[72.0 / 36.25]], dtype=torch.float64))
     torch.testing.assert_close(
-        posterior.width(belief, torch.tensor([[2.0]])), torch.tensor([2.0 / 36.25**0.5], dtype=torch.float64)
+        posterior.std(belief, torch.tensor([[2.0]])), torch.tensor([2.0 / 36.25**0.5], dtype=torch.float64)
     )
 
 

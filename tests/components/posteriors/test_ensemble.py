@@ -24,7 +24,7 @@ class TestEnsemblePosterior(LinearGaussianPosteriorContract):
         features, rewards = self.data()
         posterior = self.make()
         belief = posterior.prior_for([5, 6, 7], 5)
-        belief = posterior.condition(belief, features[:, :8], rewards[:, :8])
+        belief = posterior.condition_on(belief, features[:, :8], rewards[:, :8])
         for step in range(8, 12):
             belief = posterior.update(
                 belief, features[:, step], rewards[:, step], torch.tensor([True, True, step < 10])
@@ -52,9 +52,9 @@ def test_many_members_are_as_wide_as_the_posterior() -> None:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(1, 6, 3, generator=generator, dtype=torch.float64)
     rewards = torch.randn(1, 6, generator=generator, dtype=torch.float64)
-    ours, theirs = (each.condition(each.prior(1, 3), features, rewards) for each in (ensemble, exact))
+    ours, theirs = (each.condition_on(each.prior(1, 3), features, rewards) for each in (ensemble, exact))
     torch.testing.assert_close(ensemble.mean(ours), exact.mean(theirs))
-    torch.testing.assert_close(ensemble.width(ours, features), exact.width(theirs, features), rtol=0.05, atol=0)
+    torch.testing.assert_close(ensemble.std(ours, features), exact.std(theirs, features), rtol=0.05, atol=0)
     torch.testing.assert_close(ensemble.information_gain(ours, features), exact.information_gain(theirs, features))
 
 
@@ -62,21 +62,21 @@ def test_draws_are_members_each_as_often() -> None:
     posterior = EnsemblePosterior(members=4, prior_std=2.0)
     belief = posterior.prior_for([3], 2)
     noise = torch.randn(1, 4000, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    draws = posterior.draw(belief, noise)[0]
+    draws = posterior.sample(belief, noise)[0]
     same = (draws.unsqueeze(1) == belief["deviations"][0]).all(-1)
     assert same.any(1).all()
     assert ((same.double().mean(0) - 0.25).abs() < 0.03).all()
-    far = posterior.draw(belief, torch.tensor([[[-40.0, 0.0], [40.0, 0.0]]]))[0]
+    far = posterior.sample(belief, torch.tensor([[[-40.0, 0.0], [40.0, 0.0]]]))[0]
     assert torch.equal(far, belief["deviations"][0, [0, 3]])
 
 
 def test_fewer_members_than_features_vary_along_as_many_directions() -> None:
     posterior = EnsemblePosterior(members=2, prior_std=1.0)
     belief = posterior.prior(1, 4)
-    samples = posterior.sample(belief, torch.randn(1, 20, 4, generator=torch.Generator().manual_seed(2)))
+    samples = posterior.from_base_samples(belief, torch.randn(1, 20, 4, generator=torch.Generator().manual_seed(2)))
     assert torch.linalg.matrix_rank(samples[0]) == 2
     x = torch.eye(4, dtype=torch.float64).unsqueeze(0)
-    torch.testing.assert_close(posterior.width(belief, x)[0], belief["deviations"][0].square().mean(0).sqrt())
+    torch.testing.assert_close(posterior.std(belief, x)[0], belief["deviations"][0].square().mean(0).sqrt())
 
 
 def test_refuses_what_makes_no_sense() -> None:

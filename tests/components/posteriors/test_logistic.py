@@ -37,7 +37,7 @@ class TestLogisticPosterior(PosteriorContract):
         posterior = self.make()
         pieces = posterior.prior(3, 5)
         for part in (slice(0, 4), slice(4, 12)):
-            pieces = posterior.condition(pieces, features[:, part], rewards[:, part])
+            pieces = posterior.condition_on(pieces, features[:, part], rewards[:, part])
         for belief in (self.learnt(posterior, features, rewards), pieces):
             for run in range(3):
                 arguments = features[run].numpy(), rewards[run].numpy(), posterior
@@ -69,9 +69,9 @@ def test_one_weight_is_that_of_numerical_integration(presses: int) -> None:
     features = random.uniform(-1, 1, (presses, 1))
     rewards = np.where(random.uniform(size=presses) < 1 / (1 + np.exp(-1.2 * features[:, 0])), 1.0, -1.0)
     mean, covariance = integrated(posterior, features, rewards, np.linspace(-6, 6, 4001)[:, None])
-    belief = posterior.condition(posterior.prior(1, 1), torch.tensor(features)[None], torch.tensor(rewards)[None])
+    belief = posterior.condition_on(posterior.prior(1, 1), torch.tensor(features)[None], torch.tensor(rewards)[None])
     assert float(belief["mean"]) == pytest.approx(mean[0], abs=0.05)
-    width = float(posterior.width(belief, torch.ones(1, 1)))
+    width = float(posterior.std(belief, torch.ones(1, 1)))
     assert width == pytest.approx(covariance[0, 0] ** 0.5, rel=0.05)
 
 
@@ -83,7 +83,7 @@ def test_two_weights_are_those_of_numerical_integration() -> None:
     axis = np.linspace(-3, 4, 351)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     mean, covariance = integrated(posterior, features, rewards, grid)
-    belief = posterior.condition(posterior.prior(1, 2), torch.tensor(features)[None], torch.tensor(rewards)[None])
+    belief = posterior.condition_on(posterior.prior(1, 2), torch.tensor(features)[None], torch.tensor(rewards)[None])
     np.testing.assert_allclose(belief["mean"][0], mean, atol=0.06)
     np.testing.assert_allclose(np.linalg.inv(belief["precision"][0]), covariance, atol=0.02)
     # The chance of good over the whole belief, for some features.
@@ -93,7 +93,7 @@ def test_two_weights_are_those_of_numerical_integration() -> None:
     found = posterior.predictive_mean(belief, torch.tensor(wanted)[None])[0]
     np.testing.assert_allclose(found, 2 * chance - 1, atol=0.05)
     np.testing.assert_allclose(
-        posterior.reward_width(belief, torch.tensor(wanted)[None])[0], np.sqrt(1 - found.numpy() ** 2), rtol=0.2
+        posterior.predictive_std(belief, torch.tensor(wanted)[None])[0], np.sqrt(1 - found.numpy() ** 2), rtol=0.2
     )
 
 
@@ -122,9 +122,9 @@ def test_old_presses_leave_their_mark() -> None:
         beliefs.append(belief)
     found, expected = beliefs
     torch.testing.assert_close(found["mean"], expected["mean"], rtol=0, atol=0.03)
-    torch.testing.assert_close(small.width(found, features), whole.width(expected, features), rtol=0.08, atol=0)
+    torch.testing.assert_close(small.std(found, features), whole.std(expected, features), rtol=0.08, atol=0)
     # All at once as well: more labels than the window holds.
-    once = small.condition(small.prior(1, 3), features, rewards)
+    once = small.condition_on(small.prior(1, 3), features, rewards)
     torch.testing.assert_close(once["mean"], expected["mean"], rtol=0, atol=0.04)
 
 
@@ -132,7 +132,7 @@ def test_presses_far_beyond_doubt_stay_finite() -> None:
     posterior = LogisticPosterior(slope=50.0, prior_std=10.0)
     features = 30.0 * torch.eye(4).repeat(1, 20, 1)
     rewards = torch.where(torch.arange(80) % 4 < 2, 5.0, -5.0)[None]
-    belief = posterior.condition(posterior.prior(1, 4), features, rewards)
+    belief = posterior.condition_on(posterior.prior(1, 4), features, rewards)
     assert belief["mean"].isfinite().all() and (belief["mean"][0].sign() == torch.tensor([1, 1, -1, -1])).all()
 
 

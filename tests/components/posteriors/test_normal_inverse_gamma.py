@@ -61,7 +61,7 @@ def test_noise_is_believed_as_the_closed_form_says() -> None:
     assert belief["shape"].tolist() == [22.0]
     torch.testing.assert_close(belief["rate"], rate.reshape(1))
     width = (rate / 22.0 * (phi[0] @ torch.linalg.solve(precision, phi[0]))).sqrt()
-    torch.testing.assert_close(posterior.width(belief, features[:, 0]), width.reshape(1))
+    torch.testing.assert_close(posterior.std(belief, features[:, 0]), width.reshape(1))
 
 
 @settings(max_examples=25, deadline=None)
@@ -70,7 +70,7 @@ def test_taken_in_at_once_or_one_by_one_is_the_same(seed: int, count: int, dim: 
     features, rewards = drawn(seed, count, dim)
     posterior = NormalInverseGammaPosterior(0.1, rate=0.01)
     stepwise = one_by_one(posterior, features, rewards)
-    whole = posterior.condition(posterior.prior(1, dim), features, rewards)
+    whole = posterior.condition_on(posterior.prior(1, dim), features, rewards)
     for key in ("mean", "precision", "shape", "rate"):
         torch.testing.assert_close(whole[key], stepwise[key], rtol=1e-8, atol=1e-8)
 
@@ -86,10 +86,10 @@ def test_larger_rewards_make_everything_larger(seed: int, factor: float) -> None
         noise = features[:, :4]
         for value in (
             posterior.mean,
-            lambda belief: posterior.width(belief, noise),  # noqa: B023
+            lambda belief: posterior.std(belief, noise),  # noqa: B023
             lambda belief: posterior.ucb(belief, noise, 2.0),  # noqa: B023
+            lambda belief: posterior.from_base_samples(belief, noise),  # noqa: B023
             lambda belief: posterior.sample(belief, noise),  # noqa: B023
-            lambda belief: posterior.draw(belief, noise),  # noqa: B023
         ):
             torch.testing.assert_close(value(large), factor * value(small), rtol=1e-6, atol=1e-12 * factor)
         torch.testing.assert_close(posterior.information_gain(large, noise), posterior.information_gain(small, noise))
@@ -110,12 +110,12 @@ def test_what_is_known_about_the_noise_fades_to_what_it_was() -> None:
 
 def test_one_weight_is_drawn_from_students_distribution() -> None:
     posterior = NormalInverseGammaPosterior(0.5, shape=1.5, rate=2.0)
-    belief = posterior.condition(posterior.prior(1, 1), torch.ones(1, 2, 1), torch.tensor([[1.0, 3.0]]))
+    belief = posterior.condition_on(posterior.prior(1, 1), torch.ones(1, 2, 1), torch.tensor([[1.0, 3.0]]))
     noise = torch.tensor([-6.0, -1.0, -1e-3, 0.0, 0.2, 2.5, 7.0], dtype=torch.float64)
-    draws = posterior.draw(belief, noise.reshape(1, -1, 1)).flatten()
+    draws = posterior.sample(belief, noise.reshape(1, -1, 1)).flatten()
     # The quantile of a t distribution that noise is of a normal one; from the lower tail, where digits are.
     quantiles = -stats.t.ppf(stats.norm.cdf(-noise.abs().numpy()), df=5.0) * noise.sign().numpy()
-    scale = float(posterior.width(belief, torch.ones(1, 1)))
+    scale = float(posterior.std(belief, torch.ones(1, 1)))
     expected = posterior.mean(belief).flatten() + scale * torch.from_numpy(quantiles)
     torch.testing.assert_close(draws, expected, rtol=1e-9, atol=1e-9)
 
@@ -123,14 +123,14 @@ def test_one_weight_is_drawn_from_students_distribution() -> None:
 def test_draws_have_students_covariance_and_tails() -> None:
     posterior = NormalInverseGammaPosterior(shape=3.0, rate=3.0)
     features, rewards = drawn(2, 4, 3)
-    belief = posterior.condition(posterior.prior(1, 3), features, rewards)
+    belief = posterior.condition_on(posterior.prior(1, 3), features, rewards)
     noise = torch.randn(1, 40_000, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    draws = posterior.draw(belief, noise)[0] - posterior.mean(belief)
+    draws = posterior.sample(belief, noise)[0] - posterior.mean(belief)
     shape = float(belief["shape"])
     covariance = float(belief["rate"]) / (shape - 1.0) * torch.linalg.inv(belief["precision"][0])
     torch.testing.assert_close(draws.mT @ draws / len(draws), covariance, rtol=0.1, atol=0.02 * float(covariance.max()))
     x = features[0, 0]
-    ratio = (draws @ x).abs() / posterior.width(belief, x.unsqueeze(0))
+    ratio = (draws @ x).abs() / posterior.std(belief, x.unsqueeze(0))
     for level in (0.5, 0.9, 0.99):
         bound = stats.t.ppf(0.5 + 0.5 * level, df=2.0 * shape)
         assert abs(float((ratio < bound).double().mean()) - level) < 0.01
@@ -145,9 +145,9 @@ def test_a_thousand_runs_cover_the_truth_as_often_as_they_say() -> None:
     features = torch.randn(runs, 5, 2, generator=generator, dtype=torch.float64)
     noise = deviation.unsqueeze(-1) * torch.randn(runs, 5, generator=generator, dtype=torch.float64)
     rewards = (features @ weights.unsqueeze(-1)).squeeze(-1) + noise
-    belief = posterior.condition(posterior.prior(runs, 2), features, rewards)
+    belief = posterior.condition_on(posterior.prior(runs, 2), features, rewards)
     x = torch.tensor([1.0, -1.0], dtype=torch.float64).expand(runs, 2)
-    error = ((weights - posterior.mean(belief)) * x).sum(-1).abs() / posterior.width(belief, x)
+    error = ((weights - posterior.mean(belief)) * x).sum(-1).abs() / posterior.std(belief, x)
     covered = float((error < stats.t.ppf(0.95, df=9.0)).double().mean())
     assert abs(covered - 0.9) < 0.015
 

@@ -27,7 +27,7 @@ def test_a_comparison_is_about_the_difference_of_summed_features() -> None:
     differences = torch.stack([seen[8:].sum(0) - seen[:8].sum(0), seen[7:10].sum(0) - seen[3]])
     rewards = torch.tensor([1.0, -1.0])
     posterior = agent.posterior
-    expected = posterior.condition(posterior.prior(1, 4), differences[None], rewards[None])
+    expected = posterior.condition_on(posterior.prior(1, 4), differences[None], rewards[None])
     torch.testing.assert_close(agent.belief["mean"], expected["mean"], rtol=1e-6, atol=1e-7)
     with pytest.raises(ValueError, match="compares two stretches: give `than`"):
         agent.label(1.0, 3)
@@ -43,6 +43,6 @@ def test_one_weight_is_that_of_numerical_integration() -> None:
     density /= density.sum()
     mean = density @ grid
     covariance = (grid - mean).T @ ((grid - mean) * density[:, None])
-    belief = posterior.condition(posterior.prior(1, 1), torch.tensor(differences)[None], torch.tensor(rewards)[None])
+    belief = posterior.condition_on(posterior.prior(1, 1), torch.tensor(differences)[None], torch.tensor(rewards)[None])
     assert float(belief["mean"]) == pytest.approx(mean[0], abs=0.08)
-    assert float(posterior.width(belief, torch.ones(1, 1))) == pytest.approx(covariance[0, 0] ** 0.5, rel=0.06)
+    assert float(posterior.std(belief, torch.ones(1, 1))) == pytest.approx(covariance[0, 0] ** 0.5, rel=0.06)

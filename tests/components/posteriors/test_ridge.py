@@ -60,7 +60,7 @@ class TestDiscountedRidgePosteriorThatKeepsItsPrior(LinearGaussianPosteriorContr
         inverse = torch.linalg.inv((features * weight).mT @ features + prior)
         covariance = inverse @ ((features * weight**2).mT @ features + prior) @ inverse
         expected = (features @ covariance * features).sum(-1).sqrt()
-        torch.testing.assert_close(posterior.width(belief, features), expected)
+        torch.testing.assert_close(posterior.std(belief, features), expected)
         gain = (features @ inverse * features).sum(-1).log1p()
         torch.testing.assert_close(posterior.information_gain(belief, features), gain)
 
@@ -71,7 +71,7 @@ class TestDiscountedRidgePosteriorThatKeepsItsPrior(LinearGaussianPosteriorContr
             belief = posterior.update(belief, torch.tensor([[1.0, 0.0]]), torch.ones(1), YES)
         # V is 2 + 1/(1 − 0.9) along the feature, U is 2 + 1/(1 − 0.81).
         expected = torch.tensor([[(2 + 1 / 0.19) ** 0.5 / 12.0, 2.0**-0.5]], dtype=torch.float64)
-        torch.testing.assert_close(posterior.width(belief, torch.eye(2).unsqueeze(0)), expected)
+        torch.testing.assert_close(posterior.std(belief, torch.eye(2).unsqueeze(0)), expected)
 
 
 def test_keeping_the_prior_says_nothing_without_a_discount() -> None:
@@ -99,14 +99,14 @@ def test_reproduces_the_reference_numbers(name: str) -> None:
             at = checkpoints.index(count)
             near(posterior.mean(belief)[0], golden["ridge_mean"][at])
             near(posterior.log_determinant(belief)[0], golden["ridge_logdet_precision"][at])
-            near(posterior.width(belief, golden["probe"].unsqueeze(0))[0] ** 2, golden["ridge_probe_width_squared"][at])
+            near(posterior.std(belief, golden["probe"].unsqueeze(0))[0] ** 2, golden["ridge_probe_width_squared"][at])
             bound = posterior.ucb(belief, golden["psi"].unsqueeze(0), float(golden["beta"]))[0].amin(-1)
             near(bound, golden["ucb_pessimistic"][at])
             assert bound.argmax() == golden["ucb_argmax"][at]
     assert count == checkpoints[-1]
     near(belief["precision"][0], golden["precision"])
     noise = 2.0 * golden["beta"] * golden["ball_noise"]
-    near(posterior.sample(belief, noise.unsqueeze(0))[0], golden["candidates"])
+    near(posterior.from_base_samples(belief, noise.unsqueeze(0))[0], golden["candidates"])
 
 
 @settings(max_examples=25, deadline=None)
@@ -128,13 +128,13 @@ def test_the_order_of_rewards_does_not_matter(seed: int, count: int) -> None:
 def test_samples_lie_in_the_ellipsoid_they_are_drawn_from() -> None:
     posterior = RidgePosterior()
     generator = torch.Generator().manual_seed(0)
-    belief = posterior.condition(
+    belief = posterior.condition_on(
         posterior.prior(1, 4),
         torch.randn(1, 9, 4, generator=generator, dtype=torch.float64) * torch.tensor([10.0, 1.0, 0.1, 0.01]),
         torch.randn(1, 9, generator=generator, dtype=torch.float64),
     )
     sphere = torch.nn.functional.normalize(torch.randn(1, 50, 4, generator=generator, dtype=torch.float64), dim=-1)
-    offset = posterior.sample(belief, 0.3 * sphere) - posterior.mean(belief).unsqueeze(1)
+    offset = posterior.from_base_samples(belief, 0.3 * sphere) - posterior.mean(belief).unsqueeze(1)
     distance = (offset @ belief["precision"] * offset).sum(-1).sqrt()
     torch.testing.assert_close(distance, torch.full_like(distance, 0.3))
 

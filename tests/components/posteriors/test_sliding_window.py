@@ -47,7 +47,7 @@ def test_steps_without_a_reward_push_rewards_out_of_the_window() -> None:
     belief = posterior.prior(2, 2)
     for step in range(6):
         belief = posterior.update(belief, features[:, step], rewards[:, step], known[:, step])
-    expected = ridge.condition(ridge.prior(1, 2), features[:1, [3, 5]], rewards[:1, [3, 5]])
+    expected = ridge.condition_on(ridge.prior(1, 2), features[:1, [3, 5]], rewards[:1, [3, 5]])
     torch.testing.assert_close(belief["precision"][:1], expected["precision"])
     torch.testing.assert_close(belief["mean"][:1], expected["mean"])
     assert torch.equal(belief["precision"][1], torch.eye(2, dtype=torch.float64))
@@ -61,11 +61,11 @@ def test_labels_taken_in_at_once_stay() -> None:
     rewards = torch.randn(1, 9, generator=generator, dtype=torch.float64)
     belief = posterior.prior(1, 3)
     belief = posterior.update(belief, features[:, 0], rewards[:, 0], torch.ones(1, dtype=torch.bool))
-    belief = posterior.condition(belief, features[:, 1:6], rewards[:, 1:6])
+    belief = posterior.condition_on(belief, features[:, 1:6], rewards[:, 1:6])
     for step in range(6, 9):
         belief = posterior.update(belief, features[:, step], rewards[:, step], torch.ones(1, dtype=torch.bool))
     kept = [1, 2, 3, 4, 5, 7, 8]
-    expected = ridge.condition(ridge.prior(1, 3), features[:, kept], rewards[:, kept])
+    expected = ridge.condition_on(ridge.prior(1, 3), features[:, kept], rewards[:, kept])
     torch.testing.assert_close(belief["precision"], expected["precision"])
     torch.testing.assert_close(belief["mean"], expected["mean"])
 

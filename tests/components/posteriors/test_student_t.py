@@ -44,7 +44,7 @@ def lines(count: int = 40, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     return features, features @ weights + 0.1 * torch.randn(1, count, generator=generator, dtype=torch.float64), weights
 
 
-@pytest.mark.parametrize("learn", [one_by_one, lambda p, x, r: p.condition(p.prior(1, 2), x, r)])
+@pytest.mark.parametrize("learn", [one_by_one, lambda p, x, r: p.condition_on(p.prior(1, 2), x, r)])
 def test_rare_large_outliers_do_not_move_it(learn) -> None:  # type: ignore[no-untyped-def]
     features, rewards, weights = lines()
     rewards[:, 10::10] += 30.0
@@ -71,7 +71,7 @@ def test_the_weight_of_a_reward_is_the_fixed_point(discount: float) -> None:
     belief = one_by_one(posterior, features, rewards)
     x, reward = torch.tensor([[0.5, 1.5]], dtype=torch.float64), torch.tensor([-2.0], dtype=torch.float64)
     after = posterior.update(belief, x, reward, YES)
-    squared = (reward - posterior.predictive_mean(after, x)) ** 2 + posterior.width(after, x) ** 2
+    squared = (reward - posterior.predictive_mean(after, x)) ** 2 + posterior.std(after, x) ** 2
     weight = float(6.0 / (5.0 + squared / 0.09))
     expected = discount * belief["precision"][0] + weight * torch.outer(x[0], x[0]) / 0.09
     torch.testing.assert_close(after["precision"][0], expected, rtol=1e-6, atol=1e-6)
@@ -81,7 +81,7 @@ def test_mean_is_near_that_of_the_exact_posterior() -> None:
     features = torch.ones(1, 8, 1, dtype=torch.float64)
     rewards = torch.tensor([[0.9, 1.0, 1.1, 1.05, 0.95, 1.02, 6.0, -3.0]], dtype=torch.float64)
     posterior = StudentTPosterior(degrees_of_freedom=4.0, noise_std=0.1)
-    mean = float(posterior.mean(posterior.condition(posterior.prior(1, 1), features, rewards)))
+    mean = float(posterior.mean(posterior.condition_on(posterior.prior(1, 1), features, rewards)))
 
     def density(weight: float) -> float:
         likelihood = stats.t.pdf((rewards[0].numpy() - weight) / 0.1, df=4.0).prod() * 1e6
@@ -91,7 +91,7 @@ def test_mean_is_near_that_of_the_exact_posterior() -> None:
     exact = integrate.quad(lambda weight: weight * density(weight), 0.5, 1.5, points=[1.0])[0] / total
     assert mean == pytest.approx(exact, abs=0.01)
     normal = BayesianPosterior(noise_std=0.1)
-    assert abs(float(normal.mean(normal.condition(normal.prior(1, 1), features, rewards))) - exact) > 0.05
+    assert abs(float(normal.mean(normal.condition_on(normal.prior(1, 1), features, rewards))) - exact) > 0.05
 
 
 @pytest.mark.parametrize("argument", ["degrees_of_freedom", "noise_std", "prior_std"])

@@ -29,7 +29,7 @@ def test_is_the_formula_with_determinants_worked_out_anew(
 ) -> None:
     features = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     posterior = RidgePosterior(regularization)
-    belief = posterior.condition(posterior.prior(2, 3), features, torch.zeros(2, 5))
+    belief = posterior.condition_on(posterior.prior(2, 3), features, torch.zeros(2, 5))
     prior = regularization * torch.eye(3, dtype=torch.float64)
     ratio = torch.linalg.det(prior + features.mT @ features).sqrt() / torch.linalg.det(prior).sqrt()
     expected = noise_bound * (2 * (ratio / delta).log()).sqrt() + math.sqrt(regularization) * weight_norm
@@ -63,8 +63,8 @@ def test_noise_and_prior_in_other_units_give_the_same_ellipsoid() -> None:
     x = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     widths = []
     for posterior in (BayesianPosterior(noise_std=0.1, prior_std=2.0), RidgePosterior(regularization=0.0025)):
-        belief = posterior.condition(posterior.prior(2, 3), features, torch.ones(2, 5))
-        widths.append(TheoreticalRadius().of(posterior, belief).unsqueeze(-1) * posterior.width(belief, x))
+        belief = posterior.condition_on(posterior.prior(2, 3), features, torch.ones(2, 5))
+        widths.append(TheoreticalRadius().of(posterior, belief).unsqueeze(-1) * posterior.std(belief, x))
     torch.testing.assert_close(*widths)
 
 

@@ -69,7 +69,7 @@ def test_many_updates_stay_near_what_many_digits_give(name: str) -> None:
     probes = torch.randn(3, 4, dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     # Updates and a batch of labels, so that both are on trial.
     belief = one_by_one(posterior, features[:, :800], rewards[:, :800])
-    belief = posterior.condition(belief, features[:, 800:], rewards[:, 800:])
+    belief = posterior.condition_on(belief, features[:, 800:], rewards[:, 800:])
     for run, tolerance in enumerate((1e-12, 1e-8, 1e-5)):
         exact = exact_regression(
             features[run], rewards[run], posterior.prior_precision, probes[run], posterior.noise_std
@@ -111,7 +111,7 @@ def test_many_discounted_updates_stay_near_what_many_digits_give(keeps_prior: bo
         width = float(mpmath.sqrt(sum(covariance[i, j] for i in range(dim) for j in range(dim))))
     assert 1e5 < float(torch.linalg.cond(belief["precision"][0])) < 1e7
     assert off(posterior.mean(belief)[0], mean) < 1e-8
-    assert off(posterior.width(belief, torch.ones(1, dim)), torch.tensor([width], dtype=torch.float64)) < 1e-8
+    assert off(posterior.std(belief, torch.ones(1, dim)), torch.tensor([width], dtype=torch.float64)) < 1e-8
 
 
 @pytest.mark.parametrize("name", STEADY)
@@ -129,7 +129,7 @@ def test_one_feature_again_and_again(name: str) -> None:
     if name in ("ridge", "bayesian", "sliding_window"):
         expected = torch.tensor([(length / scale) ** 0.5, (5.0 / posterior.prior_precision) ** 0.5]).double()
         x = torch.stack([direction, across[0]]).unsqueeze(0)
-        torch.testing.assert_close(posterior.width(belief, x)[0], expected, rtol=1e-6, atol=0)
+        torch.testing.assert_close(posterior.std(belief, x)[0], expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("name", STEADY)
@@ -140,7 +140,7 @@ def test_features_of_zero_teach_nothing(name: str) -> None:
     for key in ("mean", "precision", "factor_inverse"):
         assert torch.equal(belief[key], prior[key])
     assert posterior.information_gain(belief, torch.zeros(1, 3)).item() == 0.0
-    assert posterior.width(belief, torch.zeros(1, 3)).item() == 0.0
+    assert posterior.std(belief, torch.zeros(1, 3)).item() == 0.0
 
 
 @pytest.mark.parametrize("name", STEADY)
@@ -166,7 +166,7 @@ def test_at_once_one_by_one_or_in_another_order_is_the_same(name: str, seed: int
     order = torch.randperm(count, generator=generator)
     first = one_by_one(posterior, features, rewards)
     # Compared as sums, which a solve with few rewards would only amplify.
-    others = [posterior.condition(posterior.prior(2, dim), features, rewards)]
+    others = [posterior.condition_on(posterior.prior(2, dim), features, rewards)]
     others.append(one_by_one(posterior, features[:, order], rewards[:, order]))
     for other in others:
         torch.testing.assert_close(other["precision"], first["precision"], rtol=1e-12, atol=1e-12)
@@ -211,11 +211,15 @@ def test_nothing_but_forgetting_for_very_long_leaves_a_usable_belief(name: str) 
         belief = posterior.update(belief, features, torch.ones(2), torch.tensor([step < 3, True]))
     assert all(value.isfinite().all() for value in belief.values(True, True))
     noise = torch.ones(2, 3, dtype=torch.float64)
-    for value in (posterior.sample(belief, noise), posterior.draw(belief, noise), posterior.width(belief, noise)):
+    for value in (
+        posterior.from_base_samples(belief, noise),
+        posterior.sample(belief, noise),
+        posterior.std(belief, noise),
+    ):
         assert value.isfinite().all()
         # What is handed to a network is float32, and may be squared there.
         assert value.float().square().isfinite().all()
-    assert posterior.width(belief, features)[1] < 1.0 or name == "normal_inverse_gamma"
+    assert posterior.std(belief, features)[1] < 1.0 or name == "normal_inverse_gamma"
 
 
 def test_a_run_beyond_mending_does_not_take_the_others_along() -> None:
@@ -252,7 +256,7 @@ def test_each_run_is_mended_by_as_little_as_it_needs() -> None:
     assert len(caught) > 2
     assert after["mean"].isfinite().all()
     across = torch.tensor([[1.0, -1.0]], dtype=torch.float64).expand(3, 2)
-    width = posterior.width(after, across)
+    width = posterior.std(after, across)
     assert width[0] > 1e6 > width[1] > 1e3
     torch.testing.assert_close(width[2], torch.tensor(2.0, dtype=torch.float64).sqrt())
 

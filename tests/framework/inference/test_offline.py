@@ -34,7 +34,7 @@ def test_labels_are_what_they_would_be_online(posterior: Posterior) -> None:
     observation = states()
     reward = (observation @ torch.tensor([1.0, -2.0, 0.0, 0.5])).double()
     found = weights_from_labels(LinearBFM(), posterior, observation, reward)
-    belief = posterior.condition(posterior.prior(1, 4), observation.unsqueeze(0), reward.unsqueeze(0))
+    belief = posterior.condition_on(posterior.prior(1, 4), observation.unsqueeze(0), reward.unsqueeze(0))
     assert torch.equal(found.weights, posterior.mean(belief)[0])
     torch.testing.assert_close(found.covariance, torch.linalg.inv(belief["precision"][0]))
     assert torch.equal(found.z, LinearBFM().policy_latent(found.weights.float()))

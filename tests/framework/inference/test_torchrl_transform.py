@@ -49,7 +49,7 @@ def test_learns_in_a_rollout_what_the_online_loop_learns() -> None:
         run_episode(outside, alone, lambda step, seen=latents: seen.append(step.z.clone()))
         rollout = environment.rollout(20, LinearBFM())
         torch.testing.assert_close(rollout["z"], torch.stack(latents, 1), rtol=0, atol=0)
-    inside.settle()
+    inside.flush()
     assert (inside.state == outside.state).all()
     assert inside.state["labels"].tolist() == [60, 60]
 
@@ -64,7 +64,7 @@ def test_an_operator_labels_what_a_rollout_did() -> None:
     transform.label(torch.tensor([1.0, -1.0]), seconds=(2.0, 5.0))
     features = seen[:, 5:8].mean(1, keepdim=True)
     posterior = RidgePosterior()
-    expected = posterior.condition(posterior.prior(2, 4), features, torch.tensor([[1.0], [-1.0]]))
+    expected = posterior.condition_on(posterior.prior(2, 4), features, torch.tensor([[1.0], [-1.0]]))
     torch.testing.assert_close(agent.belief["mean"], expected["mean"], rtol=1e-6, atol=1e-8)
 
 
@@ -90,7 +90,7 @@ def test_so_it_does_in_every_world(environment: Callable[[], Environment], bfm: 
     for _ in range(2):
         run_episode(agents[0], worlds[0])
         wrapped.rollout(steps, model)
-    agents[1].settle()
+    agents[1].flush()
     assert (agents[0].state == agents[1].state).all()
     assert agents[1].state["labels"].tolist() == [2 * steps, 2 * steps]
     assert agents[1].belief["mean"].abs().sum() > 0
@@ -132,7 +132,7 @@ def test_rows_that_end_at_different_times_restart_and_go_on_learning() -> None:
     done = rollout["next", "done"].squeeze(-1)
     assert [row.nonzero().squeeze(-1).tolist() for row in done] == [[4, 9], [2, 5, 8, 11]]
     agent = environment.transform.agent
-    agent.settle()
+    agent.flush()
     assert agent.state["step"].tolist() == [12, 12] and agent.state["labels"].tolist() == [12, 12]
     # Each row is what it is alone.
     for row, length in enumerate((5, 3)):
@@ -150,7 +150,7 @@ def test_rows_that_have_to_wait_neither_step_nor_learn() -> None:
     rollout = environment.rollout(12, LinearBFM(), break_when_any_done=False, break_when_all_done=True)
     assert rollout.shape == (2, 5)
     agent = environment.transform.agent
-    agent.settle()
+    agent.flush()
     assert agent.state["step"].tolist() == [5, 3] and agent.state["labels"].tolist() == [5, 3]
 
 
@@ -186,7 +186,7 @@ def test_torchrls_own_walker_needs_its_entries_joined_and_may_be_float64() -> No
     )
     rollout = joined.rollout(5, agent.bfm)
     assert rollout["observation"].dtype == torch.float64 and rollout["z"].dtype == torch.float32
-    agent.settle()
+    agent.flush()
     assert agent.state["labels"].tolist() == [5]
 
 

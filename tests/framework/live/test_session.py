@@ -93,7 +93,7 @@ def test_what_a_person_presses_is_what_the_agent_is_labelled_with(tmp_path: Path
         seen.append(live.players[0].observation[0].double())
     live.press(1.0)  # between 0.2 and 1 seconds ago is the last step here
     posterior = live.players[0].agent.posterior  # type: ignore[attr-defined]
-    expected = posterior.condition(posterior.prior(1, 4), seen[-1].reshape(1, 1, 4), torch.ones(1, 1))
+    expected = posterior.condition_on(posterior.prior(1, 4), seen[-1].reshape(1, 1, 4), torch.ones(1, 1))
     torch.testing.assert_close(live.players[0].mean(), expected["mean"][0], rtol=1e-5, atol=1e-7)
 
 

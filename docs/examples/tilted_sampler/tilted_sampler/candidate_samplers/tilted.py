@@ -39,6 +39,6 @@ class TiltedCandidates(EllipsoidCandidates):
         mean = context.posterior.mean(context.belief).unsqueeze(-2)
         # A posterior maps noise ε to ŵ + Sε, so unit vectors give the columns of S: here as rows, which makes Sᵀ.
         unit = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).expand(len(mean), -1, -1)
-        transposed_root = context.posterior.sample(context.belief, unit) - mean
+        transposed_root = context.posterior.from_base_samples(context.belief, unit) - mean
         # Rows times S are columns times Sᵀ.
         return mean + points @ transposed_root.mT
