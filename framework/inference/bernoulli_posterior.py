@@ -98,10 +98,10 @@ class BernoulliPosterior(NormalPosterior):
     ) -> Tensor:  # (B, *k)
         """2 P(r = 1 | φ) − 1, with P the mean over the belief: σ(κφᵀŵ / √(1 + πκ² width²/8)), nearly."""
         logit = self.slope * super().predictive_mean(belief, features)
-        spread = self.slope * self.width(belief, features)
+        spread = self.slope * self.std(belief, features)
         return 2.0 * torch.sigmoid(logit / (1.0 + math.pi / 8.0 * spread.square()).sqrt()) - 1.0
 
-    def reward_width(
+    def predictive_std(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)

@@ -297,7 +297,7 @@ def test_features_too_large_to_learn_from_stop_their_run_alone() -> None:
     assert (agent.belief[1] == before[1]).all() and (agent.belief[0] != before[0]).any()
 
 
-@pytest.mark.parametrize("where", ["absorb", "reward_width", "information_gain"])
+@pytest.mark.parametrize("where", ["update_batch", "predictive_std", "information_gain"])
 def test_a_step_that_fails_leaves_everything_as_it_was(where: str) -> None:
     posterior = RidgePosterior()
     agent = TaskInferenceAgent(posterior, GreedyAcquisition(), Telling())
