@@ -28,7 +28,7 @@ def run_page(page: Page, until: Callable[[], bool] = lambda: False) -> None:
         now = time.perf_counter()
         if page.playing or page.steps_asked:
             page.steps_asked = max(0, page.steps_asked - 1)
-            session.step_batch()
+            session.advance()
             due = max(due + session.control_timestep / page.speed, now - BEHIND_SECONDS)
         else:
             due = now + IDLE_SECONDS

@@ -123,7 +123,7 @@ class LiveSession:
         over = False
         for index, player in enumerate(self.players):
             try:
-                seen = player.step_batch(observed=not self.is_own and not self.compares)
+                seen = player.advance(observed=not self.is_own and not self.compares)
             except RunStopped as error:
                 self.message = f"{player.name}: {error}; a new episode begins, and the belief stays as it was"
                 over = True
@@ -167,7 +167,7 @@ class LiveSession:
         if not self._oracle_runs:
             return
         try:
-            self._oracle_runs = not self.oracle.step_batch(observed=False).over
+            self._oracle_runs = not self.oracle.advance(observed=False).over
         except RunStopped as error:
             self.message, self._oracle_runs = f"oracle: {error}", False
 

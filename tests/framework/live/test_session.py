@@ -40,7 +40,7 @@ def session(tmp_path: Path, oracle: bool = True, **options: object) -> LiveSessi
 
 def run(live: LiveSession, steps: int) -> None:
     for _ in range(steps):
-        live.step_batch()
+        live.advance()
 
 
 def replayed(path: Path, live: LiveSession) -> bool:
@@ -89,7 +89,7 @@ def test_what_a_person_presses_is_what_the_agent_is_labelled_with(tmp_path: Path
     live.set_task(OWN, keep_belief=True)
     seen: list[Tensor] = []
     for _ in range(6):
-        live.step_batch()
+        live.advance()
         seen.append(live.players[0].observation[0].double())
     live.press(1.0)  # between 0.2 and 1 seconds ago is the last step here
     posterior = live.players[0].agent.posterior  # type: ignore[attr-defined]
