@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 import webbrowser
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -12,35 +14,61 @@ from bfmkit.cli.errors import Refused
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open the page and stay until Ctrl-C; beliefs are saved then."""
-    from bfmkit.live.build import build_session
-    from bfmkit.live.page import Page
-    from bfmkit.live.serve import run_page
-    from bfmkit.live.server import PortTaken, page_server, require_free
+    """Open the page and stay until Ctrl-C; what was learnt is saved then."""
+    from bfmkit.live.server import PortTaken, require_free
     from bfmkit.utils.threads import pin_threads
 
     try:
         require_free(arguments.host, arguments.port)
-        pin_threads(1)
-        out: Path = arguments.out or Path("runs") / f"live-{datetime.now():%Y%m%d-%H%M%S}"
+    except PortTaken as error:
+        raise Refused(str(error)) from error
+    # A step of one run is too little work for more.
+    pin_threads(1)
+    return _play(arguments) if arguments.run else _teach(arguments)
+
+
+def _teach(arguments: argparse.Namespace) -> int:
+    from bfmkit.live.build import build_session
+    from bfmkit.live.page import Page
+    from bfmkit.live.serve import run_page
+    from bfmkit.live.server import page_server
+
+    out: Path = arguments.out or Path("runs") / f"live-{datetime.now():%Y%m%d-%H%M%S}"
+    try:
         session = build_session(arguments.recipe, arguments.overrides, out, arguments.beside)
-    except (PortTaken, ValueError) as error:
+    except ValueError as error:
         raise Refused(str(error)) from error
     with page_server(arguments.host, arguments.port) as server:
         page = Page(server, session, arguments.shared)
-        address = (
-            f"http://{'localhost' if arguments.host in ('0.0.0.0', '127.0.0.1') else arguments.host}:{arguments.port}"
-        )
-        sys.stderr.write(f"{arguments.recipe}: {address}   (Ctrl-C saves what was learnt, and ends)\n")
-        if not arguments.no_browser:
-            webbrowser.open(address)
+        _say_where(arguments, f"{arguments.recipe}, Ctrl-C saves what was learnt and ends")
         try:
-            run_page(page)
-        except KeyboardInterrupt:
-            pass
+            with suppress(KeyboardInterrupt):
+                run_page(page)
         finally:
             for saved in session.save_all():
-                sys.stderr.write(
-                    f"\nsaved {saved.record}\n  works it out again: {saved.replay}\n  acts for it: {saved.reuse}\n"
-                )
+                sys.stderr.write(f"\nsaved {saved.record}\n  {saved.replay}\n  {saved.reuse}\n")
     return 0
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    from bfmkit.live.recorded import NothingRecorded, RecordedPage, Recording
+    from bfmkit.live.server import page_server
+
+    try:
+        recording = Recording.load(arguments.run)
+    except NothingRecorded as error:
+        raise Refused(str(error)) from error
+    with page_server(arguments.host, arguments.port) as server:
+        page = RecordedPage(server, recording)
+        _say_where(arguments, f"{arguments.run}, Ctrl-C ends")
+        with suppress(KeyboardInterrupt):
+            page.run(lambda: False, time.sleep)
+    return 0
+
+
+def _say_where(arguments: argparse.Namespace, what: str) -> None:
+    name = "localhost" if arguments.host in ("0.0.0.0", "127.0.0.1") else arguments.host
+    address = f"http://{name}:{arguments.port}"
+    sys.stderr.write(f"{address}   ({what})\n")
+    if not arguments.no_browser:
+        webbrowser.open(address)

@@ -176,6 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
     live.add_argument("recipe", metavar="RECIPE", nargs="?", default="opti_bfm", help="of type infer (opti_bfm)")
     live.add_argument("overrides", metavar="key=value", nargs="*", help="path.to.key=value")
     live.add_argument("--beside", metavar="RECIPE", action="append", default=[], help="another agent on a body beside")
+    live.add_argument("--run", metavar="RUN_DIR", type=Path, help="play episodes 1, 3 and 10 of a traced run instead")
     live.add_argument("--port", type=int, default=8787, help="where the page is served (8787)")
     live.add_argument("--host", default="127.0.0.1", help="0.0.0.0 shows it to the whole network (127.0.0.1)")
     live.add_argument("--shared", action="store_true", help="let every viewer steer, not only the first")

@@ -12,11 +12,13 @@ import viser
 from viser import uplot
 
 from bfmkit.interfaces import EnvironmentSpec
+from bfmkit.live.film_export import write_film, write_gif
 from bfmkit.live.scene import Scene
 from bfmkit.live.session import OWN, RULES, LiveSession
 
 OWN_TASK = "my presses"
 TYPED = "typed formula"
+FILMED_SECONDS = 10.0
 SPEEDS = {"0.25x": 0.25, "0.5x": 0.5, "1x": 1.0, "2x": 2.0, "4x": 4.0, "as fast as it goes": float("inf")}
 BLUE, VERMILION, GREEN, GREY = "#5682be", "#d67a3c", "#60a06e", "#8a8a8a"
 COLORS = (BLUE, VERMILION, GREEN)
@@ -201,6 +203,9 @@ class Page:
     def _build_keep(self) -> None:
         gui = self.server.gui
         self._on_click(gui.add_button("Save what it believes"), self._save)
+        if self.scene is not None:
+            self._on_click(gui.add_button("Save the last episodes as a page"), self._save_film)
+            self._on_click(gui.add_button("Save the last 10 s as a GIF"), self._save_gif)
         self._kept = gui.add_markdown("")
 
     # What is done.
@@ -278,6 +283,26 @@ class Page:
             f"Saved {_plain(str(saved.record))}\n\nworks it out again:\n```\n{saved.replay}\n```\n"
             f"acts for it:\n```\n{saved.reuse}\n```"
         )
+
+    def _save_film(self) -> None:
+        session, appearance = self.session, self.session.environment.appearance()
+        path = session.free_path(session.out / "films" / "episodes.html")
+        if appearance is not None:
+            write_film(path, session.film(), appearance)
+            self._kept.content = f"Saved {_plain(str(path))}; it plays without a server."
+
+    def _save_gif(self) -> None:
+        clients = self.server.get_clients()
+        client = clients.get(self.steerer if self.steerer is not None else -1)
+        if client is None or self.scene is None:
+            return
+        try:
+            path = self.session.free_path(self.session.out / "films" / "episode.gif")
+            write_gif(path, client, self.scene, self.session.film(FILMED_SECONDS))
+        except (TimeoutError, RuntimeError):
+            self._kept.content = "**The browser drew nothing: keep this page open and in front, and try again.**"
+            return
+        self._kept.content = f"Saved {_plain(str(path))}"
 
     # What is shown.
 

@@ -63,6 +63,8 @@ class Player:
     episode: int = 0
     total: float = 0.0
     step: int = 0
+    track: list[Tensor] = field(default_factory=list)
+    """Physics of the present episode, (1, p) each."""
 
     def __post_init__(self) -> None:
         self.task = self.environment.tasks[0]
@@ -98,6 +100,7 @@ class Player:
         self.agent.begin_episode()
         self.observation, self.physics = self.environment.reset_batch()
         self.action = torch.zeros(1, self.environment.spec.action_size)
+        self.track = [self.physics.clone()]
         self.episode, self.step, self.total = self.episode + 1, 0, 0.0
 
     def take_task(self, task: str) -> None:
@@ -128,6 +131,7 @@ class Player:
         reward = float(outcome.reward)
         self.observation, self.physics, self.action = outcome.observation, outcome.physics, action
         self.step, self.total = self.step + 1, self.total + reward
+        self.track.append(outcome.physics.clone())
         over = bool(outcome.terminated | outcome.truncated)
         if over:
             self.agent.flush()

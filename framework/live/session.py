@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bfmkit.interfaces import Acquisition, Agent, Environment, RunStopped, Schedule
+from bfmkit.live.film import Film
 from bfmkit.live.player import Player
 from bfmkit.recipe import RecipeError, build_node, yaml_text
 from bfmkit.registry import lookup
@@ -30,6 +32,8 @@ CLIP_SECONDS = 2.0
 """How long each of two clips is that are compared."""
 CREDIT = (0.2, 1.0)
 """Seconds before a press that it is about, unless the agent says otherwise."""
+EPISODES_FILMED = 2
+"""How many whole episodes a film shows before the present one."""
 RULES = ("ucb", "thompson", "greedy", "information", "random")
 
 
@@ -76,6 +80,8 @@ class LiveSession:
         self.steps = 0
         self.presses = 0
         length = round(SHOWN_SECONDS / self.control_timestep)
+        self.tracks: deque[list[Tensor]] = deque(maxlen=EPISODES_FILMED)
+        """Of the last episodes: physics (T, p) of each player."""
         self.moments: deque[Moment] = deque(maxlen=length)
         self._pressed: float | None = None
         self._new_rules: dict[int, tuple[dict[str, Any], Acquisition, Schedule | None]] = {}
@@ -143,6 +149,8 @@ class LiveSession:
 
     def new_episode(self) -> None:
         """Every body starts where the next episode does, the oracle's too."""
+        if self.steps:
+            self.tracks.append([torch.cat(player.track) for player in self.players])
         number = self.players[0].episode
         for player in self.players:
             player.begin_episode(number)
@@ -310,7 +318,7 @@ class LiveSession:
         """
         record, chosen = self.record(player), self.players[player]
         name = record_name(self.task if not self.is_own else "taught", chosen.seed)
-        path = self._free(self.out / FOLDER / name)
+        path = self.free_path(self.out / FOLDER / name)
         record.save(path)
         recipe = path.with_suffix(".yaml")
         parts = {key: chosen.origin[key] for key in ("bfm", "environment") if key in chosen.origin}
@@ -327,6 +335,21 @@ class LiveSession:
             if player.has_belief and player.agent.state["labels"].any()
         ]
 
+    def film(self, seconds: float | None = None) -> Film:
+        """What every player did in the last whole episodes and the present one; or in the last seconds of it all.
+
+        Raises:
+            ValueError: for a body that has no looks.
+        """
+        if self.environment.appearance() is None:
+            raise ValueError(f"{self.environment.spec.domain} has no looks")
+        present = [torch.cat(player.track) for player in self.players]
+        whole = [torch.cat(parts) for parts in zip(*self.tracks, present, strict=True)]
+        if seconds is not None:
+            whole = [physics[-1 - round(seconds / self.control_timestep) :] for physics in whole]
+        poses = tuple(self.environment.poses(physics) for physics in whole)
+        return Film(tuple(player.name for player in self.players), poses, self.control_timestep)
+
     def explanation(self, player: int = 0) -> str:
         """What a player believes, in words."""
         record = self.record(player)
@@ -342,7 +365,7 @@ class LiveSession:
             found.append(float(known["width"][0]) if "width" in known else float("nan"))
         return found
 
-    def _free(self, path: Path) -> Path:
+    def free_path(self, path: Path) -> Path:
         """A name that is not taken: a session may save many times."""
         number, candidate = 1, path
         while candidate.exists():

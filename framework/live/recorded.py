@@ -1,0 +1,167 @@
+"""Recorded episodes side by side: what a traced run did and believed, played again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import viser
+from viser import uplot
+
+from bfmkit.inference.experiment import Run
+from bfmkit.interfaces import Environment
+from bfmkit.live.scene import Scene
+from bfmkit.recipe import load_recipe
+from bfmkit.report.animation import chosen_episodes
+from bfmkit.runs.run_directory import RECIPE
+from bfmkit.runs.trace import TracedRun, read_episodes, read_run
+
+COLORS = ("#5682be", "#d67a3c", "#60a06e")
+FRAME_SECONDS = 1 / 20
+
+
+class NothingRecorded(ValueError):
+    """A run directory without a trace to play; the message says how to make one."""
+
+
+@dataclass
+class Recording:
+    """Episodes 1, 3 and 10 of one run of a traced run directory; of a shorter one its last instead.
+
+    Args:
+        directory: of the run.
+        environment: whose bodies they are.
+        runs: task and seed of every run that was traced.
+    """
+
+    directory: Path
+    environment: Environment
+    runs: list[Run]
+    chosen: Run = field(init=False)
+    traced: TracedRun = field(init=False)
+    numbers: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.choose(self.runs[0])
+
+    @classmethod
+    def load(cls, directory: Path) -> Recording:
+        """Read it.
+
+        Raises:
+            NothingRecorded: if there is no run, or none that was traced, or its body has no looks.
+        """
+        recipe = directory / RECIPE
+        if not recipe.is_file():
+            raise NothingRecorded(f"{directory}: no run directory: it has no {RECIPE}")
+        found = list(dict.fromkeys(run for episode in read_episodes(directory) for run in episode.runs))
+        if not found:
+            raise NothingRecorded(f"{directory}: nothing recorded; run it with trace_every=1")
+        environment: Environment = load_recipe(recipe).root.arguments["environment"].build()
+        if environment.appearance() is None:
+            raise NothingRecorded(f"{directory}: {environment.spec.domain} has no looks")
+        return cls(directory, environment, found)
+
+    def choose(self, run: Run) -> None:
+        """Play another task or seed."""
+        traced = read_run(self.directory, run)
+        if traced is None:
+            raise NothingRecorded(f"{self.directory}: nothing recorded of {run.task}, seed {run.seed}")
+        self.chosen, self.traced = run, traced
+        self.numbers = chosen_episodes(traced)
+
+    def episodes(self) -> list[dict[str, np.ndarray]]:
+        """What was traced of each chosen episode."""
+        return [self.traced.of_episode(number - 1) for number in self.numbers]
+
+    def poses(self) -> list[np.ndarray]:  # (T, parts, 7) each
+        """Of each chosen episode."""
+        return [self.environment.poses(torch.from_numpy(each["physics"])) for each in self.episodes()]
+
+
+class RecordedPage:
+    """A page that plays a recording, over and over.
+
+    Args:
+        server: of the page.
+        recording: what to play.
+    """
+
+    def __init__(self, server: viser.ViserServer, recording: Recording) -> None:
+        self.server, self.recording = server, recording
+        appearance = recording.environment.appearance()
+        if appearance is None:
+            raise NothingRecorded(f"{recording.environment.spec.domain} has no looks")
+        names = [f"episode {number}" for number in recording.numbers]
+        self.scene = Scene(server, appearance, names)
+        self._wanted: Run | None = None
+        self._build(names)
+        self._take(recording.chosen)
+
+    def _build(self, names: list[str]) -> None:
+        gui = self.server.gui
+        self._words = gui.add_markdown("")
+        labels = [_label(run) for run in self.recording.runs]
+        chosen = gui.add_dropdown("Task", labels, initial_value=labels[0])
+        chosen.on_update(lambda _: self._ask(self.recording.runs[labels.index(chosen.value)]))
+        self._playing = gui.add_checkbox("Play", True)
+        self._second = gui.add_slider("Second", 0.0, 1.0, 0.05, 0.0)
+        plain = {"x": uplot.Scale(time=False)}
+        line = np.zeros(1)
+        series = (
+            uplot.Series(label="s"),
+            *(uplot.Series(label=name, stroke=color, width=2) for name, color in zip(names, COLORS, strict=False)),
+        )
+        shape: Any = {"scales": plain, "aspect": 1.7}
+        self._returns = gui.add_uplot((line,) * len(series), series, title="Return so far", **shape)
+        self._believed = gui.add_uplot((line,) * len(series), series, title="Reward believed in", **shape)
+
+    def _ask(self, run: Run) -> None:
+        self._wanted = run
+
+    def _take(self, run: Run) -> None:
+        if run != self.recording.chosen:
+            self.recording.choose(run)
+        episodes = self.recording.episodes()
+        self._poses, step = self.recording.poses(), self.recording.environment.spec.control_timestep
+        self._times = [each["step"] * step for each in episodes]
+        self._second.max = float(max(times[-1] for times in self._times))
+        self._second.value = 0.0
+        grid = self._times[int(np.argmax([len(times) for times in self._times]))]
+        for plot, name in ((self._returns, "return"), (self._believed, "believed_reward")):
+            if all(name in each for each in episodes):
+                rows = [np.interp(grid, times, each[name]) for times, each in zip(self._times, episodes, strict=True)]
+                plot.data = (np.asarray(grid, float), *(np.asarray(row, float) for row in rows))
+        returns = ", ".join(
+            f"episode {number}: {each['return'][-1]:.0f}"
+            for number, each in zip(self.recording.numbers, episodes, strict=True)
+        )
+        self._words.content = f"**{_label(run)}**\n\nReturns: {returns}"
+
+    def show(self, second: float) -> None:
+        """Every body where it was then."""
+        frames = [
+            poses[min(int(np.searchsorted(times, second)), len(poses) - 1)]
+            for poses, times in zip(self._poses, self._times, strict=True)
+        ]
+        self.scene.show(frames)
+
+    def run(self, until: Callable[[], bool], sleep: Callable[[float], None]) -> None:
+        """Play until told to stop."""
+        while not until():
+            if self._wanted is not None:
+                wanted, self._wanted = self._wanted, None
+                self._take(wanted)
+            if self._playing.value:
+                following = self._second.value + FRAME_SECONDS
+                self._second.value = following if following <= self._second.max else 0.0
+            self.show(float(self._second.value))
+            sleep(FRAME_SECONDS)
+
+
+def _label(run: Run) -> str:
+    return f"{run.task}, seed {run.seed}"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bfmkit.cli import main
+from bfmkit.inference.experiment import Run
+from bfmkit.live.recorded import NothingRecorded, RecordedPage, Recording
+from bfmkit.live.server import page_server
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four episodes of the walker, two tasks, every fifth step traced."""
+    out = tmp_path_factory.mktemp("run") / "traced"
+    words = "tasks=[stand,walk] episodes=4 oracle_episodes=0 environment.episode_steps=30 trace_every=5"
+    assert main(["run", "opti_bfm", *words.split(), "--out", str(out), "--threads", "1"]) == 0
+    return out
+
+
+def test_a_traced_run_is_played_again(directory: Path) -> None:
+    recording = Recording.load(directory)
+    assert recording.runs == [Run("stand", 0), Run("walk", 0)] and recording.numbers == [1, 3, 4]
+    first = recording.episodes()[0]
+    assert recording.poses()[0].shape == (len(first["step"]), 7, 7)
+    # Where the torso was is what the recorded physics say.
+    torso = recording.environment.quantities(torch.from_numpy(first["physics"]), torch.zeros(len(first["step"]), 6))
+    torch.testing.assert_close(torch.from_numpy(recording.poses()[0][:, 0, 2]), torso["torso_height"])
+    with page_server("127.0.0.1", 18788) as server:
+        page = RecordedPage(server, recording)
+        page._ask(Run("walk", 0))
+        seen: list[float] = []
+        page.run(lambda: len(seen) >= 20, lambda seconds: seen.append(float(page._second.value)))
+    assert recording.chosen == Run("walk", 0)
+    assert seen[:3] == pytest.approx([0.05, 0.1, 0.15]) and min(seen[5:]) == 0.0  # over and over
+    assert all(data.shape == page._returns.data[0].shape for data in page._returns.data)
+
+
+def test_what_holds_no_recording_is_refused(tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(NothingRecorded, match="no run directory"):
+        Recording.load(tmp_path)
+    (tmp_path / "recipe.yaml").write_text((directory / "recipe.yaml").read_text())
+    assert main(["live", "--run", str(tmp_path), "--no-browser", "--port", "18789"]) == 2
+    assert "run it with trace_every=1" in capsys.readouterr().err
