@@ -123,7 +123,7 @@ class TaskInferenceAgent(BatchedAgent):
         self._uncounted = []
         self._no_steps = torch.zeros(len(self.seeds), dtype=torch.int64)
         if self.logbook is not None:
-            self.logbook.reset_batch(None, None)
+            self.logbook.begin(None, None)
         if self._counts_information:
             entries["information"] = torch.zeros(len(self.seeds), dtype=torch.float64)
         if self.block > 1:
@@ -146,7 +146,7 @@ class TaskInferenceAgent(BatchedAgent):
         if not (features.isfinite().all() and reward.isfinite().all()):
             raise ValueError("a labelled transition has features or a reward that is not finite")
         if self.logbook is not None:
-            self.logbook.reset_batch(features, reward)
+            self.logbook.begin(features, reward)
         return self.posterior.condition_on(belief, features.expand(len(self.seeds), *features.shape), reward.mT)
 
     def choosing(self, runs: Tensor) -> None:
