@@ -3,6 +3,7 @@
 #   make demo    install, then watch an agent find out what task it has been given
 #   make test    install what the tests need as well, and run them
 #   make lint    style, formatting and types
+#   make docs    build the documentation site into build/site
 #   make clean   remove .venv and whatever was built
 #
 #   make demo PYTHON=/usr/bin/python3.12     with a Python of your choice
@@ -10,7 +11,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3 python,\
@@ -33,6 +34,9 @@ lint: .venv/.installed-dev
 	@rm -rf .venv/types && mkdir -p .venv/types/bfmkit
 	@ln -s "$(CURDIR)"/framework/* "$(CURDIR)/components" "$(CURDIR)/recipes" .venv/types/bfmkit/
 	cd .venv/types && ../bin/mypy --config-file "$(CURDIR)/pyproject.toml" --cache-dir ../../.mypy_cache -p bfmkit
+
+docs: .venv/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
