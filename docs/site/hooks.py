@@ -31,16 +31,15 @@ def on_startup(command: str, dirty: bool) -> None:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the model cards and the reference of all components."""
+    """Add the model cards."""
     for card in sorted(CARDS.glob("*/README.md")):
         files.append(File.generated(config, f"cards/{card.parent.name}.md", content=card.read_text(encoding="utf-8")))
-    files.append(File.generated(config, "reference/components.md", content=components()))
     return files
 
 
 def components() -> str:
     """A section for each kind, an entry for each of its components that ship."""
-    parts = ["# Components\n\nEverything that a recipe can name. A `type` is the name of a file.\n"]
+    parts = []
     for kind in KINDS.values():
         found = [each for each in find(kind.folder) if each.package.split(".")[0] == "bfmkit"]
         parts.append(f"\n## {kind.name}\n")
@@ -50,6 +49,8 @@ def components() -> str:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Fences say what the document tests do with them; readers see the language, and the name of a file."""
+    if page.file.src_uri == "reference/components.md":
+        markdown += components()
     markdown = FENCE.sub(_fence, markdown)
     return OUTSIDE.sub(lambda match: _link(match, page), markdown)
 
