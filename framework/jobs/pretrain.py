@@ -243,7 +243,7 @@ class PretrainJob(Job):
             enable_model_summary=False,
         )
         stops = [self.evaluate_every, self.health_every, *([] if practice is None else [practice.every])]
-        groups = UpdateGroups(self.updates, self.updates_per_step, stops, lambda: int(module.update))
+        groups = UpdateGroups(self.updates, self.updates_per_step, stops, lambda: module.update)
         # Updates, rounds of practice and evaluations are not torn apart by a signal: the state is saved after them.
         with warnings.catch_warnings(), held():
             # Lightning 2.6 asks torch 2.13 a question in a way that torch is about to drop.
@@ -261,7 +261,7 @@ class PretrainJob(Job):
             "transitions": given,
             "data": self.dataset.provenance(),
             "practised": len(pool) - given,
-            "seconds": module.seconds.item(),
+            "seconds": module.seconds,
             "tasks": tasks,
         }
         save_model(out / "model", model, node, labelled, write_card(self.dataset.spec, out, summary))

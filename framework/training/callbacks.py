@@ -141,7 +141,7 @@ class Practising(lightning.Callback):
         self, trainer: Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Go on from the rounds that the training state knows of; batches are drawn right after this."""
-        number = min(int(checkpoint["state_dict"]["update"]), self._updates - 1)
+        number = min(checkpoint["update"], self._updates - 1)
         self._pool.rewind(self._practice.rounds(number) * self._practice.block)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
@@ -185,4 +185,4 @@ def _pretraining(module: lightning.LightningModule) -> Pretraining:
 
 
 def _update(module: lightning.LightningModule) -> int:
-    return int(_pretraining(module).update)
+    return _pretraining(module).update

@@ -49,8 +49,10 @@ class Pretraining(lightning.LightningModule):
         warmup: updates over which the rate rises linearly to its schedule.
     """
 
-    update: Tensor
-    seconds: Tensor
+    update: int
+    """Updates made, over all sessions."""
+    seconds: float
+    """Time spent in them."""
 
     def __init__(
         self,
@@ -71,8 +73,8 @@ class Pretraining(lightning.LightningModule):
         self.automatic_optimization = False
         self.objective = objective
         self.average = frozen_copy(objective.bfm) if averaging is not None else None
-        self.register_buffer("update", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("seconds", torch.zeros((), dtype=torch.float64))
+        # Numbers and not buffers: callbacks that average weights average buffers too.
+        self.update, self.seconds = 0, 0.0
         self.rows: list[dict[str, float]] = []
         """What is to be logged of the last group of updates."""
         self._updates, self._rate, self._decay = updates, learning_rate, decay
@@ -92,7 +94,7 @@ class Pretraining(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """The average starts as the model is, with the observation scale that was fitted after construction."""
-        if self.average is not None and int(self.update) == 0:
+        if self.average is not None and self.update == 0:
             self.average.load_state_dict(self.objective.bfm.state_dict())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -133,7 +135,7 @@ class Pretraining(lightning.LightningModule):
         if not (self._captures and self._recorded(chunk, first)):
             for offset in range(count):
                 self._eager(chunk[offset], first + offset)
-        self.seconds.add_(time.monotonic() - begun)
+        self.seconds += time.monotonic() - begun
 
     def _eager(self, batch: TensorDictBase, number: int) -> None:
         """One update, looked at before it is made."""
@@ -164,7 +166,7 @@ class Pretraining(lightning.LightningModule):
             self._done(losses, first + offset)
         if not finite:
             before.restore()
-            self.rows = []
+            self.rows, self.update = [], first
         return bool(finite)
 
     def _unseen(self, optimizer: torch.optim.Optimizer, batch: TensorDictBase) -> tuple[TensorDictBase, Tensor]:
@@ -190,7 +192,7 @@ class Pretraining(lightning.LightningModule):
             # A shorter memory at first, so that the average is not still at its random start.
             rate = max(1 - self._averaging, 1 / (number + 1))
             move_towards(self.average, self.objective.bfm, rate)
-        self.update.add_(1)
+        self.update += 1
         if number % LOG_EVERY == 0:
             self.rows.append({"update": number, **{name: value.item() for name, value in losses.items()}})
 
@@ -231,7 +233,7 @@ class Pretraining(lightning.LightningModule):
         everyone: list[Any] = [mine] * processes()
         if processes() > 1:
             distributed.all_gather_object(everyone, mine)
-        checkpoint["generators"] = everyone
+        checkpoint.update(generators=everyone, update=self.update, seconds=self.seconds)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on drawing where the checkpoint stopped.
@@ -240,12 +242,13 @@ class Pretraining(lightning.LightningModule):
             JobFailed: if another number of processes wrote it than train now, or another version of the program.
         """
         everyone = checkpoint.get("generators")
-        if everyone is None:
+        if everyone is None or "update" not in checkpoint:
             raise JobFailed("the training state was written by another version of bfmkit; go on with that one")
         if len(everyone) != self.trainer.world_size:
             raise JobFailed(
                 f"this training was begun by {len(everyone)} processes and cannot be gone on with by "
                 f"{self.trainer.world_size}; set devices and nodes as they were"
             )
+        self.update, self.seconds = checkpoint["update"], checkpoint["seconds"]
         # The model has not been moved yet, so the device that will be drawn on is known to the trainer alone.
         set_generator_states(everyone[self.trainer.global_rank], self.trainer.strategy.root_device)

@@ -42,7 +42,7 @@ class HealthReport(lightning.Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Report when it is time."""
         module = cast(Pretraining, pl_module)
-        number = int(module.update)
+        number = module.update
         if number % self._every:
             return
         copy = frozen_copy(module.model).eval()

@@ -117,7 +117,7 @@ def test_a_full_disk_keeps_the_state_before(
         pretrain(**settings).run(stopped, CPU)
     monkeypatch.undo()
     state = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)
-    assert int(state["state_dict"]["update"]) == saved[-1] == 3
+    assert state["update"] == saved[-1] == 3
     assert [path.name for path in (stopped / "checkpoints").iterdir()] == ["last.ckpt"]
     pretrain(**settings).run(stopped, CPU)
     expected, found = weights(whole), weights(stopped)

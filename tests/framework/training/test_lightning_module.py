@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging
 from tensordict import TensorDict
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
+from bfmkit.data.sampling import UpdateGroups
 from bfmkit.testing.objective import SPEC
 from bfmkit.training import lightning_module
 from bfmkit.training.lightning_module import Pretraining
@@ -76,8 +81,8 @@ def test_a_recorded_training_is_the_same(tmp_path: Path, monkeypatch: pytest.Mon
         torch.manual_seed(5)
         for group in ((0, 3), (3, 1), (4, 4)):
             made.training_step(group, 0)
-        assert int(made.update) == 8
-    expected = {name: value for name, value in plain.state_dict().items() if name != "seconds"}
+        assert made.update == 8
+    expected = plain.state_dict()
     for name, value in expected.items():
         torch.testing.assert_close(recorded.state_dict()[name], value, rtol=1e-5, atol=1e-6)
     assert recorded.rows == plain.rows == []
@@ -117,4 +122,48 @@ def test_of_a_recorded_group_the_update_that_failed_is_found(tmp_path: Path, mon
     content = torch.load(tmp_path / "failed_update_6.pt", weights_only=True)
     assert content["batch"]["action"][3].isnan().all()
     assert all(value.isfinite().all() for value in content["weights"].values())
-    assert int(made.update) == 6
+    assert made.update == 6
+
+
+def fitted(folder: Path, callbacks: list[lightning.Callback], updates: int = 12) -> Pretraining:
+    """A training that Lightning's own Trainer runs."""
+    torch.manual_seed(3)
+    objective = ForwardBackwardObjective(ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=4))
+    made = Pretraining(objective, updates, 1e-2, "cosine", 0.9, folder, Batches())
+    groups = UpdateGroups(updates, 3, [], lambda: made.update)
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, callbacks=callbacks, default_root_dir=folder,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    torch.manual_seed(5)
+    with warnings.catch_warnings():
+        # Of Lightning and torch, on loaders, warm-ups of averages and a function that is about to go.
+        warnings.simplefilter("ignore")
+        trainer.fit(made, groups)
+    return made
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [lambda: EMAWeightAveraging(decay=0.9), lambda: StochasticWeightAveraging(swa_lrs=0.5, swa_epoch_start=0.0)],
+    ids=["EMAWeightAveraging", "StochasticWeightAveraging"],
+)
+def test_stock_callbacks_that_average_weights_leave_the_training_as_it_is(
+    tmp_path: Path, callback: Callable[[], lightning.Callback]
+) -> None:
+    class Watch(lightning.Callback):
+        def __init__(self) -> None:
+            self.updates: list[int] = []
+            self.weights: list[torch.Tensor] = []
+
+        def on_train_batch_end(self, trainer: object, module: Pretraining, *_: object) -> None:
+            self.updates.append(module.update)
+            self.weights.append(torch.cat([value.flatten() for value in module.objective.bfm.parameters()]).detach())
+
+    plain, averaged = Watch(), Watch()
+    fitted(tmp_path / "plain", [plain])
+    made = fitted(tmp_path / "averaged", [callback(), averaged])
+    assert averaged.updates == plain.updates == [3, 6, 9, 12]
+    assert made.update == 12
+    for found, expected in zip(averaged.weights, plain.weights, strict=True):
+        assert torch.equal(found, expected)
