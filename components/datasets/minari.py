@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from bfmkit.data.conversion import BadData, Piece, converted
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.source_record import provenance_row
 from bfmkit.data.stored_dataset import StoredDataset
-from bfmkit.environments.torchrl_adapter import adapted_spec
+from bfmkit.environments.action_scale import space_actions
+from bfmkit.environments.adapted import adapted_spec
+from bfmkit.environments.flat_observation import flat_space
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.registry import register
 
@@ -25,8 +26,8 @@ from bfmkit.registry import register
 class MinariDataset(StoredDataset):
     """A dataset of Minari, by its id; it takes the extra ``minari``.
 
-    The first use converts its episodes into a memory map. Observations are flattened (of a dictionary, its entries one
-    after another by name), actions scaled to [-1, 1] by the bounds of their space. There is no physics in these data:
+    The first use converts its episodes into a memory map. Observations and actions are laid out as an environment of
+    type ``gymnasium`` has them: entries sorted by name, actions in [-1, 1]. There is no physics in these data:
     as with adapted environments, what stands for it is the next observation and the reward that came with it, so the
     task is ``own_reward``, and rewards may be typed over the entries of observation and action.
 
@@ -37,9 +38,12 @@ class MinariDataset(StoredDataset):
         skip_corrupt: leave out episodes that are not finite, instead of stopping at the first. How many and which is
             said on every use, and what trains on the data records it.
         cache: where the memory map is put; beside Minari's own files if not given.
+        observation_keys: which entries of the observation to take, in this order, nested ones with a dot; all of them,
+            sorted by name, if not given.
 
     Raises:
-        ValueError: if Minari is not installed, does not have the dataset, or its actions are no bounded vectors.
+        ValueError: if Minari is not installed, does not have the dataset, its observation has an entry that is no fixed
+            number of numbers, or its actions are neither numbers nor choices.
         JobFailed: on first use, naming the episode that cannot be used, or if the disk is too small.
     """
 
@@ -50,6 +54,7 @@ class MinariDataset(StoredDataset):
         download: bool = False,
         skip_corrupt: bool = False,
         cache: Path | None = None,
+        observation_keys: list[str] | None = None,
     ) -> None:
         try:
             import minari
@@ -62,19 +67,15 @@ class MinariDataset(StoredDataset):
             raise ValueError(f"Minari has no dataset {id}: {' '.join(str(error).split())}{hint}") from error
         self._id, self._skip_corrupt = id, skip_corrupt
         self._cache = cache or Path(str(self._source.storage.data_path)).parent / "bfmkit"
+        self._keys = observation_keys
+        self._observation = flat_space(self._source.observation_space, observation_keys, id)
+        self._actions = space_actions(self._source.action_space, id)
         self.spec = self._read_spec(domain or id)
 
     def _read_spec(self, domain: str) -> EnvironmentSpec:
-        space = self._source.action_space
-        bounds = [np.asarray(getattr(space, name, np.inf), dtype=np.float64) for name in ("low", "high")]
-        if not all(np.isfinite(bound).all() for bound in bounds):
-            raise ValueError(f"{self._id}: actions must be vectors with bounds, got {space}")
-        self._middle, self._half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
         metadata = self._source.storage.get_episode_metadata(self._source.episode_indices)
         self._steps = [int(each["total_steps"]) for each in metadata]
-        first = self._source[int(self._source.episode_indices[0])]
-        o, a = _flat(first.observations).shape[1], math.prod(bounds[0].shape)
-        return adapted_spec(domain, o, a, max(self._steps))
+        return adapted_spec(domain, self._observation.names, self._actions.size, max(self._steps))
 
     @cached_property
     def source(self) -> dict[str, Any]:
@@ -97,13 +98,18 @@ class MinariDataset(StoredDataset):
 
     def _episode(self, index: int) -> tuple[TensorDict, str]:
         stored = self._source[index]
-        observation, action = _flat(stored.observations), _flat(stored.actions)
         what = f"{self._id} episode {index}"
+        try:
+            observation = self._observation.flat(stored.observations)
+            own = np.asarray(stored.actions)
+            action = self._actions.from_own(own)
+        except ValueError as error:
+            raise BadData(f"{what}: {error}") from error
         steps = len(action)
-        if len(observation) != steps + 1 or observation.shape[1] != self.spec.observation_size:
-            raise BadData(f"{what}: {steps} steps with observations of shape {observation.shape}")
+        if len(observation) != steps + 1:
+            raise BadData(f"{what}: {steps} steps with {len(observation)} observations")
         reward = np.asarray(stored.rewards, dtype=np.float64).reshape(steps, 1)
-        for name, value in (("observations", observation), ("actions", action), ("rewards", reward)):
+        for name, value in (("observations", observation), ("actions", own.reshape(steps, -1)), ("rewards", reward)):
             with np.errstate(over="ignore"):
                 stored_as = value.astype(np.float32) if name == "observations" else value
             bad = ~np.isfinite(stored_as).all(axis=1)
@@ -113,13 +119,12 @@ class MinariDataset(StoredDataset):
                 raise BadData(f"{what}: {name} are {why} in row {row}")
         rows = empty_transitions(self.spec, steps)
         rows["observation"].copy_(torch.from_numpy(observation[:-1]))
-        scaled = (action - self._middle.reshape(-1)) / np.maximum(self._half.reshape(-1), 1e-12)
-        rows["action"].copy_(torch.from_numpy(scaled.clip(-1, 1)))
+        rows["action"].copy_(torch.from_numpy(action))
         rows["next", "observation"].copy_(torch.from_numpy(observation[1:]))
         rows["next", "physics"].copy_(torch.from_numpy(np.concatenate([observation[1:], reward], axis=1)))
         rows["next", "terminated"].copy_(torch.from_numpy(np.asarray(stored.terminations, dtype=bool)))
         rows["next", "truncated"].copy_(torch.from_numpy(np.asarray(stored.truncations, dtype=bool)))
-        return rows, hashlib.sha256(b"".join(each.tobytes() for each in (observation, action, reward))).hexdigest()
+        return rows, hashlib.sha256(b"".join(each.tobytes() for each in (observation, own, reward))).hexdigest()
 
     def _folders(self) -> list[Path]:
         self.source  # noqa: B018  makes the memory map where there is none
@@ -127,13 +132,4 @@ class MinariDataset(StoredDataset):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by name."""
-        return (type(self), (self._id, self.spec.domain, False, self._skip_corrupt, self._cache))
-
-
-def _flat(value: Any) -> np.ndarray:  # (T, ...) arrays -> (T, n) float64
-    if isinstance(value, dict):
-        return np.concatenate([_flat(value[name]) for name in sorted(value)], axis=1)
-    if isinstance(value, tuple | list):
-        return np.concatenate([_flat(each) for each in value], axis=1)
-    array = np.asarray(value, dtype=np.float64)
-    return array.reshape(len(array), -1)
+        return (type(self), (self._id, self.spec.domain, False, self._skip_corrupt, self._cache, self._keys))

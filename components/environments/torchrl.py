@@ -8,7 +8,7 @@ from typing import Any
 import torchrl.envs
 from torchrl.envs import EnvBase
 
-from bfmkit.environments.torchrl_adapter import OWN_REWARD, AdaptedEnvironment
+from bfmkit.environments.adapted import OWN_REWARD, AdaptedEnvironment
 from bfmkit.interfaces import Environment
 from bfmkit.registry import register
 from bfmkit.registry.messages import suggestion
@@ -18,9 +18,9 @@ from bfmkit.registry.messages import suggestion
 class TorchRLEnvironment(AdaptedEnvironment):
     """An environment class of ``torchrl.envs``, such as ``GymEnv``, ``DMControlEnv`` or ``PendulumEnv``, by name.
 
-    Its own reward is the task ``own_reward``; others may be typed over ``observation_0``, ..., ``action_0``, ... and
-    ``own_reward``. Copies are stepped one after another. For an ``EnvBase`` of your own, register a subclass of
-    ``bfmkit.environments.torchrl_adapter.AdaptedEnvironment``.
+    Its own reward is the task ``own_reward``; others may be typed over the names of its observation (``th``,
+    ``velocity_0``), ``action_0``, ... and ``own_reward``. Copies are stepped one after another. For an ``EnvBase`` of
+    your own, register a subclass of ``bfmkit.environments.adapted.AdaptedEnvironment``.
 
     Args:
         name: of the class.
@@ -29,7 +29,8 @@ class TorchRLEnvironment(AdaptedEnvironment):
         reward: a typed reward; given one, ``task`` is not looked at.
         episode_steps: after which an episode is truncated, if it has not ended before.
         observation_keys: which entries of the observation to take, in this order, nested ones with a dot; all of
-            numbers at the top if not given.
+            them, sorted by name, if not given.
+        domain: what to call it, so that data and models of the same body fit; class and arguments if not given.
 
     Raises:
         ValueError: if there is no such class, it cannot be made or adapted, or for a task or key that there is not.
@@ -43,10 +44,11 @@ class TorchRLEnvironment(AdaptedEnvironment):
         reward: str | None = None,
         episode_steps: int = 1000,
         observation_keys: list[str] | None = None,
+        domain: str | None = None,
     ) -> None:
         maker = Maker(name, arguments or {})
         rows = [reward] if reward is not None else task
-        super().__init__(maker, maker.domain, rows, episode_steps, observation_keys)
+        super().__init__(maker, domain or maker.domain, rows, episode_steps, observation_keys)
 
 
 @dataclass(frozen=True)

@@ -111,10 +111,11 @@ class EnvironmentSpec:
     def require_compatible(self, other: EnvironmentSpec, what: str) -> None:
         """Refuse ``what`` (a model, a dataset) that was made for another body.
 
-        Of :data:`ANY_DOMAIN`, observation and action alone must fit.
+        Of :data:`ANY_DOMAIN`, observation and action alone must fit. Entries of the observation are compared by name,
+        unless one side knows none.
 
         Raises:
-            ValueError: if domain or sizes differ; the message names both.
+            ValueError: if domain, sizes or the observation's entries differ; the message names both.
         """
         sizes = ("observation_size", "action_size")
         names = sizes if other.domain == ANY_DOMAIN else ("domain", *sizes, "physics_size")
@@ -123,3 +124,15 @@ class EnvironmentSpec:
             theirs = ", ".join(f"{name} {getattr(other, name)}" for name in unlike)
             ours = ", ".join(f"{name} {getattr(self, name)}" for name in unlike)
             raise ValueError(f"{what} was made for {theirs}; this environment has {ours}")
+        if self._named and other._named and self.observation_names != other.observation_names:
+            pairs = zip(other.observation_names, self.observation_names, strict=True)
+            entry, (theirs, ours) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+            raise ValueError(
+                f"{what} was made for an observation whose entry {entry} is {theirs}; this environment's is {ours} "
+                f"(its entries: {', '.join(self.observation_names)})"
+            )
+
+    @property
+    def _named(self) -> bool:
+        """Whether the observation's entries have names of their own."""
+        return self.observation_names != tuple(f"observation_{i}" for i in range(self.observation_size))

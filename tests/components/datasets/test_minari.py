@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.datasets.minari import MinariDataset
 from bfmkit.data.conversion import BadData
-from bfmkit.environments.torchrl_adapter import adapted_spec
+from bfmkit.environments.adapted import adapted_spec
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe.deferred import Deferred
@@ -144,6 +145,72 @@ class TestMinariDataset(DatasetContract):
         assert job.run(tmp_path / "run", torch.device("cpu"))["transitions"] == 15
         model = Checkpoint(str(tmp_path / "run" / "model"))
         # As an environment of TorchRL of this name would have it.
-        assert model.environment_spec == adapted_spec("joints/noise-v0", 3, 2, 6)
+        assert model.environment_spec == adapted_spec("joints/noise-v0", ["place_0", "place_1", "speed"], 2, 6)
         rewards = model.inference_set()["next", "physics"][:, 3]
         assert rewards.sum() == pytest.approx(sum(sum(range(steps)) / 10 for steps in STEPS))
+
+
+def test_data_and_environment_lay_out_a_dictionary_alike() -> None:
+    """Entries that an environment has in another order than the alphabet's, nested, whole numbers and choices."""
+    import gymnasium
+    import minari
+    from minari.data_collector.episode_buffer import EpisodeBuffer
+
+    from bfmkit.environments.adapted import AdaptedEnvironment
+
+    spaces = gymnasium.spaces
+
+    class Named(gymnasium.Env):
+        def __init__(self) -> None:
+            entries = [
+                ("velocity", spaces.Box(-9, 9, (2,), np.float64)), ("count", spaces.Box(0, 9, (1,), np.int64)),
+                ("arm", spaces.Dict(way=spaces.Discrete(2), angle=spaces.Box(-9, 9, (), np.float64))),
+            ]  # fmt: skip
+            self.observation_space = spaces.Dict(OrderedDict(entries))
+            self.action_space = spaces.MultiDiscrete([2, 3])
+
+        def look(self) -> dict:
+            arm = {"way": 1, "angle": np.float64(self.steps)}
+            return {"velocity": np.array([self.steps, 5.0]), "count": np.array([7]), "arm": arm}
+
+        def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
+            super().reset(seed=seed)
+            self.steps = 0
+            return self.look(), {}
+
+        def step(self, action: np.ndarray) -> tuple:
+            self.steps += 1
+            return self.look(), float(action[1]), False, self.steps == 3, {}
+
+    body, states = Named(), []
+    states.append(body.reset()[0])
+    states += [body.step([0, choice])[0] for choice in range(3)]
+    arm = {name: np.stack([state["arm"][name] for state in states]) for name in ("way", "angle")}
+    columns = {name: np.stack([state[name] for state in states]) for name in ("velocity", "count")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        minari.create_dataset_from_buffers(
+            "named/odd-v0",
+            [
+                EpisodeBuffer(
+                    id=0, observations={**columns, "arm": arm}, actions=np.array([[0, 0], [0, 1], [0, 2]]),
+                    rewards=np.arange(3.0), terminations=np.zeros(3, bool), truncations=np.arange(3) == 2,
+                )
+            ],
+            observation_space=body.observation_space, action_space=body.action_space, algorithm_name="a", author="a",
+            author_email="a@b.c", code_permalink="x", description="x",
+        )  # fmt: skip
+    data = MinariDataset("named/odd-v0", domain="named")
+    environment = AdaptedEnvironment(Named, "named")
+    environment.spec.require_compatible(data.spec, "the dataset")
+    assert data.spec.observation_names == ("arm_angle", "arm_way_0", "arm_way_1", "count", "velocity_0", "velocity_1")
+    rows = data.read(torch.arange(3))
+    observation, _ = environment.reset_batch()
+    for row in rows:
+        assert torch.equal(observation[0], row["observation"])
+        outcome = environment.step_batch(row["action"].unsqueeze(0))
+        assert torch.equal(outcome.physics[0], row["next", "physics"]), "the same choice gives the same reward"
+        observation = outcome.observation
+    swapped = AdaptedEnvironment(Named, "named", observation_keys=["velocity", "count", "arm"])
+    with pytest.raises(ValueError, match="entry 0 is arm_angle; this environment's is velocity_0"):
+        swapped.spec.require_compatible(data.spec, "the dataset")

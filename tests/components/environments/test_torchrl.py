@@ -20,13 +20,14 @@ def test_a_walker_is_the_walker_we_know() -> None:
     """The same body through TorchRL's wrapper: the same observations and rewards for the same start and actions."""
     from bfmkit.components.environments.dm_control import DMControlEnvironment
 
-    made = TorchRLEnvironment("DMControlEnv", {"env_name": "walker", "task_name": "walk"}, episode_steps=20)
+    arguments, keys = {"env_name": "walker", "task_name": "walk"}, ["orientations", "height", "velocity"]
+    made = TorchRLEnvironment("DMControlEnv", arguments, episode_steps=20, observation_keys=keys)
     assert (made.spec.observation_size, made.spec.action_size) == (24, 6)
     made.reset_batch()
     ours = DMControlEnvironment("walker", "walk", episode_steps=20)
     ours.reset_batch()
     with torch.no_grad():
-        state = made._copies[0]._env.physics.get_state()
+        state = made._bodies[0].environment._env.physics.get_state()
         ours._physics[0].set_state(state)
         ours._physics[0].after_reset()
     torch.manual_seed(0)
@@ -43,7 +44,7 @@ def test_a_walker_is_the_walker_we_know() -> None:
         ({"name": "PendulumEnvv"}, 'did you mean "PendulumEnv"'),
         ({"name": "system"}, "no environment"),
         ({"name": "PendulumEnv", "arguments": {"wings": 2}}, "cannot be made: TypeError"),
-        ({**PENDULUM, "observation_keys": ["th", "height"]}, "observes no 'height'"),
+        ({**PENDULUM, "observation_keys": ["th", "height"]}, 'observes no "height"'),
         ({**PENDULUM, "episode_steps": 0}, "episode_steps must be positive"),
         ({**PENDULUM, "task": "own_rewart"}, 'did you mean "own_reward"'),
         ({**PENDULUM, "reward": "observation_7"}, "observation_7"),
@@ -57,7 +58,7 @@ def test_what_cannot_be_made_is_refused(words: dict, message: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_a_typed_reward_is_a_row_of_its_own() -> None:
-    environment = TorchRLEnvironment(**PENDULUM, reward="observation_1 - 2 * action_0", episode_steps=5)
+    environment = TorchRLEnvironment(**PENDULUM, reward="thdot - 2 * action_0", episode_steps=5)
     environment.reset_batch()
     outcome = environment.step_batch(torch.tensor([[0.5]]))
     torch.testing.assert_close(outcome.reward, outcome.observation[:, 1] - 1.0)

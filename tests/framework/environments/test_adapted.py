@@ -8,7 +8,7 @@ from tensordict import TensorDict, TensorDictBase
 from torchrl.data import Bounded, Categorical, Composite, OneHot, Unbounded
 from torchrl.envs import EnvBase
 
-from bfmkit.environments.torchrl_adapter import AdaptedEnvironment
+from bfmkit.environments.adapted import AdaptedEnvironment
 from bfmkit.testing.environment import EnvironmentContract
 
 
@@ -68,7 +68,7 @@ def test_actions_are_stretched_to_the_bounds() -> None:
     environment.reset_batch()
     for given, taken in ((-1.0, -1.0), (0.0, 1.0), (0.5, 2.0)):
         environment.step_batch(torch.tensor([[given]]))
-        torch.testing.assert_close(environment._copies[0].seen[-1], torch.tensor([taken]))
+        torch.testing.assert_close(environment._bodies[0].environment.seen[-1], torch.tensor([taken]))
 
 
 @pytest.mark.parametrize("spec", [OneHot(3), Categorical(3)])
@@ -77,22 +77,23 @@ def test_choices_are_the_largest_entry(spec: Any) -> None:
     assert environment.spec.action_size == 3
     environment.reset_batch()
     environment.step_batch(torch.tensor([[-0.5, 0.9, 0.1]]))
-    seen = environment._copies[0].seen[0]
+    seen = environment._bodies[0].environment.seen[0]
     assert seen.tolist() == ([0, 1, 0] if isinstance(spec, OneHot) else 1)
 
 
 def test_observations_are_laid_end_to_end() -> None:
-    plain, chosen = (
-        AdaptedEnvironment(still, "line", observation_keys=keys) for keys in (None, ["inner.far", "place"])
-    )
+    plain, chosen = (AdaptedEnvironment(still, "line", observation_keys=keys) for keys in (None, ["place", "inner"]))
     plain.seed([4]), chosen.seed([4])
+    assert plain.spec.observation_names == ("count", "inner_far", "place_0", "place_1")
+    assert chosen.spec.observation_names == ("place_0", "place_1", "inner_far")
     observation, physics = plain.reset_batch()
-    torch.testing.assert_close(physics[:, :2].float(), observation)
-    torch.testing.assert_close(chosen.reset_batch()[0], torch.cat((observation[:, :1] - 5, observation), dim=1))
+    torch.testing.assert_close(physics[:, :4].float(), observation)
+    assert observation[0, 0] == 3
+    torch.testing.assert_close(chosen.reset_batch()[0], observation[:, [2, 3, 1]])
 
 
 def test_a_row_that_is_over_stands_still() -> None:
-    environment = AdaptedEnvironment(still, "line", ["own_reward", "observation_0 + 100"], episode_steps=9)
+    environment = AdaptedEnvironment(still, "line", ["own_reward", "place_0 + 100"], episode_steps=9)
     environment.seed([0, 1])
     environment.reset_batch()
     outcomes = [environment.step_batch(torch.tensor([[1.0], [-1.0]])) for _ in range(9)]
@@ -117,9 +118,9 @@ def test_global_randomness_is_left_alone() -> None:
 
 def test_what_cannot_be_adapted_is_refused() -> None:
     two = Composite(left=Unbounded((1,)), right=Unbounded((1,)))
-    with pytest.raises(ValueError, match="neither numbers nor one choice"):
+    with pytest.raises(ValueError, match="neither numbers nor choices"):
         AdaptedEnvironment(lambda: Line(Bounded(0, 4, (1,), dtype=torch.int64)), "line")
     with pytest.raises((ValueError, KeyError)):
         AdaptedEnvironment(lambda: Line(two), "line")
-    with pytest.raises(ValueError, match=r"observes no 'far' of numbers \(.*inner\.far"):
+    with pytest.raises(ValueError, match=r'observes no "far".*inner\.far'):
         AdaptedEnvironment(line, "line", observation_keys=["far"])

@@ -1,0 +1,173 @@
+"""Environments of TorchRL and Gymnasium as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchrl.envs import EnvBase
+
+from bfmkit.environments.body import Body
+from bfmkit.environments.gymnasium_body import GymnasiumBody
+from bfmkit.environments.torchrl_body import TorchRLBody
+from bfmkit.interfaces import Environment, EnvironmentSpec, StepResult
+from bfmkit.rewards.expression import STEP
+from bfmkit.utils.rng import generator
+
+OWN_REWARD = "own_reward"
+
+
+def adapted_spec(domain: str, names: Sequence[str], actions: int, episode_steps: int) -> EnvironmentSpec:
+    """The spec where what is recorded as physics is the next observation and the reward that came with it."""
+    return EnvironmentSpec(
+        domain=domain,
+        observation_size=len(names),
+        action_size=actions,
+        physics_size=len(names) + 1,
+        episode_steps=episode_steps,
+        control_timestep=1.0,
+        tasks=(OWN_REWARD,),
+        quantities=(OWN_REWARD, *names, *(f"action_{index}" for index in range(actions))),
+        observation_names=tuple(names),
+    )
+
+
+class AdaptedEnvironment(Environment):
+    """B copies of an environment of TorchRL or Gymnasium, stepped one after another.
+
+    Observations are laid end to end as float32, their entries sorted by name. Actions in [-1, 1] are mapped to the
+    environment's own, number by number; where those are choices, the largest number of each is the choice. The
+    environment's reward is the task ``own_reward``. What is recorded as physics is the observation and that reward, so
+    every reward is a function of ``own_reward``, the names of the observation and ``action_0``, ..., the action in
+    [-1, 1]; rewards may be typed over these.
+
+    Each row has a random state of its own, so that nothing depends on which rows there are. An environment that draws
+    from NumPy's global generator escapes that.
+
+    Args:
+        make: makes one copy, a ``gymnasium.Env`` or a TorchRL environment without a batch dimension; a function that
+            can be pickled if the environment is to be.
+        domain: what to call it; models and data of the same domain and observation fit each other.
+        task: a reward for each row: ``own_reward``, or a typed one.
+        episode_steps: after which an episode is truncated, if it has not ended before.
+        observation_keys: which entries of the observation to take, in this order, nested ones with a dot; all of them
+            if not given.
+
+    Raises:
+        ValueError: if the environment cannot be adapted, or for a task or key that there is not.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        domain: str,
+        task: str | Sequence[str] = OWN_REWARD,
+        episode_steps: int = 1000,
+        observation_keys: Sequence[str] | None = None,
+    ) -> None:
+        if episode_steps < 1:
+            raise ValueError(f"episode_steps must be positive, got {episode_steps}")
+        rows = [task] if isinstance(task, str) else list(task)
+        first = body_of(make(), observation_keys, domain)
+        spec = adapted_spec(domain, first.observation.names, first.actions.size, episode_steps)
+        super().__init__(spec, rows)
+        self._make, self._keys = make, observation_keys
+        self._bodies = [first, *(body_of(make(), observation_keys, domain) for _ in rows[1:])]
+        self._random = [torch.get_rng_state() for _ in rows]
+        self._rewards = [self.reward_of(name) for name in self.tasks]
+        self._observed = torch.zeros(len(rows), spec.observation_size, dtype=torch.float64)
+        self._own_reward = torch.zeros(len(rows), dtype=torch.float64)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it was made from."""
+        given = (self._make, self.spec.domain, list(self.tasks), self.spec.episode_steps, self._keys)
+        return (AdaptedEnvironment, given)
+
+    def with_tasks(self, tasks: Sequence[str]) -> AdaptedEnvironment:
+        """The same environment with one copy for each task."""
+        return AdaptedEnvironment(self._make, self.spec.domain, list(tasks), self.spec.episode_steps, self._keys)
+
+    def reset_batch(self, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, o + 1) float64
+        """Reset every copy, or some."""
+        self._observed, self._own_reward = self._observed.clone(), self._own_reward.clone()
+        for row, seed, episode in self.clock.begin(rows):
+            number = int(generator(seed, "adapted environment", episode).integers(2**31 - 1))
+            self._random[row] = torch.Generator().manual_seed(number).get_state()
+            with self._own_randomness(row):
+                first = self._bodies[row].reset(number)
+            self._observed[row], self._own_reward[row] = torch.from_numpy(first), 0.0
+        return self._observed.float(), self._physics()
+
+    def step_batch(self, action: Tensor, rows: Tensor | None = None) -> StepResult:  # action (B, a)
+        """Step every copy, or some."""
+        count = len(self.tasks)
+        if tuple(action.shape) != (count, self.spec.action_size):
+            raise ValueError(f"actions must be ({count}, {self.spec.action_size}), got {tuple(action.shape)}")
+        finite = action.isfinite().all(-1)
+        if not finite.all():
+            raise ValueError(f"the action of row {int((~finite).nonzero()[0])} is not finite")
+        going = self.clock.advance(rows)
+        chosen = action.numpy(force=True).astype(np.float64)
+        self._observed, self._own_reward = self._observed.clone(), torch.zeros(count, dtype=torch.float64)
+        for row in going:
+            with self._own_randomness(row):
+                step = self._bodies[row].step(chosen[row])
+            self._observed[row], self._own_reward[row] = torch.from_numpy(step.observation), step.reward
+            self.clock.terminated[row], self.clock.cut[row] = step.terminated, step.truncated
+        physics = self._physics()
+        rewards, tables = torch.zeros(count), list(self._tables(physics, action))
+        for row in going:
+            rewards[row] = float(self._rewards[row]({**tables[row], STEP: self.clock.step[row]}))
+        terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
+        return StepResult(self._observed.float(), rewards, terminated, truncated, physics)
+
+    def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:  # (n, o + 1), (n, a) -> name -> (n,)
+        """The reward that was given, and the entries of observation and action."""
+        if physics.ndim != 2 or physics.shape[1] != self.spec.physics_size:
+            raise ValueError(f"physics must be (n, {self.spec.physics_size}), got {tuple(physics.shape)}")
+        if tuple(action.shape) != (len(physics), self.spec.action_size):
+            raise ValueError(f"actions must be ({len(physics)}, {self.spec.action_size}), got {tuple(action.shape)}")
+        observation, reward = physics.cpu().double().split([self.spec.observation_size, 1], dim=1)
+        columns = torch.cat((reward, observation, action.detach().cpu().double()), dim=1).unbind(-1)
+        return dict(zip(self.spec.quantities, columns, strict=True))
+
+    def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
+        """The reward that was given."""
+        self.spec.require_named_task(task)
+        return lambda table: table[OWN_REWARD]
+
+    def _tables(self, physics: Tensor, action: Tensor) -> Iterator[dict[str, float]]:
+        table = self.quantities(physics, action)
+        columns = torch.stack(list(table.values()), dim=-1).tolist()
+        return (dict(zip(table, row, strict=True)) for row in columns)
+
+    def _physics(self) -> Tensor:  # (B, o + 1), of the observation as float32
+        return torch.cat((self._observed.float().double(), self._own_reward.unsqueeze(-1)), dim=1)
+
+    @contextmanager
+    def _own_randomness(self, row: int) -> Iterator[None]:
+        """Let torch's generator be the row's own for as long as the block lasts."""
+        before = torch.get_rng_state()
+        torch.set_rng_state(self._random[row])
+        try:
+            yield
+        finally:
+            self._random[row] = torch.get_rng_state()
+            torch.set_rng_state(before)
+
+
+def body_of(environment: Any, keys: Sequence[str] | None, domain: str) -> Body:
+    """One environment, of TorchRL or of Gymnasium.
+
+    Raises:
+        ValueError: if it is neither, or cannot be adapted.
+    """
+    if isinstance(environment, EnvBase):
+        return TorchRLBody(environment, keys, domain)
+    if hasattr(environment, "observation_space"):
+        return GymnasiumBody(environment, keys, domain)
+    raise ValueError(f"{domain} is neither a TorchRL environment nor a gymnasium.Env: {type(environment).__name__}")
