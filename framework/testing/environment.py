@@ -108,7 +108,7 @@ class EnvironmentContract(ABC):
         done = rollout["next", "done"].squeeze(-1)
         assert rollout.shape == (2, 2 * steps + 1)
         for row, seed in enumerate((3, 5)):
-            starts = [0, *(done[row].nonzero().squeeze(-1) + 1).tolist()]
+            starts = [0, *(done[row, :-1].nonzero().squeeze(-1) + 1).tolist()]
             assert len(starts) >= 3
             alone = environment.with_tasks(environment.tasks[:1])
             for episode, start in enumerate(starts):
