@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from bfmkit.registry import discovery
+from bfmkit.utils.paths import expand_home
 from bfmkit.utils.startup import postpone_compiler
 from bfmkit.utils.stop_signals import exit_code
 from bfmkit.utils.threads import limit_spinning
@@ -115,7 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     run = add("run", "run", "run a recipe's job in a run directory; the same directory again resumes it")
     _recipe_and_overrides(run)
-    run.add_argument("--out", type=Path, help="the run directory (runs/RECIPE-TIME)")
+    run.add_argument("--out", type=expand_home, help="the run directory (runs/RECIPE-TIME)")
     run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
     run.add_argument("--threads", type=int, help="threads for torch (one a physical core that is free)")
     run.add_argument(
@@ -137,7 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     copy = add("copy", "copying", "copy a shipped recipe, to change it")
     copy.add_argument("recipe", metavar="RECIPE")
-    copy.add_argument("destination", metavar="DEST", nargs="?", type=Path, help="a file or a folder (here)")
+    copy.add_argument("destination", metavar="DEST", nargs="?", type=expand_home, help="a file or a folder (here)")
 
     check = add("check", "checking", "check recipes without running them")
     check.add_argument("recipes", metavar="RECIPE", nargs="*", help="all shipped ones if none is given")
@@ -156,21 +157,23 @@ def build_parser() -> argparse.ArgumentParser:
     new.add_argument("--package", help="the plugin package to write to (that of ./pyproject.toml, or my_components)")
 
     explain = add("explain", "explaining", "say in words, tables and a picture what inferred weights mean")
-    explain.add_argument("record", metavar="RECORD", type=Path, help="a file from a run's records/")
-    explain.add_argument("--picture", type=Path, help="where to draw (beside the record)")
+    explain.add_argument("record", metavar="RECORD", type=expand_home, help="a file from a run's records/")
+    explain.add_argument("--picture", type=expand_home, help="where to draw (beside the record)")
 
     replay = add("replay", "replaying", "work inferred weights out again from their record, to the same bits")
-    replay.add_argument("record", metavar="RECORD", type=Path, help="a file from a run's records/")
+    replay.add_argument("record", metavar="RECORD", type=expand_home, help="a file from a run's records/")
 
     report = add("report", "reporting", "write one page about finished runs: tables, pictures, recipes side by side")
-    report.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=Path)
-    report.add_argument("--out", type=Path, default=Path("report.html"), help="the HTML file (report.html)")
+    report.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=expand_home)
+    report.add_argument("--out", type=expand_home, default=Path("report.html"), help="the HTML file (report.html)")
     report.add_argument("--videos", type=int, default=1, help="tasks of a traced run that get a moving picture (1)")
 
     fill = add("fill", "filling", "fill in a document whose numbers, tables and pictures come from finished runs")
-    fill.add_argument("template", metavar="TEMPLATE", type=Path, help="Markdown, such as results.md.jinja")
-    fill.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of the runs that it names (runs)")
-    fill.add_argument("--to", type=Path, help="the document (the template without its last suffix)")
+    fill.add_argument("template", metavar="TEMPLATE", type=expand_home, help="Markdown, such as results.md.jinja")
+    fill.add_argument(
+        "--runs", type=expand_home, default=Path("runs"), help="the folder of the runs that it names (runs)"
+    )
+    fill.add_argument("--to", type=expand_home, help="the document (the template without its last suffix)")
 
     live = add("live", "live", "open a page on which agents infer a task before your eyes, and you can be the reward")
     live.add_argument("recipe", metavar="RECIPE", nargs="?", default="opti_bfm", help="of type infer (opti_bfm)")
@@ -181,7 +184,7 @@ def build_parser() -> argparse.ArgumentParser:
     live.add_argument("--host", default="127.0.0.1", help="0.0.0.0 shows it to the whole network (127.0.0.1)")
     live.add_argument("--shared", action="store_true", help="let every viewer steer, not only the first")
     live.add_argument("--no-browser", action="store_true", help="do not open a browser")
-    live.add_argument("--out", type=Path, help="where records go (runs/live-TIME)")
+    live.add_argument("--out", type=expand_home, help="where records go (runs/live-TIME)")
 
     add("doctor", "doctor", "say what works on this machine, and what to install")
     return parser

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from bfmkit.models import hub, zoo
+from bfmkit.utils.paths import expand_home
 
 
 def resolve(path: str) -> Path:
-    """The folder that ``path`` means: ``zoo:NAME``, ``hf:OWNER/NAME``, or a folder as it is.
+    """The folder that ``path`` means: ``zoo:NAME``, ``hf:OWNER/NAME``, or a folder.
 
     Raises:
         FileNotFoundError: for a model that zoo or hub do not have, or if the hub cannot be asked.
         ValueError: if ``hf:`` is not followed by a repository's name.
     """
-    return hub.fetch(path) if path.startswith(hub.PREFIX) else zoo.resolve(path)
+    if path.startswith(hub.PREFIX):
+        return hub.fetch(path)
+    return zoo.resolve(path) if path.startswith(zoo.PREFIX) else expand_home(path)

@@ -64,8 +64,15 @@ def alternatives_at(tree: dict[str, Any], path: tuple[str, ...]) -> list[Any]:
     value: Any = tree
     for key in path:
         alternatives = [inner for each in alternatives for inner in _inside(each, value, key)]
-        value = value[int(key)] if isinstance(value, list) else value[key]
+        value = _at(value, key)
     return alternatives
+
+
+def _at(value: Any, key: str) -> Any:
+    """What a mapping or a list has at a key, None where it has nothing there."""
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[int(key)] if isinstance(value, list) and key.isdigit() and int(key) < len(value) else None
 
 
 def _inside(annotation: Any, value: Any, key: str) -> tuple[Any, ...]:
@@ -83,7 +90,7 @@ def _inside(annotation: Any, value: Any, key: str) -> tuple[Any, ...]:
         return ()
     inside = items[1]
     if isinstance(inside, tuple):
-        inside = inside[int(key)] if int(key) < len(inside) else None
+        inside = inside[int(key)] if key.isdigit() and int(key) < len(inside) else None
     return members(inside)
 
 

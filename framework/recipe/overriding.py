@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from bfmkit.recipe.alternatives import alternatives_at
 from bfmkit.recipe.merging import Layers
 from bfmkit.recipe.problems import Problem
+from bfmkit.recipe.values import bare
 from bfmkit.recipe.yaml_text import BadText, read
 
 COMMAND_LINE = "command line"
 
 _FIXED = ("extends", "schema_version")
+_OPENING = ("'", '"', "[", "{")
 
 Overrides = Sequence[str] | Mapping[str, Any]
 
@@ -25,22 +29,48 @@ def override(layers: Layers, overrides: Overrides) -> list[Problem]:
         A problem for each that is no ``key=value``, has a value that is no YAML, or leads through a plain value.
     """
     problems: list[Problem] = []
-    pairs: list[tuple[tuple[str, ...], Any]] = []
-    for path, text, is_text in _pairs(overrides, problems):
-        try:
-            pairs.append((tuple(path.split(".")), read(text) if is_text else text))
-        except BadText as error:
-            problems.append(Problem(COMMAND_LINE, path, str(error)))
-    for keys, _ in pairs:
+    pairs = [(tuple(path.split(".")), value, is_text) for path, value, is_text in _pairs(overrides, problems)]
+    for keys, _, _ in pairs:
         if keys[0] in _FIXED:
             problems.append(Problem(COMMAND_LINE, keys[0], "belongs to the file and cannot be overridden"))
     pairs = [pair for pair in pairs if pair[0][0] not in _FIXED]
-    for keys, value in sorted(pairs, key=lambda pair: len(pair[0]) - (pair[0][-1] == "type")):
+    for keys, value, is_text in sorted(pairs, key=lambda pair: len(pair[0]) - (pair[0][-1] == "type")):
         try:
-            layers.set(keys, value, COMMAND_LINE)
-        except LookupError as error:
+            layers.set(keys, _value(value, alternatives_at(layers.tree, keys)) if is_text else value, COMMAND_LINE)
+        except (LookupError, BadText) as error:
             problems.append(Problem(COMMAND_LINE, ".".join(keys), str(error)))
     return problems
+
+
+def _value(text: str, alternatives: list[Any]) -> Any:
+    """What a text after ``=`` stands for: itself where a text or a path is wanted, unless quotes or brackets open it.
+
+    Args:
+        text: what was typed.
+        alternatives: the types that the argument may have, none of them a union; empty where they are not known.
+
+    Raises:
+        BadText: if it is to be YAML and is not, or would lose a comment.
+    """
+    types = {bare(each) for each in alternatives}
+    if types & {str, Path} and not text.lstrip().startswith(_OPENING):
+        return text.strip() if (other := _scalar(text, types)) is None and not _is_nothing(text, types) else other
+    if " #" in text and not text.lstrip().startswith(_OPENING):
+        raise BadText(f'"{text}": what follows # would be lost; put the value in quotes')
+    return read(text)
+
+
+def _scalar(text: str, types: set[Any]) -> Any:
+    """The number or truth value that the text is, if the argument takes one beside texts."""
+    try:
+        value = read(text)
+    except BadText:
+        return None
+    return value if type(value) in types or (isinstance(value, int) and float in types) else None
+
+
+def _is_nothing(text: str, types: set[Any]) -> bool:
+    return text.strip() in ("", "null") and (type(None) in types or not text.strip())
 
 
 def _pairs(overrides: Overrides, problems: list[Problem]) -> list[tuple[str, Any, bool]]:

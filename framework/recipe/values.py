@@ -13,6 +13,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from bfmkit.recipe.signature import deferred_type, is_interface, is_settings, item_types, members, signature_of
 from bfmkit.registry.messages import one_of, quoted, suggestion
+from bfmkit.utils.paths import expand_home
 
 
 class BadValue(ValueError):
@@ -28,7 +29,7 @@ def convert(annotation: Any, value: Any) -> Any:
     Raises:
         BadValue: if it does not fit.
     """
-    leaves = [_bare(each) for each in members(annotation)]
+    leaves = [bare(each) for each in members(annotation)]
     if isinstance(value, bool) and not any(_takes_bool(leaf) for leaf in leaves):
         raise BadValue(f"expected {describe(annotation)}, got {quoted(value)}")
     numeric = all(leaf in (int, float, bool, type(None)) for leaf in leaves)
@@ -39,11 +40,20 @@ def convert(annotation: Any, value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         raise BadValue(f"expected {describe(annotation)}, got nan")
     try:
-        return adapter(annotation).validate_python(value)
+        return _at_home(adapter(annotation).validate_python(value))
     except ValidationError as error:
         raise BadValue(_reword(annotation, value, error)) from error
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         raise BadValue(f"a recipe cannot hold a {describe(annotation)}") from error
+
+
+def _at_home(value: Any) -> Any:
+    """Paths whose first part is ``~`` start in the home folder."""
+    if isinstance(value, Path):
+        return expand_home(value)
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(_at_home(item) for item in value)
+    return {key: _at_home(item) for key, item in value.items()} if type(value) is dict else value
 
 
 def adapter(annotation: Any) -> TypeAdapter:
@@ -65,8 +75,9 @@ def _adapter(annotation: Any) -> TypeAdapter:
         return TypeAdapter(annotation)
 
 
-def _bare(annotation: Any) -> Any:
-    return _bare(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
+def bare(annotation: Any) -> Any:
+    """A type without what ``Annotated`` says of it."""
+    return bare(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
 
 
 def _takes_bool(leaf: Any) -> bool:
@@ -109,7 +120,7 @@ def describe(annotation: Any) -> str:
     alternatives = members(annotation)
     if len(alternatives) > 1:
         return " or ".join(dict.fromkeys(describe(each) for each in alternatives))
-    annotation = _bare(annotation)
+    annotation = bare(annotation)
     if get_origin(annotation) is Literal:
         choices = [quoted(choice) for choice in get_args(annotation)]
         return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
@@ -135,4 +146,4 @@ def _plural(annotation: Any) -> str:
     words = {int: "whole numbers", float: "numbers", str: "texts", Path: "paths", bool: "truth values"}
     if is_interface(annotation):
         return f"{annotation.kind}s"
-    return words.get(_bare(annotation), describe(annotation))
+    return words.get(bare(annotation), describe(annotation))

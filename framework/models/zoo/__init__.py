@@ -14,13 +14,11 @@ def names() -> list[str]:
 
 
 def resolve(path: str) -> Path:
-    """The folder that ``path`` means: ``zoo:NAME``, or a folder as it is.
+    """The folder of the model ``zoo:NAME``.
 
     Raises:
         FileNotFoundError: for a model that the zoo does not have.
     """
-    if not path.startswith(PREFIX):
-        return Path(path)
     name = path.removeprefix(PREFIX)
     if name not in names():
         near = get_close_matches(name, names(), n=1)

@@ -41,6 +41,15 @@ def test_the_first_line_names_file_directory_and_threads(bfmkit, here: Path, mon
     ]
 
 
+def test_a_tilde_is_the_home_folder_for_options_too(bfmkit, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(here / "home"))
+    assert bfmkit("run", "mine", "--out=~/run").code == 0
+    assert (here / "home" / "run" / "summary.json").is_file()
+    assert not (here / "~").exists()
+    assert bfmkit("copy", "random", "~/copied.yaml").code == 0
+    assert (here / "home" / "copied.yaml").is_file()
+
+
 def test_openmp_is_told_how_long_to_wait_before_it_is_loaded(here: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
     words = [sys.executable, "-c", "from bfmkit.cli import main; main(['copy', 'random']); import torch"]

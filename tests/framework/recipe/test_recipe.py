@@ -90,7 +90,7 @@ def test_a_shipped_recipe_can_be_extended_by_name(toys, here: Path, monkeypatch:
         ("typ: toy\n", ['bad.yaml: typ: no such key; did you mean "type"?']),
         ("extend: base\n", ['bad.yaml: extend: no such key; did you mean "extends"?']),
         ("steps: 3\n", ["bad.yaml: type: missing; a job says which one it is (benchmark, collect"]),
-        ("type: toy\ngaet: {type: toy}\n", ['bad.yaml: query_rul: "toy" has no argument "query_rul"; did you mean "query_rule"?']),
+        ("type: toy\nquery_rul: {type: toy}\n", ['bad.yaml: query_rul: "toy" has no argument "query_rul"; did you mean "query_rule"?']),
         ("type: toy\nquery_rule: {typo: toy}\n", ['bad.yaml: query_rule.typo: no such key; did you mean "type"?']),
         ("type: toy\nquery_rule: {threshold: 1}\n", ["bad.yaml: query_rule.type: missing; a query_rule says which one it is (always"]),
         ("type: toy\nquery_rule: toy\n", ["bad.yaml: query_rule: expected a query_rule (a mapping with a type), got \"toy\"; did you mean {type: toy}?"]),
@@ -167,11 +167,11 @@ def test_problems_name_the_file_that_is_to_blame(toys, here: Path) -> None:
     (here / "deep").mkdir()
     write(here / "deep", base="type: toy\nsteps: x\nseed: y\n")
     write(here, middle="extends: deep/base\nseed: z\n", mine="extends: middle\nends: never\n")
-    assert [line.split(":")[:2] for line in problems("mine", "name=3", "query_rul=1")] == [
+    assert [line.split(":")[:2] for line in problems("mine", "rate=x", "query_rul=1")] == [
         ["deep/base.yaml", " steps"],
         ["middle.yaml", " seed"],
         ["mine.yaml", " ends"],
-        ["command line", " name"],
+        ["command line", " rate"],
         ["command line", " query_rul"],
     ]
     assert [line.split(":")[:2] for line in problems("mine")][-1] == ["mine.yaml", " query_rule"]
@@ -231,7 +231,8 @@ def test_overrides_are_checked_against_the_constructor(toys, here: Path) -> None
         "=3": 'command line: "=3": expected path.to.key=value',
         "query_rule..mode=3": 'command line: "query_rule..mode=3": expected path.to.key=value',
         "name=[": "command line: name: not YAML",
-        "name=!!python/name:os.system": "command line: name: the tag",
+        "steps=!!python/name:os.system": "command line: steps: the tag",
+        "steps=3 # not 4": 'command line: steps: "3 # not 4": what follows # would be lost; put the value in quotes',
         "name=${oc.env:HOME}": "command line: name: ",
         "schema_version=2": "command line: schema_version: belongs to the file",
         "extends=other": "command line: extends: belongs to the file",
@@ -239,6 +240,44 @@ def test_overrides_are_checked_against_the_constructor(toys, here: Path) -> None
         found = problems("mine", override)
         assert len(found) == 1, found
         assert found[0].startswith(expected), found
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("models/run #3", "models/run #3"),
+        ("models/run: a", "models/run: a"),
+        ("a: b: c #d", "a: b: c #d"),
+        ("3", "3"),
+        ("true", "true"),
+        ("~", "~"),
+        ("*star", "*star"),
+        ("&and", "&and"),
+        ("@at %per `tick` !bang", "@at %per `tick` !bang"),
+        ("- dash", "- dash"),
+        (" spaces ", "spaces"),
+        ("'quoted #3'", "quoted #3"),
+        ('"quoted: 3"', "quoted: 3"),
+    ],
+)
+def test_what_follows_the_equals_sign_is_plain_text_where_text_or_a_path_is_wanted(
+    toys, here: Path, typed: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(here, mine=BASE)
+    monkeypatch.setenv("HOME", str(here / "home"))
+    job = load_recipe("mine", [f"name={typed}", f"path={typed}"]).build()
+    assert job.name == meant
+    assert job.path == (here / "home" if meant == "~" else Path(meant))
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(toys, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(here / "home"))
+    write(here, mine=BASE + "path: ~/data\n")
+    recipe = load_recipe("mine")
+    assert recipe.build().path == here / "home" / "data"
+    # The recipe stays as it was written, so that it is the same run wherever home is.
+    assert recipe.tree["path"] == "~/data"
+    assert load_recipe("mine", ["path=~nobody-of-this-name/x"]).build().path == Path("~nobody-of-this-name/x")
 
 
 def test_another_type_drops_what_belonged_to_the_old_one(toys, here: Path) -> None:
