@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from bfmkit.inference.candidate_acquisition import CandidateAcquisition
-from bfmkit.inference.confidence_radius import SteppedRadius, TheoreticalRadius
+from bfmkit.inference.confidence_radius import TheoreticalRadius, TwoStageRadius
 from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
 
@@ -25,7 +25,7 @@ class UCBAcquisition(CandidateAcquisition):
         candidates: the weights w_j to compare.
         confidence_radius: β, a radius and not its square; ``theoretical``, or a mapping with ``delta``,
             ``noise_bound`` and ``weight_norm``, makes it the self-normalised radius that grows with what is known; a
-            mapping with ``wide``, ``labels`` and ``narrow`` makes it wide for so many rewards and narrow afterwards.
+            mapping with ``initial``, ``episodes`` and ``final`` makes it large in the first episodes and small then.
         ensemble: what to make of the critics' bounds, their minimum or their mean.
 
     Raises:
@@ -40,7 +40,7 @@ class UCBAcquisition(CandidateAcquisition):
     def __init__(
         self,
         candidates: CandidateSampler,
-        confidence_radius: float | Literal["theoretical"] | TheoreticalRadius | SteppedRadius = 0.1,
+        confidence_radius: float | Literal["theoretical"] | TheoreticalRadius | TwoStageRadius = 0.1,
         ensemble: Literal["min", "mean"] = "min",
     ) -> None:
         super().__init__(candidates, ensemble)
@@ -58,11 +58,14 @@ class UCBAcquisition(CandidateAcquisition):
             # Whether a radius is known does not depend on what is believed, so the smallest belief will do.
             self.confidence_radius.of(posterior, posterior.prior(1, 1))
 
+    def stage(self, episodes: int) -> str | None:
+        return self.confidence_radius.stage(episodes) if isinstance(self.confidence_radius, TwoStageRadius) else None
+
     def radius(self, context: AcquisitionContext) -> float | Tensor:
         if isinstance(self.confidence_radius, TheoreticalRadius):
             return self.confidence_radius.of(context.posterior, context.belief)
-        if isinstance(self.confidence_radius, SteppedRadius):
-            return self.confidence_radius.of(context.labels)
+        if isinstance(self.confidence_radius, TwoStageRadius):
+            return self.confidence_radius.of(context.episode)
         return self.confidence_radius
 
     def score(

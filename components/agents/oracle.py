@@ -1,4 +1,4 @@
-"""Knows the task from the start: the yardstick."""
+"""Agent that knows the task from the start: the upper reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts for nothing, learns nothing: the floor."""
+"""Agent that draws policies at random and learns nothing: the lower reference."""
 
 from __future__ import annotations
 

@@ -155,17 +155,18 @@ class TaskInferenceAgent(BatchedAgent):
 
     def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
         state = self.state
-        belief, weights, labels = state.get("belief"), state.get("weights"), state.get("labels").to(self.device)
+        belief, weights, episode = state.get("belief"), state.get("weights"), self.episode().to(self.device)
         if runs is not None:
             rows = runs.to(self.device)
-            belief, weights, labels = belief[rows], weights[rows], labels[rows]
+            belief, weights, episode = belief[rows], weights[rows], episode[rows]
         noise = self.noise("acquisition", self.acquisition.noise_shape(self.bfm.dim), runs)
-        context = AcquisitionContext(self.posterior, belief, self.bfm, observation, weights, noise, labels)
+        context = AcquisitionContext(self.posterior, belief, self.bfm, observation, weights, noise, episode)
         return self.acquisition.propose(context)
 
     def chosen(self, runs: Tensor, asked: SelectionInputs) -> None:
         if self.logbook is not None:
-            self.logbook.choose(asked.observation, asked.previous, asked.runs, self.state.get("step"), runs)
+            step, episode = self.state.get("step"), self.episode()
+            self.logbook.choose(asked.observation, asked.previous, asked.runs, step, runs, episode)
         if self._counts_information:
             self.state.get("information").masked_fill_(runs, 0.0)
 
@@ -382,6 +383,9 @@ class TaskInferenceAgent(BatchedAgent):
             "width": self.posterior.std(belief, successor),
         }
 
+    def stage(self, episodes: int) -> str | None:
+        return self.acquisition.stage(episodes)
+
     def begin_episode(self, runs: Tensor | None = None) -> None:
         super().begin_episode(runs)
         self._warn_if_overconfident()
@@ -409,9 +413,8 @@ class TaskInferenceAgent(BatchedAgent):
         off = [run for run, each in enumerate(found) if each.is_overconfident]
         if off:
             off.sort(key=lambda run: found[run].within_two or 0.0)
-            logger.warning(
-                "%s", calibration.warning([f"the run of seed {self.seeds[run]}" for run in off], found[off[0]])
-            )
+            whose = [f"the run of seed {self.seeds[run]}" for run in off]
+            logger.warning("%s", calibration.warning(whose, found[off[0]], self.posterior))
             self._warned = True
 
     def state_dict(self) -> dict[str, Any]:

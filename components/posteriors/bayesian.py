@@ -37,6 +37,7 @@ class BayesianPosterior(NormalPosterior):
     """
 
     is_least_squares = True
+    is_linear_in_rewards = True
 
     def __init__(self, noise_std: float = 0.01, prior_std: float = 1.0, discount: float = 1.0) -> None:
         require_positive(noise_std=noise_std, prior_std=prior_std)

@@ -46,6 +46,7 @@ class RidgePosterior(NormalPosterior):
     """
 
     is_least_squares = True
+    is_linear_in_rewards = True
 
     def __init__(self, regularization: float = 1.0, discount: float = 1.0, forgets_prior: bool = True) -> None:
         require_positive(regularization=regularization)

@@ -40,6 +40,8 @@ class SlidingWindowPosterior(NormalPosterior):
         Cheung et al., Learning to Optimize under Non-Stationarity, 2019, section 4.
     """
 
+    is_linear_in_rewards = True
+
     def __init__(self, steps: int = 1000, regularization: float = 1.0) -> None:
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")

@@ -18,20 +18,30 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.videos < 0:
         raise Refused(f"--videos {arguments.videos}: must not be negative")
     from bfmkit.report.page import write_report
-    from bfmkit.report.run_reader import read_runs
+    from bfmkit.report.plots.style import also_as
+    from bfmkit.report.run_reader import chosen, read_runs
 
-    runs = read_runs(arguments.run_dirs)
+    runs = chosen(read_runs(arguments.run_dirs), arguments.recipes, arguments.tasks, _labels(arguments.labels))
     try:
         _require_writable(out)
-        written = write_report(runs, out, arguments.videos, _say)
+        with also_as(arguments.formats):
+            written = write_report(runs, out, arguments.videos, _say)
     except BrokenPipeError:  # whoever read our words has closed them; the page is not to blame
         raise
     except OSError as error:
         raise Refused(f"--out {out}: cannot be written: {error.strerror or error}") from error
-    beside = ", ".join(each.name for each in (written.markdown, written.latex, written.figures))
+    beside = ", ".join(each.name for each in (written.markdown, written.latex, written.figures) if each.exists())
     sys.stderr.write(f"beside it: {beside}\n")
     sys.stdout.write(f"{out}\n")
     return 0
+
+
+def _labels(given: list[str]) -> dict[str, str]:
+    labels = dict(word.partition("=")[::2] for word in given)
+    for name, label in labels.items():
+        if not name or not label:
+            raise Refused(f"--labels {name}: expected NAME=LABEL, such as opti_bfm_ts=Thompson")
+    return labels
 
 
 def _require_writable(out: Path) -> None:

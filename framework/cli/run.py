@@ -48,8 +48,15 @@ def run(arguments: argparse.Namespace) -> int:
         with _logger(arguments.logger, out, recipe):
             summary = _run_job(job, out, device, arguments)
         write_summary(out, summary)
+    _say_outputs(out, recipe)
     sys.stdout.write(f"{out}\n")
     return 0
+
+
+def _say_outputs(out: Path, recipe: Recipe) -> None:
+    from bfmkit.cli.outputs import outputs
+
+    sys.stderr.write("".join(f"{line}\n" for line in outputs(out, str(recipe.tree["type"]))))
 
 
 def _threads(asked: int | None, out: Path | None, load: CoreLoad) -> Threads:

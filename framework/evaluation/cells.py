@@ -12,7 +12,7 @@ from zlib import crc32
 
 from bfmkit.runs.run_directory import to_json, write_atomically
 
-CELLS, ORACLES = "cells", "oracles"
+CELLS, ORACLES, FLOORS = "cells", "oracles", "floors"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Cell:
     """What became of one recipe on one task with one seed.
 
     Args:
-        recipe: its name in the benchmark; the oracle's name for the cell of an oracle.
+        recipe: its name in the benchmark; the reference's name for the cell of an oracle or a floor.
         task: a name, or a typed reward.
         seed: of the run.
         status: ``failed`` for a run that stopped early; its episodes up to then are kept.
@@ -28,9 +28,10 @@ class Cell:
         episodes: of each ``return``, ``steps`` and ``labels``; for long ones also ``windows``, a list of the same.
         seconds: how long the group took that the cell ran in.
         group: how many cells ran in one batch with it, itself among them.
-        oracle: whose cells in ``oracles/`` are its yardstick.
+        oracle: whose cells in ``oracles/`` it is measured against.
         lost: whether it failed through no doing of its own (its worker died), so that the same command runs it again.
         traceback: of the error that it raised, if it raised one.
+        floor: whose cells in ``floors/`` it is measured against.
     """
 
     recipe: str
@@ -44,6 +45,7 @@ class Cell:
     oracle: str | None = None
     lost: bool = False
     traceback: str | None = None
+    floor: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write ``folder/<recipe>/<task>/<seed>.json``, all of it or nothing."""
@@ -57,7 +59,7 @@ class Cell:
 
 
 def read_cells(folder: Path) -> Iterator[Cell]:
-    """Every cell in ``out/cells`` or ``out/oracles``, in the order of their paths.
+    """Every cell in ``out/cells``, ``out/oracles`` or ``out/floors``, in the order of their paths.
 
     Raises:
         ValueError: if a file is no cell; the message names it.
@@ -82,9 +84,9 @@ def read_cell(path: Path) -> Cell:
         ) from error
 
 
-def yardstick(oracle: str) -> str:
-    """What people are told instead of an oracle's name, for a recipe may have the same."""
-    return f"yardstick {oracle}"
+def reference_label(name: str) -> str:
+    """The name of an oracle or a floor as people are told it, for a recipe may have the same."""
+    return f"reference {name}"
 
 
 def folder_name(word: str) -> str:

@@ -1,88 +1,145 @@
-"""What a job says about returns: relative to an oracle, with an interval over seeds."""
+"""Relative return: (agent − floor) / (oracle − floor), from the plain returns of the same task and seeds.
+
+It is 0 for an agent that does no better than the floor and 1 for one that does as well as the oracle, whatever the
+scale, offset or sign of the reward. Every number and figure that is relative to an oracle comes from
+:class:`TaskReturns`, every interval from :mod:`bfmkit.evaluation.statistics`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-RESAMPLES = 2000
-COVERAGE = 0.95
+from bfmkit.evaluation.statistics import Sample, mean
+
+DEFINITION = "relative return: (later episodes - floor) / (oracle - floor); later episodes are the second half"
 
 
-def task_summary(
-    returns: np.ndarray,  # (seeds, episodes)
-    oracle: np.ndarray | None,  # (seeds, episodes), of the same seeds
-) -> dict[str, Any]:
-    """Numbers of one task over the seeds that came through; None where there is nothing to say.
+@dataclass(frozen=True)
+class TaskReturns:
+    """Returns on one task, beside those of an oracle and of a floor on the same seeds.
 
-    relative_return = mean return / mean return of the oracle, both over the second half of the episodes.
+    Args:
+        returns: of each episode.
+        oracle: of an agent that knows the task, in the same episodes; NaN where there is none.
+        floor: of an agent that learns nothing, in the same episodes; NaN where there is none.
     """
-    summary: dict[str, Any] = {
-        "oracle_return": None,
-        "return_per_episode": _column_means(returns),
-        "relative_return": None,
-        "relative_return_interval": None,
-        "seeds": len(returns),
-    }
-    if oracle is not None and len(oracle):
-        summary["oracle_return"] = float(oracle.mean())
-        summary["oracle_return_per_episode"] = _column_means(oracle)
-        summary["relative_return"] = relative_return([returns], [oracle])
-        summary["relative_return_interval"] = relative_return_interval([returns], [oracle])
-    return summary
 
+    returns: np.ndarray  # (S, n)
+    oracle: np.ndarray  # (S, n)
+    floor: np.ndarray  # (S, n)
 
-def overall_summary(tasks: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> dict[str, Any]:
-    """The mean of relative_return over tasks, with an interval over seeds, resampled within each task."""
-    pairs = [(returns, oracle) for returns, oracle in tasks.values() if oracle is not None and len(returns)]
-    if not pairs:
-        return {"relative_return": None, "relative_return_interval": None}
-    returns, oracles = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    return {
-        "relative_return": relative_return(returns, oracles),
-        "relative_return_interval": relative_return_interval(returns, oracles),
-    }
+    @classmethod
+    def of(cls, returns: np.ndarray, oracle: np.ndarray | None = None, floor: np.ndarray | None = None) -> TaskReturns:
+        """From references that may have other numbers of episodes (S, k), or be missing."""
+        return cls(returns, _as_many(oracle, returns), _as_many(floor, returns))
 
+    @property
+    def later(self) -> np.ndarray:  # (S,)
+        """The mean over the second half of the episodes."""
+        return second_half(self.returns).mean(axis=1)
 
-def relative_return(returns: Sequence[np.ndarray], oracles: Sequence[np.ndarray]) -> float | None:
-    """Mean over tasks of the ratio of means over the second half of the episodes; None where an oracle got nothing."""
-    ratios = []
-    for got, best in zip(returns, oracles, strict=True):
-        if not got.size or not best.size:
-            return None
-        reference = second_half(best).mean()
-        if not abs(reference) > 1e-9:
-            return None
-        ratios.append(second_half(got).mean() / reference)
-    return float(np.mean(ratios)) if ratios else None
+    @property
+    def oracle_later(self) -> np.ndarray:  # (S,)
+        """The oracle's mean in the same episodes; in its last ones where it was given fewer. NaN where unknown."""
+        return _later_known(self.oracle)
 
+    @property
+    def floor_later(self) -> np.ndarray:  # (S,)
+        """The floor's mean in the same episodes; in its last ones where it was given fewer. NaN where unknown."""
+        return _later_known(self.floor)
 
-def relative_return_interval(returns: Sequence[np.ndarray], oracles: Sequence[np.ndarray]) -> list[float] | None:
-    """Percentile bootstrap over seeds, learner and oracle of a seed drawn together; None with fewer than two seeds.
-
-    Reference:
-        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
-    """
-    if any(len(got) < 2 for got in returns) or relative_return(returns, oracles) is None:
+    @property
+    def missing(self) -> str | None:
+        """Why there is no relative return; None where there is one."""
+        if not self.returns.size:
+            return "no run came through"
+        oracle, floor = known_mean(self.oracle_later), known_mean(self.floor_later)
+        if oracle is None or floor is None:
+            return f"no {'oracle' if oracle is None else 'floor'} was run"
+        if oracle - floor <= 1e-9 * max(abs(oracle), abs(floor), 1e-3):
+            return f"the oracle ({oracle:,.4g}) is not above the floor ({floor:,.4g})"
         return None
-    random = np.random.default_rng(0)
-    ratios = np.zeros((len(returns), RESAMPLES))
-    for index, (got, best) in enumerate(zip(returns, oracles, strict=True)):
-        rows = random.integers(len(got), size=(RESAMPLES, len(got)))
-        numerator = second_half(got).mean(axis=1)[rows].mean(axis=1)
-        denominator = second_half(best).mean(axis=1)[rows].mean(axis=1)
-        ratios[index] = np.divide(numerator, denominator, out=np.full(RESAMPLES, np.nan), where=denominator != 0)
-    tail = (1.0 - COVERAGE) / 2.0
-    low, high = np.nanquantile(ratios.mean(axis=0), [tail, 1.0 - tail])
-    return [float(low), float(high)]
+
+    def sample(self, values: np.ndarray) -> Sample | None:  # (S,), in the unit of returns
+        """Values on the scale of relative returns; None where there is no such scale."""
+        return None if self.missing else Sample(values, self.oracle_later, self.floor_later)
+
+    @property
+    def relative_by_episode(self) -> np.ndarray | None:  # (S, n)
+        """The relative return of each episode."""
+        oracle, floor = known_mean(self.oracle_later), known_mean(self.floor_later)
+        if self.missing or oracle is None or floor is None:
+            return None
+        return (self.returns - floor) / (oracle - floor)
+
+    def summary(self) -> dict[str, Any]:
+        """Means over seeds: the relative return, its interval, and the numbers that it is made of."""
+        sample = self.sample(self.later) if self.returns.size else None
+        score = None if sample is None else mean({"": sample})
+        return {
+            "return_per_episode": column_means(self.returns),
+            "oracle_return": known_mean(self.oracle),
+            "oracle_return_per_episode": column_means(self.oracle[:, np.isfinite(self.oracle).any(axis=0)]),
+            "floor_return": known_mean(self.floor),
+            "later_return": known_mean(self.later) if self.returns.size else None,
+            "oracle_later_return": known_mean(self.oracle_later),
+            "floor_later_return": known_mean(self.floor_later),
+            "relative_return": None if score is None else score.value,
+            "relative_return_interval": None if score is None or score.low is None else [score.low, score.high],
+            "no_relative_return": self.missing,
+            "seeds": len(self.returns),
+        }
 
 
-def second_half(returns: np.ndarray) -> np.ndarray:  # (seeds, episodes) -> (seeds, at least one)
+def overall_summary(tasks: Mapping[str, TaskReturns]) -> dict[str, Any]:
+    """The mean of the relative return over the tasks that have one, and which those are."""
+    samples = {task: sample for task, each in tasks.items() if (sample := each.sample(each.later)) is not None}
+    score = asdict(mean(samples)) if samples else {"value": None, "low": None, "high": None}
+    return {
+        "relative_return": score["value"],
+        "relative_return_interval": None if score["low"] is None else [score["low"], score["high"]],
+        "relative_return_tasks": list(samples),
+        "no_relative_return": {task: each.missing for task, each in tasks.items() if each.missing},
+    }
+
+
+def counted(scored: int, all_tasks: int) -> str:
+    """How many tasks a mean is over: ``all 4 tasks``, ``3 of 4 tasks``."""
+    of = f"all {all_tasks}" if scored == all_tasks else f"{scored} of {all_tasks}"
+    return f"{of} task{'' if all_tasks == 1 else 's'}"
+
+
+def second_half(returns: np.ndarray) -> np.ndarray:  # (S, n) -> (S, at least one)
     """The later episodes, the middle one of an odd number among them."""
     return returns[:, returns.shape[1] // 2 :]
 
 
-def _column_means(returns: np.ndarray) -> list[float]:
-    return [float(value) for value in returns.mean(axis=0)] if len(returns) else []
+def known_mean(values: np.ndarray) -> float | None:
+    """The mean of what is finite; None where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None
+
+
+def column_means(returns: np.ndarray) -> list[float]:
+    """The mean over seeds of what is known of each episode."""
+    return [float(column[np.isfinite(column)].mean()) for column in returns.T] if len(returns) else []
+
+
+def _as_many(reference: np.ndarray | None, returns: np.ndarray) -> np.ndarray:  # (S, k) -> (S, n)
+    """In as many episodes as there are, NaN where it has none."""
+    wanted = np.full(returns.shape, np.nan)
+    if reference is not None and len(reference):
+        count = min(reference.shape[1], returns.shape[1])
+        wanted[:, :count] = reference[:, :count]
+    return wanted
+
+
+def _later_known(reference: np.ndarray) -> np.ndarray:  # (S, n) -> (S,)
+    """The mean of each seed over its last episodes, as many as a second half has, of those that are known."""
+    half = reference.shape[1] - reference.shape[1] // 2
+    rows = [row[np.isfinite(row)][-half:] for row in reference]
+    return np.array([row.mean() if row.size else np.nan for row in rows])

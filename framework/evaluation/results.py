@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from bfmkit.evaluation.cells import CELLS, ORACLES, Cell, read_cells, yardstick
+from bfmkit.evaluation.cells import CELLS, FLOORS, ORACLES, Cell, read_cells, reference_label
 from bfmkit.recipe.yaml_text import BadText, read
-from bfmkit.runs.run_directory import ORACLE_METRICS, PROVENANCE, RECIPE, read_metrics, write_atomically
+from bfmkit.runs.run_directory import FLOOR_METRICS, ORACLE_METRICS, PROVENANCE, RECIPE, read_metrics, write_atomically
 
 PARQUET, CSV = "results.parquet", "results.csv"
 
@@ -25,6 +25,7 @@ SCHEMA: dict[str, Any] = {
     "steps": pl.Int64,
     "labels": pl.Int64,
     "oracle_return": pl.Float64,
+    "floor_return": pl.Float64,
 }
 
 _RUN = ["task", "seed", "episode"]
@@ -34,9 +35,9 @@ def read_results(run_directory: Path | str) -> pl.DataFrame:
     """The episodes of a benchmark or of an inference run, also of one that is still running or was interrupted.
 
     Columns: ``recipe``, ``task``, ``seed``, ``episode`` (from 0), ``return``, ``steps``, ``labels`` (rewards that the
-    belief has taken in since the start), ``oracle_return`` (of the same task, seed and episode; null where there is
-    none). Rows go by recipe, in the benchmark's order, then by task, seed and episode. Runs that stopped early have
-    the episodes that they came through; :func:`read_failures` names them.
+    belief has taken in since the start), ``oracle_return`` and ``floor_return`` (of the same task, seed and episode;
+    null where there is none). Rows go by recipe, in the benchmark's order, then by task, seed and episode. Runs that
+    stopped early have the episodes that they came through; :func:`read_failures` names them.
 
     Raises:
         ValueError: if the directory holds no run, or one of another job.
@@ -53,7 +54,7 @@ def read_results(run_directory: Path | str) -> pl.DataFrame:
 
 def read_windows(run_directory: Path | str) -> pl.DataFrame:
     """The windows of long episodes of a benchmark, as :func:`read_results` has episodes: ``episode`` counts windows,
-    ``oracle_return`` is null, and the oracle of the first recipe is one more, ``oracle``.
+    ``oracle_return`` and ``floor_return`` are null, and the oracle of the first recipe is one more, ``oracle``.
 
     Raises:
         ValueError: if the directory holds no benchmark, or one of short episodes.
@@ -63,12 +64,18 @@ def read_windows(run_directory: Path | str) -> pl.DataFrame:
     if tree.get("type") != "benchmark":
         raise ValueError(f"{out}: windows are read of benchmarks, and this is a run of {tree.get('type')}")
     cells = sorted_cells(out, recipe_names(tree))
-    yardstick = cells[0].oracle if cells else None
-    oracles = [replace(cell, recipe="oracle") for cell in read_cells(out / ORACLES) if cell.recipe == yardstick]
+    oracle = cells[0].oracle if cells else None
+    oracles = [replace(cell, recipe="oracle") for cell in read_cells(out / ORACLES) if cell.recipe == oracle]
     rows = []
     for cell in (*cells, *sorted(oracles, key=lambda cell: (cell.task, cell.seed))):
         windows = [window for episode in cell.episodes for window in episode.get("windows", [])]
-        head = {"recipe": cell.recipe, "task": cell.task, "seed": cell.seed, "oracle_return": None}
+        head = {
+            "recipe": cell.recipe,
+            "task": cell.task,
+            "seed": cell.seed,
+            "oracle_return": None,
+            "floor_return": None,
+        }
         rows += [
             head | {"episode": number} | {key: window[key] for key in ("return", "steps", "labels")}
             for number, window in enumerate(windows)
@@ -81,7 +88,7 @@ def read_windows(run_directory: Path | str) -> pl.DataFrame:
 def read_failures(run_directory: Path | str) -> pl.DataFrame:
     """What went wrong in a run: ``recipe``, ``task``, ``seed``, ``error``, a row a failed cell of a benchmark.
 
-    Failed cells of an oracle come first; their ``recipe`` is ``yardstick NAME``, with the oracle's name. An inference
+    Failed cells of oracles and floors come first; their ``recipe`` is ``reference NAME``. An inference
     run says all of it in ``error``, and ``task`` and ``seed`` are null.
 
     Raises:
@@ -90,9 +97,10 @@ def read_failures(run_directory: Path | str) -> pl.DataFrame:
     out = Path(run_directory)
     schema = {name: SCHEMA[name] for name in ("recipe", "task", "seed")} | {"error": pl.String}
     if _recipe(out).get("type") == "benchmark":
-        oracles = sorted(read_cells(out / ORACLES), key=lambda cell: (cell.recipe, cell.task, cell.seed))
+        references = [cell for folder in (ORACLES, FLOORS) for cell in read_cells(out / folder)]
+        references.sort(key=lambda cell: (cell.recipe, cell.task, cell.seed))
         cells = [
-            *(replace(cell, recipe=yardstick(cell.recipe)) for cell in oracles),
+            *(replace(cell, recipe=reference_label(cell.recipe)) for cell in references),
             *sorted_cells(out, recipe_names(_recipe(out))),
         ]
         failed = [cell for cell in cells if cell.status == "failed"]
@@ -125,10 +133,7 @@ def recipe_names(tree: dict[str, Any]) -> list[str]:
 
 def benchmark_table(out: Path, names: Sequence[str]) -> pl.DataFrame:
     """As :func:`read_results`, of a benchmark whose recipes have these names."""
-    oracle: dict[tuple[str, str, int, int], float] = {}
-    for cell in read_cells(out / ORACLES):
-        for number, episode in enumerate(cell.episodes):
-            oracle[cell.recipe, cell.task, cell.seed, number] = episode["return"]
+    oracle, floor = (_returns(out / folder) for folder in (ORACLES, FLOORS))
     rows = [
         {
             "recipe": cell.recipe,
@@ -137,11 +142,21 @@ def benchmark_table(out: Path, names: Sequence[str]) -> pl.DataFrame:
             "episode": number,
             **{key: episode[key] for key in ("return", "steps", "labels")},
             "oracle_return": oracle.get((cell.oracle or "", cell.task, cell.seed, number)),
+            "floor_return": floor.get((cell.floor or "", cell.task, cell.seed, number)),
         }
         for cell in sorted_cells(out, names)
         for number, episode in enumerate(cell.episodes)
     ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def _returns(folder: Path) -> dict[tuple[str, str, int, int], float]:
+    """Name, task, seed, episode -> return, of reference agents."""
+    return {
+        (cell.recipe, cell.task, cell.seed, number): episode["return"]
+        for cell in read_cells(folder)
+        for number, episode in enumerate(cell.episodes)
+    }
 
 
 def sorted_cells(out: Path, names: Sequence[str]) -> list[Cell]:
@@ -163,14 +178,16 @@ def _recipe(out: Path) -> dict[str, Any]:
 
 def _infer(out: Path) -> pl.DataFrame:
     table = _episodes(read_metrics(out))
-    oracle = _episodes(read_metrics(out, ORACLE_METRICS)).select(*_RUN, pl.col("return").alias("oracle_return"))
-    table = table.join(oracle, on=_RUN, how="left").with_columns(pl.lit(_infer_name(out)).alias("recipe"))
+    for name, column in ((ORACLE_METRICS, "oracle_return"), (FLOOR_METRICS, "floor_return")):
+        reference = _episodes(read_metrics(out, name)).select(*_RUN, pl.col("return").alias(column))
+        table = table.join(reference, on=_RUN, how="left")
+    table = table.with_columns(pl.lit(_infer_name(out)).alias("recipe"))
     return table.select(*SCHEMA).sort("recipe", *_RUN)
 
 
 def _episodes(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     """One row an episode, the windows of a long one taken together."""
-    schema = {name: kind for name, kind in SCHEMA.items() if name not in ("recipe", "oracle_return")}
+    schema = {name: kind for name, kind in SCHEMA.items() if name not in ("recipe", "oracle_return", "floor_return")}
     table = pl.DataFrame(list(_plain(rows, schema)), schema=schema, orient="row")
     return table.group_by(_RUN, maintain_order=True).agg(pl.col("return", "steps").sum(), pl.col("labels").max())
 

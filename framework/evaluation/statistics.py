@@ -1,7 +1,8 @@
 """Statistics of comparisons: interquartile means, bootstrap intervals over seeds, who improves on whom.
 
-Scores are relative to an oracle, of one recipe: task -> (seeds,). The bootstrap is stratified: it draws seeds within
-each task and never tasks, so intervals say what other seeds would give on the same tasks.
+Scores are those of one recipe: task -> a :class:`Sample` of seeds. The bootstrap is stratified: it draws seeds within
+each task and never tasks, so intervals say what other seeds would give on the same tasks. With a seed come its
+returns of the oracle and of the floor, so an interval holds what is not known of these too.
 
 Reference:
     Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, 2021.
@@ -13,18 +14,52 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 2000
 COVERAGE = 0.95
 
-Scores = Mapping[str, np.ndarray]
-"""Task -> the score of each seed."""
+
+@dataclass(frozen=True)
+class Sample:
+    """Values of the seeds of one task, as they are or relative to an oracle and a floor.
+
+    score_s = (value_s − F)/(O − F), with O and F the means over seeds of ``oracle`` and ``floor``
+
+    Args:
+        values: one a seed.
+        oracle: one a seed, NaN where it is missing; None: scores are the values.
+        floor: likewise; given where ``oracle`` is.
+    """
+
+    values: np.ndarray  # (S,)
+    oracle: np.ndarray | None = None  # (S,)
+    floor: np.ndarray | None = None  # (S,)
+
+    @property
+    def scores(self) -> np.ndarray:  # (S,)
+        """The score of each seed."""
+        return self.drawn(np.arange(len(self.values))[None])[0]
+
+    def drawn(self, rows: np.ndarray) -> np.ndarray:  # (R, S) -> (R, S)
+        """The scores of R samples of seeds; NaN where the oracle of a sample is not above its floor."""
+        values = self.values[rows]
+        if self.oracle is None or self.floor is None:
+            return values
+        oracle, floor = _known_means(self.oracle[rows]), _known_means(self.floor[rows])
+        gap = np.where(oracle > floor, oracle - floor, np.nan)
+        return (values - floor[:, None]) / gap[:, None]
+
+
+Scores = Mapping[str, Sample]
+"""Task -> the sample of its seeds."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval; no interval where a task has fewer than two seeds.
+    """A number with its interval.
+
+    No interval where a task has fewer than two seeds, or where the seeds leave open whether its oracle is above its
+    floor.
 
     Args:
         value: over the seeds that there are.
@@ -42,7 +77,12 @@ def interquartile_mean(scores: Scores, resamples: int = RESAMPLES) -> Estimate:
 
     A quarter of them, rounded down, is left out at either end.
     """
-    middle = _of_all(lambda cells, axis: stats.trim_mean(cells, 0.25, axis=axis))
+
+    def middle(*tasks: np.ndarray, axis: int) -> np.ndarray:
+        cells = np.sort(np.moveaxis(np.concatenate(tasks, axis=axis), axis, -1), axis=-1)
+        cut = cells.shape[-1] // 4
+        return cells[..., cut : cells.shape[-1] - cut].mean(axis=-1)
+
     return _estimate(list(scores.values()), middle, resamples)
 
 
@@ -60,6 +100,8 @@ def probability_of_improvement(ours: Scores, theirs: Scores, resamples: int = RE
 
     P = mean over tasks of  1/(n m) Σ_i Σ_j (1[x_i > y_j] + ½ 1[x_i = y_j])
 
+    x and y are the values, not relative to anything: which of two is larger is the same on any scale.
+
     Raises:
         ValueError: if they have no task in common.
     """
@@ -73,7 +115,7 @@ def probability_of_improvement(ours: Scores, theirs: Scores, resamples: int = RE
         pairs = zip(moved[: len(tasks)], moved[len(tasks) :], strict=True)
         return np.mean([_better(x, y) for x, y in pairs], axis=0)
 
-    return _estimate([*(ours[task] for task in tasks), *(theirs[task] for task in tasks)], improves, resamples)
+    return _estimate([Sample(side[task].values) for side in (ours, theirs) for task in tasks], improves, resamples)
 
 
 @dataclass(frozen=True)
@@ -98,13 +140,12 @@ def performance_profile(
 ) -> Profile:
     """F(τ) = the share of all cells whose score is greater than τ, with an interval at each τ."""
     grid = np.asarray(thresholds, dtype=float)
-    above = [cells > grid[:, None] for cells in scores.values()]  # (T, seeds) each
-    return Profile(grid, *_stratified(above, _of_all(lambda cells, axis: cells.mean(axis=axis)), resamples))
 
+    def above(*tasks: np.ndarray, axis: int) -> np.ndarray:  # (..., seeds) each -> (T, ...)
+        cells = np.concatenate(tasks, axis=axis)
+        return np.stack([np.where(np.isnan(cells), np.nan, cells > threshold).mean(axis=axis) for threshold in grid])
 
-def area_under_curve(relative: np.ndarray) -> np.ndarray:  # (seeds, episodes) -> (seeds,)
-    """The mean over episodes of what is relative to the oracle: 1 for who knew the task from the start."""
-    return relative.mean(axis=1)
+    return Profile(grid, *_stratified(list(scores.values()), above, resamples))
 
 
 def first_to_reach(relative: np.ndarray, share: float = 0.9) -> np.ndarray:  # (seeds, episodes) -> (seeds,)
@@ -125,12 +166,15 @@ def _better(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:  # (..., n), (.
     return ((x > y) + 0.5 * (x == y)).mean(axis=(-2, -1))
 
 
-def _of_all(statistic: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """A statistic of all cells taken together, whatever their task."""
-    return lambda *tasks, axis: statistic(np.concatenate(tasks, axis=axis), axis=axis)
+def _known_means(values: np.ndarray) -> np.ndarray:  # (R, S) -> (R,)
+    """Means of what is finite; NaN where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=1)
+    total = np.where(known, values, 0.0).sum(axis=1)
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
 
 
-def _estimate(samples: list[np.ndarray], statistic: Callable[..., np.ndarray], resamples: int) -> Estimate:
+def _estimate(samples: list[Sample], statistic: Callable[..., np.ndarray], resamples: int) -> Estimate:
     value, low, high = _stratified(samples, statistic, resamples)
     if low is None or high is None:
         return Estimate(float(value))
@@ -138,29 +182,28 @@ def _estimate(samples: list[np.ndarray], statistic: Callable[..., np.ndarray], r
 
 
 def _stratified(
-    samples: list[np.ndarray],  # (..., seeds) each
-    statistic: Callable[..., np.ndarray],
+    samples: list[Sample],
+    statistic: Callable[..., np.ndarray],  # of (..., S) each
     resamples: int,
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:  # (...) each
-    """The statistic, and the percentile interval of it when each sample is drawn anew from itself.
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """The statistic, and the percentile interval of it when the seeds of each sample are drawn anew from themselves.
 
     Reference:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
-    if not samples or not all(sample.shape[-1] for sample in samples):
+    if not samples or not all(len(sample.values) for sample in samples):
         raise ValueError("there is no score to say anything about")
-    value = statistic(*samples, axis=-1)
-    if any(sample.shape[-1] < 2 for sample in samples):
+    value = statistic(*(sample.scores for sample in samples), axis=-1)
+    if any(len(sample.values) < 2 for sample in samples):
         return value, None, None
-    interval = stats.bootstrap(
-        samples,
-        statistic,
-        axis=-1,
-        n_resamples=resamples,
-        confidence_level=COVERAGE,
-        method="percentile",
-        # All resamples at once would take gigabytes where there are many cells.
-        batch=max(1, min(resamples, 1_000_000 // sum(sample.size for sample in samples))),
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return value, interval.low, interval.high
+    random = np.random.default_rng(0)
+    drawn = []
+    for sample in samples:
+        count = len(sample.values)
+        drawn.append(sample.drawn(random.integers(count, size=(resamples, count))))
+    tail = (1.0 - COVERAGE) / 2.0
+    usable = np.all([np.isfinite(cells).all(axis=1) for cells in drawn], axis=0)  # (R,)
+    if usable.mean() < 1.0 - tail:
+        return value, None, None
+    low, high = np.quantile(statistic(*(cells[usable] for cells in drawn), axis=-1), [tail, 1.0 - tail], axis=-1)
+    return value, low, high

@@ -99,6 +99,7 @@ class BatchedAgent(Agent):
                 "labels": torch.zeros(rows, dtype=torch.int64),
                 "stopped": torch.zeros(rows, dtype=torch.bool),
                 "opens_episode": torch.ones(rows, dtype=torch.bool),
+                "episodes_begun": torch.zeros(rows, dtype=torch.int64),
             },
             batch_size=[rows],
         )
@@ -217,6 +218,10 @@ class BatchedAgent(Agent):
         drawn = normal_noise([self.seeds[run] for run in indices], stream, [steps[run] for run in indices], shape)
         return drawn.to(self.device)
 
+    def episode(self) -> Tensor:  # (B,) int64
+        """The number of each run's present episode, from 0."""
+        return self.state.get("episodes_begun") - 1 + self.state.get("opens_episode").long()
+
     # Inside.
 
     def _choose(self, observation: Tensor, moving: Tensor | None) -> Tensor:  # (B, o) -> (B, d)
@@ -277,7 +282,9 @@ class BatchedAgent(Agent):
 
     def _chosen(self, runs: Tensor, asked: SelectionInputs) -> None:
         self.state.get("steps_since_choice").masked_fill_(runs, 0)
-        self.state.get("opens_episode").masked_fill_(runs, False)
+        opens = self.state.get("opens_episode")
+        self.state.get("episodes_begun").add_(opens & runs)
+        opens.masked_fill_(runs, False)
         self.chosen(runs, asked)
 
     def _moving(self, runs: Tensor | None) -> Tensor | None:  # (B,) bool; None: all

@@ -20,12 +20,15 @@ ENOUGH = 200
 TOO_FEW_INSIDE = 0.8
 """A smaller share of rewards within two standard deviations, of which a normal belief has 0.954, is worth a warning."""
 
-_COLUMNS = 6
+LARGEST_PLAIN = 3.0
+"""Rewards of a larger mean or standard deviation are far from what a prior for rewards of about 0 to 1 expects."""
+
+_COLUMNS = 5
 _WIDTHS = torch.tensor([1.0, 2.0], dtype=torch.float64)
 
 
-def blank(runs: int, device: torch.device | str = "cpu") -> Tensor:  # (B, 6) float64
-    """The sums before the first reward: rewards, those within one and two widths, Σe², Σr², Σr."""
+def blank(runs: int, device: torch.device | str = "cpu") -> Tensor:  # (B, 5) float64
+    """The sums before the first reward: rewards, those within one and two widths, Σr², Σr."""
     return torch.zeros(runs, _COLUMNS, dtype=torch.float64, device=device)
 
 
@@ -53,44 +56,43 @@ def foretold(
     return Foretold(reward - expected, posterior.predictive_std(belief, features), reward.clone(), observed.clone())
 
 
-def counted(sums: Tensor, rewards: Foretold) -> Tensor:  # (m, 6) -> (m, 6)
+def counted(sums: Tensor, rewards: Foretold) -> Tensor:  # (m, 5) -> (m, 5)
     """The sums with the rewards observed."""
     residual, width, reward, observed = rewards
     inside = residual.abs().unsqueeze(-1) <= width.unsqueeze(-1) * _WIDTHS.to(width.device)
-    squares = torch.stack([residual, reward], dim=-1).square()
     taken = observed.to(sums.device).unsqueeze(-1)
-    rows = torch.cat([taken, inside, squares, reward.unsqueeze(-1)], dim=-1)
+    rows = torch.cat([taken, inside, reward.square().unsqueeze(-1), reward.unsqueeze(-1)], dim=-1)
     # One after another, so that it does not matter how many are counted together.
     return torch.cat([sums.unsqueeze(1), torch.where(taken, rows, 0.0)], 1).cumsum(1)[:, -1]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well a belief foretold each reward before it saw it.
+    """How often rewards lay where the belief expected them, each before it was learnt from.
 
     Args:
         rewards: how many it was asked about.
         within_one: the share of them within one standard deviation of what was expected; 0.68 for a normal belief.
         within_two: within two of them; 0.95.
-        explained: 1 − Σe²/Σ(r − r̄)²: 1 where every reward was foretold exactly, 0 or less where the rewards' mean
-            would have foretold them as well. None where all rewards were the same.
+        reward_mean: of the rewards themselves.
+        reward_std: their standard deviation.
     """
 
     rewards: int
     within_one: float | None
     within_two: float | None
-    explained: float | None
+    reward_mean: float | None
+    reward_std: float | None
 
     @classmethod
-    def of(cls, sums: Tensor) -> Calibration:  # (6,), or several of them, (n, 6)
+    def of(cls, sums: Tensor) -> Calibration:  # (5,), or several of them, (n, 5)
         """What the sums of one run, or of several, say."""
-        rewards, one, two, squared, squares, total = sums.double().reshape(-1, _COLUMNS).sum(0).tolist()
+        rewards, one, two, squares, total = sums.double().reshape(-1, _COLUMNS).sum(0).tolist()
         if rewards == 0:
-            return cls(0, None, None, None)
-        spread = squares - total**2 / rewards
-        # Below rounding, the rewards were all the same.
-        explained = 1.0 - squared / spread if spread > 1e-12 * squares else None
-        return cls(int(rewards), one / rewards, two / rewards, explained)
+            return cls(0, None, None, None, None)
+        mean = total / rewards
+        variance = max(squares / rewards - mean**2, 0.0)
+        return cls(int(rewards), one / rewards, two / rewards, mean, variance**0.5)
 
     @property
     def is_overconfident(self) -> bool:
@@ -102,12 +104,11 @@ class Calibration:
         return asdict(self)
 
     def words(self) -> str:
-        """``0.51 of 2,000 rewards within two of the belief's standard deviations (0.95 expected), ...``."""
+        """``0.51 of 2,000 rewards within two of the belief's standard deviations (0.95 expected)``."""
         if self.within_two is None:
             return "no reward yet"
         share = f"{self.within_two:.2f} of {self.rewards:,} rewards within two of the belief's standard deviations"
-        explained = "" if self.explained is None else f", {self.explained:.2f} of their variance foretold"
-        return f"{share} (0.95 expected){explained}"
+        return f"{share} (0.95 expected)"
 
 
 def calibrations(agent: Agent) -> list[Calibration]:
@@ -117,17 +118,24 @@ def calibrations(agent: Agent) -> list[Calibration]:
     return [Calibration.of(row) for row in agent.state[RESIDUALS].cpu()]
 
 
-def warning(whose: Sequence[str], worst: Calibration) -> str:
-    """What to tell the user when beliefs are surer than they should be.
+def warning(whose: Sequence[str], worst: Calibration, posterior: Posterior) -> str:
+    """What to tell the user of an overconfident posterior, and what to change.
 
     Args:
         whose: the runs it is about, in words.
         worst: the calibration of the one that is farthest off.
+        posterior: of the agent.
     """
     runs = whose[0] if len(whose) == 1 else f"{len(whose)} runs, most of all in {whose[0]}"
-    return (
-        f"the belief is surer than it should be in {runs}: {worst.words()}. Either the model's features cannot express "
-        "this reward, or rewards are larger than the prior expects; the interval around what is believed is then too "
-        "narrow, and exploring ends too early. A larger confidence_radius, noise_std or prior_std (or a smaller "
-        "regularization) helps, and the posterior normal_inverse_gamma learns the size of the noise by itself."
+    said = f"the posterior is overconfident in {runs}: {worst.words()}; exploring then ends too early. "
+    mean, std = worst.reward_mean or 0.0, worst.reward_std or 0.0
+    if not posterior.is_standardized and max(abs(mean), std) > LARGEST_PLAIN:
+        return said + (
+            f"Rewards here are about {mean:.3g} with a standard deviation of {std:.3g}, and the prior is made for "
+            "rewards of about 0 to 1: scale them, or take agent.posterior={type: standardized, posterior: "
+            "{type: ridge}}."
+        )
+    return said + (
+        "The model's features express this reward only in part: a larger confidence_radius of the acquisition in the "
+        "first episodes, such as {initial: 5.0, episodes: 3, final: 0.1}, finds out more."
     )

@@ -1,4 +1,4 @@
-"""Confidence radii that are more than a number: one with a proof, and one that ends exploring."""
+"""Confidence radii that are more than a number: one with a proof, and one of two stages."""
 
 from __future__ import annotations
 
@@ -70,29 +70,42 @@ class TheoreticalRadius:
 
 
 @dataclass(frozen=True)
-class SteppedRadius:
-    """A wide radius until a run's belief has taken in so many rewards, a narrow one from then on.
+class TwoStageRadius:
+    """A large radius in a run's first episodes, a small one from then on.
 
-    Rewards that the features express only in part need both: a narrow radius settles on what the first policies
-    happened to show, and a wide one tries policies for longer than an episode's return can bear, for the width that
-    it multiplies shrinks with one over the square root of the labels.
+    Rewards that the features express only in part need both: a small radius settles on what the first policies
+    happened to show, and a large one tries policies for longer than an episode's return can bear, for the width that
+    it multiplies shrinks with one over the square root of the labels. Episodes and not rewards are counted, so that
+    short episodes, and rewards that are rarely observed, have both stages too.
 
     Args:
-        wide: the radius at first.
-        labels: how many rewards it gathers. Rewards that a query rule keeps out, or that never come, do not count.
-        narrow: the radius afterwards.
+        initial: the radius in the first episodes.
+        episodes: how many these are.
+        final: the radius afterwards.
 
     Raises:
         ValueError: if a number is not positive and finite.
+
+    Example:
+        ``agent.acquisition.confidence_radius={initial: 5.0, episodes: 3, final: 0.1}``
     """
 
-    wide: float
-    labels: int
-    narrow: float = 0.1
+    initial: float
+    episodes: int
+    final: float = 0.1
 
     def __post_init__(self) -> None:
-        require_positive(wide=self.wide, labels=self.labels, narrow=self.narrow)
+        require_positive(initial=self.initial, episodes=self.episodes, final=self.final)
 
-    def of(self, labels: Tensor) -> Tensor:  # (B,) int64 -> (B,) float64
-        """The radius of each run, by the rewards that its belief has taken in."""
-        return torch.where(labels < self.labels, self.wide, self.narrow).double()
+    def of(self, episode: Tensor) -> Tensor:  # (B,) int64 -> (B,) float64
+        """The radius of each run, by the number of its present episode, from 0."""
+        return torch.where(episode < self.episodes, self.initial, self.final).double()
+
+    def stage(self, episodes: int) -> str:
+        """In which stage a run of so many episodes ends, in words."""
+        if episodes > self.episodes:
+            return f"final stage, confidence_radius {self.final:g}, since episode {self.episodes + 1}"
+        return (
+            f"initial stage, confidence_radius {self.initial:g}, to the end: it takes {self.episodes} episodes and the "
+            f"run had {episodes}; lower confidence_radius.episodes, or run more episodes"
+        )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.inference.episode import Episode, Midway, Step, Tally, run_episode
 from bfmkit.interfaces import BFM, Agent, Environment, RunStopped
+
+Role = Literal["agent", "oracle", "floor"]
+"""Who acts: the agent, or one of the two references that it is measured against."""
 
 
 class Run(NamedTuple):

@@ -19,11 +19,13 @@ def oracle_returns(
     transitions: TensorDictBase,  # batch (n,), for the oracle to label
     tasks: Sequence[str],
     seeds: Sequence[int],
+    agent: Agent | None = None,
 ) -> dict[str, Tensor]:  # task -> (len(seeds),)
-    """The oracle's returns: one episode for every task and seed, all of them at once."""
+    """Returns of the oracle, or of another agent: one episode for every task and seed, all of them at once."""
     rows = [task for task in tasks for _ in seeds]
-    agent = lookup(Agent, "oracle")()
-    agent.start(bfm, list(seeds) * len(tasks), label(transitions, environment, rows))
+    agent = lookup(Agent, "oracle")() if agent is None else agent
+    labelled = label(transitions, environment, rows) if agent.labelled_transitions > 0 else None
+    agent.start(bfm, list(seeds) * len(tasks), labelled)
     bodies = environment.with_tasks(rows)
     bodies.seed(list(seeds) * len(tasks))
     returns = run_episode(agent, bodies).returns

@@ -25,7 +25,7 @@ class AcquisitionContext:
     observation: Tensor  # (B, o)
     weights: Tensor  # (B, d), the previous choice; zero before the first
     noise: Tensor  # (B, *noise_shape), standard normal
-    labels: Tensor  # (B,) int64, how many rewards the belief has taken in
+    episode: Tensor  # (B,) int64, the number of the run's present episode, from 0
     radius: float | Tensor | None = None  # the confidence radius of the rule that asks; None where it has none
     value: Callable[[AcquisitionContext, Tensor], Tensor] | None = None
     """What the rule that asks makes of weights, (context, (B, k, d)) -> (B, k), to be differentiated by the weights;
@@ -63,14 +63,14 @@ class CandidateSampler(ABC):
 class Acquisition(TensorDictModuleBase, ABC):
     """Chooses the weights w whose policy acts next.
 
-    As a TensorDict module (after :meth:`attach`): ``belief``, ``observation``, ``weights``, ``noise`` and ``labels``
+    As a TensorDict module (after :meth:`attach`): ``belief``, ``observation``, ``weights``, ``noise`` and ``episode``
     in, ``weights`` out.
     """
 
     kind: ClassVar[str] = "acquisition"
     folder: ClassVar[str] = "acquisitions"
 
-    in_keys = ["belief", "observation", "weights", "noise", "labels"]
+    in_keys = ["belief", "observation", "weights", "noise", "episode"]
     out_keys = ["weights"]
 
     _attached: tuple[Posterior, BFM] | None = None
@@ -92,6 +92,10 @@ class Acquisition(TensorDictModuleBase, ABC):
         Raises:
             ValueError: if the settings do not go together.
         """
+
+    def stage(self, episodes: int) -> str | None:
+        """In which stage a run of so many episodes ends, in words; None for a rule that has no stages."""
+        return None
 
     def attach(self, posterior: Posterior, bfm: BFM) -> Acquisition:
         """Remember what :meth:`forward` cannot read from a TensorDict; returns self."""

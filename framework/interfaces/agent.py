@@ -158,6 +158,10 @@ class Agent(ABC):
         """
         raise ValueError(f"{type(self).__name__} has no belief that a label could change")
 
+    def stage(self, episodes: int) -> str | None:
+        """In which stage of exploring a run of so many episodes ends, in words; None for agents that have no stages."""
+        return None
+
     def flush(self) -> None:  # noqa: B027
         """Learn now from whatever was observed and has been put off; for an agent that puts nothing off, nothing.
 

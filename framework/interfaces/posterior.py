@@ -25,6 +25,12 @@ class Posterior(TensorDictModuleBase, ABC):
     kind: ClassVar[str] = "posterior"
     folder: ClassVar[str] = "posteriors"
 
+    is_linear_in_rewards: ClassVar[bool] = False
+    """Whether the mean is linear in the rewards, and widths do not depend on them."""
+
+    is_standardized: ClassVar[bool] = False
+    """Whether the scale and offset of rewards make no difference to the mean and to widths."""
+
     in_keys = ["belief", "features", ("next", "reward"), "observed"]
     out_keys = ["belief"]
 

@@ -17,7 +17,8 @@ from bfmkit.evaluation.benchmark.processes import Processes
 from bfmkit.evaluation.benchmark.ray import OnRay
 from bfmkit.evaluation.benchmark.runners import Ended, InProcess, Runner
 from bfmkit.evaluation.benchmark.workbench import Workbench
-from bfmkit.evaluation.cells import CELLS, ORACLES, Cell, folder_name, read_cell, read_cells
+from bfmkit.evaluation.cells import CELLS, FLOORS, ORACLES, Cell, folder_name, read_cell
+from bfmkit.evaluation.relative_return import counted
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import Job, JobFailed
 from bfmkit.jobs.infer import chosen_seeds
@@ -29,16 +30,25 @@ from bfmkit.utils.threads import physical_cores
 
 RECIPES, STATISTICS = "recipes", "statistics.json"
 
+TOLD = (
+    "relative_return", "relative_return_tasks", "no_relative_return", "interquartile_mean", "area_under_curve",
+)  # fmt: skip
+TOLD_OF_TASKS = (
+    "oracle_return", "floor_return", "return_per_episode", "later_return", "oracle_later_return", "floor_later_return",
+    "relative_return", "no_relative_return",
+)  # fmt: skip
+"""Of the statistics, what the summary has."""
+
 
 @register(Job, "benchmark")
 class BenchmarkJob(Job):
     """Compares inference recipes on the same tasks, seeds and episodes, each cell of the grid relative to an oracle.
 
     Cells of one recipe share batches. How they are grouped, and so every number, depends on the benchmark's recipe
-    alone, whoever runs the groups. The oracle of recipes that share model, environment and oracle is run once, on the
-    same seeds. A cell that is finished is on disk at once, as ``cells/<recipe>/<task>/<seed>.json``; a run that stops
-    on an error fails alone. The same command goes on where it was interrupted, at the start of an episode, and runs
-    again what failed because its worker died. Other failures stay, unless their files are deleted.
+    alone, whoever runs the groups. Recipes that share model, environment and oracle share its runs, on the same seeds;
+    so with the floor. A cell that is finished is on disk at once, as ``cells/<recipe>/<task>/<seed>.json``; a run that
+    stops on an error fails alone. The same command goes on where it was interrupted, at the start of an episode, and
+    runs again what failed because its worker died. Other failures stay, unless their files are deleted.
 
     Args:
         recipes: shipped inference recipes by name, files, or either with a ``name`` and ``overrides``.
@@ -113,13 +123,19 @@ class BenchmarkJob(Job):
         return self._finish(out, groups)
 
     def _finish(self, out: Path, groups: Sequence[Group]) -> dict[str, Any]:
-        from bfmkit.evaluation.comparison import compare, comparison_table
+        from bfmkit.evaluation.comparison import compare, comparison_table, curves, relative_returns
         from bfmkit.evaluation.results import benchmark_table, write_results
+        from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode
 
         table = benchmark_table(out, [contestant.name for contestant in self.contestants])
         write_results(out, table)
         statistics = compare(table)
         write_atomically(out / STATISTICS, to_json(statistics))
+        if not table.is_empty():
+            draw_return_by_episode(out / "figures" / "return_by_episode.png", table)
+            scores = {name: known for name, of in curves(table).items() if (known := relative_returns(of))}
+            if scores:
+                draw_profiles(out / "figures" / "profiles.png", scores)
         cells = [(group.label, read_cell(_path(out, group, run))) for group in groups for run in group.runs]
         failed = [
             f"{label}, task {cell.task}, seed {cell.seed}: {cell.error}"
@@ -132,10 +148,10 @@ class BenchmarkJob(Job):
             "recipes": {
                 name: {
                     "tasks": {
-                        task: {key: numbers[key] for key in ("oracle_return", "return_per_episode", "relative_return")}
+                        task: {key: numbers[key] for key in TOLD_OF_TASKS}
                         for task, numbers in of_recipe["tasks"].items()
                     },
-                    **{key: of_recipe[key] for key in ("relative_return", "interquartile_mean", "area_under_curve")},
+                    **{key: of_recipe[key] for key in TOLD},
                 }
                 for name, of_recipe in statistics["recipes"].items()
             },
@@ -161,11 +177,6 @@ class _Book:
             group.key: {run for run in self._finished[group.key] if self._is_failed(group, run)} for group in groups
         }
         self._lived = {group.key: self._lived_before(group) for group in groups}
-        self._best: dict[tuple[str | None, str, int], list[float]] = {}  # oracle, task, episode -> its returns
-        for cell in read_cells(out / ORACLES):
-            for episode, numbers in enumerate(cell.episodes):
-                self._best.setdefault((cell.recipe, cell.task, episode), []).append(numbers["return"])
-        self._relative: dict[str, float] = {}
 
     def __enter__(self) -> _Book:
         total = sum(len(group.runs) * group.episodes for group in self._groups)
@@ -178,7 +189,7 @@ class _Book:
         self._bar.__exit__(*error)
 
     def open_groups(self) -> list[Group]:
-        """Those that have something left to run, the oracles first: the others are measured against them."""
+        """Those that have something left to run, the references first: the others are measured against them."""
         return [group for group in self._groups if not self._is_closed(group)]
 
     def work(self, group: Group) -> Work:
@@ -209,14 +220,13 @@ class _Book:
             if run not in self._finished[group.key]:
                 self._failed[group.key].add(run)
                 error = ended.lost or "the group ended without it"
-                Cell(group.name, *run, status="failed", error=error, oracle=group.oracle, lost=True).write(
-                    self._folder(group)
-                )
+                Cell(
+                    group.name, *run, status="failed", error=error, oracle=group.oracle, floor=group.floor, lost=True
+                ).write(self._folder(group))
         if ended.lost is None:
             self._checkpoint(group).unlink(missing_ok=True)
         self._advance(group, group.episodes)
-        relative = self._relative.get(group.name)
-        said = f", relative return {relative:.2f} in the last episode" if relative is not None else ""
+        said = self._said(group) if group.role == "agent" else ""
         failed = len(self._failed[group.key])
         count = f"{_cells(len(group.runs) - failed)} done{f', {failed} failed' if failed else ''}"
         self._bar.say(f"{group.key}: {count}{f', lost: {ended.lost}' if ended.lost else ''}{said}")
@@ -225,17 +235,22 @@ class _Book:
         by_task: dict[str, list[float]] = {}
         for run, value in news.returns.items():
             by_task.setdefault(run.task, []).append(value)
-        ratios = []
         for task, values in by_task.items():
             self._log.add_scalar(f"return/{group.label}/{task}", np.mean(values), news.episode)
-            if group.is_oracle:
-                self._best.setdefault((group.name, task, news.episode), []).extend(values)
-            best = self._best.get((group.oracle, task, news.episode))
-            if best and abs(np.mean(best)) > 1e-9:
-                ratios.append(float(np.mean(values) / np.mean(best)))
-        if ratios:
-            self._relative[group.name] = float(np.mean(ratios))
-            self._log.add_scalar(f"relative_return/{group.name}", self._relative[group.name], news.episode)
+
+    def _said(self, group: Group) -> str:
+        """The relative return of a recipe, as far as its cells are there."""
+        from bfmkit.evaluation.comparison import compare
+        from bfmkit.evaluation.results import benchmark_table
+
+        table = benchmark_table(self._out, [group.name])
+        if table.is_empty():
+            return ""
+        numbers = compare(table, resamples=2)["recipes"][group.name]
+        if numbers["relative_return"] is None:
+            return ", no relative return"
+        tasks = counted(len(numbers["relative_return_tasks"]), len(numbers["tasks"]))
+        return f", relative return {numbers['relative_return']['value']:.2f} over {tasks}"
 
     def _advance(self, group: Group, lived: int) -> None:
         gained = max(0, lived - self._lived[group.key])
@@ -244,8 +259,7 @@ class _Book:
         shown: dict[str, float | str] = {"cells": f"{cells}/{sum(len(each.runs) for each in self._groups)}"}
         failed = sum(map(len, self._failed.values()))
         shown |= {"failed": failed} if failed else {}
-        if group.name in self._relative:
-            shown |= {"recipe": group.name, "relative_return": self._relative[group.name]}
+        shown |= {"running": group.label}
         self._bar.advance(gained * len(group.runs), **shown)
 
     def _lived_before(self, group: Group) -> int:
@@ -263,7 +277,7 @@ class _Book:
         return len(self._finished[group.key]) == len(group.runs)
 
     def _folder(self, group: Group) -> Path:
-        return self._out / (ORACLES if group.is_oracle else CELLS)
+        return _folder(self._out, group)
 
     def _checkpoint(self, group: Group) -> Path:
         return self._out / "checkpoints" / f"{folder_name(group.key)}.pt"
@@ -289,4 +303,8 @@ def _cells(count: int) -> str:
 
 
 def _path(out: Path, group: Group, run: Run) -> Path:
-    return Cell(group.name, *run).path(out / (ORACLES if group.is_oracle else CELLS))
+    return Cell(group.name, *run).path(_folder(out, group))
+
+
+def _folder(out: Path, group: Group) -> Path:
+    return out / {"agent": CELLS, "oracle": ORACLES, "floor": FLOORS}[group.role]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bfmkit.environments.labels import label
 from bfmkit.evaluation.benchmark.entry import Entry, contestants
+from bfmkit.evaluation.relative_return import TaskReturns
 from bfmkit.inference.episode import Step, run_episode
 from bfmkit.inference.experiment import Run, play
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
@@ -27,7 +28,9 @@ from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, wri
 from bfmkit.utils.progress_bar import Progress
 from bfmkit.utils.rng import generator
 
-ORACLE, INFERENCE_SET = "oracle", "inference_set"
+ORACLE, FLOOR, INFERENCE_SET = "oracle", "floor", "inference_set"
+
+RELATIVE = ("relative_return", "relative_return_interval", "no_relative_return")
 
 LATER = 1_000_000
 """The number of the first episode that inferred weights are tried in, far from those that labels were gathered in."""
@@ -40,7 +43,8 @@ class DataEfficiencyJob(Job):
     For each task and seed, every agent acts until it has taken in the largest number of labels. The posterior is then
     given the first n of them at once, for each n, and its mean is acted for in episodes that nobody has seen. So are
     weights from n labelled transitions of the inference set, which comes from the data that the model was trained on,
-    and the oracle's. An interrupted job goes on with the task it was at.
+    and the oracle's; an agent that draws policies at random is the floor. An interrupted job goes on with the task it
+    was at.
 
     Args:
         bfm: the model whose policies to act with; it must bring an inference set.
@@ -77,7 +81,7 @@ class DataEfficiencyJob(Job):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         agents = {each.name: each.arguments["agent"].build() for each in contestants(gatherers, ())}
-        taken = {ORACLE, INFERENCE_SET} & set(agents)
+        taken = {ORACLE, FLOOR, INFERENCE_SET} & set(agents)
         if taken:
             raise ValueError(f"gatherers: {sorted(taken)[0]} is compared with anyway; choose another name")
         environment = environment.fitted_to(bfm.environment_spec, "the model")
@@ -101,7 +105,7 @@ class DataEfficiencyJob(Job):
         done = self._finished(out)
         steps = self.environment.spec.episode_steps
         gathering = math.ceil(self.labels[-1] / steps) * len(self.gatherers)
-        trying = 2 * self.episodes
+        trying = 3 * self.episodes
         total = (gathering + trying) * steps * len(self.tasks)
         # Imported here: it takes a second, and nothing but a running job needs it.
         from torch.utils.tensorboard import SummaryWriter
@@ -120,7 +124,8 @@ class DataEfficiencyJob(Job):
         """The mean return over seeds of each source, at each number of labels; the oracle's is the same at all."""
         for task, numbers in summarise(rows).items():
             returns = {source: entry["return"] for source, entry in numbers["sources"].items()}
-            returns[ORACLE] = [numbers["oracle_return"]] * len(self.labels)
+            for reference in (ORACLE, FLOOR):
+                returns[reference] = [numbers[f"{reference}_return"]] * len(self.labels)
             for source, values in returns.items():
                 for count, value in zip(self.labels, values, strict=True):
                     log.add_scalar(f"return/{task}/{source}", value, count)
@@ -136,8 +141,10 @@ class DataEfficiencyJob(Job):
         returns = self._tried(FixedWeightsAgent(rows), task, [self.seeds[seed] for _, _, seed in cells], bar)
         for (source, count, seed), value in zip(cells, returns, strict=True):
             yield {"task": task, "source": source, "labels": count, "seed": self.seeds[seed], "return": value}
-        for seed, value in zip(self.seeds, self._tried(lookup(Agent, ORACLE)(), task, self.seeds, bar), strict=True):
-            yield {"task": task, "source": ORACLE, "labels": None, "seed": seed, "return": value}
+        for reference, name in ((ORACLE, "oracle"), (FLOOR, "random")):
+            values = self._tried(lookup(Agent, name)(), task, self.seeds, bar)
+            for seed, value in zip(self.seeds, values, strict=True):
+                yield {"task": task, "source": reference, "labels": None, "seed": seed, "return": value}
 
     def _gathered(self, name: str, agent: Agent, task: str, bar: Progress) -> dict[int, Tensor]:  # n -> (seeds, d)
         """Weights from what an agent gathers, the first n labels of each seed."""
@@ -210,7 +217,7 @@ class DataEfficiencyJob(Job):
     def _finished(self, out: Path) -> set[str]:
         """The tasks whose rows are all there; rows of others are dropped."""
         rows = read_metrics(out)
-        each = len(self.seeds) * ((len(self.gatherers) + 1) * len(self.labels) + 1)
+        each = len(self.seeds) * ((len(self.gatherers) + 1) * len(self.labels) + 2)
         done = {task for task in self.tasks if sum(row["task"] == task for row in rows) == each}
         kept = [row for row in rows if row["task"] in done]
         if len(kept) < len(rows):
@@ -228,32 +235,39 @@ class DataEfficiencyJob(Job):
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """``{task: {"oracle_return": ..., "sources": {source: {"return": [...], "relative_return": [...]}}}}``.
+    """``{task: {"oracle_return": ..., "floor_return": ..., "sources": {source: {"return": [...], ...}}}}``.
 
-    Means over seeds, an entry a number of labels; ``relative_return`` is the ratio of the means.
+    Means over seeds, an entry a number of labels; ``relative_return`` and its interval are those of
+    :class:`~bfmkit.evaluation.relative_return.TaskReturns`.
     """
     found: dict[str, dict[tuple[str, int | None], list[float]]] = {}
     for row in rows:
         found.setdefault(row["task"], {}).setdefault((row["source"], row["labels"]), []).append(row["return"])
     summary: dict[str, Any] = {}
     for task, returns in found.items():
-        oracle = float(np.mean(returns[ORACLE, None]))
+        oracle, floor = (np.array(returns[name, None])[:, None] for name in (ORACLE, FLOOR))
         sources: dict[str, dict[str, list[Any]]] = {}
         for (source, count), values in returns.items():
             if count is None:
                 continue
-            entry = sources.setdefault(source, {"return": [], "relative_return": [], "standard_error": []})
+            entry = sources.setdefault(source, {name: [] for name in ("return", *RELATIVE, "standard_error")})
             entry["return"].append(float(np.mean(values)))
-            entry["relative_return"].append(float(np.mean(values)) / oracle if abs(oracle) > 1e-9 else None)
+            told = TaskReturns.of(np.array(values)[:, None], oracle, floor).summary()
+            for name in RELATIVE:
+                entry[name].append(told[name])
             error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
             entry["standard_error"].append(error)
-        summary[task] = {"oracle_return": oracle, "sources": sources}
+        summary[task] = {"oracle_return": float(oracle.mean()), "floor_return": float(floor.mean()), "sources": sources}
     return summary
 
 
 def _table(tasks: Mapping[str, Any], labels: list[int]) -> Iterator[str]:
-    yield f"{'task':<16}{'labels from':<18}" + "".join(f"{count:>9,}" for count in labels) + f"{'oracle':>10}"
+    yield (
+        f"{'task':<16}{'labels from':<18}"
+        + "".join(f"{count:>9,}" for count in labels)
+        + f"{'oracle':>10}{'floor':>10}"
+    )
     for task, numbers in tasks.items():
         for source, entry in numbers["sources"].items():
             cells = "".join(f"{value:>9.1f}" for value in entry["return"])
-            yield f"{task:<16}{source:<18}{cells}{numbers['oracle_return']:>10.1f}"
+            yield f"{task:<16}{source:<18}{cells}{numbers['oracle_return']:>10.1f}{numbers['floor_return']:>10.1f}"

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from bfmkit.evaluation.relative_return import overall_summary, task_summary
+from bfmkit.evaluation.relative_return import DEFINITION, TaskReturns, counted, overall_summary
 from bfmkit.inference.calibration import RESIDUALS, Calibration
 from bfmkit.inference.episode import Episode, Midway, Step
-from bfmkit.inference.experiment import Run, play, tally_numbers, window_numbers
+from bfmkit.inference.experiment import Role, Run, play, tally_numbers, window_numbers
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots import draw_returns
 from bfmkit.runs.checkpoint import Ledger
 from bfmkit.runs.run_directory import (
+    FLOOR_METRICS,
     METRICS,
     ORACLE_METRICS,
     append_metrics,
@@ -39,19 +40,27 @@ logger = logging.getLogger(__name__)
 
 STEPS_SHOWN_TOGETHER = 50
 
+FILES: dict[Role, str] = {"agent": METRICS, "oracle": ORACLE_METRICS, "floor": FLOOR_METRICS}
+
+DOING: dict[Role, str] = {
+    "agent": "agent",
+    "oracle": "oracle, the upper reference, which is told the task",
+    "floor": "floor, the lower reference, which learns nothing",
+}
+
 
 @dataclass(frozen=True)
 class Stage:
-    """Runs that share a batch: either of the agent, or of the oracle that it is measured against."""
+    """Runs that share a batch: of the agent, or of one of the references that it is measured against."""
 
-    is_oracle: bool
+    role: Role
     runs: tuple[int, ...]  # indices into the job's runs
     episodes: int
 
 
 @register(Job, "infer")
 class InferJob(Job):
-    """Runs an agent for some episodes of each task and seed, and an oracle beside it as a yardstick.
+    """Runs an agent for some episodes of each task and seed; then an oracle and a floor on the same, for comparison.
 
     One run a task and a seed. Runs share batches for speed. All of a run's randomness comes from its own seed, so its
     choices are those it makes alone, to rounding: float32 products depend in the last digit on how many rows they
@@ -68,8 +77,10 @@ class InferJob(Job):
         seed: of the first run.
         seeds: how many seeds, counted on from ``seed``; or the seeds themselves, and then ``seed`` is not looked at.
         tasks: their names, or ``all``; none given: those of the environment.
-        oracle: the yardstick; none given: the agent ``oracle`` as it is by default.
-        oracle_episodes: of each run; none given: as many as the agent's. 0 goes without the yardstick.
+        oracle: the upper reference; none given: the agent ``oracle`` as it is by default.
+        oracle_episodes: of each run; none given: as many as the agent's. 0 goes without an oracle.
+        floor: the lower reference; none given: the agent ``random``.
+        floor_episodes: of each run; none given: as many as the agent's, or 0 without an oracle.
         batch_size: how many runs to step together at most.
         trace_every: how many steps between two entries of the trace, which holds what the belief was on the way; none
             given: there is no trace.
@@ -90,13 +101,16 @@ class InferJob(Job):
         tasks: str | list[str] | None = None,
         oracle: Agent | None = None,
         oracle_episodes: int | None = None,
+        floor: Agent | None = None,
+        floor_episodes: int | None = None,
         batch_size: int = 64,
         trace_every: int | None = None,
     ) -> None:
         if episodes < 1:
             raise ValueError(f"episodes must be at least 1, got {episodes}")
-        if oracle_episodes is not None and oracle_episodes < 0:
-            raise ValueError(f"oracle_episodes must not be negative, got {oracle_episodes}")
+        for name, number in (("oracle_episodes", oracle_episodes), ("floor_episodes", floor_episodes)):
+            if number is not None and number < 0:
+                raise ValueError(f"{name} must not be negative, got {number}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if trace_every is not None and trace_every < 1:
@@ -119,6 +133,14 @@ class InferJob(Job):
             if self.oracle is not None and self.oracle.labelled_transitions > 0:
                 logger.warning("this model brings no inference set, so there is no oracle to compare with")
                 self.oracle, self.oracle_episodes = None, 0
+        unset = episodes if self.oracle is not None else 0
+        self.floor_episodes = unset if floor_episodes is None else floor_episodes
+        self.floor: Agent = floor if floor is not None else lookup(Agent, "random")()
+
+    def acting(self, role: Role) -> Agent:
+        """The agent of a role."""
+        reference = {"oracle": self.oracle, "floor": self.floor}.get(role)
+        return self.agent if reference is None else reference
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Run what is left to run; the numbers are those of a run that was never interrupted."""
@@ -126,8 +148,8 @@ class InferJob(Job):
         checkpoint = out / "checkpoints" / "progress.pt"
         ledger = Ledger.load(checkpoint) if checkpoint.is_file() else self._empty_ledger()
         # What was written after the checkpoint is written again.
-        for name, count in ((METRICS, ledger.rows), (ORACLE_METRICS, ledger.oracle_rows)):
-            kept = read_metrics(out, name)[:count]
+        for role, name in FILES.items():
+            kept = read_metrics(out, name)[: ledger.rows[role]]
             if kept or name == METRICS or (out / name).exists():
                 write_atomically(out / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
         with self._log(out) as log, self._bar(ledger) as bar:
@@ -141,27 +163,33 @@ class InferJob(Job):
         groups = [tuple(everyone[first : first + self.batch_size]) for first in everyone[:: self.batch_size]]
         stages = []
         for group in groups:
+            stages.append(Stage("agent", group, self.episodes))
             if self.oracle is not None:
-                stages.append(Stage(True, group, self.oracle_episodes))
-            stages.append(Stage(False, group, self.episodes))
+                # A trace compares each z of the agent with the oracle's, which must be known by then.
+                place = len(stages) - (self.trace_every is not None)
+                stages.insert(place, Stage("oracle", group, self.oracle_episodes))
+            if self.floor_episodes > 0:
+                stages.append(Stage("floor", group, self.floor_episodes))
         return stages
 
     def _run_stage(self, stage: Stage, ledger: Ledger, outputs: _Outputs) -> None:
-        agent = self.oracle if stage.is_oracle and self.oracle is not None else self.agent
+        agent = self.acting(stage.role)
         runs, first = [self.runs[run] for run in stage.runs], ledger.episode
 
         tracer = Tracer(outputs.out, self.trace_every, stage.runs[0], runs, self.environment.spec.episode_steps)
 
         def watching(episode: int) -> AbstractContextManager[Callable[[Step], None]]:
             bar = outputs.watching(stage, episode)
-            return tracer.watching(agent, self.bfm, stage.is_oracle, episode, bar)
+            if stage.role == "floor":
+                return bar
+            return tracer.watching(agent, self.bfm, stage.role == "oracle", episode, bar)
 
         def on_window(episode: int, midway: Midway) -> None:
             ledger.episode, ledger.midway, ledger.agent = episode, midway, agent.state_dict()
             ledger.save(outputs.checkpoint)
 
         records = RunRecords(outputs.out)
-        agent.logbook = None if stage.is_oracle else records.logbook()
+        agent.logbook = records.logbook() if stage.role == "agent" else None
         episodes = play(
             agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first, state=ledger.agent,
             # The first steps of a trace would be gone.
@@ -169,7 +197,7 @@ class InferJob(Job):
         )  # fmt: skip
         for episode, result in enumerate(episodes, start=first):
             self._record(stage, episode, result, agent, ledger, outputs)
-        if not stage.is_oracle:
+        if stage.role == "agent":
             records.write(agent, runs)
             sums = agent.state.get(RESIDUALS, torch.zeros(0)).tolist()
             ledger.residuals |= dict(zip(stage.runs, sums, strict=False))
@@ -183,35 +211,21 @@ class InferJob(Job):
         for row, reason in agent.failures.items():
             run = stage.runs[row]
             task, seed = self.runs[run]
-            whose = "the oracle's " if stage.is_oracle else ""
+            whose = "" if stage.role == "agent" else f"the {stage.role}'s "
             ledger.failures.setdefault(run, f"{whose}task {task}, seed {seed}, episode {episode}: {reason}")
         if result is None:
             return
-        whole = ledger.oracle_returns if stage.is_oracle else ledger.returns
+        whole = ledger.returns[stage.role]
         rows: list[dict[str, Any]] = []
         for row, run in enumerate(stage.runs):
             if not result.stopped[row]:
                 whole[run, episode] = float(result.returns[row])
                 rows += self._rows(run, episode, row, result)
-        if stage.is_oracle:
-            append_metrics(outputs.out, rows, ORACLE_METRICS)
-            ledger.oracle_rows += len(rows)
-        else:
-            append_metrics(outputs.out, rows)
-            ledger.rows += len(rows)
-            returns = [(*self.runs[run], whole[run, episode]) for run in stage.runs]
-            outputs.log_returns(episode, returns, self._oracle_means(stage, ledger))
+        append_metrics(outputs.out, rows, FILES[stage.role])
+        ledger.rows[stage.role] += len(rows)
+        outputs.log_returns(stage, episode, [(*self.runs[run], whole[run, episode]) for run in stage.runs])
         ledger.episode, ledger.agent, ledger.midway = episode + 1, agent.state_dict(), None
         ledger.save(outputs.checkpoint)
-
-    def _oracle_means(self, stage: Stage, ledger: Ledger) -> dict[str, float]:
-        """The oracle's mean return for each task of the stage, as far as it is known."""
-        means = {}
-        for task in {self.runs[run][0] for run in stage.runs}:
-            known = [ledger.oracle_returns[run] for run in stage.runs if self.runs[run][0] == task]
-            values = np.concatenate(known)
-            means[task] = float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else float("nan")
-        return means
 
     def _rows(self, run: int, episode: int, row: int, result: Episode) -> Iterator[dict[str, Any]]:
         task, seed = self.runs[run]
@@ -221,15 +235,15 @@ class InferJob(Job):
 
     def _finish(self, out: Path, ledger: Ledger) -> dict[str, Any]:
         runs = {task: self._finished(task, ledger) for task in self.tasks}
-        tasks = {
-            task: (ledger.returns[kept], ledger.oracle_returns[kept] if self.oracle is not None else None)
-            for task, kept in runs.items()
-        }
+        tasks = {task: TaskReturns.of(*(ledger.returns[role][kept] for role in FILES)) for task, kept in runs.items()}
         summary: dict[str, Any] = {
-            "tasks": {task: task_summary(*pair) | self._calibration(task, ledger) for task, pair in tasks.items()},
+            "tasks": {task: each.summary() | self._calibration(task, ledger) for task, each in tasks.items()},
             **overall_summary(tasks),
             "episodes": self.episodes,
+            "oracle_episodes": self.oracle_episodes,
+            "floor_episodes": self.floor_episodes,
             "seeds": list(self.seeds),
+            "stage": self.agent.stage(self.episodes),
             "stopped": [ledger.failures[run] for run in sorted(ledger.failures)],
         }
         seeds = {task: [self.runs[run][1] for run in kept] for task, kept in runs.items()}
@@ -240,7 +254,7 @@ class InferJob(Job):
 
             draw_trace(out, self.tasks, self.seeds)
         write_summary(out, summary)
-        sys.stderr.write("".join(f"{line}\n" for line in _table(summary["tasks"])))
+        sys.stderr.write("".join(f"{line}\n" for line in _table(summary)))
         if ledger.failures:
             raise JobFailed(
                 f"{len(ledger.failures)} of {len(self.runs)} runs stopped: " + "; ".join(summary["stopped"])
@@ -259,8 +273,8 @@ class InferJob(Job):
         return [run for run, (name, _) in enumerate(self.runs) if name == task and run not in ledger.failures]
 
     def _empty_ledger(self) -> Ledger:
-        runs = len(self.runs)
-        return Ledger(np.full((runs, self.episodes), np.nan), np.full((runs, self.oracle_episodes), np.nan))
+        counts = {"agent": self.episodes, "oracle": self.oracle_episodes, "floor": self.floor_episodes}
+        return Ledger({role: np.full((len(self.runs), count), np.nan) for role, count in counts.items()})
 
     def _bar(self, ledger: Ledger) -> Progress:
         steps = self.environment.spec.episode_steps
@@ -285,29 +299,25 @@ class _Outputs:
 
     def watching(self, stage: Stage, episode: int) -> _Watch:
         """Count the steps of an episode."""
-        numbers: dict[str, float | str] = {"who": "oracle" if stage.is_oracle else "agent", "episode": episode + 1}
-        return _Watch(self.bar, numbers | self._last)
+        if episode == 0:
+            self.bar.say(f"{DOING[stage.role]}: {stage.episodes} episode{'' if stage.episodes == 1 else 's'} a run")
+            self._last = {}
+        return _Watch(self.bar, {"acting": stage.role, "episode": episode + 1} | self._last)
 
-    def log_returns(self, episode: int, returns: Sequence[tuple[str, int, float]], oracle: dict[str, float]) -> None:
-        """Log an episode's returns, say their means, and remember the mean of all for the bar."""
-        for task, seed, value in returns:
-            if np.isfinite(value):
-                self.log.add_scalar(f"return/{task}/seed_{seed}", value, episode)
-        finite = [value for _, _, value in returns if np.isfinite(value)]
-        if finite:
-            self._last = {"last_return": float(np.mean(finite))}
+    def log_returns(self, stage: Stage, episode: int, returns: Sequence[tuple[str, int, float]]) -> None:
+        """Log an episode's returns, say their means over seeds, and remember the mean of all for the bar."""
+        known = [(task, seed, value) for task, seed, value in returns if np.isfinite(value)]
+        prefix = "return" if stage.role == "agent" else f"{stage.role}_return"
+        for task, seed, value in known:
+            self.log.add_scalar(f"{prefix}/{task}/seed_{seed}", value, episode)
+        if known:
+            self._last = {"last_return": float(np.mean([value for *_, value in known]))}
             self.bar.advance(0, **self._last)
-            self.bar.say(self._line(episode, returns, oracle))
-
-    def _line(self, episode: int, returns: Sequence[tuple[str, int, float]], oracle: dict[str, float]) -> str:
-        """``episode 3: stand 512 (oracle 604), walk 231 (oracle 250)``, means over seeds."""
-        parts = []
-        for task in dict.fromkeys(task for task, _, _ in returns):
-            values = [value for name, _, value in returns if name == task and np.isfinite(value)]
-            if values:
-                yardstick = f" (oracle {oracle[task]:.0f})" if np.isfinite(oracle.get(task, np.nan)) else ""
-                parts.append(f"{task} {np.mean(values):.0f}{yardstick}")
-        return f"episode {episode + 1}: {', '.join(parts)}"
+            by_task: dict[str, list[float]] = {}
+            for task, _, value in known:
+                by_task.setdefault(task, []).append(value)
+            parts = (f"{task} {np.mean(values):.0f}" for task, values in by_task.items())
+            self.bar.say(f"{stage.role}, episode {episode + 1}: {', '.join(parts)}")
 
 
 class _Watch:
@@ -357,15 +367,48 @@ def _tasks(environment: Environment, tasks: str | list[str] | None) -> tuple[str
     return tuple(dict.fromkeys(chosen))
 
 
-def _table(tasks: dict[str, Any]) -> Iterator[str]:
-    yield f"{'task':<24}{'oracle':>10}{'first':>10}{'last':>10}{'relative':>10}"
+def _table(summary: dict[str, Any]) -> Iterator[str]:
+    """Returns and relative returns as lines of text, and what the columns are."""
+    tasks, half = summary["tasks"], summary["episodes"] // 2
+    columns = {
+        "first": lambda numbers: (numbers["return_per_episode"] or [None])[0],
+        "later": lambda numbers: numbers["later_return"],
+        "oracle": lambda numbers: numbers["oracle_later_return"],
+        "floor": lambda numbers: numbers["floor_later_return"],
+    }
+    width = max([len("mean"), *map(len, tasks)]) + 2
+    yield f"{'task':<{width}}" + "".join(f"{name:>10}" for name in columns) + "  relative return"
     for task, numbers in tasks.items():
-        returns = numbers["return_per_episode"]
-        cells = (numbers["oracle_return"], *((returns[0], returns[-1]) if returns else (None, None)))
-        row = "".join(f"{'-' if cell is None else format(cell, '.1f'):>10}" for cell in cells)
-        relative = numbers["relative_return"]
-        yield f"{task:<24}{row}{'-' if relative is None else format(relative, '.3f'):>10}"
+        cells = "".join(f"{_number(column(numbers), '.1f'):>10}" for column in columns.values())
+        yield f"{task:<{width}}{cells}  {_score(numbers)}"
+    if len(tasks) > 1:
+        scored = counted(len(summary["relative_return_tasks"]), len(tasks))
+        yield f"{'mean':<{width}}{'':>40}  {_score(summary)}, over {scored}"
+    later = f"episodes {half + 1} to {summary['episodes']}" if summary["episodes"] > 1 else "the only episode"
+    interval = "; [..]: 95 % bootstrap interval over seeds" if len(summary["seeds"]) > 1 else ""
+    yield f"first: return of the first episode; later, oracle, floor: mean return in {later}."
+    half = summary["episodes"] - half
+    for role in ("oracle", "floor"):
+        count = summary[f"{role}_episodes"]
+        if 0 < count < summary["episodes"]:
+            yield f"{role}: was given {count} of these episodes; its mean is over the last {min(half, count)}."
+    yield f"{DEFINITION}{interval}."
+    for task, reason in summary["no_relative_return"].items():
+        yield f"{task} has no relative return: {reason}."
+    if summary["stage"]:
+        yield f"exploring: {summary['stage']}."
     for task, numbers in tasks.items():
         known = numbers.get("calibration")
         if known is not None and known["rewards"]:
             yield f"{task}: {Calibration(**known).words()}"
+
+
+def _score(numbers: dict[str, Any]) -> str:
+    interval = numbers["relative_return_interval"]
+    return _number(numbers["relative_return"], ".3f") + (
+        "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

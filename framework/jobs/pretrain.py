@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,14 +18,16 @@ from bfmkit.data.sampling import TransitionBatches, UpdateGroups
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.environments.labels import label
 from bfmkit.inference.oracle_returns import oracle_returns
-from bfmkit.interfaces import Dataset, Environment, Job, JobFailed, Objective
+from bfmkit.interfaces import Agent, Dataset, Environment, Job, JobFailed, Objective
 from bfmkit.models.card import write_card
 from bfmkit.models.folder import load_model, save_model
 from bfmkit.models.path import resolve
 from bfmkit.recipe.deferred import Deferred
-from bfmkit.registry import register
+from bfmkit.registry import lookup, register
+from bfmkit.report.plots.training import draw_training
 from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.training.allocator import keep_freed_memory
+from bfmkit.training.ema import frozen_copy
 from bfmkit.training.precision import Precision, float32_products
 from bfmkit.training.self_collection import Practice, PracticeGround
 from bfmkit.utils.rng import generator
@@ -60,6 +64,8 @@ class PretrainJob(Job):
         evaluation: an environment to try the model in while it trains; its rewards never influence the training.
         evaluate_every: updates between evaluations; there is one at the end in any case.
         evaluation_episodes: episodes for each task, all different.
+        evaluation_tasks: names or typed rewards to try the model in; none given: the tasks of the data's body.
+        keep_evaluated: whether to keep each model that was evaluated, as ``models/update_N``. None is selected.
         health_every: updates between health reports (rank and conditioning of the features, consistency of ψ), which
             change nothing; with an ``evaluation``, also how well the features express its tasks' rewards.
         save_minutes: how often the training state is written.
@@ -100,6 +106,8 @@ class PretrainJob(Job):
         evaluation: Environment | None = None,
         evaluate_every: int = 10_000,
         evaluation_episodes: int = 5,
+        evaluation_tasks: list[str] | None = None,
+        keep_evaluated: bool = False,
         health_every: int = 1000,
         save_minutes: float = 3.0,
         data_on: Literal["auto", "device", "disk"] = "auto",
@@ -129,6 +137,10 @@ class PretrainJob(Job):
             raise ValueError(f"averaging must lie between 0 and 1, got {averaging}")
         if evaluation is not None:
             evaluation = evaluation.fitted_to(dataset.spec, "the dataset")
+            for task in evaluation_tasks or []:
+                evaluation.spec.require_task(task)
+        self.evaluation_tasks = list(evaluation_tasks or dataset.spec.tasks)
+        self.keep_evaluated = keep_evaluated
         if practice is not None:
             practice = replace(practice, environment=practice.environment.fitted_to(dataset.spec, "the dataset"))
         self.start, self._start_model = start, None if start is None else load_model(resolve(start))[0]
@@ -207,9 +219,30 @@ class PretrainJob(Job):
         if not state.exists():
             pool.rewind(0)
 
+        bar = UpdateBar(out, self.updates)
+
+        def facts(tasks: dict[str, Any]) -> dict[str, Any]:
+            return {
+                "updates": module.update,
+                "transitions": given,
+                "data": self.dataset.provenance(),
+                "practised": len(pool) - given,
+                "seconds": module.seconds,
+                "tasks": tasks,
+            }
+
+        def save(folder: Path, tasks: dict[str, Any], labelled: TensorDictBase) -> None:
+            model, node = frozen_copy(module.model).cpu(), self.objective.to_dict()["bfm"]
+            save_model(folder, model, node, labelled, write_card(self.dataset.spec, out, facts(tasks)))
+
         def evaluate(update: int) -> tuple[dict[str, Any], TensorDictBase]:
             labelled = pool.read(self._rows(len(pool), self.inference_set, "inference set"))
-            return self._evaluate(module, labelled, out, update, place), labelled
+            tasks = self._evaluate(module, labelled, out, update, place)
+            if tasks:
+                self._tell(update, tasks, bar.say, out)
+            if self.keep_evaluated and place.rank == 0:
+                save(out / "models" / f"update_{update}", tasks, labelled)
+            return tasks, labelled
 
         practising: list[lightning.Callback] = []
         if practice is not None:
@@ -231,9 +264,9 @@ class PretrainJob(Job):
             max_epochs=1,
             logger=TensorBoardLogger(out, name=None, version="tensorboard") if place.rank == 0 else False,
             callbacks=[
-                UpdateBar(out, self.updates),
+                bar,
                 *practising,
-                *self._health(pool, given, out, place),
+                *self._health(pool, given, out, place, bar.say),
                 # Before the state is written: a state must not stand for an evaluation that never came to its end.
                 PeriodicEvaluation(self.evaluate_every, self.updates, evaluate),
                 TrainingState(state, self.save_minutes),
@@ -254,20 +287,48 @@ class PretrainJob(Job):
         if place.rank > 0:
             return {}
         tasks, labelled = evaluate(self.updates)
-        model = module.model.cpu()
-        node = self.objective.to_dict()["bfm"]
-        summary = {
-            "updates": self.updates,
-            "transitions": given,
-            "data": self.dataset.provenance(),
-            "practised": len(pool) - given,
-            "seconds": module.seconds,
-            "tasks": tasks,
-        }
-        save_model(out / "model", model, node, labelled, write_card(self.dataset.spec, out, summary))
-        return summary
+        save(out / "model", tasks, labelled)
+        return facts(tasks) | self._judged(module, tasks, labelled, out)
 
-    def _health(self, pool: TransitionPool, given: int, out: Path, place: Place) -> list[lightning.Callback]:
+    def _tell(self, update: int, tasks: dict[str, Any], say: Callable[[str], None], out: Path) -> None:
+        """Returns of an evaluation, on the terminal and in TensorBoard."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        means = {task: row["oracle_return"] for task, row in tasks.items()}
+        mean = sum(means.values()) / len(means)
+        say(f"update {update:,}, oracle's return: {', '.join(f'{task} {value:.0f}' for task, value in means.items())}"
+            + (f" (mean {mean:.0f})" if len(means) > 1 else ""))  # fmt: skip
+        with SummaryWriter(str(out / "tensorboard")) as log:
+            for name, value in {**means, "mean": mean}.items():
+                log.add_scalar(f"oracle_return/{name}", value, update)
+
+    def _judged(
+        self, module: Pretraining, tasks: dict[str, Any], labelled: TensorDictBase, out: Path
+    ) -> dict[str, Any]:
+        """Whether the model is good: its oracle's returns beside those of random policies, and its health; curves."""
+        rows = list(read_metrics(out))
+        bad = next((row["bad"] for row in reversed(rows) if "bad" in row), None)
+        floors: dict[str, float] = {}
+        if self.evaluation is not None:
+            seeds, names = range(self.evaluation_episodes), list(tasks)
+            floor = lookup(Agent, "random")()
+            returns = oracle_returns(module.model, self.evaluation, labelled, names, seeds, floor)
+            floors = {task: float(each.mean()) for task, each in returns.items()}
+            width = max(len(task) for task in tasks) + 2
+            sys.stderr.write(f"{'task':<{width}}{'oracle':>10}{'floor':>10}\n")
+            for task, row in tasks.items():
+                beaten = "" if row["oracle_return"] > floors[task] else "   not above random policies"
+                sys.stderr.write(f"{task:<{width}}{row['oracle_return']:>10.1f}{floors[task]:>10.1f}{beaten}\n")
+            sys.stderr.write(f"oracle: told the task; floor: random policies; {len(seeds)} episodes a task.\n")
+        if bad is not None:
+            said = f"bad: {', '.join(bad)} (bfmkit run inspect says what that means)" if bad else "nothing is bad"
+            sys.stderr.write(f"health: {said}\n")
+        draw_training(out / "figures", rows, floors)
+        return {"floor_returns": floors, "bad": bad}
+
+    def _health(
+        self, pool: TransitionPool, given: int, out: Path, place: Place, say: Callable[[str], None]
+    ) -> list[lightning.Callback]:
         if place.rank > 0:
             return []
         from bfmkit.evaluation.diagnostics.callback import HealthReport
@@ -276,10 +337,10 @@ class PretrainJob(Job):
         sample = pool.read(self._rows(given, HEALTH_SAMPLE, "health"))
         rewards: dict[str, torch.Tensor] = {}
         if self.evaluation is not None:
-            tasks = self.evaluation.spec.tasks
+            tasks = self.evaluation_tasks
             labelled = label(sample, self.evaluation, tasks)["next", "reward"]
             rewards = dict(zip(tasks, labelled.unbind(-1), strict=True))
-        return [HealthReport(self.health_every, sample, rewards, out, self.seed)]
+        return [HealthReport(self.health_every, sample, rewards, out, self.seed, say)]
 
     def _rows(self, size: int, count: int, stream: str) -> torch.Tensor:
         """Different transitions of ``size``, at most ``count``, fixed by the seed."""
@@ -292,7 +353,7 @@ class PretrainJob(Job):
         module.objective.finish(model, labelled.to(next(model.parameters()).device))
         if self.evaluation is None or (place is not None and place.rank > 0):
             return {}
-        tasks = self.dataset.spec.tasks
+        tasks = self.evaluation_tasks
         returns = oracle_returns(model, self.evaluation, labelled, tasks, range(self.evaluation_episodes))
         rows = {
             task: {

@@ -108,7 +108,7 @@ class WeightsJob(Job):
         draw_explanation(out / "figures" / "weights.png", explanation)
         paragraph = explanation.paragraph()
         sys.stderr.write(f"{paragraph}\n")
-        return {"explanation": paragraph, "explained": explanation.explained}
+        return {"explanation": paragraph, "explained_variance": explanation.explained_variance}
 
     def _origin(self, out: Path) -> dict[str, Any]:
         recipe = out / RECIPE

@@ -82,13 +82,16 @@ class _Table:
         self.inside = torch.ones(runs, dtype=torch.bool)
         self.choices = torch.zeros(runs, dtype=torch.int64)
         self.chosen = torch.zeros(runs, bound.dim, dtype=torch.float64)
-        self.asked, self.waited, self.labels = (torch.zeros(runs, dtype=torch.int64) for _ in range(3))
+        self.asked, self.waited, self.lived = (torch.zeros(runs, dtype=torch.int64) for _ in range(3))
         self.information = torch.zeros(runs, dtype=torch.float64)  # ln det V at the last choice
 
     def episode(self, numbers: Numbers) -> Tensor:  # (B,)
         """One episode; what it costs."""
-        if self.rule.each_step:
-            return self._stepwise(numbers)
+        losses = self._stepwise(numbers) if self.rule.each_step else self._one_policy(numbers)
+        self.lived += 1
+        return losses
+
+    def _one_policy(self, numbers: Numbers) -> Tensor:  # (B,)
         policy = self._choose(self.model.before, numbers.direction)
         if self.rule.learns:
             self._learn(*self._walk(policy, numbers))
@@ -106,7 +109,7 @@ class _Table:
         due = (self.choices == 0) | self.schedule.due(Progress(self.asked, self.waited, information - self.information))
         if due.any():
             context = AcquisitionContext(
-                self.posterior, self.belief, self.model, observation, self.chosen, direction, self.labels
+                self.posterior, self.belief, self.model, observation, self.chosen, direction, self.lived
             )
             self.chosen = torch.where(due.unsqueeze(-1), self.acquisition.propose(context), self.chosen)
             self.information = torch.where(due, information, self.information)
@@ -152,7 +155,6 @@ class _Table:
 
     def _learn(self, features: Tensor, reward: Tensor) -> None:  # (B, n, d), (B, n)
         self.belief = self.posterior.condition_on(self.belief, features, reward)
-        self.labels += reward.shape[1]
 
     def _move(self, state: Tensor, action: Tensor, uniform: Tensor) -> Tensor:  # (B,) each
         return _draw_state(self.moves[state, action], uniform)

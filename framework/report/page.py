@@ -12,12 +12,20 @@ from typing import Any
 
 import polars as pl
 
-from bfmkit.evaluation.cells import yardstick
+from bfmkit.evaluation.cells import reference_label
 from bfmkit.evaluation.comparison import compare
 from bfmkit.report.pictures import Picture, draw_comparisons, moving_pictures, own_pictures
 from bfmkit.report.recipe_diff import Line, side_by_side
 from bfmkit.report.run_reader import ReportedRun
-from bfmkit.report.tables import Table, failures_table, improvement_table, results_table, to_latex, to_markdown
+from bfmkit.report.tables import (
+    Table,
+    failures_table,
+    improvement_table,
+    results_table,
+    scores_table,
+    to_latex,
+    to_markdown,
+)
 from bfmkit.runs.run_directory import write_atomically
 
 MADE_FROM = ("versions", "git", "platform", "device", "device_name", "threads")
@@ -69,7 +77,7 @@ def tables_of(runs: Sequence[ReportedRun]) -> list[Table]:
     tables: list[Table | None] = []
     if results:
         statistics = compare(pl.concat(results))
-        tables += [results_table(statistics), improvement_table(statistics)]
+        tables += [scores_table(statistics), results_table(statistics), improvement_table(statistics)]
     if failures:
         tables.append(failures_table(pl.concat(failures)))
     return [table for table in tables if table is not None]
@@ -96,6 +104,7 @@ def page(
         script=_asset("page.js"),
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         runs=[_facts(run) for run in runs],
+        scores=named.get("scores"),
         results=named.get("results"),
         improvement=named.get("improvement"),
         failures=named.get("failures"),
@@ -118,14 +127,14 @@ def _facts(run: ReportedRun) -> dict[str, Any]:
     git = said.get("git") or {}
     facts: list[tuple[str, str]] = [("job", run.job)]
     if run.results is not None:
-        of_yardsticks = pl.col("recipe").str.starts_with(yardstick(""))
-        failed, yardsticks = run.failures.filter(~of_yardsticks), run.failures.filter(of_yardsticks)
+        of_references = pl.col("recipe").str.starts_with(reference_label(""))
+        failed, references = run.failures.filter(~of_references), run.failures.filter(of_references)
         # What failed at once has no episode; and of an inference run's failures only the words are known.
         keys = ("recipe", "task", "seed")
         count = pl.concat([run.results.select(keys), failed.select(keys).drop_nulls()]).n_unique()
         facts.append(("runs", f"{count}, of which {failed.height} failed" if failed.height else str(count)))
-        if yardsticks.height:
-            facts.append(("yardsticks", f"{yardsticks.height} failed"))
+        if references.height:
+            facts.append(("references", f"{references.height} failed"))
         facts.append(("tasks", ", ".join(run.results["task"].unique(maintain_order=True).to_list())))
         facts.append(("seeds", _ranges(run.results["seed"].unique().sort().to_list())))
         episodes = run.results["episode"].max()

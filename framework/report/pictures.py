@@ -29,7 +29,7 @@ from bfmkit.runs.run_directory import RECIPE
 from bfmkit.runs.trace import read_run
 from bfmkit.runs.traced_plane import read_plane
 
-REDRAWN = {"return.png", "belief.png"}
+REDRAWN = {"return.png", "belief.png", "return_by_episode.png", "profiles.png"}
 """Pictures of single runs that the report draws for all of them together."""
 
 SHOWN_PER_INCH = 116
@@ -82,7 +82,7 @@ def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]
         add(
             "return_by_episode",
             "Return by episode",
-            "Means over seeds with 95 % bootstrap intervals; over all tasks the interquartile mean, oracle = 1.",
+            "Means over seeds with 95 % bootstrap intervals; over tasks the interquartile mean of relative returns.",
         )
         if draw_return_by_labels(folder / "return_by_labels.png", table):
             add(
@@ -97,7 +97,7 @@ def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]
             add(
                 "profiles",
                 "Performance profiles",
-                "Share of runs whose later episodes return more than that, oracle = 1, with 95 % bootstrap intervals.",
+                "Share of runs with a larger relative return, with 95 % bootstrap intervals.",
             )
     names = [name for table in tables for name in table["recipe"].unique(maintain_order=True)]
     traces = {_called(run): run.trace for run in runs if not run.trace.is_empty()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import polars as pl
 from bfmkit.evaluation.cells import folder_name
 from bfmkit.evaluation.results import read_failures, read_results, recipe_names
 from bfmkit.recipe.yaml_text import BadText, read
+from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryRefused
 from bfmkit.runs.trace import read_trace
 
@@ -93,6 +94,59 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     if problems:
         raise RunDirectoryRefused("\n".join(problems))
     return _told_apart(runs)
+
+
+def chosen(
+    runs: Sequence[ReportedRun],
+    recipes: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+) -> list[ReportedRun]:
+    """The runs with some of their recipes and tasks alone, in the order given, under other names.
+
+    Args:
+        runs: as :func:`read_runs` gives them.
+        recipes: which of them; none given: all.
+        tasks: which of them; none given: all.
+        labels: recipe or task -> what to call it.
+
+    Raises:
+        RunDirectoryRefused: for a recipe or task that no run has.
+    """
+    known = {
+        column: list(dict.fromkeys(name for run in runs if run.results is not None for name in run.results[column]))
+        for column in ("recipe", "task")
+    }
+    wanted = {"recipe": list(recipes) or known["recipe"], "task": list(tasks) or known["task"]}
+    calls = dict(labels or {})
+    for column, names in wanted.items():
+        for name in names:
+            if name not in known[column]:
+                near = suggestion(name, known[column])
+                raise RunDirectoryRefused(f"no run has the {column} {name}{near} {one_of(known[column])}")
+    nameable = [*known["recipe"], *known["task"]]
+    for name in calls:
+        if name not in nameable:
+            raise RunDirectoryRefused(f"--labels: no run has a recipe or task {name} {one_of(nameable)}")
+
+    def taken(frame: pl.DataFrame) -> pl.DataFrame:
+        for column, names in wanted.items():
+            if column in frame.columns and (recipes if column == "recipe" else tasks):
+                order = pl.col(column).replace_strict({name: at for at, name in enumerate(names)}, default=None)
+                frame = frame.filter(pl.col(column).is_in(names)).sort(order, maintain_order=True)
+            if column in frame.columns:
+                frame = frame.with_columns(pl.col(column).replace(calls))
+        return frame
+
+    found = []
+    for run in runs:
+        trees = {name: tree for name, tree in run.recipes.items() if name in wanted["recipe"] or not recipes}
+        trees = {calls.get(name, name): tree for name, tree in trees.items()}
+        results = None if run.results is None else taken(run.results)
+        if results is None or not results.is_empty():
+            frames = {"results": results, "failures": taken(run.failures), "trace": taken(run.trace)}
+            found.append(replace(run, recipes=trees, **frames))
+    return found
 
 
 def _read_run(path: Path) -> ReportedRun:

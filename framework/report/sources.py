@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from bfmkit.evaluation.comparison import compare
+from bfmkit.evaluation.relative_return import counted
 from bfmkit.evaluation.results import read_windows
 from bfmkit.report.run_reader import ReportedRun
 from bfmkit.report.tables import Cell, pipe_table
@@ -41,7 +42,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Reaching:
-    """When 90 % of the oracle's mean return was reached; prints as the median, or ``never``.
+    """When a relative return of 0.9 was reached; prints as the median, or ``never``.
 
     Args:
         median: over runs; None if most never got there.
@@ -68,8 +69,13 @@ class Numbers:
 
     @property
     def relative_return(self) -> Interval:
-        """Later episodes over the oracle's."""
+        """(Later episodes − floor) / (oracle − floor)."""
         return self._interval("relative_return")
+
+    @property
+    def short(self) -> str:
+        """The relative return without its interval; a dash where there is none."""
+        return UNKNOWN if self._said.get("relative_return") is None else f"{self.relative_return.value:.2f}"
 
     @property
     def interquartile_mean(self) -> Interval:
@@ -78,17 +84,17 @@ class Numbers:
 
     @property
     def area(self) -> Interval:
-        """Mean over all episodes, the oracle's = 1."""
+        """The relative return of all episodes."""
         return self._interval("area_under_curve")
 
     @property
     def episodes(self) -> Reaching:
-        """That it took to reach 90 % of the oracle's mean."""
+        """That it took to reach a relative return of 0.9."""
         return self._reaching("episodes_to_90_percent")
 
     @property
     def labels(self) -> Reaching:
-        """That it took to reach 90 % of the oracle's mean."""
+        """That it took to reach a relative return of 0.9."""
         return self._reaching("labels_to_90_percent")
 
     @property
@@ -109,9 +115,11 @@ class Numbers:
         return Numbers(tasks[name], f"{self._name}, {name}")
 
     def relative_in(self, episode: int) -> float:
-        """Mean over tasks of the return of an episode, counted from 1, over the oracle's mean."""
-        tasks = [self.task(name) for name in self._said["tasks"]] if "tasks" in self._said else [self]
-        return sum(each.returns[episode - 1] / each.oracle for each in tasks) / len(tasks)
+        """Mean relative return of an episode, counted from 1, over the tasks that have one."""
+        tasks = [self.task(name) for name in self._known("relative_return_tasks")] if "tasks" in self._said else [self]
+        if not tasks:
+            raise RunDirectoryRefused(f"{self._name}: no task has a relative return")
+        return sum(each._known("relative_return_per_episode")[episode - 1] for each in tasks) / len(tasks)
 
     def _known(self, key: str) -> Any:
         if self._said.get(key) is None:
@@ -192,12 +200,13 @@ class Comparison:
             tasks: all of them, in another order.
         """
         names, tasks = list(recipes or self.recipes), list(tasks or self.tasks)
-        head = ["recipe", *tasks, *(["all tasks"] if len(tasks) > 1 else []), "interquartile mean", "area"]
+        scored = counted(len(self.of(names[0])._known("relative_return_tasks")), len(tasks))
+        head = ["recipe", *tasks, *([scored] if len(tasks) > 1 else []), "interquartile mean", "area"]
         head += ["episodes", "labels", "get there"] + ([f"better than `{versus}`"] if versus else [])
         rows = []
         for name in names:
             all_tasks = self.of(name)
-            row = [f"`{name}`", *(f"{all_tasks.task(task).relative_return.value:.2f}" for task in tasks)]
+            row = [f"`{name}`", *(all_tasks.task(task).short for task in tasks)]
             if len(tasks) == 1:
                 row[1] = str(all_tasks.task(tasks[0]).relative_return)
             else:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
-from bfmkit.evaluation.cells import yardstick
-
-ALL_TASKS = "all tasks"
+from bfmkit.evaluation.cells import reference_label
+from bfmkit.evaluation.relative_return import counted
+from bfmkit.report.plots.style import in_order
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,12 @@ class Cell:
     Args:
         text: as people read it.
         order: what the column is sorted by; None: the text.
+        is_best: whether it is the best of its column, and set in bold.
     """
 
     text: str
     order: float | None = None
+    is_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Table:
 def results_table(statistics: Mapping[str, Any]) -> Table:
     """Every recipe on every task, and on all of them, from what :func:`~bfmkit.evaluation.comparison.compare` says."""
     head = (
-        "recipe", "task", "seeds", "oracle", "first episode", "later episodes", "relative return", "IQM",
+        "recipe", "task", "seeds", "first episode", "later episodes", "oracle", "floor", "relative return", "IQM",
         "area", "episodes to 90\u00a0%", "labels to 90\u00a0%",
     )  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
@@ -57,34 +59,72 @@ def results_table(statistics: Mapping[str, Any]) -> Table:
     for recipe, numbers in statistics["recipes"].items():
         for task, of_task in numbers["tasks"].items():
             returns = of_task["return_per_episode"]
-            later = returns[len(returns) // 2 :]
             rows.append(
                 (
                     Cell(recipe),
                     Cell(task),
                     _number(of_task["seeds"], 0),
-                    _number(of_task["oracle_return"], 1),
                     _number(returns[0] if returns else None, 1),
-                    _number(sum(later) / len(later) if later else None, 1),
+                    _number(of_task["later_return"], 1),
+                    _number(of_task["oracle_later_return"], 1),
+                    _number(of_task["floor_later_return"], 1),
                     *_relative(of_task),
                 )
             )
         if len(numbers["tasks"]) > 1 and numbers["relative_return"] is not None:
             strong.add(len(rows))
-            rows.append((Cell(recipe), Cell(ALL_TASKS), *[Cell("", math.inf)] * 4, *_relative(numbers)))
+            tasks = counted(len(numbers["relative_return_tasks"]), len(numbers["tasks"]))
+            rows.append((Cell(recipe), Cell(tasks), *[Cell("", math.inf)] * 5, *_relative(numbers)))
     percent = f"{100 * statistics['coverage']:.0f} %"
     caption = (
-        "Returns are means over seeds; later episodes are the second half. Relative return: later episodes over the "
-        f"oracle's in the same half, with a {percent} bootstrap interval over seeds. IQM: interquartile mean of the "
-        "same. Area: mean over all episodes, oracle = 1. The last two: median over runs of what it took until an "
-        "episode reached 90 % of the oracle's mean return."
+        "Returns are means over seeds; later episodes are the second half, and so are the episodes of oracle and floor "
+        "(the last ones of a reference that was given fewer). Relative return: (later episodes − floor) / (oracle − "
+        f"floor), with a {percent} bootstrap interval over seeds of all three. IQM: interquartile mean of the same. "
+        "Area: the same of all episodes. The last two: median over runs of what it took until an episode's relative "
+        "return was 0.9."
     )
+    caption += "".join(f" {said}" for said in _unscored(statistics))
     return Table("results", caption, head, tuple(rows), frozenset(strong))
 
 
+def scores_table(statistics: Mapping[str, Any]) -> Table | None:
+    """Relative returns, a row a recipe and a column a task, the best in bold; None where there is none to compare."""
+    recipes = statistics["recipes"]
+    tasks = in_order(task for numbers in recipes.values() for task in numbers["tasks"])
+    scored = [task for task in tasks if any(_score(numbers, task) is not None for numbers in recipes.values())]
+    if not scored or len(recipes) < 2:
+        return None
+    rows = []
+    for recipe, numbers in recipes.items():
+        means = _estimate(numbers["relative_return"]) if len(tasks) > 1 else None
+        cells = [_number(_score(numbers, task), 2) for task in scored]
+        rows.append([Cell(recipe), *cells, *([] if means is None else [means])])
+    for column in range(1, len(rows[0])):
+        known = [row[column].order for row in rows if math.isfinite(row[column].order or 0.0)]
+        best = max((value for value in known if value is not None), default=None)
+        for row in rows:
+            row[column] = replace(row[column], is_best=row[column].order == best)
+    percent = f"{100 * statistics['coverage']:.0f} %"
+    caption = (
+        "Relative return, (later episodes − floor) / (oracle − floor), mean over seeds; the best of each column in "
+        f"bold; [..]: {percent} bootstrap interval." + "".join(f" {said}" for said in _unscored(statistics))
+    )
+    mean = [f"mean of {counted(len(scored), len(tasks))}"] if len(tasks) > 1 else []
+    return Table("scores", caption, ("recipe", *scored, *mean), tuple(map(tuple, rows)))
+
+
+def _score(numbers: Mapping[str, Any], task: str) -> float | None:
+    relative = numbers["tasks"].get(task, {}).get("relative_return")
+    return None if relative is None else float(relative["value"])
+
+
 def improvement_table(statistics: Mapping[str, Any]) -> Table | None:
-    """How likely each recipe does better than each other; None where there are not two to compare."""
-    pairs = statistics["probability_of_improvement"]
+    """How likely one recipe does better than another, each pair once; None where there are not two to compare."""
+    # Both directions of a pair come one after the other; the likelier of them is shown.
+    both = statistics["probability_of_improvement"]
+    pairs = [
+        max(there, back, key=lambda pair: pair["value"]) for there, back in zip(both[::2], both[1::2], strict=True)
+    ]
     if not pairs:
         return None
     rows = tuple((Cell(pair["recipe"]), Cell(pair["over"]), _estimate(pair)) for pair in pairs)
@@ -106,8 +146,8 @@ def failures_table(
         for row in failures.iter_rows(named=True)
     )
     caption = "Runs that stopped before their end; they count in no number above."
-    if failures["recipe"].str.starts_with(yardstick("")).any():
-        caption += " What is relative to a yardstick goes by the episodes that it came through."
+    if failures["recipe"].str.starts_with(reference_label("")).any():
+        caption += " Relative returns go by the episodes that a reference came through."
     return Table("failures", caption, failures_head(), rows)
 
 
@@ -123,7 +163,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
 def pipe_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """A table of Markdown."""
-    lines = [_pipes(head), _pipes(["---"] * len(head)), *(_pipes([cell.text for cell in row]) for row in rows)]
+    lines = [_pipes(head), _pipes(["---"] * len(head)), *(_pipes([_starred(cell) for cell in row]) for row in rows)]
     return "\n".join(lines)
 
 
@@ -141,7 +181,7 @@ def to_latex(tables: Sequence[Table]) -> str:
             "\\toprule",
             _ampersands(table.head),
             "\\midrule",
-            *[_ampersands([cell.text for cell in row]) for row in table.rows],
+            *[_row_in_latex(row) for row in table.rows],
             "\\bottomrule",
             "\\end{tabular}",
             "\\end{table}",
@@ -150,13 +190,34 @@ def to_latex(tables: Sequence[Table]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _starred(cell: Cell) -> str:
+    return f"**{cell.text}**" if cell.is_best else cell.text
+
+
+def _row_in_latex(row: Sequence[Cell]) -> str:
+    texts = [escape_latex(" ".join(cell.text.split())) for cell in row]
+    marked = [f"\\textbf{{{text}}}" if cell.is_best else text for cell, text in zip(row, texts, strict=True)]
+    return " & ".join(marked) + " \\\\"
+
+
 def escape_latex(text: str) -> str:
     """Text that LaTeX sets as it stands."""
     marks = {
         "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
+        "−": "$-$",
         "∞": "$\\infty$", "–": "--", "\u00a0": "~", "ψ": "$\\psi$", "<": "\\textless{}", ">": "\\textgreater{}",
     } | {mark: f"\\{mark}" for mark in "&%$#_{}"}  # fmt: skip
     return "".join(marks.get(mark, mark) for mark in text)
+
+
+def _unscored(statistics: Mapping[str, Any]) -> list[str]:
+    """A sentence for each task without a relative return, and why."""
+    reasons = {
+        task: reason
+        for numbers in statistics["recipes"].values()
+        for task, reason in numbers["no_relative_return"].items()
+    }
+    return [f"{task} has no relative return: {reason}." for task, reason in reasons.items()]
 
 
 def _relative(numbers: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -54,7 +54,7 @@ class Explanation:
     correlations: dict[str, float] = field(default_factory=dict)
 
     @property
-    def explained(self) -> float | None:
+    def explained_variance(self) -> float | None:
         """1 − Σ(r − r̂)²/Σ(r − r̄)² over the inference set; None where it is not known."""
         if self.true is None or self.believed is None or self.true.var() == 0:
             return None
@@ -95,8 +95,8 @@ class Explanation:
         strongest = list(self.correlations.items())[:2]
         if strongest:
             yield f"It goes most with {' and '.join(f'{name} ({value:+.2f})' for name, value in strongest)}."
-        if self.explained is not None:
-            yield f"Of the variance of the task's own reward there it explains {self.explained:.2f}."
+        if self.explained_variance is not None:
+            yield f"Explained variance of the task's own reward there: {self.explained_variance:.2f}."
 
     def _certainty(self) -> Iterator[str]:
         first, last = self.parts[0], self.parts[-1]

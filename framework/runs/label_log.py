@@ -16,6 +16,9 @@ from bfmkit.runs.run_directory import write_atomically
 PACKED = 1000
 """So many steps are put together into one tensor."""
 
+COUNTS = ("step", "size", "row", "late", "episode")
+"""The whole numbers of a choice."""
+
 _MOVED, _OBSERVED, _LAST = 1, 2, 4
 
 
@@ -76,6 +79,7 @@ class LastSelection(NamedTuple):
     size: int  # how many runs chose together
     row: int  # which of them this one was
     late: int  # how many late labels the run had been given
+    episode: int  # in which episode, from 0
 
 
 class Logbook:
@@ -108,7 +112,7 @@ class Logbook:
         self._chunks: list[dict[str, Tensor] | Path] = []
         self._pending: list[_Taken] = []
         self._pending_steps = 0
-        self._asked: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]] = []
+        self._asked: list[tuple[Tensor, ...]] = []
         self._choices: dict[str, Tensor] = {}
         self._late: list[dict[str, Tensor]] = []
         self._late_counts = torch.zeros(1, dtype=torch.int64)  # (B,), or one 0 for all
@@ -150,11 +154,13 @@ class Logbook:
         runs: Tensor,  # (n,) int64, the runs that chose, in the order of the rows
         step: Tensor,  # (B,) int64
         kept: Tensor,  # (B,) bool, those of them whose choice holds
+        episode: Tensor,  # (B,) int64
     ) -> None:
         """A choice of weights."""
         # Copies: observations are the caller's, and counters go on. Written down when somebody reads, for most choices
         # are overtaken by the next.
-        call = (observation.clone(), previous, runs, step.clone(), kept.clone(), self._late_counts.expand(len(step)))
+        late = self._late_counts.expand(len(step))
+        call = (observation.clone(), previous, runs, step.clone(), kept.clone(), late, episode.clone())
         if len(runs) == len(step) and bool(kept.all()):
             self._asked = [call]
         else:
@@ -193,7 +199,7 @@ class Logbook:
         if not self._choices or int(self._choices["size"][run]) == 0:
             return None
         known = {name: value[run] for name, value in self._choices.items()}
-        numbers = (int(known[name]) for name in ("step", "size", "row", "late"))
+        numbers = (int(known[name]) for name in COUNTS)
         return LastSelection(known["observation"].clone(), known["previous"].clone(), *numbers)
 
     # Going on later.
@@ -230,19 +236,19 @@ class Logbook:
 
     def _note_choices(self) -> None:
         """Write down the last choice of each run."""
-        for observation, previous, runs, step, kept, late in self._asked:
+        for observation, previous, runs, step, kept, late, episode in self._asked:
             count, held = len(step), kept[runs]
             if not self._choices:
                 self._choices = {
                     "observation": torch.zeros(count, observation.shape[-1], dtype=observation.dtype),
                     "previous": torch.zeros(count, previous.shape[-1], dtype=previous.dtype),
-                    **{name: torch.zeros(count, dtype=torch.int64) for name in ("step", "size", "row", "late")},
+                    **{name: torch.zeros(count, dtype=torch.int64) for name in COUNTS},
                 }
             rows = held.nonzero().squeeze(-1)
             chose, choices = runs[rows], self._choices
             choices["observation"][chose], choices["previous"][chose] = observation.cpu()[rows], previous.cpu()[rows]
             choices["step"][chose], choices["size"][chose], choices["row"][chose] = step[chose], len(runs), rows
-            choices["late"][chose] = late[chose]
+            choices["late"][chose], choices["episode"][chose] = late[chose], episode[chose]
         self._asked = []
 
     def _pack(self) -> None:

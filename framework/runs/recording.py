@@ -13,7 +13,7 @@ from torch import Tensor
 from bfmkit.inference.calibration import calibrations
 from bfmkit.interfaces import BFM, Agent, Posterior
 from bfmkit.models.digest import model_digest
-from bfmkit.runs.label_log import Labels, LateLabels
+from bfmkit.runs.label_log import COUNTS, Labels, LateLabels
 from bfmkit.runs.record import Record
 from bfmkit.utils.provenance import command_line, git_revision, versions
 
@@ -71,7 +71,7 @@ def record_of(
             "choice_observation": choice.observation,
             "choice_previous": choice.previous,
         }
-        facts["choice"] = {"step": choice.step, "size": choice.size, "row": choice.row, "late": choice.late}
+        facts["choice"] = {name: getattr(choice, name) for name in COUNTS}
     known = calibrations(agent)
     if known:
         facts["calibration"] = known[run].to_dict()

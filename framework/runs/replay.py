@@ -180,7 +180,6 @@ def _choose(
     noise = normal_noise(
         [record.facts["seed"]], "acquisition", [choice["step"]], acquisition.noise_shape(len(record.weights))
     )
-    before = [len(tensors.get("start_features", ())), int((tensors.get("steps", NOTHING) < choice["step"]).sum())]
     context = AcquisitionContext(
         posterior,
         belief.expand(size).clone(),
@@ -188,7 +187,7 @@ def _choose(
         tensors["choice_observation"].repeat(size, 1),
         tensors["choice_previous"].repeat(size, 1),
         noise.repeat(size, *[1] * (noise.ndim - 1)),
-        torch.full((size,), sum(before) + choice.get("late", 0)),
+        torch.full((size,), choice["episode"]),
     )
     weights = acquisition.propose(context)
     z = parts.bfm.policy_latent(weights.to(tensors["z"].dtype))

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 RECIPE, PROVENANCE, METRICS, SUMMARY = "recipe.yaml", "provenance.json", "metrics.jsonl", "summary.json"
 
-ORACLE_METRICS = "oracle.jsonl"
-"""The episodes of the yardstick, in the same words as the agent's."""
+ORACLE_METRICS, FLOOR_METRICS = "oracle.jsonl", "floor.jsonl"
+"""The episodes of the oracle and of the floor, in the same words as the agent's."""
 
 
 class RunDirectoryRefused(ValueError):
@@ -67,7 +67,7 @@ def open_run(out: Path, recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[bo
             _write_provenance(out, facts)
             if not resumes:
                 write_atomically(out / RECIPE, recipe.to_yaml())
-            for name in (METRICS, ORACLE_METRICS):
+            for name in (METRICS, ORACLE_METRICS, FLOOR_METRICS):
                 cut_torn_line(out / name)
             yield resumes
     except (PermissionError, FileExistsError, NotADirectoryError) as error:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bfmkit.inference.episode import Step
 from bfmkit.inference.experiment import Run
-from bfmkit.interfaces import BFM, Agent
+from bfmkit.interfaces import BFM, Agent, Posterior
 from bfmkit.runs.run_directory import write_atomically
 from bfmkit.runs.trace import TRACE, load_episode
 
@@ -75,7 +75,12 @@ class EpisodeTrace:
             mean = entry["mean"]
             following = (step.observation, step.action, step.outcome.observation)
             features = self._bfm.features(*(part.to(device, step.z.dtype) for part in following))
-            entry["believed_reward"] = (features.double() * mean).sum(-1)
+            # Of an agent with a posterior, what it expects; of others, what their weights say.
+            posterior: Posterior | None = getattr(self._agent, "posterior", None)
+            believed = (features.double() * mean).sum(-1)
+            if posterior is not None:
+                believed = posterior.predictive_mean(getattr(self._agent, "belief"), features)  # noqa: B009
+            entry["believed_reward"] = believed
             best = self._best(number)
             if best is not None:
                 latent = self._bfm.policy_latent(mean.to(step.z.dtype))

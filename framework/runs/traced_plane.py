@@ -98,19 +98,21 @@ def read_plane(run_directory: Path | str) -> TracedPlane | None:
 
 
 def believed_rewards(traced: TracedPlane, run: TracedRun) -> list[BelievedReward]:
-    """What the run believed when it had the first labels, and some more, and so on; none without a belief.
+    """What the run believed when it had the first labels, and some more, and so on, and at its end.
 
     The numbers of labels are :data:`~bfmkit.runs.trace_writer.MILESTONES`, or the next that the trace has an entry of.
+    Nothing without a belief.
     """
     found: list[BelievedReward] = []
     if "mean" not in run.arrays:
         return found
     labels = run.arrays["labels"]
-    for milestone in MILESTONES:
-        reached = np.flatnonzero(labels >= milestone)
-        if not len(reached) or (found and labels[reached[0]] == found[-1].labels):
+    if not len(labels):
+        return found
+    reached = [np.flatnonzero(labels >= milestone) for milestone in MILESTONES]
+    for entry in (*(int(entries[0]) for entries in reached if len(entries)), len(labels) - 1):
+        if found and labels[entry] == found[-1].labels:
             continue
-        entry = int(reached[0])
         before = slice(0, entry + 1)
         episodes, places = run.episode[before], traced.way(run.arrays["physics"][before])
         ways = tuple(places[episodes == number] for number in np.unique(episodes))

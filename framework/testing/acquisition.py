@@ -32,7 +32,7 @@ def context(
         observation=torch.randn(runs, dim, generator=generator) / dim,
         weights=torch.randn(runs, dim, generator=generator, dtype=torch.float64),
         noise=torch.randn(runs, *noise_shape, generator=generator, dtype=torch.float64),
-        labels=1000 * torch.arange(runs),
+        episode=torch.arange(runs),
     )
 
 
@@ -41,7 +41,7 @@ def row(whole: AcquisitionContext, index: int) -> AcquisitionContext:
     rows = slice(index, index + 1)
     return AcquisitionContext(
         whole.posterior, whole.belief[rows], whole.bfm, whole.observation[rows], whole.weights[rows], whole.noise[rows],
-        whole.labels[rows], whole.radius, whole.value,
+        whole.episode[rows], whole.radius, whole.value,
     )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ class AcquisitionContract(ABC):
                 "observation": given.observation,
                 "weights": given.weights,
                 "noise": given.noise,
-                "labels": given.labels,
+                "episode": given.episode,
             },
             [3],
         )

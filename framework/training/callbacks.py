@@ -68,6 +68,11 @@ class UpdateBar(lightning.Callback):
                 trainer.logger.log_metrics(losses, step=int(row["update"]))
         self._bar.advance(_update(pl_module) - self._bar.done, value=self._value)
 
+    def say(self, text: str) -> None:
+        """Write a line that stays, above the bar while there is one."""
+        if hasattr(self, "_bar"):
+            self._bar.say(text)
+
     def teardown(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Close the bar, also after an error."""
         if hasattr(self, "_bar"):

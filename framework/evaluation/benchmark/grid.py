@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from bfmkit.evaluation.benchmark.entry import Contestant, of_entry
 from bfmkit.evaluation.benchmark.group import Group
 from bfmkit.evaluation.benchmark.workbench import Workbench
-from bfmkit.inference.experiment import Run
+from bfmkit.inference.experiment import Role, Run
 from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe import RecipeError
 from bfmkit.recipe.problems import Problem
 from bfmkit.recipe.yaml_text import write
-
-ORACLE = "oracle"
 
 
 def grid(
@@ -24,41 +22,50 @@ def grid(
     batch_size: int,
     threads: int,
 ) -> list[Group]:
-    """All groups, those of oracles first; every recipe is built once, so that what is wrong with any is said now.
+    """All groups, those of references first; every recipe is built once, so that what is wrong with any is said now.
 
     Recipes that agree in model, environment and oracle share one, which lives as many episodes as the longest of them
-    asks for, on the runs of all of them.
+    asks for, on the runs of all of them; so with the floor.
 
     Raises:
         RecipeError: with what constructors refuse, parts that do not fit each other and tasks that do not exist.
         FileNotFoundError: if nothing else is wrong than that a file, such as a model, is missing.
     """
     of_recipes: list[Group] = []
-    yardsticks: dict[str, Group] = {}
+    references: dict[tuple[Role, str], Group] = {}
     problems: list[Problem] = []
     for contestant in contestants:
         job = _built(contestant, workbench, settings, problems)
         if job is None:
             continue
-        yardstick = None
-        if job.oracle is not None:
-            parts = {name: contestant.tree.get(name) for name in ("bfm", "environment", "oracle")}
-            name = f"{ORACLE}_{len(yardsticks) + 1}" if yardsticks else ORACLE
-            found = yardsticks.setdefault(write(parts), Group(name, 0, contestant.tree, (), 0, is_oracle=True))
-            yardsticks[write(parts)] = found.extended(job.runs, job.oracle_episodes)
-            yardstick = found.name
-        of_recipes.append(Group(contestant.name, 0, contestant.tree, tuple(job.runs), job.episodes, oracle=yardstick))
+        names = {role: _reference(role, contestant, job, references) for role in ("oracle", "floor")}
+        of_recipes.append(Group(contestant.name, 0, contestant.tree, tuple(job.runs), job.episodes, **names))
     if problems and all(problem.missing_file for problem in problems):
         raise FileNotFoundError("; ".join(map(str, problems)))
     if problems:
         raise RecipeError(problems)
-    whole = [*yardsticks.values(), *of_recipes]
+    whole = [*references.values(), *of_recipes]
     return [piece for group in whole for piece in _pieces(group, batch_size, threads)]
+
+
+def _reference(
+    role: Literal["oracle", "floor"], contestant: Contestant, job: InferJob, known: dict[tuple[Role, str], Group]
+) -> str | None:
+    """The name of a recipe's reference, which is added to those known, or shared; None if it has none."""
+    episodes = job.oracle_episodes if role == "oracle" else job.floor_episodes
+    if episodes == 0:
+        return None
+    key = role, write({name: contestant.tree.get(name) for name in ("bfm", "environment", role)})
+    count = sum(other == role for other, _ in known)
+    name = f"{role}_{count + 1}" if count else role
+    group = known.setdefault(key, Group(name, 0, contestant.tree, (), 0, role=role))
+    known[key] = group.extended(job.runs, episodes)
+    return group.name
 
 
 def as_played(contestant: Contestant, groups: Sequence[Group]) -> dict[str, Any]:
     """A contestant's recipe with the tasks, seeds and episodes of its cells, whatever it says of them itself."""
-    own = [group for group in groups if group.name == contestant.name and not group.is_oracle]
+    own = [group for group in groups if group.name == contestant.name and group.role == "agent"]
     runs = [run for group in own for run in group.runs]
     # The seeds are listed, so that the first is not looked at; batches are the benchmark's, and nothing is traced.
     unused = ("seed", "batch_size", "trace_every")

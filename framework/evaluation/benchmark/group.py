@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from bfmkit.evaluation.benchmark.workbench import Workbench
-from bfmkit.evaluation.cells import Cell, yardstick
+from bfmkit.evaluation.cells import Cell, reference_label
 from bfmkit.inference.episode import Episode, Step
-from bfmkit.inference.experiment import Run, play, tally_numbers, window_numbers
+from bfmkit.inference.experiment import Role, Run, play, tally_numbers, window_numbers
 from bfmkit.interfaces import Agent
 
 # bfmkit may be installed there as well.
@@ -28,13 +28,14 @@ class Group:
     """Plain data, so that it can be sent anywhere. The numbers are a function of it alone, wherever it is run.
 
     Args:
-        name: of the recipe in the benchmark, or of the oracle.
+        name: of the recipe in the benchmark, or of the reference.
         number: of the group, among those of that name.
         tree: the inference recipe, resolved.
         runs: the rows of the batch.
         episodes: of each run.
-        is_oracle: whether the recipe's oracle acts, not its agent.
-        oracle: whose runs are the yardstick of these.
+        role: which of the recipe's agents acts.
+        oracle: whose runs these are measured against.
+        floor: likewise.
         threads: torch uses, for sums depend on how they are split.
         device: where to compute.
     """
@@ -44,8 +45,9 @@ class Group:
     tree: dict[str, Any]
     runs: tuple[Run, ...]
     episodes: int
-    is_oracle: bool = False
+    role: Role = "agent"
     oracle: str | None = None
+    floor: str | None = None
     threads: int = 1
     device: str = "cpu"
 
@@ -56,8 +58,8 @@ class Group:
 
     @property
     def label(self) -> str:
-        """What acts: a recipe by its name, or a yardstick, which may have the name of a recipe."""
-        return yardstick(self.name) if self.is_oracle else self.name
+        """What acts: a recipe by its name, or a reference, which may have the name of a recipe."""
+        return self.name if self.role == "agent" else reference_label(self.name)
 
     def extended(self, runs: Sequence[Run], episodes: int) -> Group:
         """With further runs, those that it has not yet, and at least so many episodes."""
@@ -118,7 +120,10 @@ def run_group(work: Work, workbench: Workbench | None = None) -> Iterator[News]:
     except Exception as error:  # noqa: BLE001  whatever it is, the other groups go on
         reason, trace = _reason(error), "".join(traceback.format_exception(error))
     if len(group.runs) == 1:
-        failed = Cell(group.name, *group.runs[0], status="failed", error=reason, oracle=group.oracle, traceback=trace)
+        failed = Cell(
+            group.name, *group.runs[0], status="failed", error=reason, oracle=group.oracle, floor=group.floor,
+            traceback=trace,
+        )  # fmt: skip
         yield News(cells=(failed,))
         return
     for run in group.runs:
@@ -137,7 +142,7 @@ def _run_batch(work: Work, workbench: Workbench) -> Iterator[News]:
         seeds=list(dict.fromkeys(run.seed for run in group.runs)),
         episodes=group.episodes,
     )
-    agent = job.oracle if group.is_oracle and job.oracle is not None else job.agent
+    agent = job.acting(group.role)
     job.bfm.to(torch.device(group.device))
     memory = _Memory.load(work.saved) if work.saved is not None else _Memory(episodes=[[] for _ in group.runs])
     started = time.monotonic() - memory.seconds
@@ -224,6 +229,7 @@ class _Memory:
             seconds=self.seconds,
             group=len(group.runs),
             oracle=group.oracle,
+            floor=group.floor,
         )
 
     def save(self) -> bytes:

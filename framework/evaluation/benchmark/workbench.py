@@ -30,7 +30,9 @@ class Workbench:
             ValueError: if parts do not fit each other.
         """
         arguments = (root or check_node(Job, tree, "recipe")).arguments
-        agents = {name: arguments[name].build() for name in ("agent", "oracle") if arguments.get(name) is not None}
+        agents = {
+            name: arguments[name].build() for name in ("agent", "oracle", "floor") if arguments.get(name) is not None
+        }
         plain = {name: value for name, value in arguments.items() if name not in ("bfm", "environment", *agents)}
         return InferJob(
             bfm=self._build("bfm", arguments["bfm"]),

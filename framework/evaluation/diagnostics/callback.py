@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,13 +31,21 @@ class HealthReport(lightning.Callback):
         rewards: task -> (n,); may be empty.
         out: the run directory.
         seed: of the random rewards.
+        say: called with a line when other measures are bad than at the report before.
     """
 
     def __init__(
-        self, every: int, transitions: TensorDictBase, rewards: Mapping[str, Tensor], out: Path, seed: int = 0
+        self,
+        every: int,
+        transitions: TensorDictBase,
+        rewards: Mapping[str, Tensor],
+        out: Path,
+        seed: int = 0,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._every, self._transitions, self._rewards = every, transitions, rewards
-        self._out, self._seed = out, seed
+        self._out, self._seed, self._say = out, seed, say
+        self._bad: list[str] | None = None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Report when it is time."""
@@ -52,6 +60,13 @@ class HealthReport(lightning.Callback):
             module.objective.finish(copy, transitions)
             measures = offline_measures(copy, transitions, self._rewards, self._seed)
         values = {measure.name: measure.value for measure in measures}
-        append_metrics(self._out, {"update": number, "health": values, "bad": bad_names(measures)})
+        bad = bad_names(measures)
+        append_metrics(self._out, {"update": number, "health": values, "bad": bad})
+        if bad != self._bad:
+            self._bad = bad
+            self._say(f"update {number:,}, health: {'bad: ' + ', '.join(bad) if bad else 'nothing is bad'}")
+            for measure in measures:
+                if measure.is_bad:
+                    self._say(f"    {measure.name} {measure.value:.3g} ({measure.expected}): {measure.meaning}")
         for logger in trainer.loggers:
             logger.log_metrics({f"health/{name}": value for name, value in values.items()}, step=number)

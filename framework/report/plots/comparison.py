@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from bfmkit.evaluation.comparison import Curves, curves, scores
-from bfmkit.evaluation.statistics import Estimate, Scores, interquartile_mean, mean, performance_profile
+from bfmkit.evaluation.comparison import Curves, curves, measured
+from bfmkit.evaluation.relative_return import counted, known_mean
+from bfmkit.evaluation.statistics import Estimate, Sample, Scores, interquartile_mean, mean, performance_profile
 from bfmkit.report.plots.style import (
+    FLOOR,
+    INTERVAL,
     ORACLE,
     STYLE,
     in_order,
@@ -20,6 +23,7 @@ from bfmkit.report.plots.style import (
     new_figure,
     panels,
     save_figure,
+    say_band,
     title_of,
 )
 
@@ -38,7 +42,7 @@ def draw_return_by_episode(
     along: str = "episode",
 ) -> None:
     """Mean return of each episode with an interval over seeds, a panel a task and a curve a recipe; last, where there
-    is an oracle, the interquartile mean over all tasks of what is relative to it.
+    is an oracle and a floor, the interquartile mean of the relative return over the tasks that have one.
 
     Args:
         path: of the PNG file; the numbers go into a CSV file beside it.
@@ -48,7 +52,7 @@ def draw_return_by_episode(
     from matplotlib import rc_context
 
     recipes = curves(table)
-    relative = {name: scores(of_recipe, lambda each: each.relative) for name, of_recipe in recipes.items()}
+    relative = {name: _relative(of_recipe) for name, of_recipe in recipes.items()}
     tasks = _tasks(recipes)
     overall = len(tasks) > 1 and any(relative.values())
     with rc_context(STYLE):
@@ -57,16 +61,19 @@ def draw_return_by_episode(
         for axis, task in zip(axes, tasks, strict=False):
             for index, (name, of_recipe) in enumerate(recipes.items()):
                 if task in of_recipe and of_recipe[task].seeds:
-                    episodes = [{task: column} for column in of_recipe[task].returns.T]
+                    episodes = [{task: Sample(column)} for column in of_recipe[task].returns.T]
                     rows += _curve(axis, index, name, task, episodes, mean)
             _finish(axis, task, along, recipes)
         if overall:
-            axis = axes[-1]
+            axis, title = axes[-1], _title(relative, tasks)
             for index, (name, of_tasks) in enumerate(relative.items()):
-                length = min((values.shape[1] for values in of_tasks.values()), default=0)
-                episodes = [{task: values[:, number] for task, values in of_tasks.items()} for number in range(length)]
-                rows += _curve(axis, index, name, "all tasks", episodes, interquartile_mean)
-            _finish(axis, "all tasks", along, None)
+                length = min((each.returns.shape[1] for each in of_tasks.values()), default=0)
+                episodes = [
+                    {task: _scaled(each, each.returns[:, number]) for task, each in of_tasks.items()}
+                    for number in range(length)
+                ]
+                rows += _curve(axis, index, name, title, episodes, interquartile_mean)
+            _finish(axis, title, along, None)
         legend_above(figure, axes)
         save_figure(figure, path, rows)
 
@@ -91,7 +98,7 @@ def draw_return_by_labels(
     learners = [name for name, of in recipes.items() if any(each.labels.any() for each in of.values())]
     if not learners:
         return False
-    relative = {name: scores(recipes[name], lambda each: each.relative) for name in learners}
+    relative = {name: _relative(recipes[name]) for name in learners}
     tasks = _tasks({name: recipes[name] for name in learners})
     overall = len(tasks) > 1 and any(relative.values())
     with rc_context(STYLE):
@@ -100,17 +107,15 @@ def draw_return_by_labels(
         for axis, task in zip(axes, tasks, strict=False):
             for index, (name, of_recipe) in enumerate(recipes.items()):
                 if name in learners and task in of_recipe and of_recipe[task].seeds:
-                    returns = {task: of_recipe[task].returns}
-                    rows += _curve_by_labels(axis, index, name, task, returns, of_recipe, mean)
+                    rows += _curve_by_labels(axis, index, name, task, {task: of_recipe[task]}, mean)
             _finish(axis, task, "labels", recipes)
+        whole = _title(relative, tasks)
         if overall:
             for index, name in enumerate(recipes):
                 if relative.get(name):
-                    rows += _curve_by_labels(
-                        axes[-1], index, name, "all tasks", relative[name], recipes[name], interquartile_mean
-                    )
-            _finish(axes[-1], "all tasks", "labels", None)
-        for axis, title in zip(axes, [*tasks, "all tasks"], strict=False):
+                    rows += _curve_by_labels(axes[-1], index, name, whole, relative[name], interquartile_mean)
+            _finish(axes[-1], whole, "labels", None)
+        for axis, title in zip(axes, [*tasks, whole], strict=False):
             counts = [row["x"] for row in rows if row["task"] == title and row["x"] > 0]
             if counts and max(counts) > 30 * min(counts):
                 axis.set_xscale("log")
@@ -121,7 +126,7 @@ def draw_return_by_labels(
 
 def draw_profiles(
     path: Path,
-    scores: Mapping[str, Scores],  # recipe -> task -> (seeds,)
+    scores: Mapping[str, Scores],  # recipe -> task -> its seeds
 ) -> None:
     """Performance profiles: the share of cells whose score is above each threshold, a curve a recipe.
 
@@ -130,7 +135,7 @@ def draw_profiles(
     """
     from matplotlib import rc_context
 
-    most = max(float(cells.max()) for tasks in scores.values() for cells in tasks.values())
+    most = max(float(cells.scores.max()) for tasks in scores.values() for cells in tasks.values())
     grid = np.linspace(0.0, max(1.05, 1.05 * most), 106)
     with rc_context(STYLE):
         figure, axes = new_figure(1, 1)
@@ -143,16 +148,38 @@ def draw_profiles(
             if profile.low is not None and profile.high is not None:
                 band = {"color": style["color"], "alpha": 0.15, "linewidth": 0, "step": "post"}
                 axis.fill_between(grid, profile.low, profile.high, **band)
+                say_band(axis, INTERVAL)
             rows += [
                 {"recipe": recipe, "threshold": float(threshold), "share": float(share)}
                 for threshold, share in zip(grid, profile.share, strict=True)
             ]
         axis.axvline(1.0, **(ORACLE | {"linewidth": 0.8}))
-        axis.set(
-            xlabel="return, oracle = 1", ylabel="share of cells above", xlim=(grid[0], grid[-1]), ylim=(-0.02, 1.02)
-        )
+        axis.set(xlabel=RELATIVE, ylabel="share of runs above", xlim=(grid[0], grid[-1]), ylim=(-0.02, 1.02))
         legend_above(figure, [axis])
         save_figure(figure, path, rows)
+
+
+RELATIVE = "relative return (floor 0, oracle 1)"
+
+
+def _relative(of_recipe: Mapping[str, Curves]) -> dict[str, Curves]:
+    """The tasks that have a relative return."""
+    return measured(of_recipe, lambda each: None if each.missing else each)
+
+
+def _scaled(each: Curves, values: np.ndarray) -> Sample:  # (S,)
+    """Values on the scale of relative returns, where there is one; else as they are."""
+    return each.sample(values) or Sample(values)
+
+
+def _plain(_: Curves, values: np.ndarray) -> Sample:  # (S,)
+    """Values as they are."""
+    return Sample(values)
+
+
+def _title(relative: Mapping[str, Mapping[str, Curves]], tasks: Sequence[str]) -> str:
+    """Which tasks the last panel is over."""
+    return counted(len({task for of_tasks in relative.values() for task in of_tasks}), len(tasks))
 
 
 def _tasks(recipes: Mapping[str, Mapping[str, Curves]]) -> list[str]:
@@ -185,6 +212,7 @@ def _curve(
     axis.plot(x, [estimate.value for estimate in estimates], **style)
     bands = [(place, each.low, each.high) for place, each in zip(x, estimates, strict=True) if each.low is not None]
     if bands:
+        say_band(axis, INTERVAL)
         where, low, high = zip(*bands, strict=True)
         axis.fill_between(where, low, high, color=style["color"], alpha=0.15, linewidth=0)
         if len(bands) == 1:
@@ -209,20 +237,22 @@ def _curve_by_labels(
     index: int,
     recipe: str,
     task: str,
-    returns: Mapping[str, np.ndarray],  # task -> (seeds, episodes)
-    of_recipe: Mapping[str, Curves],
+    of_tasks: Mapping[str, Curves],
     statistic: Callable[[Scores], Estimate],
 ) -> list[Row]:
     """As :func:`_curve`, over labels: a point for each stretch of episodes with the same count, or nearly the same.
 
     Args:
-        returns: of the tasks that the statistic is taken over.
-        of_recipe: whose labels count.
+        of_tasks: the tasks that the statistic is taken over, by returns where it is one and its title; by relative
+            returns in the panel of several.
     """
-    length = min(values.shape[1] for values in returns.values())
-    counts = np.mean([of_recipe[name].labels[:, :length].mean(axis=0) for name in returns], axis=0)
+    length = min(each.returns.shape[1] for each in of_tasks.values())
+    counts = np.mean([each.labels[:, :length].mean(axis=0) for each in of_tasks.values()], axis=0)
     points = _stretches(counts)
-    means = [{name: values[:, each].mean(axis=1) for name, values in returns.items()} for each in points]
+    scaled: Callable[[Curves, np.ndarray], Sample] = _plain if task in of_tasks else _scaled
+    means = [
+        {name: scaled(each, each.returns[:, point].mean(axis=1)) for name, each in of_tasks.items()} for point in points
+    ]
     rows = _curve(axis, index, recipe, task, means, statistic, [float(counts[each].mean()) for each in points])
     lengths = [{"episode": each.start, "episodes": each.stop - each.start} for each in points]
     return [row | length for row, length in zip(rows, lengths, strict=True)]
@@ -239,15 +269,17 @@ def _stretches(counts: np.ndarray) -> list[slice]:  # (episodes,), which never f
 
 
 def _finish(axis: Axes, task: str, along: str, recipes: Mapping[str, Mapping[str, Curves]] | None) -> None:
-    """The oracle and the words of a panel; without recipes it shows what is relative to the oracle."""
+    """The references and the words of a panel; without recipes it shows relative returns."""
     from matplotlib.ticker import MaxNLocator
 
-    known: list[float] = [1.0]
+    lines: list[tuple[float | None, Any]] = [(1.0, ORACLE), (0.0, FLOOR)]
     if recipes is not None:
-        found = [of_recipe[task].oracle_return for of_recipe in recipes.values() if task in of_recipe]
-        known = [value for value in found if value is not None]
-    if known:
-        axis.axhline(float(np.mean(known)), **ORACLE)
-    axis.set(title=title_of(task), xlabel=along, ylabel="return" if recipes is not None else "return, oracle = 1")
+        known = [of_recipe[task] for of_recipe in recipes.values() if task in of_recipe]
+        oracles, floors = ([getattr(each, name).ravel() for each in known] for name in ("oracle", "floor"))
+        lines = [(known_mean(np.concatenate(values)), line) for values, line in ((oracles, ORACLE), (floors, FLOOR))]
+    for value, line in lines:
+        if value is not None:
+            axis.axhline(value, **line)
+    axis.set(title=title_of(task), xlabel=along, ylabel="return" if recipes is not None else RELATIVE)
     axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bfmkit.report.plots.style import (
+    FLOOR,
     GREY,
     ORACLE,
     STYLE,
@@ -22,7 +23,7 @@ from bfmkit.report.plots.style import (
 
 
 def draw_data_efficiency(path: Path, tasks: Mapping[str, Any], labels: Sequence[int]) -> None:
-    """Return by number of labels, a panel a task: a line for each way to come by labels, and the oracle's.
+    """Return by number of labels, a panel a task: a line for each way to come by labels, and those of the references.
 
     Args:
         path: of the PNG file; the numbers go into a CSV file beside it.
@@ -48,7 +49,8 @@ def draw_data_efficiency(path: Path, tasks: Mapping[str, Any], labels: Sequence[
                     {"task": task, "source": source, "labels": count, "return": value, "standard_error": error}
                     for count, value, error in zip(labels, entry["return"], entry["standard_error"], strict=True)
                 ]
-            axis.axhline(numbers["oracle_return"], **ORACLE)
+            for name, line in (("oracle_return", ORACLE), ("floor_return", FLOOR)):
+                axis.axhline(numbers[name], **line)
             axis.set(xscale="log", xlabel="labels", title=title_of(task))
             # The last of them always; every second where there are many.
             shown = labels[::-1][:: 1 if len(labels) < 5 else 2]

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from bfmkit.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, STYLE, VERMILION, new_figure, save_figure
-from bfmkit.report.plots.style import legend_above
-
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
+from bfmkit.report.plots import BLUE, GREY, STYLE, VERMILION, new_figure, save_figure
+from bfmkit.report.plots.style import legend_above, look
 
 
 def draw_agreement(path: Path, panels: Mapping[str, Mapping[str, tuple[Tensor, Tensor]]]) -> None:
@@ -28,10 +26,10 @@ def draw_agreement(path: Path, panels: Mapping[str, Mapping[str, tuple[Tensor, T
         figure, axes = new_figure(1, len(panels))
         table: list[dict[str, Any]] = []
         for axis, (title, groups) in zip(axes.flat, panels.items(), strict=True):
-            for colour, (name, (predicted, actual)) in zip(COLOURS * len(groups), groups.items(), strict=False):
+            for index, (name, (predicted, actual)) in enumerate(groups.items()):
                 # What has no name is in no legend, and so has the colour of none of those that are.
-                look = {"color": colour, "label": name} if name else {"color": GREY}
-                axis.scatter(predicted, actual, s=3, alpha=0.35, linewidths=0, **look)
+                style = {"color": look(index)["color"], "label": name} if name else {"color": GREY}
+                axis.scatter(predicted, actual, s=3, alpha=0.35, linewidths=0, **style)
                 table += [
                     {"panel": title, "rewards": name, "predicted": float(p), "actual": float(g)}
                     for p, g in zip(predicted, actual, strict=True)

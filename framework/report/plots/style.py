@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +40,17 @@ STYLE: Any = {
     "lines.linewidth": 1.4,
     "legend.frameon": False,
     "savefig.dpi": 200,
+    # Letters stay letters, which journals ask for.
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
 }
 
 COLUMN = 3.4
 """Inches."""
 
 ORACLE: Any = {"color": "black", "linestyle": (0, (1, 1.5)), "label": "oracle"}
-"""The line of who knew the task from the start."""
+FLOOR: Any = {"color": "#8c8c8c", "linestyle": (0, (4, 2)), "linewidth": 0.9, "label": "floor"}
+"""The lines of the references: an agent that knows the task, and one that learns nothing."""
 
 TASKS = (
     "stand", "walk", "run", "flip", "jump", "walk_backward", "run_backward",
@@ -53,7 +59,10 @@ TASKS = (
 )  # fmt: skip
 """The tasks of the domains that ship, each domain's in its own order; a table of results names tasks and no domain."""
 
-_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
+_COLOURS = (
+    BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY,
+    "#332288", "#882255", "#999933", "#44AA99", "#7F4F24", "#EE3377", "#A6D854", "#1B5E20", "#B39DDB",
+)  # fmt: skip
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = "osD^vPX"
 
@@ -61,8 +70,8 @@ _MARKERS = "osD^vPX"
 def look(index: int) -> dict[str, Any]:
     """Colour, dashes and marker of the curve with this number.
 
-    Of the first 28, no two agree in colour and marker, nor in colour and dashes, which are all that a curve without
-    markers has; each set of seven can be told apart in grey as well.
+    The first 16 have a colour each, the first 7 one that can be told apart without colour vision; of the first 64, no
+    two agree in colour and marker, nor in colour and dashes, which are all that a curve without markers has.
     """
     # A colour comes back with the next marker and the next dashes.
     lap, colour = divmod(index, len(_COLOURS))
@@ -106,6 +115,16 @@ def panels(count: int, most: int = 4) -> tuple[Figure, list[Axes]]:
     return figure, list(axes.flat[:count])
 
 
+INTERVAL, RANGE = "95 % interval", "range of seeds"
+BANDS = (INTERVAL, RANGE)
+"""What a band is, in the legend."""
+
+
+def say_band(axis: Axes, words: str) -> None:
+    """Have the legend say what the bands of a panel are."""
+    axis.fill_between([], [], [], color="#7f7f7f", alpha=0.25, linewidth=0, label=words)
+
+
 def legend_above(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
     """One legend for all panels, above them, where no curve runs; in as many columns as fit, the oracle last.
 
@@ -118,8 +137,9 @@ def legend_above(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
         found |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in found}
-    if ORACLE["label"] in found:
-        found[ORACLE["label"]] = found.pop(ORACLE["label"])
+    for label in (*BANDS, FLOOR["label"], ORACLE["label"]):
+        if label in found:
+            found[label] = found.pop(label)
     if found:
         # A character is about half as wide as it is high; a handle takes the room of eight.
         width = (max(map(len, found)) + 8) * 0.5 * STYLE["legend.fontsize"] / 72
@@ -135,15 +155,39 @@ def title_of(task: str, width: int = 32) -> str:
     return textwrap.fill(task, width)
 
 
+FORMATS = ("pdf", "svg")
+"""Of figures, besides PNG: with letters as text, to any size."""
+
+_also: ContextVar[tuple[str, ...]] = ContextVar("formats", default=())
+
+
+@contextmanager
+def also_as(formats: Sequence[str]) -> Iterator[None]:
+    """Write each figure in further formats, beside its PNG, for as long as the block lasts.
+
+    Raises:
+        ValueError: for a format that is none of ``FORMATS``.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(f'figures are written as png, {" and ".join(FORMATS)}, not as "{name}"')
+    token = _also.set(tuple(formats))
+    try:
+        yield
+    finally:
+        _also.reset(token)
+
+
 def save_figure(figure: Figure, path: Path, table: list[dict[str, Any]]) -> None:
     """Write the figure, and the numbers it shows in a CSV file beside it."""
     from matplotlib import rc_context
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = io.BytesIO()
-    with rc_context(STYLE):
-        figure.savefig(image, format="png")
-    write_atomically(path, image.getvalue())
+    for name in ("png", *_also.get()):
+        image = io.BytesIO()
+        with rc_context(STYLE):
+            figure.savefig(image, format=name)
+        write_atomically(path.with_suffix(f".{name}"), image.getvalue())
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(table[0]) if table else [], lineterminator="\n")
     writer.writeheader()

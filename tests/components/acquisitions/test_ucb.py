@@ -13,7 +13,7 @@ from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.inference.confidence_radius import SteppedRadius, TheoreticalRadius
+from bfmkit.inference.confidence_radius import TheoreticalRadius, TwoStageRadius
 from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.recipe import RecipeError, build_node
 from bfmkit.testing.acquisition import AcquisitionContract, context
@@ -60,11 +60,11 @@ class TestMeanUCBAcquisition(AcquisitionContract):
 
 class TestSteppedUCBAcquisition(AcquisitionContract):
     def make(self) -> UCBAcquisition:
-        return UCBAcquisition(EllipsoidCandidates(count=16), SteppedRadius(wide=2.0, labels=1000, narrow=1e-9))
+        return UCBAcquisition(EllipsoidCandidates(count=16), TwoStageRadius(initial=2.0, episodes=1, final=1e-9))
 
     def test_with_hardly_any_radius_left_it_acts_for_the_best_guess(self) -> None:
         rule = self.make()
-        given = self.context(rule)  # 0, 1000 and 2000 labels
+        given = self.context(rule)  # in episodes 0, 1 and 2
         chosen, mean = rule.propose(given), given.posterior.mean(given.belief)
         assert not torch.allclose(chosen[0], mean[0], rtol=0, atol=1e-3)
         torch.testing.assert_close(chosen[1:], mean[1:], rtol=0, atol=1e-6)
@@ -114,7 +114,7 @@ def test_bounds_by_hand(ensemble: str, bounds: list[float]) -> None:
     rule = UCBAcquisition(Given(weights), 1.0, ensemble)
     given = context((1,), runs=1, dim=2, mean=torch.tensor([1.0, 0.0]))
     given = AcquisitionContext(
-        given.posterior, given.belief, Table(VALUES), given.observation, given.weights, given.noise, given.labels
+        given.posterior, given.belief, Table(VALUES), given.observation, given.weights, given.noise, given.episode
     )
     assert rule.value(given, weights[None])[0].tolist() == bounds
     assert torch.equal(rule.propose(given)[0], weights[bounds.index(max(bounds))].double())
@@ -148,7 +148,7 @@ def test_a_theoretical_radius_is_that_of_each_run() -> None:
     [
         ("theoretical", TheoreticalRadius()),
         ({"delta": 0.01, "weight_norm": 2}, TheoreticalRadius(delta=0.01, weight_norm=2.0)),
-        ({"wide": 5, "labels": 300}, SteppedRadius(wide=5.0, labels=300, narrow=0.1)),
+        ({"initial": 5, "episodes": 3}, TwoStageRadius(initial=5.0, episodes=3, final=0.1)),
         (0.25, 0.25),
     ],
 )
@@ -161,8 +161,8 @@ def test_a_recipe_gives_a_number_a_word_or_settings(told: object, settings: obje
     ("told", "wrong"),
     [
         ({"detla": 0.1}, '"detla"; did you mean "delta"'),
-        ({"wide": 2, "label": 5}, '"label"; did you mean "labels"'),
-        ({"wide": 2, "labels": 0}, "labels must be positive"),
+        ({"initial": 2, "episode": 5}, '"episode"; did you mean "episodes"'),
+        ({"initial": 2, "episodes": 0}, "episodes must be positive"),
         ({"delta": 2.0}, "delta must lie"),
         ("theory", "theory"),
         (math.inf, "must be finite"),

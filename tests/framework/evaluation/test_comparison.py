@@ -12,7 +12,7 @@ from bfmkit.evaluation.comparison import compare, comparison_table, curves, rela
 from bfmkit.evaluation.results import SCHEMA
 from bfmkit.runs.run_directory import to_json
 
-# recipe, task, seed -> returns; the oracle gets 10, 20, 10, 20 on walk and 4 everywhere on stand.
+# recipe, task, seed -> returns; the oracle gets 10, 20, 10, 20 on walk and 4 everywhere on stand, the floor 0.
 RETURNS = {
     ("quick", "walk", 0): [15.0, 15.0, 15.0, 15.0],
     ("quick", "walk", 1): [3.0, 14.0, 9.0, 12.0],
@@ -26,10 +26,10 @@ RETURNS = {
 }
 
 
-def table(oracle: dict[str, list[float | None]] | None = None) -> pl.DataFrame:
+def table(oracle: dict[str, list[float | None]] | None = None, floor: float | None = 0.0) -> pl.DataFrame:
     best = {"walk": [10.0, 20.0, 10.0, 20.0], "stand": [4.0] * 4} if oracle is None else oracle
     rows = [
-        (recipe, task, seed, episode, value, 50, 50 * (episode + 1), best[task][episode])
+        (recipe, task, seed, episode, value, 50, 50 * (episode + 1), best[task][episode], floor)
         for (recipe, task, seed), values in RETURNS.items()
         for episode, value in enumerate(values)
     ]
@@ -46,7 +46,7 @@ def test_curves_are_the_seeds_that_came_through() -> None:
     assert walk.seeds == (0, 1)
     assert walk.returns.tolist() == [RETURNS["quick", "walk", 0], RETURNS["quick", "walk", 1]]
     assert walk.labels[1].tolist() == [50, 100, 150, 200]
-    assert walk.oracle_return == 15.0
+    assert walk.summary()["oracle_return"] == 15.0
     assert found["slow"]["stand"].seeds == (1,)
 
 
@@ -54,8 +54,8 @@ def test_scores_are_relative_to_the_oracle_in_the_second_half() -> None:
     found = curves(table())
     scores = relative_returns(found["quick"])
     # Second half: the oracle's mean is 15 on walk, 4 on stand.
-    assert scores["walk"] == pytest.approx([15 / 15, 10.5 / 15])
-    assert scores["stand"] == pytest.approx([1.0, 0.25])
+    assert scores["walk"].scores == pytest.approx([15 / 15, 10.5 / 15])
+    assert scores["stand"].scores == pytest.approx([1.0, 0.25])
 
 
 def test_the_numbers_of_a_comparison() -> None:
@@ -95,15 +95,21 @@ def test_who_improves_on_whom() -> None:
 
 
 @pytest.mark.parametrize(
-    "oracle", [{"walk": [None] * 4, "stand": [None] * 4}, {"walk": [0.0] * 4, "stand": [-1.0] * 4}]
+    ("oracle", "floor"),
+    [
+        ({"walk": [None] * 4, "stand": [None] * 4}, 0.0),
+        ({"walk": [0.0] * 4, "stand": [-1.0] * 4}, 0.0),
+        ({"walk": [10.0] * 4, "stand": [10.0] * 4}, None),
+    ],
 )
-def test_without_a_yardstick_only_returns_are_left(oracle: dict) -> None:
-    found = compare(table(oracle), resamples=50)
+def test_without_references_only_returns_are_left(oracle: dict, floor: float | None) -> None:
+    found = compare(table(oracle, floor), resamples=50)
     quick = found["recipes"]["quick"]
     assert quick["relative_return"] is quick["interquartile_mean"] is quick["performance_profile"] is None
     assert quick["labels_to_90_percent"] is None
     assert quick["tasks"]["stand"]["return_per_episode"] == [0.5, 2.0, 2.0, 3.0]
-    assert found["probability_of_improvement"] == []
+    # Which of two recipes gets more can be said on any scale.
+    assert found["probability_of_improvement"][0]["value"] == pytest.approx((1.0 + 0.25) / 2)
     assert json.loads(to_json(found)) == found
     assert any("quick" in line and " - " in line for line in comparison_table(found))
 
@@ -114,12 +120,37 @@ def test_an_empty_table_says_nothing() -> None:
 
 def test_the_printed_table_has_a_line_a_recipe() -> None:
     lines = list(comparison_table(compare(table(), resamples=200)))
-    assert len(lines) == 3
     assert lines[1].startswith("quick") and "0.74" in lines[1] and lines[1].rstrip().endswith("100")
+    assert lines[1].split()[1] == "2/2"
+    assert "(later episodes - floor) / (oracle - floor)" in lines[3] and len(lines) == 5
 
 
-def test_an_oracle_with_fewer_episodes_is_measured_in_the_second_half_of_its_own() -> None:
+def test_a_task_that_cannot_be_scored_is_left_out_and_named() -> None:
+    found = compare(table({"walk": [10.0, 20.0, 10.0, 20.0], "stand": [-4.0] * 4}), resamples=50)
+    quick = found["recipes"]["quick"]
+    assert quick["relative_return_tasks"] == ["walk"]
+    assert quick["no_relative_return"] == {"stand": "the oracle (-4) is not above the floor (0)"}
+    assert quick["relative_return"]["value"] == pytest.approx(0.85)
+    lines = list(comparison_table(found))
+    assert lines[1].split()[:2] == ["quick", "1/2"]
+    assert lines[-1] == "stand has no relative return: the oracle (-4) is not above the floor (0)."
+
+
+def test_negative_returns_are_scored_as_positive_ones_are() -> None:
+    shifted = table({"walk": [-90.0, -80.0, -90.0, -80.0], "stand": [-96.0] * 4}, floor=-100.0)
+    shifted = shifted.with_columns(pl.col("return") - 100.0)
+    before, after = (compare(each, resamples=50)["recipes"] for each in (table(), shifted))
+    for name in before:
+        for key in ("relative_return", "interquartile_mean", "area_under_curve"):
+            assert after[name][key] == pytest.approx(before[name][key])
+        assert after[name]["episodes_to_90_percent"] == before[name]["episodes_to_90_percent"]
+
+
+def test_an_oracle_with_fewer_episodes_counts_with_those_it_has() -> None:
     whole = compare(table({"walk": [10.0, 20.0, None, None], "stand": [4.0, 4.0, None, None]}), resamples=50)
     numbers = whole["recipes"][next(iter(whole["recipes"]))]["tasks"]["walk"]
     later = numbers["return_per_episode"][2:]
-    assert numbers["relative_return"]["value"] == pytest.approx(sum(later) / len(later) / 20.0)
+    assert numbers["relative_return"]["value"] == pytest.approx(sum(later) / len(later) / 15.0)
+    # The numbers that a score is made of stand beside it.
+    ratio = numbers["later_return"] / numbers["oracle_later_return"]
+    assert numbers["relative_return"]["value"] == pytest.approx(ratio)

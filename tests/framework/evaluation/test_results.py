@@ -11,10 +11,10 @@ from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.evaluation.cells import CELLS, ORACLES, Cell
+from bfmkit.evaluation.cells import CELLS, FLOORS, ORACLES, Cell
 from bfmkit.evaluation.results import CSV, PARQUET, SCHEMA, read_failures, read_results, read_windows, write_results
 from bfmkit.jobs.infer import InferJob
-from bfmkit.runs.run_directory import ORACLE_METRICS, read_metrics
+from bfmkit.runs.run_directory import FLOOR_METRICS, ORACLE_METRICS, read_metrics
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 
@@ -27,8 +27,8 @@ def benchmark(tmp_path: Path) -> Path:
     recipe = "type: benchmark\nrecipes:\n- second\n- {name: first, recipe: some/file.yaml}\n- some/third.yaml\n"
     (tmp_path / "recipe.yaml").write_text(recipe)
     cells = [
-        Cell("first", "walk", 10, episodes=[episode(1.0, 20)], oracle="oracle"),
-        Cell("first", "walk", 9, episodes=[episode(2.0, 20), episode(3.0, 40)], oracle="oracle"),
+        Cell("first", "walk", 10, episodes=[episode(1.0, 20)], oracle="oracle", floor="floor"),
+        Cell("first", "walk", 9, episodes=[episode(2.0, 20), episode(3.0, 40)], oracle="oracle", floor="floor"),
         Cell("third", "2 * up", 0, "failed", "it fell", [episode(0.5, 20)], oracle=None),
         Cell("second", "walk", 9, "failed", "it broke", oracle="oracle"),
         Cell("no_longer_asked_for", "walk", 9, episodes=[episode(9.0, 20)]),
@@ -37,6 +37,7 @@ def benchmark(tmp_path: Path) -> Path:
         cell.write(tmp_path / CELLS)
     Cell("oracle", "walk", 9, episodes=[episode(4.0, 0)]).write(tmp_path / ORACLES)
     Cell("oracle", "walk", 10, "failed", "it burst").write(tmp_path / ORACLES)
+    Cell("floor", "walk", 10, episodes=[episode(0.5, 0)]).write(tmp_path / FLOORS)
     return tmp_path
 
 
@@ -44,13 +45,13 @@ def test_a_benchmark_is_one_tidy_table_in_the_order_of_its_recipes(benchmark: Pa
     table = read_results(benchmark)
     assert dict(table.schema) == SCHEMA
     assert table.rows() == [
-        ("first", "walk", 9, 0, 2.0, 20, 20, 4.0),
-        ("first", "walk", 9, 1, 3.0, 20, 40, None),
-        ("first", "walk", 10, 0, 1.0, 20, 20, None),
-        ("third", "2 * up", 0, 0, 0.5, 20, 20, None),
+        ("first", "walk", 9, 0, 2.0, 20, 20, 4.0, None),
+        ("first", "walk", 9, 1, 3.0, 20, 40, None, None),
+        ("first", "walk", 10, 0, 1.0, 20, 20, None, 0.5),
+        ("third", "2 * up", 0, 0, 0.5, 20, 20, None, None),
     ]
     assert read_failures(benchmark).rows() == [
-        ("yardstick oracle", "walk", 10, "it burst"),
+        ("reference oracle", "walk", 10, "it burst"),
         ("second", "walk", 9, "it broke"),
         ("third", "2 * up", 0, "it fell"),
     ]
@@ -79,9 +80,16 @@ def test_an_inference_run_is_such_a_table_too(tmp_path: Path) -> None:
     (tmp_path / "provenance.json").write_text(json.dumps({"recipe": "recipes/infer/opti_bfm.yaml"}))
     table = read_results(tmp_path)
     assert dict(table.schema) == SCHEMA
-    oracle = {(row["seed"], row["episode"]): row["return"] for row in read_metrics(tmp_path, ORACLE_METRICS)}
+    oracle, floor = (
+        {(row["seed"], row["episode"]): row["return"] for row in read_metrics(tmp_path, name)}
+        for name in (ORACLE_METRICS, FLOOR_METRICS)
+    )
     rows = sorted(read_metrics(tmp_path), key=lambda row: (row["seed"], row["episode"]))
-    wanted = [{**row, "recipe": "opti_bfm", "oracle_return": oracle.get((row["seed"], row["episode"]))} for row in rows]
+    references = [(row["seed"], row["episode"]) for row in rows]
+    wanted = [
+        {**row, "recipe": "opti_bfm", "oracle_return": oracle.get(key), "floor_return": floor[key]}
+        for key, row in zip(references, rows, strict=True)
+    ]
     assert table.rows() == [tuple(row[name] for name in SCHEMA) for row in wanted]
     assert [row["oracle_return"] is None for row in wanted] == [False, False, True] * 2
     assert read_failures(tmp_path).is_empty()
@@ -94,7 +102,7 @@ def test_the_windows_of_a_long_episode_are_one_episode(tmp_path: Path) -> None:
             head | {"return": 2.0, "steps": 500, "labels": 1300, "window": 1}]  # fmt: skip
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "summary.json").write_text('{"stopped": ["task t, seed 3: it fell"]}')
-    assert read_results(tmp_path).rows() == [(tmp_path.name, "t", 0, 0, 3.5, 1500, 1300, None)]
+    assert read_results(tmp_path).rows() == [(tmp_path.name, "t", 0, 0, 3.5, 1500, 1300, None, None)]
     assert read_failures(tmp_path).rows() == [(tmp_path.name, None, None, "task t, seed 3: it fell")]
 
 
@@ -108,10 +116,10 @@ def test_other_directories_are_refused(tmp_path: Path) -> None:
 
 def test_windows_of_long_episodes_stand_beside_the_oracles(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("type: benchmark\nrecipes: [ours]\n")
-    for folder, recipe, first in ((CELLS, "ours", 1.0), (ORACLES, "yardstick", 2.0)):
+    for folder, recipe, first in ((CELLS, "ours", 1.0), (ORACLES, "best", 2.0)):
         windows = [{"return": first + number, "steps": 1000, "labels": 0, "window": number} for number in range(3)]
         episode = {"return": 9.0, "steps": 3000, "labels": 0, "windows": windows}
-        oracle = "yardstick" if folder == CELLS else None
+        oracle = "best" if folder == CELLS else None
         Cell(recipe, "walk", 0, episodes=[episode], oracle=oracle).write(tmp_path / folder)
     table = read_windows(tmp_path)
     assert table["recipe"].to_list() == ["ours"] * 3 + ["oracle"] * 3

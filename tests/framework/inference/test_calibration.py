@@ -11,6 +11,7 @@ from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.posteriors.bayesian import BayesianPosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.posteriors.standardized import StandardizedPosterior
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.calibration import Calibration, blank, calibrations, counted, foretold
 from bfmkit.inference.episode import run_episode
@@ -31,14 +32,16 @@ def test_counts_by_hand() -> None:
     sums = counted(sums, foretold(posterior, belief, features[:, :1], rewards[:, :1], observed[:, :1]))
     sums = counted(sums, foretold(posterior, belief, features[:, 1:], rewards[:, 1:], observed[:, 1:]))
     assert torch.equal(sums, counted(blank(2), foretold(posterior, belief, features, rewards, observed)))
-    assert sums.tolist() == [[2.0, 1.0, 1.0, 6.5, 26.5, 7.0], [1.0, 0.0, 1.0, 0.5625, 0.5625, 0.75]]
+    assert sums.tolist() == [[2.0, 1.0, 1.0, 26.5, 7.0], [1.0, 0.0, 1.0, 0.5625, 0.75]]
     first, second = (Calibration.of(row) for row in sums)
-    assert first == Calibration(2, 0.5, 0.5, pytest.approx(1 - 6.5 / 2.0))
-    assert second == Calibration(1, 0.0, 1.0, None)
-    assert Calibration.of(sums) == Calibration(3, 1 / 3, 2 / 3, pytest.approx(1 - 7.0625 / (27.0625 - 7.75**2 / 3)))
-    assert Calibration.of(blank(1)) == Calibration(0, None, None, None)
+    assert first == Calibration(2, 0.5, 0.5, 3.5, 1.0)
+    assert second == Calibration(1, 0.0, 1.0, 0.75, 0.0)
+    assert Calibration.of(sums) == Calibration(
+        3, 1 / 3, 2 / 3, 7.75 / 3, pytest.approx((27.0625 / 3 - (7.75 / 3) ** 2) ** 0.5)
+    )
+    assert Calibration.of(blank(1)) == Calibration(0, None, None, None, None)
     assert Calibration.of(blank(1)).words() == "no reward yet"
-    assert "0.50 of 2 rewards" in first.words() and "-2.25 of their variance" in first.words()
+    assert first.words() == "0.50 of 2 rewards within two of the belief's standard deviations (0.95 expected)"
 
 
 def test_what_was_not_observed_may_be_anything() -> None:
@@ -71,31 +74,45 @@ def test_a_belief_that_is_right_is_calibrated(posterior: Posterior) -> None:
     assert found.within_one == pytest.approx(0.683, abs=0.03)
     assert found.within_two == pytest.approx(0.954, abs=0.02)
     assert not found.is_overconfident
-    assert found.explained is not None and 0.4 < found.explained < 1.0
 
 
 class Noisy(BallEnvironment):
     """Half of the reward is a function of time that no features express."""
 
+    size = 0.4
+
     def step_batch(self, action):
         outcome = super().step_batch(action)
-        return outcome._replace(reward=outcome.reward + 4.0 * ((self._steps * 7919) % 13 - 6.0))
+        return outcome._replace(reward=outcome.reward + self.size * ((max(self.clock.step) * 7919) % 13 - 6.0))
 
 
-def test_rewards_outside_the_span_of_the_features_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
+SCALE = ("Rewards here are about", "{type: standardized, posterior: {type: ridge}}")
+
+
+@pytest.mark.parametrize(
+    ("posterior", "size", "words", "not_words"),
+    [
+        (RidgePosterior(), 0.4, ("features express this reward only in part", "{initial: 5.0, episodes: 3"), SCALE),
+        (RidgePosterior(), 4.0, SCALE, ("only in part",)),
+        (StandardizedPosterior(RidgePosterior()), 4.0, ("only in part",), SCALE),
+    ],
+)
+def test_an_overconfident_posterior_is_told_of_once_with_what_helps(
+    caplog: pytest.LogCaptureFixture, posterior: Posterior, size: float, words: tuple, not_words: tuple
+) -> None:
+    agent = TaskInferenceAgent(posterior, GreedyAcquisition())
     agent.start(LinearBFM(episode_steps=150), [3, 4])
     environment = Noisy(episode_steps=150, tasks=["task_0", "task_1"])
+    environment.size = size
     with caplog.at_level(logging.WARNING):
         for _ in range(4):
             run_episode(agent, environment)
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 1
-    assert "surer than it should be in 2 runs, most of all in the run of seed" in said[0]
-    for word in ("features cannot express", "confidence_radius", "normal_inverse_gamma"):
-        assert word in said[0]
+    assert "the posterior is overconfident in 2 runs, most of all in the run of seed" in said[0]
+    assert all(word in said[0] for word in words) and not any(word in said[0] for word in not_words)
     assert all(found.is_overconfident for found in calibrations(agent))
-    assert agent.belief["mean"].isfinite().all()
+    assert posterior.mean(agent.belief).isfinite().all()
 
 
 @pytest.mark.parametrize("block", [1, 25])
@@ -104,7 +121,7 @@ def test_a_run_of_one_episode_is_told_at_its_end(block: int, caplog: pytest.LogC
     agent.start(LinearBFM(episode_steps=300), [3])
     with caplog.at_level(logging.WARNING):
         run_episode(agent, Noisy(episode_steps=300))
-    assert [record.getMessage()[:38] for record in caplog.records] == ["the belief is surer than it should be "]
+    assert [record.getMessage()[:39] for record in caplog.records] == ["the posterior is overconfident in the r"]
 
 
 def test_rewards_that_the_features_express_are_no_reason_to_warn(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
-from bfmkit.inference.confidence_radius import SteppedRadius, TheoreticalRadius
+from bfmkit.inference.confidence_radius import TheoreticalRadius, TwoStageRadius
 from bfmkit.interfaces import Posterior
 from bfmkit.testing.posteriors import KnownPosterior
 
@@ -95,12 +95,14 @@ def test_refuses_what_makes_no_sense(arguments: dict) -> None:
         TheoreticalRadius(**arguments)
 
 
-def test_a_step_goes_by_each_runs_labels() -> None:
-    radius = SteppedRadius(wide=5.0, labels=1000, narrow=0.5).of(torch.tensor([0, 999, 1000, 5000]))
-    assert radius.tolist() == [5.0, 5.0, 0.5, 0.5]
+def test_the_stage_goes_by_each_runs_episode() -> None:
+    radius = TwoStageRadius(initial=5.0, episodes=2, final=0.5)
+    assert radius.of(torch.tensor([0, 1, 2, 50])).tolist() == [5.0, 5.0, 0.5, 0.5]
+    assert radius.stage(3) == "final stage, confidence_radius 0.5, since episode 3"
+    assert "initial stage, confidence_radius 5, to the end: it takes 2 episodes and the run had 2" in radius.stage(2)
 
 
-@pytest.mark.parametrize("arguments", [{"wide": 0.0}, {"labels": 0}, {"narrow": -0.1}, {"wide": math.inf}])
-def test_a_step_refuses_what_makes_no_sense(arguments: dict) -> None:
+@pytest.mark.parametrize("arguments", [{"initial": 0.0}, {"episodes": 0}, {"final": -0.1}, {"initial": math.inf}])
+def test_stages_refuse_what_makes_no_sense(arguments: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
-        SteppedRadius(**({"wide": 1.0, "labels": 10} | arguments))
+        TwoStageRadius(**({"initial": 1.0, "episodes": 10} | arguments))

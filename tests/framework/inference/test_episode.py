@@ -61,7 +61,7 @@ class Sick(BallEnvironment):
     def step_batch(self, action: torch.Tensor) -> StepResult:
         outcome = super().step_batch(action)
         reward = outcome.reward.clone()
-        if self._steps >= 3:
+        if max(self.clock.step) >= 3:
             reward[0] = float("nan")
         return outcome._replace(reward=reward)
 

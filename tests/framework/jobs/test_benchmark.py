@@ -57,13 +57,13 @@ def test_leaves_what_was_promised(tmp_path: Path) -> None:
     table = results(tmp_path)
     assert table.height == 2 * 2 * 2 * 3
     assert set(table["labels"].to_list()) == {0, 30, 60, 90}
-    assert table["oracle_return"].null_count() == 0
+    assert table["oracle_return"].null_count() == table["floor_return"].null_count() == 0
     assert pl.read_parquet(tmp_path / "results.parquet").equals(table)
     assert (tmp_path / "results.csv").is_file()
     assert json.loads((tmp_path / "statistics.json").read_text()) == json.loads(to_json(compare(table)))
     assert json.loads((tmp_path / "summary.json").read_text()) == json.loads(to_json(summary))
     # The yardstick's cells count too.
-    assert (summary["cells"], summary["failed"]) == (12, [])
+    assert (summary["cells"], summary["failed"]) == (16, [])
     assert set(summary["recipes"]["opti_bfm_ts"]["tasks"]) == set(TASKS)
     cell = json.loads((tmp_path / "cells" / "random" / "random_3" / "4.json").read_text())
     assert (cell["recipe"], cell["task"], cell["seed"]) == ("random", "random_3", 4)
@@ -103,8 +103,9 @@ def test_recipes_share_a_yardstick_where_they_can(tmp_path: Path) -> None:
     ]
     made = job(*recipes, episodes=None, overrides=(*TABULAR, "episodes=2"), batch_size=4)
     assert [(group.label, len(group.runs), group.episodes) for group in made.groups] == [
-        ("yardstick oracle", 4, 5), ("yardstick oracle", 2, 5),
-        ("yardstick oracle_2", 4, 2), ("yardstick oracle_2", 2, 2),
+        ("reference oracle", 4, 5), ("reference oracle", 2, 5),
+        ("reference floor", 4, 5), ("reference floor", 2, 5),
+        ("reference oracle_2", 4, 2), ("reference oracle_2", 2, 2),
         ("opti_bfm_ts", 4, 2), ("opti_bfm_ts", 2, 2), ("longer", 4, 5), ("longer", 2, 5),
         ("other_yardstick", 4, 2), ("other_yardstick", 2, 2), ("no_yardstick", 4, 2), ("no_yardstick", 2, 2),
     ]  # fmt: skip
@@ -143,8 +144,8 @@ class Trouble(BallEnvironment):
             raise KeyboardInterrupt
         outcome = super().step_batch(action)
         reward = outcome.reward.clone()
-        for row, seed in enumerate(self._seeds):
-            if self._episode == 2 and self._steps == 5 and action[row, 0] < 0.9999:
+        for row, seed in enumerate(self.clock.seeds):
+            if (self.clock.episode[row], self.clock.step[row]) == (2, 5) and action[row, 0] < 0.9999:
                 if seed in Trouble.raising:
                     raise ArithmeticError(f"seed {seed} is\nimpossible")
                 if seed in Trouble.sick:
@@ -160,7 +161,7 @@ def trouble(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Benchmark
     with ExitStack() as stack:
         stack.enter_context(registered(BFM, "linear", LinearBFM))
         stack.enter_context(registered(Environment, "trouble", Trouble))
-        overrides = ("bfm={type: linear}", "environment={type: trouble}")
+        overrides = ("bfm={type: linear}", "environment={type: trouble}", "floor_episodes=0")
         yield lambda **settings: job(**{"tasks": ["task_0"], "overrides": overrides, **settings})
 
 
@@ -178,8 +179,8 @@ def test_a_run_that_stops_fails_alone(
     with pytest.raises(JobFailed, match=r"^2 of 9 cells failed; .*summary\.json names them too$"):
         trouble().run(tmp_path / "ill", CPU)
     said = capsys.readouterr().err
-    assert "yardstick oracle, group 0: 3 cells done\n" in said
-    assert "opti_bfm_ts, group 0: 2 cells done, 1 failed, relative" in said
+    assert "reference oracle, group 0: 3 cells done\n" in said
+    assert "opti_bfm_ts, group 0: 2 cells done, 1 failed, no relative return\n" in said
     assert re.search(r"benchmark: 27/27 episodes, .*cells 9/9, .*failed 2\n", said)
     assert [line.partition(": episode 1: ")[0] for line in said.splitlines()[-2:]] == [
         "failed: opti_bfm_ts, task task_0, seed 1",

@@ -140,7 +140,7 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     wait_for(lambda: not any(_runs(worker) for worker in workers), 60)
     finished = {path: path.read_bytes() for path in torn.glob("*/*/*/*.json")}
     assert finished
-    assert len(finished) < 12
+    assert len(finished) < 16
     threads = torch.get_num_threads()
     # Whoever runs the groups, it is the same run.
     assert main(["run", "long.yaml", "runner=in_process", "--out", "torn", "--device", "cpu"]) == 0

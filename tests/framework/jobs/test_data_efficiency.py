@@ -35,7 +35,7 @@ def test_compares_what_labels_are_worth(tmp_path: Path) -> None:
     summary = job(tasks=["task_0", "task_2"]).run(tmp_path, CPU)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     rows = read_metrics(tmp_path)
-    assert len(rows) == 2 * 3 * (3 * 3 + 1)
+    assert len(rows) == 2 * 3 * (3 * 3 + 2)
     for numbers in summary["tasks"].values():
         assert numbers["oracle_return"] == pytest.approx(20.0, abs=1e-3)
         assert list(numbers["sources"]) == ["thompson", "random_z", "inference_set"]
@@ -76,18 +76,28 @@ def test_goes_on_with_the_task_it_was_at(tmp_path: Path) -> None:
 
 
 def test_an_agent_that_gathers_nothing_is_no_gatherer(tmp_path: Path) -> None:
-    with pytest.raises(JobFailed, match="floor: keeps no belief"):
-        job(gatherers=[Entry("random", "floor")]).run(tmp_path, CPU)
+    with pytest.raises(JobFailed, match="nobody: keeps no belief"):
+        job(gatherers=[Entry("random", "nobody")]).run(tmp_path, CPU)
 
 
 def test_summarises_by_hand() -> None:
-    known = (("a", 5, 0, 2.0), ("a", 5, 1, 4.0), ("oracle", None, 0, 5.0), ("oracle", None, 1, 7.0))
+    known = [("a", 5, 0, -2.0), ("a", 5, 1, -4.0)]
+    known += [(name, None, seed, value) for name, value in (("oracle", -1.0), ("floor", -9.0)) for seed in (0, 1)]
     names = ("source", "labels", "seed", "return")
     rows = [{"task": "t", **dict(zip(names, values, strict=True))} for values in known]
     assert summarise(rows) == {
         "t": {
-            "oracle_return": 6.0,
-            "sources": {"a": {"return": [3.0], "relative_return": [0.5], "standard_error": [1.0]}},
+            "oracle_return": -1.0,
+            "floor_return": -9.0,
+            "sources": {
+                "a": {
+                    "return": [-3.0],
+                    "relative_return": [0.75],
+                    "relative_return_interval": [[0.625, 0.875]],
+                    "no_relative_return": [None],
+                    "standard_error": [1.0],
+                }
+            },
         }
     }
 

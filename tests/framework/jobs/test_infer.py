@@ -17,11 +17,14 @@ from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.inference.confidence_radius import TwoStageRadius
 from bfmkit.interfaces import JobFailed, StepResult
 from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe import load_recipe
 from bfmkit.runs.checkpoint import Ledger
 from bfmkit.runs.record import Record
+from bfmkit.runs.replay import Parts, replay
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
@@ -61,7 +64,10 @@ def test_leaves_what_was_promised(tmp_path: Path) -> None:
     assert numbers["oracle_return"] == pytest.approx(20.0, abs=1e-3)
     assert numbers["return_per_episode"] == [row["return"] for row in rows(tmp_path)]
     later = numbers["return_per_episode"][2:]
-    assert numbers["relative_return"] == pytest.approx(sum(later) / 2 / 20, abs=1e-4)
+    floor = [json.loads(line)["return"] for line in (tmp_path / "floor.jsonl").read_text().splitlines()]
+    assert len(floor) == 4 and numbers["floor_return"] == pytest.approx(sum(floor) / 4)
+    low = sum(floor[2:]) / 2
+    assert numbers["relative_return"] == pytest.approx((sum(later) / 2 - low) / (20 - low), abs=1e-4)
     assert numbers["relative_return"] > 0.9
     assert (tmp_path / "figures" / "return.png").is_file()
     assert list((tmp_path / "tensorboard").glob("events*"))
@@ -101,6 +107,59 @@ def test_the_oracle_of_a_task_that_changes_follows_it(tmp_path: Path) -> None:
     assert summary["tasks"][changing]["oracle_return"] == pytest.approx(20.0, abs=1e-3)
 
 
+class Costly(BallEnvironment):
+    """The same task with negative rewards."""
+
+    def with_tasks(self, tasks: list) -> Costly:
+        return Costly(tasks=tasks)
+
+    def step_batch(self, action: torch.Tensor) -> StepResult:
+        outcome = super().step_batch(action)
+        return outcome._replace(reward=outcome.reward - 3.0)
+
+
+def test_negative_rewards_are_scored_as_positive_ones_are(tmp_path: Path) -> None:
+    for name in ("plain", "costly"):
+        (tmp_path / name).mkdir()
+    agent = RandomAgent(EverySchedule(5))
+    plain = InferJob(LinearBFM(), BallEnvironment(), agent, episodes=4, seeds=2).run(tmp_path / "plain", CPU)
+    costly = InferJob(LinearBFM(), Costly(), agent, episodes=4, seeds=2).run(tmp_path / "costly", CPU)
+    assert costly["tasks"]["task_0"]["later_return"] < 0
+    assert costly["relative_return"] == pytest.approx(plain["relative_return"], abs=1e-5)
+    assert costly["relative_return"] < 0.9
+
+
+def test_the_table_says_what_its_columns_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job(seeds=2, tasks=["task_1", "task_2"], oracle_episodes=1).run(tmp_path, CPU)
+    lines = capsys.readouterr().err.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("task "))
+    assert lines[start].split() == ["task", "first", "later", "oracle", "floor", "relative", "return"]
+    assert lines[start + 3].startswith("mean") and lines[start + 3].endswith("over all 2 tasks")
+    assert "mean return in episodes 3 to 4" in lines[start + 4]
+    assert lines[start + 5] == "oracle: was given 1 of these episodes; its mean is over the last 1."
+    # The agent comes first, and the steps of others are called what they are.
+    acting = [line.partition(":")[0] for line in lines if line.endswith("a run")]
+    assert (
+        acting[0] == "agent" and acting[1].startswith("oracle, the upper") and acting[2].startswith("floor, the lower")
+    )
+
+
+@pytest.mark.parametrize(("episodes", "words"), [(2, "initial stage"), (3, "final stage")])
+def test_it_says_in_which_stage_it_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], episodes: int, words: str
+) -> None:
+    # However few rewards an episode has.
+    radius = TwoStageRadius(initial=5.0, episodes=2, final=0.1)
+    agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates(count=8), radius))
+    world = BallEnvironment(episode_steps=3)
+    summary = InferJob(LinearBFM(episode_steps=3), world, agent, episodes=episodes).run(tmp_path, CPU)
+    assert summary["stage"].startswith(words)
+    assert f"exploring: {words}" in capsys.readouterr().err
+    record = Record.load(next((tmp_path / "records").rglob("*.safetensors")))
+    assert record.facts["choice"]["episode"] == episodes - 1
+    assert replay(record, Parts(LinearBFM(episode_steps=3), agent.posterior, agent.acquisition)).same
+
+
 def test_several_seeds_come_with_an_interval(tmp_path: Path) -> None:
     summary = job(seeds=3, tasks=["task_1", "task_2"]).run(tmp_path, CPU)
     assert list(summary["tasks"]) == ["task_1", "task_2"]
@@ -130,8 +189,8 @@ class Interrupted(BallEnvironment):
         return observation, physics
 
 
-# 5 runs in batches of 2: oracle and agent in turn, 80 steps each.
-@pytest.mark.parametrize("after", [30, 95, 170, 475])
+# 5 runs in batches of 2: agent, oracle and floor in turn, 80 steps each.
+@pytest.mark.parametrize("after", [30, 95, 170, 715])
 def test_an_interrupted_job_goes_on_to_the_same_numbers(tmp_path: Path, after: int) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "torn").mkdir()
@@ -166,8 +225,12 @@ class Sick(BallEnvironment):
     def step_batch(self, action: torch.Tensor, rows: torch.Tensor | None = None) -> StepResult:
         outcome = super().step_batch(action, rows)
         reward = outcome.reward.clone()
-        for row, seed in enumerate(self._seeds):
-            if seed in Sick.seeds and self._episode == 2 and self._steps == 5 and action[row, 0] < 0.9999:
+        for row, seed in enumerate(self.clock.seeds):
+            if (
+                seed in Sick.seeds
+                and (self.clock.episode[row], self.clock.step[row]) == (2, 5)
+                and action[row, 0] < 0.9999
+            ):
                 reward[row] = float("nan")
         return outcome._replace(reward=reward)
 

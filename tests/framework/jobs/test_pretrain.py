@@ -54,6 +54,35 @@ def test_leaves_a_model_that_loads_and_says_where_it_comes_from(data: Path, pret
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
+def test_says_whether_the_model_is_good(pretrain: Pretrain, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    evaluation = DMControlEnvironment("walker", "stand", episode_steps=5)
+    typed = "upright"
+    settings = {"evaluate_every": 20, "evaluation_episodes": 2, "health_every": 20, "keep_evaluated": True}
+    made = pretrain(evaluation, evaluation_tasks=["stand", typed], **settings)
+    summary = made.run(tmp_path, CPU)
+    said = capsys.readouterr().err
+    assert "update 20, oracle's return: stand " in said and "update 40, oracle's return: stand " in said
+    assert "update 20, health: " in said
+    assert [line.split()[:3] for line in said.splitlines() if line.startswith("task ")] == [["task", "oracle", "floor"]]
+    assert set(summary["tasks"]) == set(summary["floor_returns"]) == {"stand", typed}
+    assert isinstance(summary["bad"], list) and f"health: {'bad' if summary['bad'] else 'nothing'}" in said
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    logged = events.Scalars("oracle_return/upright")
+    assert [event.step for event in logged] == [20, 40]
+    assert logged[-1].value == pytest.approx(summary["tasks"][typed]["oracle_return"], rel=1e-5)
+    assert (tmp_path / "figures" / "return.png").is_file() and (tmp_path / "figures" / "health.png").is_file()
+    # Every model that was evaluated is kept, as it was then.
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["update_20", "update_40"]
+    early, late = (Checkpoint(str(tmp_path / "models" / f"update_{number}")) for number in (20, 40))
+    assert all(torch.equal(late.model.state_dict()[key], value) for key, value in weights(tmp_path).items())
+    assert any(not torch.equal(early.model.state_dict()[key], value) for key, value in weights(tmp_path).items())
+    with pytest.raises(ValueError, match="fly"):
+        pretrain(evaluation, evaluation_tasks=["fly"])
+
+
 def test_says_which_data_it_was_trained_on_and_what_was_left_out(data: Path, objective: dict, tmp_path: Path) -> None:
     folder, out = tmp_path / "rnd", tmp_path / "run"
     out.mkdir()

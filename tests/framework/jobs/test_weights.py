@@ -36,7 +36,7 @@ def test_from_labels(tmp_path: Path) -> None:
     )
     record = Record.load(tmp_path / "out" / "records" / "weights.safetensors")
     torch.testing.assert_close(record.weights, torch.tensor([0, 2, 0, -1.0]).double(), atol=0.05, rtol=0)
-    assert found["explained"] > 0.99 and "2 * x_1 - x_3" in found["explanation"]
+    assert found["explained_variance"] > 0.99 and "2 * x_1 - x_3" in found["explanation"]
     assert "x.npz, SHA-256" in record.facts["rewards"]["start_from"]
     assert (tmp_path / "out" / "figures" / "weights.png").is_file()
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == found

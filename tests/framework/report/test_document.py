@@ -30,7 +30,7 @@ def test_numbers_and_tables_are_those_of_the_runs(runs: Path) -> None:
     told = json.loads((runs / "finder" / "summary.json").read_text())["relative_return"]
     assert float(first) == pytest.approx(told, abs=1e-3)
     assert 0.0 <= float(share) <= 1.0 and 0.0 <= float(better) <= 1.0
-    assert head.startswith("| recipe | task_0 | task_2 | all tasks |")
+    assert head.startswith("| recipe | task_0 | task_2 | all 2 tasks |")
     assert row.startswith("| `guesser` | ") and row.count("|") == head.count("|")
     assert made == "2026-01-02, revision 0123456789 with changes, 1 thread of a Processor"
 

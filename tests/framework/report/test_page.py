@@ -55,7 +55,12 @@ def test_the_page_needs_nothing_but_itself(written: Written) -> None:
 
 def test_the_page_says_what_was_run_and_what_failed(written: Written) -> None:
     text = written.page.read_text()
-    for words in ("bfmkit run finder --out finder", "0123456789ab, with changes", "agent.posterior.type", "all tasks"):
+    for words in (
+        "bfmkit run finder --out finder",
+        "0123456789ab, with changes",
+        "agent.posterior.type",
+        "all 2 tasks",
+    ):
         assert words in text
     assert "the reward" in text and "Runs failed in guesser" in text
     assert text.count('data-still="data:image/png') == 1
@@ -67,8 +72,8 @@ def test_what_cannot_be_drawn_is_said_and_the_rest_goes_on(written: Written) -> 
 
 
 def test_tables_and_figures_lie_beside_it(written: Written) -> None:
-    assert "| finder | all tasks |" in written.markdown.read_text()
-    assert "finder & all tasks &" in written.latex.read_text()
+    assert "| finder | all 2 tasks |" in written.markdown.read_text()
+    assert "finder & all 2 tasks &" in written.latex.read_text()
     names = {path.name for path in written.figures.iterdir()}
     assert {
         "return_by_episode.png",
@@ -103,9 +108,9 @@ def test_a_benchmark_is_shown_with_its_own_recipe_and_all_that_failed(contest: P
     text = re.sub(r"\s*\n\s*", "", written.page.read_text())
     # Eight cells, one of which has no episode; the yardstick's are none of them.
     assert "<dt>runs</dt><dd>8, of which 1 failed</dd>" in text
-    assert "<dt>yardsticks</dt><dd>1 failed</dd>" in text
-    assert "<td>yardstick oracle</td><td>down</td>" in text
-    assert "| yardstick oracle | down | 8 | episode 1: the reward is not finite |" in written.markdown.read_text()
+    assert "<dt>references</dt><dd>1 failed</dd>" in text
+    assert "<td>reference oracle</td><td>down</td>" in text
+    assert "| reference oracle | down | 8 | episode 1: the reward is not finite |" in written.markdown.read_text()
     shown = text[text.index('id="benchmarks"') : text.index('id="recipes"')]
     for path, value in (
         ("recipes", "[first, second]"), ("overrides", "[bfm.discount=0.5]"), ("episodes", "2"), ("seeds", "[7, 8]"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bfmkit.report.run_reader import read_runs
+from bfmkit.report.run_reader import chosen, read_runs
 from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryRefused
 
 
@@ -33,6 +33,22 @@ def test_recipes_of_one_name_are_told_apart(finder: Path, copy: Path, guesser: P
     assert len({run.name for run in read_runs([copy, twin])}) == 2
 
 
+def test_recipes_and_tasks_are_chosen_and_renamed(finder: Path, guesser: Path) -> None:
+    runs = read_runs([finder, guesser])
+    (run,) = chosen(runs, ["guesser"], ["task_2"], {"guesser": "Random policies", "task_2": "third"})
+    assert run.results is not None
+    assert set(run.results["recipe"]) == {"Random policies"} and set(run.results["task"]) == {"third"}
+    assert list(run.recipes) == ["Random policies"]
+    assert [each.name for each in chosen(runs)] == ["finder", "guesser"]
+    for arguments, words in (
+        ((["guessr"],), 'no run has the recipe guessr; did you mean "guesser"'),
+        (((), ["fly"]), "no run has the task fly"),
+        (((), (), {"nobody": "x"}), "--labels: no run has a recipe or task nobody"),
+    ):
+        with pytest.raises(RunDirectoryRefused, match=words):
+            chosen(runs, *arguments)
+
+
 def test_failures_are_read(copy: Path) -> None:
     summary = json.loads((copy / SUMMARY).read_text())
     summary["stopped"] = ["task task_0, seed 1, episode 2: the reward is not finite"]
@@ -52,10 +68,10 @@ def test_a_benchmark_has_its_own_recipe_beside_those_that_it_compares(contest: P
 
 
 def test_failed_yardsticks_are_read_and_told_apart(contest: Path, tmp_path: Path) -> None:
-    assert read_runs([contest])[0].failures["recipe"].to_list() == ["yardstick oracle", "second"]
+    assert read_runs([contest])[0].failures["recipe"].to_list() == ["reference oracle", "second"]
     twin = Path(shutil.copytree(contest, tmp_path / "twin"))
     names = [run.failures["recipe"].to_list() for run in read_runs([contest, twin])]
-    assert names == [["yardstick oracle (contest)", "second (contest)"], ["yardstick oracle (twin)", "second (twin)"]]
+    assert names == [["reference oracle (contest)", "second (contest)"], ["reference oracle (twin)", "second (twin)"]]
 
 
 def test_what_holds_no_finished_run_is_refused_line_by_line(copy: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_reward_it_makes_and_what_goes_with_it(known: Explanation) -> None:
     np.testing.assert_allclose(known.deviations, spread, rtol=1e-6)
     assert next(iter(known.correlations)) == "x_1"
     assert known.correlations["x_1"] == pytest.approx(1.0)
-    assert known.explained == pytest.approx(1.0, abs=1e-5)
+    assert known.explained_variance == pytest.approx(1.0, abs=1e-5)
 
 
 def test_the_surest_part_and_the_least_sure(known: Explanation) -> None:
@@ -84,7 +84,7 @@ def test_draws_it(known: Explanation, tmp_path: Path) -> None:
 
 def test_goes_without_environment_or_transitions(tmp_path: Path) -> None:
     alone = explain(record(), LinearBFM())
-    assert alone.true is None and alone.correlations == {} and alone.explained is None
+    assert alone.true is None and alone.correlations == {} and alone.explained_variance is None
     assert "along one direction of the weights" in alone.paragraph()
     draw_explanation(tmp_path / "x.png", alone)
     agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())

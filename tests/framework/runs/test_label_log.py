@@ -15,7 +15,14 @@ def written(folder: Path | None = None, steps: int = 7) -> Logbook:
     book = Logbook(folder=folder)
     book.begin(None, None)
     for step in range(steps):
-        book.choose(torch.full((2, 3), float(step)), torch.zeros(2, 2), torch.arange(2), torch.full((2,), step), both)
+        book.choose(
+            torch.full((2, 3), float(step)),
+            torch.zeros(2, 2),
+            torch.arange(2),
+            torch.full((2,), step),
+            both,
+            torch.zeros(2).long(),
+        )
         runs = torch.arange(2 if step % 2 == 0 else 1)
         observed = torch.tensor([step not in (2, 3), True])[runs]
         features, rewards = torch.tensor([[step, 0.0], [step, 1.0]]), torch.tensor([10.0 + step, step]).double()
@@ -64,14 +71,23 @@ def test_steps_taken_in_at_once(monkeypatch: pytest.MonkeyPatch, packed: int) ->
 
 def test_the_last_choice_of_each_run() -> None:
     book = written()
-    book.choose(torch.tensor([[8.0, 8.0, 8.0]]), torch.ones(1, 2), torch.tensor([1]), torch.tensor([7, 4]), both)
+    book.choose(
+        torch.tensor([[8.0, 8.0, 8.0]]),
+        torch.ones(1, 2),
+        torch.tensor([1]),
+        torch.tensor([7, 4]),
+        both,
+        torch.tensor([1, 2]),
+    )
     # One that came to nothing does not count.
     nobody = torch.tensor([False, False])
-    book.choose(torch.full((2, 3), 9.0), torch.ones(2, 2), torch.arange(2), torch.tensor([8, 8]), nobody)
+    book.choose(
+        torch.full((2, 3), 9.0), torch.ones(2, 2), torch.arange(2), torch.tensor([8, 8]), nobody, torch.tensor([3, 3])
+    )
     first, second = book.choice(0), book.choice(1)
     assert first is not None and second is not None
-    assert (first.step, first.size, first.row) == (6, 2, 0)
-    assert (second.step, second.size, second.row) == (4, 1, 0)
+    assert (first.step, first.size, first.row, first.episode) == (6, 2, 0, 0)
+    assert (second.step, second.size, second.row, second.episode) == (4, 1, 0, 2)
     assert second.observation.tolist() == [8.0] * 3 and second.previous.tolist() == [1.0, 1.0]
     empty = Logbook()
     empty.begin(None, None)
@@ -84,7 +100,7 @@ def test_what_the_caller_does_to_its_tensors_changes_nothing() -> None:
     book.begin(None, None)
     observation, reward, features = torch.ones(1, 3), torch.ones(1, 1).double(), torch.ones(1, 1, 2)
     observed, step = torch.tensor([[True]]), torch.tensor([0])
-    book.choose(observation, torch.zeros(1, 2), torch.arange(1), step, torch.tensor([True]))
+    book.choose(observation, torch.zeros(1, 2), torch.arange(1), step, torch.tensor([True]), torch.zeros(1).long())
     book.take(features, reward, observed, torch.arange(1), 1)
     for tensor in (observation, reward, features, observed, step):
         tensor.zero_()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from matplotlib import rc_context
 
 from bfmkit.components.environments.domains.cheetah import Cheetah
@@ -9,25 +12,28 @@ from bfmkit.components.environments.domains.walker import Walker
 from bfmkit.report.plots.style import (
     ORACLE,
     STYLE,
+    also_as,
     in_order,
     legend_above,
     look,
     look_of,
     new_figure,
     panels,
+    save_figure,
     title_of,
 )
 
 
 def test_curves_can_be_told_apart() -> None:
     for one, other in (("color", "marker"), ("color", "linestyle")):
-        assert len({(look(index)[one], look(index)[other]) for index in range(28)}) == 28
+        assert len({(look(index)[one], look(index)[other]) for index in range(64)}) == 64
+    assert len({look(index)["color"] for index in range(16)}) == 16
 
 
 def test_the_oracle_looks_the_same_wherever_it_stands() -> None:
     assert look_of("oracle", 2) == look_of("oracle", 0) == ORACLE
     assert look_of("greedy", 2) == look(2) | {"label": "greedy"}
-    assert all(look(index)["color"] != ORACLE["color"] for index in range(28))
+    assert all(look(index)["color"] != ORACLE["color"] for index in range(64))
 
 
 def test_tasks_come_in_the_order_of_their_domain() -> None:
@@ -76,3 +82,17 @@ def test_many_names_leave_the_panel_its_height() -> None:
             legend = figure.legends[0].get_window_extent()
             assert legend.y0 >= axes[0, 0].get_window_extent().y1
     assert heights[1] > 0.9 * heights[0]
+
+
+def test_figures_are_written_in_other_formats_too(tmp_path: Path) -> None:
+    with also_as(("pdf", "svg")):
+        figure, axes = new_figure(1, 1)
+        axes[0, 0].set_title("a title")
+        save_figure(figure, tmp_path / "x.png", [{"y": 1}])
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
+    # Letters are text, and not shapes.
+    assert "a title" in (tmp_path / "x.svg").read_text()
+    save_figure(figure, tmp_path / "y.png", [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.csv", "x.pdf", "x.png", "x.svg", "y.csv", "y.png"]
+    with pytest.raises(ValueError, match="pdf and svg"), also_as(("jpg",)):
+        pass

@@ -1,0 +1,35 @@
+"""The last lines of a run: what it left, and the commands that show it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+REPORTED = ("infer", "benchmark", "pretrain")
+"""Jobs that a report draws itself."""
+
+
+def outputs(
+    out: Path,
+    job: str,  # its name in recipes
+) -> Iterator[str]:
+    """A line for each thing in a run directory that is worth opening next."""
+    folder = shlex.quote(str(out))
+    figures = sorted((out / "figures").glob("*.png"))
+    if figures:
+        main = next((path for path in figures if path.name.startswith("return")), figures[0])
+        others = f" (and {len(figures) - 1} more)" if len(figures) > 1 else ""
+        yield f"figure:  {main}{others}"
+    if figures or job in REPORTED:
+        yield f"report:  bfmkit report {folder} --out {shlex.quote(str(out / 'report.html'))}"
+    record = next(iter(sorted((out / "records").glob("*.safetensors"))), None)
+    if record is not None:
+        yield f"explain: bfmkit explain {shlex.quote(str(record))}"
+    if (out / "model").is_dir():
+        yield f"inspect: bfmkit run inspect {shlex.quote(f'bfm.path={out}/model')}"
+        yield f"use it:  in a recipe of type infer, bfm: {{type: checkpoint, path: {out / 'model'}}}"
+    if (out / "dataset").is_dir():
+        yield f"train:   in a recipe of type pretrain, dataset: {{type: memory_map, path: {out}}}"
+    if list((out / "tensorboard").glob("events*")):
+        yield f"curves:  tensorboard --logdir {folder}"

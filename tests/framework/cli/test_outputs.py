@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bfmkit.cli.outputs import outputs
+
+
+def made(out: Path, *files: str) -> Path:
+    for name in files:
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return out
+
+
+@pytest.mark.parametrize(
+    ("job", "files", "expected"),
+    [
+        (
+            "infer",
+            ("figures/return.png", "figures/belief.png", "records/walk-seed-0.safetensors", "tensorboard/events.1"),
+            [
+                "figure:  {out}/figures/return.png (and 1 more)",
+                "report:  bfmkit report {out} --out {out}/report.html",
+                "explain: bfmkit explain {out}/records/walk-seed-0.safetensors",
+                "curves:  tensorboard --logdir {out}",
+            ],
+        ),
+        (
+            "pretrain",
+            ("model/config.json",),
+            [
+                "report:  bfmkit report {out} --out {out}/report.html",
+                "inspect: bfmkit run inspect bfm.path={out}/model",
+                "use it:  in a recipe of type infer, bfm: {{type: checkpoint, path: {out}/model}}",
+            ],
+        ),
+        (
+            "collect",
+            ("dataset/spec.json",),
+            ["train:   in a recipe of type pretrain, dataset: {{type: memory_map, path: {out}}}"],
+        ),
+        ("weights", (), []),
+    ],
+)
+def test_a_run_names_what_it_left(tmp_path: Path, job: str, files: tuple[str, ...], expected: list[str]) -> None:
+    out = made(tmp_path / "run", *files)
+    assert list(outputs(out, job)) == [line.format(out=out) for line in expected]
+
+
+def test_commands_survive_a_space_in_a_name(tmp_path: Path) -> None:
+    (line,) = outputs(made(tmp_path / "my run"), "benchmark")
+    assert line == f"report:  bfmkit report '{tmp_path}/my run' --out '{tmp_path}/my run/report.html'"
