@@ -15,7 +15,8 @@ DRAWN_GROUPS = 3
 
 def appearance_of(model: Any) -> Appearance:
     """One part for each colour of each body: those that move first."""
-    moving, still = [], []
+    moving: list[Part] = []
+    still: list[Part] = []
     for body in range(model.nbody):
         moves = bool(model.body_weldid[body] != 0)
         for color, geoms in _by_color(model, body).items():
@@ -58,7 +59,8 @@ def _color(model: Any, geom: int) -> tuple[float, float, float, float]:
     """Of the material and its texture, on average."""
     material = int(model.geom_matid[geom])
     if material < 0:
-        return tuple(float(round(value, 4)) for value in model.geom_rgba[geom])
+        red, green, blue, opacity = (float(round(value, 4)) for value in model.geom_rgba[geom])
+        return red, green, blue, opacity
     red, green, blue, opacity = (float(value) for value in model.mat_rgba[material])
     texture = int(model.mat_texid[material, int(mujoco.mjtTextureRole.mjTEXROLE_RGB)])
     if texture >= 0:

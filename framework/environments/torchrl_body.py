@@ -73,8 +73,9 @@ class TorchRLBody:
     @staticmethod
     def _require_no_start(environment: Any, domain: str) -> None:
         space = getattr(getattr(environment, "_env", None), "action_space", None)
-        if np.any(getattr(space, "start", 0)):
+        start = getattr(space, "start", 0)
+        if np.any(start):
             raise ValueError(
-                f"the choices of {domain} begin at {space.start}, and TorchRL's wrapper passes them on from 0; "
+                f"the choices of {domain} begin at {start}, and TorchRL's wrapper passes them on from 0; "
                 "an environment of type gymnasium keeps them"
             )

@@ -46,7 +46,7 @@ class TaskInferenceTransform(Transform):
         super().__init__(in_keys=[], out_keys=["z"])
         self.agent = agent
         self.observe_reward = observe_reward
-        self._action: Tensor | None = None
+        self._action: Tensor = torch.empty(0)
 
     def set_container(self, container: Transform | EnvBase) -> None:
         """Attach, where the environment fits the agent's model."""
@@ -80,7 +80,7 @@ class TaskInferenceTransform(Transform):
 
     def _inv_call(self, tensordict: TensorDictBase) -> TensorDictBase:
         # As the policy gave it: transforms that stand before this one change it on its way to the environment.
-        self._action = tensordict.get("action", None)
+        self._action = tensordict.get("action")
         return tensordict
 
     def transform_observation_spec(self, observation_spec: TensorSpec) -> TensorSpec:

@@ -248,7 +248,7 @@ class PretrainJob(Job):
         if practice is not None:
             practising = [Practising(practice, PracticeGround(practice, objective, self.seed), pool, self.updates)]
         # It was read from the variables of schedulers and torchrun when Lightning was imported.
-        rank_zero_only.rank = place.rank
+        rank_zero_only.rank = place.rank  # type: ignore[attr-defined]
         # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)

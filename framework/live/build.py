@@ -40,7 +40,7 @@ def build_session(recipe: str | Path, overrides: Sequence[str], out: Path, besid
     for index, loaded in enumerate((first, *(_infer_recipe(each, ()) for each in beside))):
         agent: Agent = loaded.root.arguments["agent"].build()
         tree: dict[str, Any] = {**first.tree, "agent": loaded.tree["agent"]}
-        origin = {name: tree[name] for name in ("bfm", "agent", "environment") if name in tree}
+        origin: dict[str, Any] = {name: tree[name] for name in ("bfm", "agent", "environment") if name in tree}
         origin |= {"labels": "the task on the page, or a person", "start_labels": "the model's inference set"}
         pages = out / "checkpoints" / f"labels-{index}"
         players.append(Player(loaded.name, agent, bfm, environment.with_tasks([task]), seed, origin, pages))

@@ -22,7 +22,7 @@ GOAL_SHARE = 0.5
 class ActorCriticModel(Protocol):
     """What these objectives need of a BFM, beside the interface."""
 
-    spec: EnvironmentSpec
+    environment_spec: EnvironmentSpec
     discount: float
     dim: int
     actor_network: nn.Module
