@@ -32,4 +32,4 @@ class PreferencePosterior(BernoulliPosterior):
     compares = True
 
     def __init__(self, slope: float = 0.2, prior_std: float = 1.0, labels: int = 256) -> None:
-        super().__init__(slope, prior_std, labels)
+        super().__init__(slope, prior_std, 0.0, labels)

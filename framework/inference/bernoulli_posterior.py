@@ -19,22 +19,27 @@ CONVERGED = 1e-13
 class BernoulliPosterior(NormalPosterior):
     r"""Bernoulli likelihood of labels, w ~ N(0, σ₀²I), approximated by a normal at its mode (Laplace).
 
-    P(r = 1 | φ) = σ(κ φᵀw),  y = (1 + r)/2
-    ŵ = argmax_w  −‖w‖²/(2σ₀²) + Σ ω [y log σ(κφᵀw) + (1 − y) log σ(−κφᵀw)]
-    V = I/σ₀² + Σ ω κ² σ(κφᵀŵ) σ(−κφᵀŵ) φφᵀ;  V = RᵀR,  width(x) = √(xᵀV⁻¹x),  sample(ε) = ŵ + R⁻¹ε
+    P(r = 1 | φ) = σ(κ φᵀw + b),  y = (1 + r)/2,  b ~ N(0, τ²)
+    (ŵ, b̂) = argmax  −‖w‖²/(2σ₀²) − b²/(2τ²) + Σ ω [y log σ(κφᵀw + b) + (1 − y) log σ(−κφᵀw − b)]
+    V = I/σ₀² + Σ ω κ² σ(κφᵀŵ + b̂) σ(−κφᵀŵ − b̂) (a, φ)(a, φ)ᵀ,  a = τ/(κσ₀);  the belief about w is its marginal
+
+    The offset b takes in how good is good: whoever calls most of what they see bad has a high standard, and does not
+    wish for the opposite of it.
 
     Rewards are 1 or −1, and what lies between is a share of both; they are clipped to [−1, 1]. ω is 1 for an observed
     reward and the weight of a late label. The mode is found anew from the last ``labels`` labels; older ones stay as
     the quadratic that their log likelihood had at the mode when they left, so that a belief has a fixed size. Nothing
     is ever forgotten.
 
-    The belief holds ``precision`` V (B, d, d), ``factor_inverse`` R⁻ᵀ (B, d, d) and ``mean`` ŵ (B, d); of the labels
-    ``window_features`` (B, n, d), ``window_targets`` y and ``window_weights`` ω, zero where there is none yet; and of
-    prior and older labels ``base_precision`` (B, d, d) and ``base_response`` (B, d).
+    The belief holds ``mean`` ŵ (B, d), ``factor_inverse`` (B, d, d), whose square is the covariance of w, the same of
+    offset and weights in ``joint_mean`` (B, 1 + d) and ``joint_root``; of the labels ``window_features``
+    (B, n, 1 + d), ``window_targets`` y and ``window_weights`` ω, zero where there is none yet; and of prior and older
+    labels ``base_precision`` and ``base_response``.
 
     Args:
         slope: κ > 0, how sure a label is of φᵀw = 1.
         prior_std: σ₀ > 0, the standard deviation of each weight before any label.
+        offset_std: τ ≥ 0, that of the offset; 0 for none.
         labels: n, how many of the last labels the mode is found from.
 
     Raises:
@@ -44,30 +49,55 @@ class BernoulliPosterior(NormalPosterior):
         Bishop, Pattern Recognition and Machine Learning, 2006, sections 4.4 and 4.5.
     """
 
-    def __init__(self, slope: float, prior_std: float, labels: int) -> None:
+    def __init__(self, slope: float, prior_std: float, offset_std: float, labels: int) -> None:
         require_positive(slope=slope, prior_std=prior_std)
         if labels < 2:
             raise ValueError(f"labels must be at least 2, got {labels}")
+        if not 0 <= offset_std < math.inf:
+            raise ValueError(f"offset_std must not be negative, got {offset_std}")
         super().__init__(prior_std**-2)
+        self.offset_std = offset_std
         self.slope = slope
         self.prior_std = prior_std
         self.labels = labels
 
     def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:
-        mean = torch.zeros(batch_size, dim, dtype=torch.float64, device=device)
-        precision = torch.diag_embed(mean + self.prior_precision)
-        empty = mean.new_zeros(batch_size, self.labels)
-        entries = {
-            "mean": mean,
-            "precision": precision,
-            "factor_inverse": precision / self.prior_precision**1.5,
-            "base_precision": precision.clone(),
-            "base_response": mean.clone(),
-            "window_features": mean.new_zeros(batch_size, self.labels, dim),
+        mode = torch.zeros(batch_size, 1 + dim, dtype=torch.float64, device=device)
+        precision = torch.diag_embed(mode + self.prior_precision)
+        empty = mode.new_zeros(batch_size, self.labels)
+        window = {
+            "window_features": mode.new_zeros(batch_size, self.labels, 1 + dim),
             "window_targets": empty,
             "window_weights": empty.clone(),
         }
-        return TensorDict(entries, batch_size=[batch_size])
+        return self._belief(mode, precision, (precision.clone(), mode.clone()), window)
+
+    def _belief(
+        self, mode: Tensor, precision: Tensor, base: tuple[Tensor, Tensor], window: dict[str, Tensor]
+    ) -> TensorDict:
+        """All that a belief holds, from the mode of offset and weights and the precision there."""
+        identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+        root = torch.linalg.solve_triangular(cholesky(precision), identity, upper=False)
+        entries = {
+            "joint_mean": mode,
+            "joint_root": root,
+            # The offset stands first, so the lower right block is the root of the weights' own covariance.
+            "mean": mode[:, 1:].clone(),
+            "factor_inverse": root[:, 1:, 1:].clone(),
+            "base_precision": base[0],
+            "base_response": base[1],
+            **window,
+        }
+        return TensorDict(entries, batch_size=mode.shape[:1])
+
+    def _with_offset(self, features: Tensor) -> Tensor:  # (*b, d) -> (*b, 1 + d) float64
+        features = features.double()
+        offset = self.offset_std / (self.slope * self.prior_std)
+        return torch.cat([features.new_full((*features.shape[:-1], 1), offset), features], -1)
+
+    def _logit(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # (B, *k, 1 + d) -> (B, *k)
+        rows = features.reshape(len(features), -1, features.shape[-1])
+        return self.slope * (rows @ belief["joint_mean"].unsqueeze(-1)).reshape(features.shape[:-1])
 
     def learn(
         self,
@@ -97,9 +127,9 @@ class BernoulliPosterior(NormalPosterior):
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """2 P(r = 1 | φ) − 1, with P the mean over the belief: σ(κφᵀŵ / √(1 + πκ² width²/8)), nearly."""
-        logit = self.slope * super().predictive_mean(belief, features)
-        spread = self.slope * self.std(belief, features)
-        return 2.0 * torch.sigmoid(logit / (1.0 + math.pi / 8.0 * spread.square()).sqrt()) - 1.0
+        rows = self._with_offset(features)
+        spread = self.slope * _spread(belief, rows)
+        return 2.0 * torch.sigmoid(self._logit(belief, rows) / (1.0 + math.pi / 8.0 * spread.square()).sqrt()) - 1.0
 
     def predictive_std(
         self,
@@ -115,7 +145,7 @@ class BernoulliPosterior(NormalPosterior):
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """log(1 + κ² σ(κφᵀŵ) σ(−κφᵀŵ) width²): as if the press did not move the mode."""
-        return super().information_gain(belief, self._rows(belief, features))
+        return _spread(belief, self._rows(belief, features)).square().log1p()
 
     def joint_information_gain(
         self,
@@ -124,21 +154,26 @@ class BernoulliPosterior(NormalPosterior):
         observed: Tensor,  # (B, n) bool
     ) -> Tensor:  # (B,)
         features = torch.where(observed.unsqueeze(-1), features.double(), 0.0)
-        rows = self._rows(belief, features) @ belief["factor_inverse"].mT
+        rows = torch.where(observed.unsqueeze(-1), self._rows(belief, features), 0.0) @ belief["joint_root"].mT
         gram = rows @ rows.mT
         gram.diagonal(dim1=-2, dim2=-1).add_(1.0)
         return torch.linalg.slogdet(gram).logabsdet
 
-    def _rows(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # (B, *k, d)
-        """κ √(σσ') φ: the rows whose squares a press at φ adds to the precision."""
-        logit = self.slope * super().predictive_mean(belief, features)
-        return features.double() * (self.slope * _curvature(logit).sqrt()).unsqueeze(-1)
+    def log_determinant(self, belief: TensorDictBase) -> Tensor:  # (B,)
+        """Of the precision of offset and weights together."""
+        return -2.0 * belief["joint_root"].diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    def _rows(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # (B, *k, d) -> (B, *k, 1 + d)
+        """κ √(σσ') (a, φ): the rows whose squares a label at φ adds to the precision."""
+        rows = self._with_offset(features)
+        return rows * (self.slope * _curvature(self._logit(belief, rows)).sqrt()).unsqueeze(-1)
 
     def _learn(self, belief: TensorDictBase, features: Tensor, reward: Tensor, weights: Tensor) -> TensorDict:
         targets = (0.5 * (1.0 + reward)).clamp(0.0, 1.0)
         learnt = belief.copy()
         # Few at a time: what leaves the window must have been at a mode.
-        pieces = (part.split(max(1, self.labels // 2), 1) for part in (features, targets, weights))
+        parts = self._with_offset(features), targets, weights
+        pieces = (part.split(max(1, self.labels // 2), 1) for part in parts)
         for piece in zip(*pieces, strict=True):
             if piece[2].any():
                 learnt = self._with_labels(learnt, *piece)
@@ -155,25 +190,15 @@ class BernoulliPosterior(NormalPosterior):
         gone = {name: part[:, :leaving] for name, part in window.items()}
         stays = {name: part[:, leaving:] for name, part in window.items()}
         base = self._with_quadratic(belief, gone)
-        mode, precision = self._mode(belief["mean"], *base, stays)
-        lower = cholesky(precision)
-        identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
-        entries = {
-            "mean": mode,
-            "precision": precision,
-            "factor_inverse": torch.linalg.solve_triangular(lower, identity, upper=False),
-            "base_precision": base[0],
-            "base_response": base[1],
-            **{f"window_{name}": part for name, part in stays.items()},
-        }
-        return TensorDict(entries, batch_size=belief.batch_size)
+        mode, precision = self._mode(belief["joint_mean"], *base, stays)
+        return self._belief(mode, precision, base, {f"window_{name}": part for name, part in stays.items()})
 
     def _with_quadratic(self, belief: TensorDictBase, labels: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The base with labels that leave, each as its log likelihood is about the mode."""
         features, precision, response = labels["features"], belief["base_precision"], belief["base_response"]
         if not labels["weights"].any():
             return precision, response
-        value = (features @ belief["mean"].unsqueeze(-1)).squeeze(-1)
+        value = (features @ belief["joint_mean"].unsqueeze(-1)).squeeze(-1)
         slope, curve = self._derivatives(value, labels)
         rows = features * curve.sqrt().unsqueeze(-1)
         pull = (features * (slope + curve * value).unsqueeze(-1)).sum(1)
@@ -239,3 +264,9 @@ class BernoulliPosterior(NormalPosterior):
 
 def _curvature(logit: Tensor) -> Tensor:
     return torch.sigmoid(logit) * torch.sigmoid(-logit)
+
+
+def _spread(belief: TensorDictBase, rows: Tensor) -> Tensor:  # (B, *k, 1 + d) -> (B, *k)
+    """The standard deviation of rowsᵀ(offset, w)."""
+    flat = rows.reshape(len(rows), -1, rows.shape[-1])
+    return torch.linalg.vector_norm(flat @ belief["joint_root"].mT, dim=-1).reshape(rows.shape[:-1])
