@@ -54,23 +54,22 @@ def _value(text: str, alternatives: list[Any]) -> Any:
     """
     types = {bare(each) for each in alternatives}
     if types & {str, Path} and not text.lstrip().startswith(_OPENING):
-        return text.strip() if (other := _scalar(text, types)) is None and not _is_nothing(text, types) else other
+        return _plain(text.strip(), types - {str, Path})
     if " #" in text and not text.lstrip().startswith(_OPENING):
         raise BadText(f'"{text}": what follows # would be lost; put the value in quotes')
     return read(text)
 
 
-def _scalar(text: str, types: set[Any]) -> Any:
-    """The number or truth value that the text is, if the argument takes one beside texts."""
+def _plain(text: str, others: set[Any]) -> Any:
+    """The text, or the number, truth value or nothing that it is where the argument takes that as well."""
+    if text in ("", "null") and (not text or type(None) in others):
+        return None
     try:
         value = read(text)
     except BadText:
-        return None
-    return value if type(value) in types or (isinstance(value, int) and float in types) else None
-
-
-def _is_nothing(text: str, types: set[Any]) -> bool:
-    return text.strip() in ("", "null") and (type(None) in types or not text.strip())
+        return text
+    is_number = isinstance(value, int) and not isinstance(value, bool) and float in others
+    return value if is_number or (value is not None and type(value) in others) else text
 
 
 def _pairs(overrides: Overrides, problems: list[Problem]) -> list[tuple[str, Any, bool]]:
