@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bfmkit.cli import main
+from bfmkit.live import serve
+from bfmkit.runs.record import Record
+
+
+def taken() -> socket.socket:
+    busy = socket.socket()
+    busy.bind(("127.0.0.1", 0))
+    busy.listen()
+    return busy
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_is_built(capsys: pytest.CaptureFixture[str]) -> None:
+    with taken() as busy:
+        port = busy.getsockname()[1]
+        assert main(["live", "--port", str(port), "--no-browser"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"port {port} of 127.0.0.1 is taken" in said and "--port" in said
+
+
+def test_an_address_of_another_machine_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["live", "--host", "192.0.2.1", "--port", "18792", "--no-browser"]) == 2
+    assert "192.0.2.1" in capsys.readouterr().err
+
+
+def test_recipes_of_other_jobs_and_bad_overrides_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["live", "regret", "--port", "18792", "--no-browser"]) == 2
+    assert "a page shows a recipe of type infer, not regret" in capsys.readouterr().err
+    assert main(["live", "opti_bfm", "environment.task=wlak", "--port", "18792", "--no-browser"]) == 2
+    assert 'did you mean "walk"?' in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_what_was_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(page: Any) -> None:
+        for _ in range(30):
+            page.session.advance()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serve, "run_page", interrupted)
+    assert main(["live", "opti_bfm", "--port", "18793", "--no-browser", "--out", str(tmp_path)]) == 0
+    (path,) = (tmp_path / "records").glob("*.safetensors")
+    assert Record.load(path).facts["rewards"]["acting"] == 30
+    said = capsys.readouterr().err
+    assert "http://localhost:18793" in said and f"bfmkit replay {path}" in said
+    # The recipe beside it acts for what was learnt.
+    assert main(["check", str(path.with_suffix(".yaml"))]) == 0
