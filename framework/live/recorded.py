@@ -15,7 +15,8 @@ from viser import uplot
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import Environment
 from bfmkit.live.scene import Scene
-from bfmkit.recipe import load_recipe
+from bfmkit.recipe import build_node
+from bfmkit.recipe.yaml_text import read
 from bfmkit.report.animation import chosen_episodes
 from bfmkit.runs.run_directory import RECIPE
 from bfmkit.runs.trace import TracedRun, read_episodes, read_run
@@ -61,7 +62,9 @@ class Recording:
         found = list(dict.fromkeys(run for episode in read_episodes(directory) for run in episode.runs))
         if not found:
             raise NothingRecorded(f"{directory}: nothing recorded; run it with trace_every=1")
-        environment: Environment = load_recipe(recipe).root.arguments["environment"].build()
+        # The body alone: an agent of an older version may have had other arguments.
+        node = read(recipe.read_text(encoding="utf-8"))["environment"]
+        environment: Environment = build_node(Environment, node, source=str(recipe))
         if environment.appearance() is None:
             raise NothingRecorded(f"{directory}: {environment.spec.domain} has no looks")
         return cls(directory, environment, found)
