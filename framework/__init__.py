@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bfmkit.environments.gymnasium_registration import register_with_gymnasium
+
 if TYPE_CHECKING:
     import torch
 
@@ -67,3 +69,6 @@ def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None =
     from bfmkit.runs.recording import save_record as save
 
     return save(agent, path, run, task)
+
+
+register_with_gymnasium()

@@ -83,7 +83,7 @@ def test_interfaces_know_little_but_interfaces() -> None:
         for module in imports(path)
         if module.startswith("bfmkit")
         and not module.startswith(
-            ("bfmkit.interfaces", "bfmkit.utils.rng", "bfmkit.rewards.expression", "bfmkit.registry.messages")
+            ("bfmkit.interfaces", "bfmkit.utils.rng", "bfmkit.rewards.expression", "bfmkit.registry")
         )
     ]
     assert guilty == []

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM
 from bfmkit.models.folder import load_model
+from bfmkit.models.hub import push
 from bfmkit.models.path import resolve
 from bfmkit.registry import register
 
@@ -26,12 +27,24 @@ class Checkpoint(BFM):
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        self.model, self._inference_set = load_model(resolve(path))
+        self._folder = resolve(path)
+        self.model, self._inference_set = load_model(self._folder)
         self.environment_spec, self.dim, self.discount = (
             self.model.environment_spec,
             self.model.dim,
             self.model.discount,
         )
+
+    def push_to_hub(self, repository: str, private: bool = True) -> str:
+        """Send the model's folder to the Hugging Face hub, as ``OWNER/NAME``; whoever is logged in there sends it.
+
+        Returns:
+            Where it can be looked at.
+
+        Raises:
+            ValueError: if the name is none, or the extra ``hub`` is missing.
+        """
+        return push(self._folder, f"hf:{repository}", private)
 
     def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)
         """φ of the stored model."""

@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from tensordict import TensorDict
+from torchrl.data import TensorDictReplayBuffer
 
+from bfmkit.data.replay_buffer import replay_buffer
 from bfmkit.data.source_record import provenance_row, read_record
 from bfmkit.data.stored_transitions import StoredTransitions
 from bfmkit.interfaces import Dataset
@@ -42,6 +44,15 @@ class StoredDataset(Dataset):
     def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
         """The named keys of some transitions; the rest is not touched."""
         return self._stored.read(indices, keys)
+
+    def replay_buffer(self, batch_size: int | None = None, **options: Any) -> TensorDictReplayBuffer:
+        """These transitions as a replay buffer of TorchRL, over the same memory map.
+
+        Args:
+            batch_size: of ``sample()``.
+            options: further arguments of TorchRL's buffer, e.g. ``sampler``.
+        """
+        return replay_buffer(self, batch_size, **options)
 
     def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
         """The named keys of all transitions, copied to ``device``."""

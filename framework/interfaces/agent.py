@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
@@ -106,6 +108,36 @@ class Agent(ABC):
             RunStopped: when no run is left.
             ValueError: if shapes do not fit.
         """
+
+    def predict(
+        self,
+        observation: Any,  # (B, o), or (o,) when B = 1
+        state: Any = None,
+        episode_start: Any = None,  # (B,) bool
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:  # (B, a), or (a,)
+        """:meth:`act` with NumPy arrays and the arguments that Stable-Baselines3 gives a policy.
+
+        So ``stable_baselines3.common.evaluation.evaluate_policy(agent, environment)`` plays an agent with what it
+        believes now. It learns from :meth:`observe` alone.
+
+        Args:
+            observation: what is seen.
+            state: handed back as it is.
+            episode_start: which runs see an episode's first observation.
+            deterministic: must be true: the policy of a z is its mean action.
+
+        Raises:
+            ValueError: if shapes do not fit, or for ``deterministic=False``.
+        """
+        if not deterministic:
+            raise ValueError("an agent acts by the mean action of its policy; it has no other (deterministic=True)")
+        if episode_start is not None:
+            starts = torch.as_tensor(np.asarray(episode_start, dtype=bool)).reshape(-1)
+            if starts.any():
+                self.begin_episode(starts)
+        action = self.act(torch.as_tensor(np.asarray(observation, dtype=np.float32)))
+        return action.numpy(force=True), state
 
     @abstractmethod
     def observe(

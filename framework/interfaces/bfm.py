@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 from tensordict import TensorDict, TensorDictBase
-from tensordict.nn import TensorDictModuleBase
+from tensordict.nn import TensorDictModuleBase, dispatch
 from torch import Tensor
 
 from bfmkit.interfaces.spec import EnvironmentSpec
+from bfmkit.registry import lookup
 
 
 class BFM(TensorDictModuleBase, ABC):
@@ -86,7 +88,33 @@ class BFM(TensorDictModuleBase, ABC):
         """
         return None
 
+    @classmethod
+    def from_pretrained(cls, name: str) -> BFM:
+        """A pretrained model by its name.
+
+        Args:
+            name: ``OWNER/NAME`` on the Hugging Face hub, ``zoo:NAME`` for one that ships with bfmkit, or a folder.
+
+        Raises:
+            FileNotFoundError: if there is no such model.
+            ValueError: if it is damaged, or of another family than the class that is asked.
+
+        Example:
+            ``bfm = BFM.from_pretrained("zoo:walker-fb")``
+        """
+        is_on_hub = ":" not in name and name.count("/") == 1 and not Path(name).exists()
+        model: BFM = lookup(BFM, "checkpoint")(f"hf:{name}" if is_on_hub else name)
+        stored = getattr(model, "model", model)
+        if not isinstance(stored, cls):
+            found, wanted = type(stored).__name__, cls.__name__
+            raise ValueError(f"{name} is a {found}, not a {wanted}; BFM.from_pretrained takes any")
+        return model
+
+    @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Write ``action`` into ``tensordict``; observations of another float type are taken as ``z`` is."""
+        """Write ``action`` into ``tensordict``; observations of another float type are taken as ``z`` is.
+
+        Also without a TensorDict: ``action = bfm(observation=observation, z=z)``.
+        """
         z = tensordict.get("z")
         return tensordict.set("action", self.act(tensordict.get("observation").to(z.dtype), z))

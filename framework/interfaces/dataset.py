@@ -6,9 +6,18 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from bfmkit.interfaces.spec import EnvironmentSpec
+
+
+def _stacked(batch: list[TensorDictBase], **_: Any) -> TensorDictBase:
+    return torch.stack(batch)
+
+
+# torch's way to have a DataLoader put together elements of a type that it does not know.
+default_collate_fn_map.setdefault(TensorDictBase, _stacked)
 
 
 class Dataset(ABC):
@@ -29,6 +38,26 @@ class Dataset(ABC):
     @abstractmethod
     def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
         """Some transitions, all keys."""
+
+    def __getitem__(self, index: int | slice | list | torch.Tensor) -> TensorDict:
+        """One transition, without a batch dimension, or those of a slice, a list or a tensor of indices.
+
+        Raises:
+            IndexError: for an index outside the dataset.
+        """
+        if isinstance(index, slice):
+            return self.read(torch.arange(len(self))[index])
+        indices = torch.as_tensor(index)
+        if indices.dtype == torch.bool:
+            indices = indices.nonzero().squeeze(-1)
+        # From the end, as a list counts; what is still outside is refused.
+        rows = torch.where(indices < 0, indices + len(self), indices).reshape(-1)
+        found = self.read(rows)
+        return found[0] if indices.ndim == 0 else found
+
+    def __getitems__(self, indices: list[int]) -> list[TensorDict]:
+        """The transitions of a batch, read at once; what a ``DataLoader`` asks for."""
+        return list(self.read(torch.tensor(indices)).unbind(0))
 
     def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
         """Some transitions, the named keys; override where reading less is quicker."""

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -53,6 +54,16 @@ class AgentContract(ABC):
         environment = BallEnvironment(tasks=[TASKS[run] for run in runs])
         environment.seed([SEEDS[run] for run in runs], episode)
         return environment
+
+    def test_predicts_as_stable_baselines_asks(self) -> None:
+        agent, same = self.started(), self.started()
+        observation = self.environment().reset_batch()[0]
+        starts = np.ones(3, dtype=bool)
+        action, state = agent.predict(observation.numpy(), None, episode_start=starts, deterministic=True)
+        assert isinstance(action, np.ndarray) and state is None
+        np.testing.assert_array_equal(action, same.act(observation).numpy())
+        with pytest.raises(ValueError, match="deterministic"):
+            agent.predict(observation.numpy(), deterministic=False)
 
     def step(self, agent: Agent, environment: BallEnvironment, reward: torch.Tensor | None = None) -> torch.Tensor:
         """One step from the environment's present state; the action taken."""

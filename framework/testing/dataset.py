@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from bfmkit.interfaces import Dataset
 
@@ -50,6 +51,22 @@ class DatasetContract(ABC):
         for index in (-1, len(dataset)):
             with pytest.raises(IndexError):
                 dataset.read(torch.tensor([index]))
+
+    def test_is_indexed_as_a_list_is(self) -> None:
+        dataset = self.make()
+        everything = dataset.read(torch.arange(len(dataset)))
+        assert dataset[1].batch_size == () and (dataset[1] == everything[1]).all()
+        assert (dataset[-1] == everything[-1]).all()
+        assert (dataset[1:4] == everything[1:4]).all() and (dataset[[2, 0]] == everything[[2, 0]]).all()
+        assert sum(1 for _ in dataset) == len(dataset)
+        with pytest.raises(IndexError):
+            dataset[len(dataset)]
+
+    def test_torchs_loader_takes_it(self) -> None:
+        dataset = self.make()
+        everything = dataset.read(torch.arange(len(dataset)))
+        batches = list(DataLoader(dataset, batch_size=4))
+        assert (torch.cat(batches) == everything).all()
 
     def test_reads_the_named_keys_alone(self) -> None:
         dataset, rows = self.make(), torch.tensor([2, 0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from dm_control import suite
+
 from bfmkit.components.environments.domains.domain import Domain
 from bfmkit.registry.messages import one_of, suggestion
 
@@ -17,5 +19,12 @@ def make_domain(name: str) -> Domain:
         ValueError: if there is none; the message lists those there are.
     """
     if name not in NAMES:
-        raise ValueError(f'there is no domain "{name}"{suggestion(name, NAMES)} {one_of(NAMES)}')
+        elsewhere = ""
+        if name in suite.TASKS_BY_DOMAIN:
+            task = suite.TASKS_BY_DOMAIN[name][0][1]
+            elsewhere = (
+                f"; dm_control's own is {{type: torchrl, name: DMControlEnv, "
+                f"arguments: {{env_name: {name}, task_name: {task}}}}}"
+            )
+        raise ValueError(f'there is no domain "{name}"{suggestion(name, NAMES)} {one_of(NAMES)}{elsewhere}')
     return import_module(f"{__name__}.{name}").DOMAIN()

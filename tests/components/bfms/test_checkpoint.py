@@ -10,7 +10,7 @@ from tensordict import TensorDict
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.simple import SimpleNetworks
-from bfmkit.interfaces import EnvironmentSpec
+from bfmkit.interfaces import BFM, EnvironmentSpec
 from bfmkit.models.folder import save_model
 from bfmkit.testing.bfm import BFMContract
 
@@ -92,3 +92,12 @@ class TestCheckpoint(BFMContract):
         with pytest.raises(ValueError):
             self.make()
         assert not marker.exists()
+
+
+def test_it_is_had_by_name_and_called_without_a_tensordict() -> None:
+    bfm = BFM.from_pretrained("zoo:walker-fb")
+    observation = bfm.inference_set()["observation"][:3]
+    z = bfm.policy_latent(torch.eye(bfm.dim)[:3])
+    assert torch.equal(bfm(observation=observation, z=z), bfm.act(observation, z))
+    with pytest.raises(ValueError, match=r"zoo:walker-hilp is a UniversalSF, not a ForwardBackward"):
+        ForwardBackward.from_pretrained("zoo:walker-hilp")

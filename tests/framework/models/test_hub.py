@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.interfaces import BFM
 from bfmkit.models import hub, zoo
 from bfmkit.models.path import resolve
 
@@ -67,6 +68,14 @@ def test_there_and_back(repositories: Repositories, walker: Path) -> None:
     observation = loaded.inference_set()["observation"][:5]
     z = loaded.policy_latent(observation.new_ones(5, loaded.dim))
     assert loaded.act(observation, z).equal(Checkpoint(str(walker)).act(observation, z))
+
+
+def test_a_model_is_sent_and_fetched_by_its_repository(repositories: Repositories, walker: Path) -> None:
+    model = BFM.from_pretrained(str(walker))
+    assert model.push_to_hub("someone/walker") == "https://hub.example/someone/walker"
+    assert BFM.from_pretrained("someone/walker").dim == model.dim
+    with pytest.raises(FileNotFoundError, match="someone/flier"):
+        BFM.from_pretrained("someone/flier")
 
 
 def test_revisions_are_passed_on(repositories: Repositories, walker: Path) -> None:

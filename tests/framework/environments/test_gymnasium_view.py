@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+gymnasium = pytest.importorskip("gymnasium", reason="an extra: pip install 'bfmkit[gymnasium]'")
+
+from gymnasium.utils.env_checker import check_env  # noqa: E402
+
+from bfmkit.components.environments.dm_control import DMControlEnvironment  # noqa: E402
+from bfmkit.components.environments.gymnasium import GymnasiumEnvironment  # noqa: E402
+from bfmkit.environments.gymnasium_registration import TASKS  # noqa: E402
+from bfmkit.environments.gymnasium_view import GymnasiumView  # noqa: E402
+from bfmkit.testing.models import BallEnvironment  # noqa: E402
+
+
+@pytest.mark.filterwarnings("ignore:.*Box observation space.*", "ignore:.*render_modes.*")
+@pytest.mark.parametrize("name", ["bfmkit/walker-run-v0", "bfmkit/point-mass-maze-reach-top-left-v0"])
+def test_gymnasium_makes_and_checks_ours(name: str) -> None:
+    check_env(gymnasium.make(name).unwrapped, skip_render_check=True)
+
+
+def test_every_body_and_task_has_a_name() -> None:
+    for domain, tasks in TASKS.items():
+        assert DMControlEnvironment(domain, reward="step").spec.tasks == tasks
+        for task in tasks:
+            assert f"bfmkit/{domain}-{task}-v0".replace("_", "-") in gymnasium.registry
+
+
+def test_it_is_the_environment_that_we_have() -> None:
+    view = gymnasium.make("bfmkit/walker-run-v0", episode_steps=5)
+    ours = DMControlEnvironment("walker", "run", episode_steps=5)
+    ours.seed([7])
+    observation, info = view.reset(seed=7)
+    expected, physics = ours.reset_batch()
+    np.testing.assert_array_equal(observation, expected[0])
+    np.testing.assert_array_equal(info["physics"], physics[0])
+    for index in range(5):
+        action = view.action_space.sample()
+        observation, reward, terminated, truncated, _ = view.step(action)
+        outcome = ours.step_batch(torch.from_numpy(action).unsqueeze(0))
+        np.testing.assert_array_equal(observation, outcome.observation[0])
+        assert reward == outcome.reward.item()
+        assert (terminated, truncated) == (False, index == 4)
+    np.testing.assert_array_equal(view.reset()[0], ours.reset_batch()[0][0])
+
+
+def test_it_vectorises_and_may_be_adapted_again() -> None:
+    together = gymnasium.make_vec("bfmkit/walker-run-v0", num_envs=2, vectorization_mode="sync", vector_kwargs={})
+    observation, _ = together.reset(seed=3)
+    assert observation.shape == (2, 24)
+    again = GymnasiumEnvironment("bfmkit/walker-run-v0", {"episode_steps": 4})
+    assert (again.spec.observation_size, again.spec.action_size) == (24, 6)
+
+
+DRAWING = """
+import gymnasium
+import bfmkit
+view = gymnasium.make("bfmkit/walker-run-v0", render_mode="rgb_array")
+view.reset(seed=0)
+picture = view.render()
+assert picture.shape == (240, 320, 3) and picture.std() > 0
+"""
+
+
+def test_it_is_drawn() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", DRAWING], env={**os.environ, "MUJOCO_GL": "egl"}, capture_output=True, text=True
+    )
+    if run.returncode and ("libEGL" in run.stderr or "EGL" in run.stderr):
+        pytest.skip("nothing can be drawn on this machine")
+    assert run.returncode == 0, run.stderr
+
+
+def test_what_has_no_looks_and_other_ways_to_draw_are_refused() -> None:
+    view = GymnasiumView(BallEnvironment(), render_mode="rgb_array")
+    view.reset(seed=0)
+    with pytest.raises(ValueError, match="ball has no looks"):
+        view.render()
+    with pytest.raises(ValueError, match="rgb_array"):
+        GymnasiumView(BallEnvironment(), render_mode="human")
+
+
+@pytest.mark.parametrize("first", ["bfmkit, gymnasium", "gymnasium, bfmkit"])
+def test_names_are_known_whichever_is_imported_first_and_nothing_heavy_is(first: str) -> None:
+    names = "assert 'bfmkit/walker-run-v0' in gymnasium.registry and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", f"import sys, {first}; {names}"], check=True)
