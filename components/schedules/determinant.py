@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from bfmkit.interfaces import Progress, Schedule
+from bfmkit.interfaces import Schedule, ScheduleState
 from bfmkit.registry import register
 
 
@@ -37,5 +37,5 @@ class DeterminantSchedule(Schedule):
             raise ValueError(f"factor must be greater than 1, got {factor}")
         self.factor = factor
 
-    def due(self, progress: Progress) -> Tensor:  # (B,) bool
+    def due(self, progress: ScheduleState) -> Tensor:  # (B,) bool
         return progress.information_since_choice > math.log(self.factor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Progress, Schedule
+from bfmkit.interfaces import Schedule, ScheduleState
 from bfmkit.registry import register
 
 
@@ -13,5 +13,5 @@ from bfmkit.registry import register
 class EpisodeSchedule(Schedule):
     """Never choose within an episode: every run chooses at an episode's start in any case."""
 
-    def due(self, progress: Progress) -> Tensor:  # (B,) bool
+    def due(self, progress: ScheduleState) -> Tensor:  # (B,) bool
         return torch.zeros_like(progress.step, dtype=torch.bool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bfmkit.interfaces import Progress, Schedule
+from bfmkit.interfaces import Schedule, ScheduleState
 from bfmkit.registry import register
 
 
@@ -24,5 +24,5 @@ class EverySchedule(Schedule):
             raise ValueError(f"steps must be at least 1, got {steps}")
         self.steps = steps
 
-    def due(self, progress: Progress) -> Tensor:  # (B,) bool
+    def due(self, progress: ScheduleState) -> Tensor:  # (B,) bool
         return progress.steps_since_choice >= self.steps

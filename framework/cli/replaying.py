@@ -11,13 +11,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Work the weights out again and compare; 1 if a bit differs."""
     from bfmkit.runs.record import Record
     from bfmkit.runs.replay import replay
-    from bfmkit.utils.progress_bar import Progress
+    from bfmkit.utils.progress_bar import ProgressBar
     from bfmkit.utils.threads import pin_threads
 
     path: Path = arguments.record
     record = Record.load(path)
     pin_threads(record.facts["made"]["threads"])
-    with Progress("replay", record.facts.get("steps", 0), "steps") as bar:
+    with ProgressBar("replay", record.facts.get("steps", 0), "steps") as bar:
         found = replay(record, on_step=bar.advance)
     names = ", ".join(name.replace("_", " ") for name in found.differences)
     if found.same:

@@ -25,7 +25,7 @@ from bfmkit.data.shards import ShardWriter, claim, empty_transitions, read_spec
 from bfmkit.data.source_record import SOURCE, read_record, skipped_line
 from bfmkit.interfaces import EnvironmentSpec, JobFailed
 from bfmkit.runs.run_directory import to_json, write_atomically
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 
 SHARD = "shard-000"
 
@@ -105,7 +105,7 @@ def _known(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece]) -> dict
 
 def _are_the_same(touched: Sequence[Piece], rows: dict[str, dict[str, Any]]) -> bool:
     """Whether episodes with another time of change (a copy has one) are still what was converted, or skipped."""
-    with Progress("compare", len(touched), unit="episodes") as bar:
+    with ProgressBar("compare", len(touched), unit="episodes") as bar:
         for piece in touched:
             try:
                 checksum = piece.read()[1]
@@ -128,7 +128,7 @@ def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_
         claim(partial, spec)
         writer = ShardWriter(partial, SHARD, spec, max(total, 1))
         _take_room(partial / SHARD)
-        with Progress("convert", len(pieces), unit="episodes") as bar:
+        with ProgressBar("convert", len(pieces), unit="episodes") as bar:
             for piece in pieces:
                 row = {"name": piece.name, "size": piece.size, "steps": piece.steps, "mtime_ns": piece.mtime_ns}
                 try:

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import Environment
 from bfmkit.runs.run_directory import write_atomically
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.threads import physical_cores
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def cache_folder() -> Path | None:
 
 
 def _shown(pieces: Iterator[dict[str, Tensor]], total: int) -> list[dict[str, Tensor]]:
-    with Progress("relabel", total) if total >= SHOWN_FROM else nullcontext() as bar:
+    with ProgressBar("relabel", total) if total >= SHOWN_FROM else nullcontext() as bar:
         done = []
         for piece in pieces:
             done.append(piece)

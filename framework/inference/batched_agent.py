@@ -11,7 +11,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.interfaces import BFM, Agent, Progress, RunStopped, Schedule
+from bfmkit.interfaces import BFM, Agent, RunStopped, Schedule, ScheduleState
 from bfmkit.utils.checks import one_per_row
 from bfmkit.utils.rng import normal_noise
 
@@ -275,7 +275,7 @@ class BatchedAgent(Agent):
         if self.schedule is None:
             due = since >= 1
         else:
-            due = self.schedule.due(Progress(self.state.get("step"), since, self.information())).cpu()
+            due = self.schedule.due(ScheduleState(self.state.get("step"), since, self.information())).cpu()
             # Acting twice in one step is one choice.
             due = due & (since >= 1)
         return due | self.state.get("opens_episode")

@@ -16,7 +16,7 @@ WINDOW = 1000
 
 
 @dataclass(frozen=True)
-class Tally:
+class EpisodeStats:
     """What B runs got in a stretch of an episode."""
 
     returns: Tensor  # (B,) float64, sum of rewards
@@ -26,10 +26,10 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Episode(Tally):
+class Episode(EpisodeStats):
     """A whole episode, and its windows where it is longer than one."""
 
-    windows: tuple[Tally, ...] = ()
+    windows: tuple[EpisodeStats, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Step:
     running: Tensor  # (B,) bool, rows whose episode was not over before this step
 
 
-Midway = dict[str, Any]
+EpisodeSnapshot = dict[str, Any]
 """An episode that was left in the middle, in plain containers."""
 
 
@@ -53,8 +53,8 @@ def run_episode(
     environment: Environment,
     on_step: Callable[[Step], None] | None = None,
     window: int = WINDOW,
-    midway: Midway | None = None,
-    on_window: Callable[[Midway], None] | None = None,
+    snapshot: EpisodeSnapshot | None = None,
+    on_window: Callable[[EpisodeSnapshot], None] | None = None,
 ) -> Episode:
     """Let a started agent live one episode, learning on the way.
 
@@ -63,14 +63,16 @@ def run_episode(
         environment: seeded; it begins the episode that is next.
         on_step: called after each step.
         window: the length of the stretches that a longer episode is reported in.
-        midway: where an earlier call was left; the agent's state is that of the same moment.
+        snapshot: where an earlier call was left; the agent's state is that of the same moment.
         on_window: called after each stretch but the last, with what a later call needs to go on from there; never by an
             environment that takes no snapshots.
 
     Raises:
         RunStopped: when no run is left.
     """
-    episode = _Progress.begun(agent, environment) if midway is None else _Progress.gone_on(environment, midway)
+    episode = (
+        _EpisodeState.begun(agent, environment) if snapshot is None else _EpisodeState.gone_on(environment, snapshot)
+    )
     total = environment.spec.episode_steps
     for index in range(episode.index, total):
         running, observation = episode.running, episode.observation
@@ -110,7 +112,7 @@ _MOVING = ("observation", "returns", "steps", "running", "marked_returns", "mark
 
 
 @dataclass
-class _Progress:
+class _EpisodeState:
     """How far an episode is."""
 
     index: int  # steps done
@@ -120,10 +122,10 @@ class _Progress:
     running: Tensor  # (B,) bool
     marked_returns: Tensor  # (B,), at the end of the last window
     marked_steps: Tensor  # (B,)
-    windows: list[Tally]
+    windows: list[EpisodeStats]
 
     @classmethod
-    def begun(cls, agent: Agent, environment: Environment) -> _Progress:
+    def begun(cls, agent: Agent, environment: Environment) -> _EpisodeState:
         agent.begin_episode()
         observation, _ = environment.reset_batch()
         rows = len(observation)
@@ -132,18 +134,18 @@ class _Progress:
         return cls(0, observation, nothing, none, running, nothing.clone(), none.clone(), [])
 
     @classmethod
-    def gone_on(cls, environment: Environment, midway: Midway) -> _Progress:
-        environment.restore(midway["environment"])
-        values = {name: midway[name].clone() for name in _MOVING}
-        return cls(midway["index"], **values, windows=[Tally(**window) for window in midway["windows"]])
+    def gone_on(cls, environment: Environment, snapshot: EpisodeSnapshot) -> _EpisodeState:
+        environment.restore(snapshot["environment"])
+        values = {name: snapshot[name].clone() for name in _MOVING}
+        return cls(snapshot["index"], **values, windows=[EpisodeStats(**window) for window in snapshot["windows"]])
 
     def close_window(self, agent: Agent) -> None:
         """Add up what came since the last one."""
         state, returns, steps = agent.state, self.returns - self.marked_returns, self.steps - self.marked_steps
-        self.windows.append(Tally(returns, steps, state["labels"].clone(), state["stopped"].clone()))
+        self.windows.append(EpisodeStats(returns, steps, state["labels"].clone(), state["stopped"].clone()))
         self.marked_returns, self.marked_steps = self.returns.clone(), self.steps.clone()
 
-    def left(self, environment: Environment) -> Midway | None:
+    def left(self, environment: Environment) -> EpisodeSnapshot | None:
         """All of it, and the environment's; None if that takes no snapshots."""
         state = environment.snapshot()
         if state is None:

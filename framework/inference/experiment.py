@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from bfmkit.environments.labels import labelled_transitions
-from bfmkit.inference.episode import Episode, Midway, Step, Tally, run_episode
+from bfmkit.inference.episode import Episode, EpisodeSnapshot, EpisodeStats, Step, run_episode
 from bfmkit.interfaces import BFM, Agent, Environment, RunStopped
 
 Role = Literal["agent", "oracle", "floor"]
@@ -22,7 +22,7 @@ class Run(NamedTuple):
     seed: int
 
 
-def play(
+def run_episodes(
     agent: Agent,
     bfm: BFM,
     environment: Environment,
@@ -31,8 +31,8 @@ def play(
     watching: Callable[[int], AbstractContextManager[Callable[[Step], None]]],
     first: int = 0,
     state: dict[str, Any] | None = None,
-    midway: Midway | None = None,
-    on_window: Callable[[int, Midway], None] | None = None,
+    snapshot: EpisodeSnapshot | None = None,
+    on_window: Callable[[int, EpisodeSnapshot], None] | None = None,
 ) -> Iterator[Episode | None]:
     """Let an agent live its episodes on every run at once; gives each when it is over.
 
@@ -49,7 +49,7 @@ def play(
         watching: a context for each episode, which is called after each step.
         first: the episode to begin with.
         state: what the agent had learnt before it; None: nothing, it begins.
-        midway: where the first episode was left, and the agent's state with it; None: it begins.
+        snapshot: where the first episode was left, and the agent's state with it; None: it begins.
         on_window: called in the middle of long episodes, with the episode's number and what to go on from.
 
     Yields:
@@ -69,23 +69,23 @@ def play(
         result: Episode | None = None
         left = None if on_window is None else partial(on_window, episode)
         with watching(episode) as on_step, suppress(RunStopped):
-            result = run_episode(agent, rows, on_step, midway=midway, on_window=left)
-        midway = None
+            result = run_episode(agent, rows, on_step, snapshot=snapshot, on_window=left)
+        snapshot = None
         yield result
         if result is None:
             return
 
 
-def tally_numbers(tally: Tally, row: int) -> dict[str, Any]:
+def stats_numbers(stats: EpisodeStats, row: int) -> dict[str, Any]:
     """``return``, ``steps`` and ``labels`` of one row."""
     return {
-        "return": float(tally.returns[row]),
-        "steps": int(tally.steps[row]),
-        "labels": int(tally.labels[row]),
+        "return": float(stats.returns[row]),
+        "steps": int(stats.steps[row]),
+        "labels": int(stats.labels[row]),
     }
 
 
 def window_numbers(episode: Episode, row: int) -> list[dict[str, Any]]:
     """The same for each ``window`` of a long episode that the row has come to; none of a short one."""
     windows = enumerate(episode.windows)
-    return [tally_numbers(tally, row) | {"window": window} for window, tally in windows if tally.steps[row] > 0]
+    return [stats_numbers(stats, row) | {"window": window} for window, stats in windows if stats.steps[row] > 0]

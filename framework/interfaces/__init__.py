@@ -15,7 +15,7 @@ from bfmkit.interfaces.networks import Networks
 from bfmkit.interfaces.objective import Objective
 from bfmkit.interfaces.plane import Plane
 from bfmkit.interfaces.posterior import Posterior
-from bfmkit.interfaces.schedule import Progress, QueryRule, Schedule
+from bfmkit.interfaces.schedule import QueryRule, Schedule, ScheduleState
 from bfmkit.interfaces.spec import EnvironmentSpec
 
 __all__ = [
@@ -41,9 +41,9 @@ __all__ = [
     "Part",
     "Plane",
     "Posterior",
-    "Progress",
     "QueryRule",
     "RunStopped",
     "Schedule",
+    "ScheduleState",
     "StepResult",
 ]

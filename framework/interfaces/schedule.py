@@ -13,7 +13,7 @@ from bfmkit.interfaces.posterior import Posterior
 
 
 @dataclass(frozen=True)
-class Progress:
+class ScheduleState:
     """Where B runs stand since each last chose its weights."""
 
     step: Tensor  # (B,) int64, environment steps so far
@@ -28,10 +28,10 @@ class Schedule(ABC):
     folder: ClassVar[str] = "schedules"
 
     needs_information: bool = False
-    """Whether :attr:`Progress.information_since_choice` must be computed, which costs a solve a step."""
+    """Whether :attr:`ScheduleState.information_since_choice` must be computed, which costs a solve a step."""
 
     @abstractmethod
-    def due(self, progress: Progress) -> Tensor:  # (B,) bool
+    def due(self, progress: ScheduleState) -> Tensor:  # (B,) bool
         """Which runs choose again before their next action."""
 
 

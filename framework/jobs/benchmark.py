@@ -25,7 +25,7 @@ from bfmkit.jobs.infer import chosen_seeds
 from bfmkit.recipe.yaml_text import read, write
 from bfmkit.registry import register
 from bfmkit.runs.run_directory import SUMMARY, first_difference, to_json, write_atomically, write_summary
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.threads import physical_cores
 
 RECIPES, STATISTICS = "recipes", "statistics.json"
@@ -181,7 +181,7 @@ class _Book:
     def __enter__(self) -> _Book:
         total = sum(len(group.runs) * group.episodes for group in self._groups)
         done = sum(len(group.runs) * self._lived[group.key] for group in self._groups)
-        self._bar = Progress("benchmark", total, "episodes", done)
+        self._bar = ProgressBar("benchmark", total, "episodes", done)
         self._bar.__enter__()
         return self
 

@@ -16,7 +16,7 @@ from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
 from bfmkit.runs.run_directory import append_metrics
 from bfmkit.utils.checks import require_positive
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 
 POLL_SECONDS = 0.5
 
@@ -85,7 +85,7 @@ class CollectJob(Job):
 
     def _watch(self, processes: list, messages: Any, out: Path, total: int) -> None:
         done: dict[str, int] = {}
-        with Progress("collect", total, unit="transitions") as bar:
+        with ProgressBar("collect", total, unit="transitions") as bar:
             while True:
                 alive = any(process.is_alive() for process in processes)
                 try:

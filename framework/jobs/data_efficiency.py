@@ -18,14 +18,14 @@ from bfmkit.environments.labels import label
 from bfmkit.evaluation.benchmark.entry import Entry, contestants
 from bfmkit.evaluation.relative_return import TaskReturns
 from bfmkit.inference.episode import Step, run_episode
-from bfmkit.inference.experiment import Run, play
+from bfmkit.inference.experiment import Run, run_episodes
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed, Posterior
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots.data_efficiency import draw_data_efficiency
 from bfmkit.runs.label_log import Logbook
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import generator
 
 ORACLE, FLOOR, INFERENCE_SET = "oracle", "floor", "inference_set"
@@ -110,7 +110,7 @@ class DataEfficiencyJob(Job):
         # Imported here: it takes a second, and nothing but a running job needs it.
         from torch.utils.tensorboard import SummaryWriter
 
-        bar = Progress("data_efficiency", total, "steps", (gathering + trying) * steps * len(done))
+        bar = ProgressBar("data_efficiency", total, "steps", (gathering + trying) * steps * len(done))
         with SummaryWriter(str(out / "tensorboard")) as log, bar:
             for task in self.tasks:
                 if task not in done:
@@ -130,7 +130,7 @@ class DataEfficiencyJob(Job):
                 for count, value in zip(self.labels, values, strict=True):
                     log.add_scalar(f"return/{task}/{source}", value, count)
 
-    def _study(self, task: str, bar: Progress) -> Iterator[dict[str, Any]]:
+    def _study(self, task: str, bar: ProgressBar) -> Iterator[dict[str, Any]]:
         """Rows: task, source, labels, seed, return."""
         weights = {name: self._gathered(name, agent, task, bar) for name, agent in self.gatherers.items()}
         weights[INFERENCE_SET] = self._drawn(task)
@@ -146,7 +146,7 @@ class DataEfficiencyJob(Job):
             for seed, value in zip(self.seeds, values, strict=True):
                 yield {"task": task, "source": reference, "labels": None, "seed": seed, "return": value}
 
-    def _gathered(self, name: str, agent: Agent, task: str, bar: Progress) -> dict[int, Tensor]:  # n -> (seeds, d)
+    def _gathered(self, name: str, agent: Agent, task: str, bar: ProgressBar) -> dict[int, Tensor]:  # n -> (seeds, d)
         """Weights from what an agent gathers, the first n labels of each seed."""
         book = Logbook()
         agent.logbook = book
@@ -157,7 +157,7 @@ class DataEfficiencyJob(Job):
 
         most, count = self.labels[-1], math.ceil(self.labels[-1] / self.environment.spec.episode_steps)
         # An agent that asks for few labels may need more episodes than that.
-        episodes = play(agent, self.bfm, self.environment, runs, 100 * count, lambda _: nullcontext(watch))
+        episodes = run_episodes(agent, self.bfm, self.environment, runs, 100 * count, lambda _: nullcontext(watch))
         for _ in episodes:
             if "belief" not in agent.state.keys():
                 raise JobFailed(f"{name}: keeps no belief, so it gathers no labels")
@@ -200,7 +200,7 @@ class DataEfficiencyJob(Job):
         belief = self.posterior.prior_for(self.seeds, self.bfm.dim)
         return self.posterior.mean(self.posterior.condition_on(belief, features, rewards))
 
-    def _tried(self, agent: Agent, task: str, seeds: list[int], bar: Progress) -> list[float]:
+    def _tried(self, agent: Agent, task: str, seeds: list[int], bar: ProgressBar) -> list[float]:
         """Mean return of each row over the episodes."""
         environment = self.environment.with_tasks([task] * len(seeds))
         environment.seed(seeds, LATER)

@@ -11,7 +11,7 @@ import torch
 from bfmkit.data.exorl_layout import BUFFER, write_episode
 from bfmkit.interfaces import Dataset, Environment, Job
 from bfmkit.registry import register
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 
 READ_AT_ONCE = 100_000
 
@@ -47,7 +47,7 @@ class ExportJob(Job):
         folder = out / self.dataset.spec.domain / self.algorithm / BUFFER
         folder.mkdir(parents=True, exist_ok=True)
         written = 0
-        with Progress("export", len(self.dataset), unit="transitions") as bar:
+        with ProgressBar("export", len(self.dataset), unit="transitions") as bar:
             for index, rows in enumerate(self._episodes()):
                 if not (folder / f"episode_{index:06d}_{len(rows)}.npz").exists():
                     self._write(folder, index, rows)

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bfmkit.evaluation.diagnostics.rollouts import play
+from bfmkit.evaluation.diagnostics.rollouts import rollout
 from bfmkit.inference.oracle_returns import oracle_returns
 from bfmkit.interfaces import BFM, Environment, Job
 from bfmkit.registry import register
 from bfmkit.runs.run_directory import append_metrics
 from bfmkit.utils.checks import require_positive
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import normal_noise
 
 SEARCH_SEED = 1_000_003
@@ -109,7 +109,7 @@ class GeneralityJob(Job):
         """Run the oracle and the search for every model."""
         (out / "metrics.jsonl").unlink(missing_ok=True)
         summary: dict[str, Any] = {}
-        with Progress("generality", len(self.models) * len(self.rewards), unit="rewards") as bar:
+        with ProgressBar("generality", len(self.models) * len(self.rewards), unit="rewards") as bar:
             for name, bfm in self.models.items():
                 rows = list(self._rows(name, bfm.to(device)))
                 for row in rows:
@@ -143,7 +143,7 @@ class GeneralityJob(Job):
             z = latents[first : first + self.batch_size]
             rows = environment.with_tasks([formulas[0]] * len(z))
             rows.seed([SEARCH_SEED + first + row for row in range(len(z))])
-            returns.append(self._relabelled(rows, play(bfm, rows, z), formulas))
+            returns.append(self._relabelled(rows, rollout(bfm, rows, z), formulas))
         return latents[torch.cat(returns, dim=1).argmax(1)]
 
     def _relabelled(self, rows: Environment, episodes: Any, formulas: list[str]) -> Tensor:  # (rewards, B) float64
@@ -158,7 +158,7 @@ class GeneralityJob(Job):
     ) -> tuple[Tensor, ...]:  # for each reward (episodes,)
         rows = environment.with_tasks([formula for formula in formulas for _ in seeds])
         rows.seed(list(seeds) * len(formulas))
-        episodes = play(bfm, rows, z.repeat_interleave(len(seeds), 0))
+        episodes = rollout(bfm, rows, z.repeat_interleave(len(seeds), 0))
         return episodes.reward.sum(0).split(len(seeds))
 
 

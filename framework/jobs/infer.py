@@ -16,8 +16,8 @@ import torch
 
 from bfmkit.evaluation.relative_return import DEFINITION, TaskReturns, counted, overall_summary
 from bfmkit.inference.calibration import RESIDUALS, Calibration
-from bfmkit.inference.episode import Episode, Midway, Step
-from bfmkit.inference.experiment import Role, Run, play, tally_numbers, window_numbers
+from bfmkit.inference.episode import Episode, EpisodeSnapshot, Step
+from bfmkit.inference.experiment import Role, Run, run_episodes, stats_numbers, window_numbers
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots import draw_returns
@@ -34,7 +34,7 @@ from bfmkit.runs.run_directory import (
 from bfmkit.runs.run_records import RunRecords
 from bfmkit.runs.trace_writer import Tracer
 from bfmkit.runs.traced_plane import write_plane
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 
 logger = logging.getLogger(__name__)
 
@@ -184,16 +184,16 @@ class InferJob(Job):
                 return bar
             return tracer.watching(agent, self.bfm, stage.role == "oracle", episode, bar)
 
-        def on_window(episode: int, midway: Midway) -> None:
-            ledger.episode, ledger.midway, ledger.agent = episode, midway, agent.state_dict()
+        def on_window(episode: int, snapshot: EpisodeSnapshot) -> None:
+            ledger.episode, ledger.snapshot, ledger.agent = episode, snapshot, agent.state_dict()
             ledger.save(outputs.checkpoint)
 
         records = RunRecords(outputs.out)
         agent.logbook = records.logbook() if stage.role == "agent" else None
-        episodes = play(
+        episodes = run_episodes(
             agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first, state=ledger.agent,
             # The first steps of a trace would be gone.
-            midway=ledger.midway, on_window=on_window if self.trace_every is None else None,
+            snapshot=ledger.snapshot, on_window=on_window if self.trace_every is None else None,
         )  # fmt: skip
         for episode, result in enumerate(episodes, start=first):
             self._record(stage, episode, result, agent, ledger, outputs)
@@ -201,7 +201,7 @@ class InferJob(Job):
             records.write(agent, runs)
             sums = agent.state.get(RESIDUALS, torch.zeros(0)).tolist()
             ledger.residuals |= dict(zip(stage.runs, sums, strict=False))
-        ledger.stage, ledger.episode, ledger.agent, ledger.midway = ledger.stage + 1, 0, None, None
+        ledger.stage, ledger.episode, ledger.agent, ledger.snapshot = ledger.stage + 1, 0, None, None
         ledger.save(outputs.checkpoint)
         records.tidy()
 
@@ -224,14 +224,14 @@ class InferJob(Job):
         append_metrics(outputs.out, rows, FILES[stage.role])
         ledger.rows[stage.role] += len(rows)
         outputs.log_returns(stage, episode, [(*self.runs[run], whole[run, episode]) for run in stage.runs])
-        ledger.episode, ledger.agent, ledger.midway = episode + 1, agent.state_dict(), None
+        ledger.episode, ledger.agent, ledger.snapshot = episode + 1, agent.state_dict(), None
         ledger.save(outputs.checkpoint)
 
     def _rows(self, run: int, episode: int, row: int, result: Episode) -> Iterator[dict[str, Any]]:
         task, seed = self.runs[run]
         head = {"task": task, "seed": seed, "episode": episode}
-        for tally in window_numbers(result, row) or [tally_numbers(result, row)]:
-            yield head | tally
+        for stats in window_numbers(result, row) or [stats_numbers(result, row)]:
+            yield head | stats
 
     def _finish(self, out: Path, ledger: Ledger) -> dict[str, Any]:
         runs = {task: self._finished(task, ledger) for task in self.tasks}
@@ -276,12 +276,12 @@ class InferJob(Job):
         counts = {"agent": self.episodes, "oracle": self.oracle_episodes, "floor": self.floor_episodes}
         return Ledger({role: np.full((len(self.runs), count), np.nan) for role, count in counts.items()})
 
-    def _bar(self, ledger: Ledger) -> Progress:
+    def _bar(self, ledger: Ledger) -> ProgressBar:
         steps = self.environment.spec.episode_steps
         stages = self._stages()
         done = (sum(stage.episodes for stage in stages[: ledger.stage]) + ledger.episode) * steps
-        done += 0 if ledger.midway is None else ledger.midway["index"]
-        return Progress("infer", sum(stage.episodes for stage in stages) * steps, "steps", done)
+        done += 0 if ledger.snapshot is None else ledger.snapshot["index"]
+        return ProgressBar("infer", sum(stage.episodes for stage in stages) * steps, "steps", done)
 
     def _log(self, out: Path) -> Any:
         # Imported here: it takes a second, and nothing but a running job needs it.
@@ -293,7 +293,7 @@ class InferJob(Job):
 class _Outputs:
     """Where a stage reports to."""
 
-    def __init__(self, out: Path, checkpoint: Path, log: Any, bar: Progress) -> None:
+    def __init__(self, out: Path, checkpoint: Path, log: Any, bar: ProgressBar) -> None:
         self.out, self.checkpoint, self.log, self.bar = out, checkpoint, log, bar
         self._last: dict[str, float | str] = {}
 
@@ -323,7 +323,7 @@ class _Outputs:
 class _Watch:
     """Advances a bar by many steps at a time: drawing costs more than a step."""
 
-    def __init__(self, bar: Progress, numbers: dict[str, float | str]) -> None:
+    def __init__(self, bar: ProgressBar, numbers: dict[str, float | str]) -> None:
         self._bar, self._numbers, self._pending = bar, numbers, 0
 
     def __enter__(self) -> _Watch:

@@ -15,7 +15,7 @@ from bfmkit.environments.relabelling import recorded_quantities
 from bfmkit.evaluation.diagnostics.features import feature_spectrum
 from bfmkit.evaluation.diagnostics.offline import offline_measures
 from bfmkit.evaluation.diagnostics.online import prediction_measures, spread_measures
-from bfmkit.evaluation.diagnostics.policy_evaluation import Trial, attempt
+from bfmkit.evaluation.diagnostics.policy_evaluation import PolicyEvaluation, evaluate_policies
 from bfmkit.evaluation.diagnostics.predictions import compare
 from bfmkit.evaluation.diagnostics.random_rewards import random_weights
 from bfmkit.evaluation.diagnostics.report import Report
@@ -24,7 +24,7 @@ from bfmkit.interfaces import BFM, Environment, Job
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
 from bfmkit.report.plots.diagnostics import draw_agreement, draw_spectrum, draw_spread
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import generator, normal_noise
 
 
@@ -77,7 +77,7 @@ class InspectJob(Job):
             report.notes.append("No environment: predictions and the spread of returns were not measured.")
             self._look_at_features(report, figures, self.bfm.inference_set(), {}, device)
         else:
-            with Progress("inspect", 2 * self.environment.spec.episode_steps) as bar:
+            with ProgressBar("inspect", 2 * self.environment.spec.episode_steps) as bar:
                 self._look_at_policies(report, figures, self.environment, device, bar)
         _log(out, report)
         sys.stderr.write("".join(f"{line}\n" for line in report.lines()))
@@ -96,7 +96,7 @@ class InspectJob(Job):
         return features
 
     def _look_at_policies(
-        self, report: Report, figures: Path, environment: Environment, device: torch.device, bar: Progress
+        self, report: Report, figures: Path, environment: Environment, device: torch.device, bar: ProgressBar
     ) -> None:
         tasks = environment.spec.tasks
         given, trial = self.bfm.inference_set(), None
@@ -138,15 +138,15 @@ class InspectJob(Job):
         return transitions[torch.from_numpy(chosen).sort().values]
 
     def _attempt(
-        self, environment: Environment, tasks: Any, weights: Tensor, real_rewards: bool, bar: Progress
-    ) -> Trial:
+        self, environment: Environment, tasks: Any, weights: Tensor, real_rewards: bool, bar: ProgressBar
+    ) -> PolicyEvaluation:
         rows = [task for task in tasks for _ in range(self.episodes)]
         # The same starts for every policy: what differs between policies is not the luck of the start.
         seeds = [self.seed + row % self.episodes for row in range(len(rows))]
         each = weights.repeat_interleave(self.episodes, 0)
-        return attempt(self.bfm, environment, rows, each, seeds, real_rewards, bar.advance)
+        return evaluate_policies(self.bfm, environment, rows, each, seeds, real_rewards, bar.advance)
 
-    def _random_returns(self, environment: Environment, trial: Trial) -> dict[str, Tensor]:  # task -> (K, R)
+    def _random_returns(self, environment: Environment, trial: PolicyEvaluation) -> dict[str, Tensor]:  # task -> (K, R)
         steps, running = trial.transitions(), trial.rollouts.running
         quantities = recorded_quantities(environment, steps["next", "physics"], steps["action"])
         found = {}

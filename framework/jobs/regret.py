@@ -18,14 +18,14 @@ from bfmkit.registry import lookup, register
 from bfmkit.regret.bound import RegretBound
 from bfmkit.regret.report import Curves, draw_regret, summarise
 from bfmkit.regret.rules import RULES
-from bfmkit.regret.simulate import Runs, play
+from bfmkit.regret.simulate import Runs, simulate
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
 from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.tabular.policy_pool import PolicyPool
 from bfmkit.utils.checks import require_positive
 from bfmkit.utils.processes import in_processes
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import normal_noise
 
 POINTS = 40
@@ -146,7 +146,7 @@ class RegretJob(Job):
         # Imported here: it takes a second, and nothing but a running job needs it.
         from torch.utils.tensorboard import SummaryWriter
 
-        bar = Progress("regret", len(studies) * self.episodes, "episodes", len(done) * self.episodes)
+        bar = ProgressBar("regret", len(studies) * self.episodes, "episodes", len(done) * self.episodes)
         with SummaryWriter(str(out / "tensorboard")) as log, bar:
 
             def show(study: tuple[int, str], episodes: int) -> None:
@@ -176,7 +176,7 @@ class RegretJob(Job):
         seeds = range(self.seed, self.seed + self.seeds[name])
         mdp, pool = self._pool(dim)
         bound = self.bound(name, dim)
-        runs = play(mdp, pool, self.posterior, RULES[name], bound, seeds, self.episodes, lambda: tell(1))
+        runs = simulate(mdp, pool, self.posterior, RULES[name], bound, seeds, self.episodes, lambda: tell(1))
         return list(self._rows(dim, name, runs))
 
     def _pool(self, dim: int) -> tuple[FiniteMDP, PolicyPool]:

@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from bfmkit.interfaces import AcquisitionContext, Posterior, Progress
+from bfmkit.interfaces import AcquisitionContext, Posterior, ScheduleState
 from bfmkit.regret.bound import RegretBound
 from bfmkit.regret.pool_model import PoolModel
 from bfmkit.regret.rules import Rule
@@ -38,7 +38,7 @@ class Numbers(NamedTuple):
     direction: Tensor  # (B, d), of the rule
 
 
-def play(
+def simulate(
     mdp: FiniteMDP,
     pool: PolicyPool,
     posterior: Posterior,
@@ -106,7 +106,9 @@ class _Table:
         if self.rule.acquisition == "ucb":
             self._check()
         information = self.posterior.log_determinant(self.belief)
-        due = (self.choices == 0) | self.schedule.due(Progress(self.asked, self.waited, information - self.information))
+        due = (self.choices == 0) | self.schedule.due(
+            ScheduleState(self.asked, self.waited, information - self.information)
+        )
         if due.any():
             context = AcquisitionContext(
                 self.posterior, self.belief, self.model, observation, self.chosen, direction, self.lived

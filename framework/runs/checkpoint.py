@@ -23,7 +23,7 @@ class Ledger:
     episode: int = 0
     rows: Counter[str] = field(default_factory=Counter)  # role -> of its file of episodes
     agent: dict[str, Any] | None = None  # state in the middle of a stage
-    midway: dict[str, Any] | None = None  # of the episode, where it was left in its middle
+    snapshot: dict[str, Any] | None = None  # of the episode, where it was left in its middle
     residuals: dict[int, list[float]] = field(default_factory=dict)  # run -> sums of bfmkit.inference.calibration
     failures: dict[int, str] = field(default_factory=dict)  # run -> why it was stopped
 

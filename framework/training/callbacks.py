@@ -27,7 +27,7 @@ from bfmkit.training.lightning_module import Pretraining
 from bfmkit.training.self_collection import Practice, PracticeGround
 from bfmkit.training.state_file import StateFile
 from bfmkit.utils import stop_signals
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 
 ASK_EVERY = 20
 """Several processes agree on whether it is time to save every so many groups of updates."""
@@ -53,7 +53,7 @@ class UpdateBar(lightning.Callback):
         ]  # fmt: skip
         if len(kept) < len(rows):
             write_atomically(self._out / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
-        self._bar = Progress("pretrain", self._updates, unit="updates", done=number)
+        self._bar = ProgressBar("pretrain", self._updates, unit="updates", done=number)
         self._bar.__enter__()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:

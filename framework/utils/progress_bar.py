@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
-class Progress:
+class ProgressBar:
     """Shows how far a job is: steps, rate, time left, and a few numbers.
 
-    ``with Progress("collect", total=10_000, unit="transitions") as bar: bar.advance(100, reward=0.3)``
+    ``with ProgressBar("collect", total=10_000, unit="transitions") as bar: bar.advance(100, reward=0.3)``
 
     Args:
         title: what is going on.
@@ -48,7 +48,7 @@ class Progress:
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         self._start = self._last_line = time.monotonic()
         stream = self._stream or sys.stderr
         if stream.isatty():

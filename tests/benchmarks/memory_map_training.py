@@ -31,7 +31,7 @@ from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import EnvironmentSpec, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe.deferred import Deferred
-from bfmkit.utils.progress_bar import Progress
+from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.threads import pin_threads
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
@@ -93,7 +93,7 @@ def generate(folder: Path, count: int, shards: int) -> None:
     """Episodes of noise, in a few shards."""
     claim(folder, WALKER)
     rows = empty_transitions(WALKER, BLOCK)
-    with Progress("generate", count, unit="transitions") as bar:
+    with ProgressBar("generate", count, unit="transitions") as bar:
         for number in range(shards):
             left = count // shards
             writer = ShardWriter(folder, f"shard-{number:03d}", WALKER, left)

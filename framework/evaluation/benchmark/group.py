@@ -16,7 +16,7 @@ import torch
 from bfmkit.evaluation.benchmark.workbench import Workbench
 from bfmkit.evaluation.cells import Cell, reference_label
 from bfmkit.inference.episode import Episode, Step
-from bfmkit.inference.experiment import Role, Run, play, tally_numbers, window_numbers
+from bfmkit.inference.experiment import Role, Run, run_episodes, stats_numbers, window_numbers
 from bfmkit.interfaces import Agent
 
 # bfmkit may be installed there as well.
@@ -146,7 +146,7 @@ def _run_batch(work: Work, workbench: Workbench) -> Iterator[News]:
     job.bfm.to(torch.device(group.device))
     memory = _Memory.load(work.saved) if work.saved is not None else _Memory(episodes=[[] for _ in group.runs])
     started = time.monotonic() - memory.seconds
-    played = play(
+    played = run_episodes(
         agent, job.bfm, job.environment, group.runs, group.episodes, _Unwatched,
         first=memory.first, state=memory.agent,
     )  # fmt: skip
@@ -210,7 +210,7 @@ class _Memory:
         for row, episodes in enumerate(self.episodes):
             if not result.stopped[row]:
                 windows = window_numbers(result, row)
-                episodes.append(tally_numbers(result, row) | ({"windows": windows} if windows else {}))
+                episodes.append(stats_numbers(result, row) | ({"windows": windows} if windows else {}))
         self.first, self.agent = self.first + 1, agent.state_dict()
 
     def came_through(self, row: int) -> bool:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bfmkit.evaluation.diagnostics.measure import Measure
 from bfmkit.evaluation.diagnostics.policy_diversity import share_of_latent, specialisation
-from bfmkit.evaluation.diagnostics.policy_evaluation import Trial
+from bfmkit.evaluation.diagnostics.policy_evaluation import PolicyEvaluation
 from bfmkit.evaluation.diagnostics.predictions import compare
 from bfmkit.utils.second_moment import second_moment
 
@@ -15,7 +15,7 @@ SMALLEST = 1e-10
 """Directions with a smaller share of the largest eigenvalue count as absent."""
 
 
-def prediction_measures(trial: Trial) -> list[Measure]:
+def prediction_measures(trial: PolicyEvaluation) -> list[Measure]:
     """How ψᵀw agrees with the returns of the policies; none where episodes are too short to tell."""
     agreement = compare(trial.predicted, trial.returns)
     if agreement.points == 0:
@@ -35,7 +35,7 @@ def prediction_measures(trial: Trial) -> list[Measure]:
 
 
 def spread_measures(
-    trial: Trial,
+    trial: PolicyEvaluation,
     weights: Tensor,  # (K, d), each row's repeated R times in the trial
     features: Tensor,  # (n, d), of the data
 ) -> list[Measure]:

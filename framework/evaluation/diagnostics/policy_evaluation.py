@@ -10,7 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.evaluation.diagnostics.predictions import comparable, discounted_returns, predictions
-from bfmkit.evaluation.diagnostics.rollouts import Rollouts, play
+from bfmkit.evaluation.diagnostics.rollouts import Rollouts, rollout
 from bfmkit.interfaces import BFM, Environment
 from bfmkit.utils.rng import generator
 
@@ -19,7 +19,7 @@ MOST_POINTS = 2000
 
 
 @dataclass(frozen=True)
-class Trial:
+class PolicyEvaluation:
     """One episode in each of B rows, each for weights of its own."""
 
     rollouts: Rollouts
@@ -48,7 +48,7 @@ class Trial:
         )
 
 
-def attempt(
+def evaluate_policies(
     bfm: BFM,
     environment: Environment,
     tasks: Sequence[str],  # B of them, one a row
@@ -56,7 +56,7 @@ def attempt(
     seeds: Sequence[int],  # B of them
     real_rewards: bool,
     on_step: Callable[[], None] = lambda: None,
-) -> Trial:
+) -> PolicyEvaluation:
     """Act for the weights, and compare ψᵀw with discounted returns.
 
     Args:
@@ -71,7 +71,7 @@ def attempt(
     bodies = environment.with_tasks(tasks)
     bodies.seed(seeds)
     z = bfm.policy_latent(weights)
-    rollouts = play(bfm, bodies, z, on_step)
+    rollouts = rollout(bfm, bodies, z, on_step)
     features = rollouts.features(bfm)
     rewards = rollouts.reward if real_rewards else (features * weights.cpu()).sum(-1)
     steps, rows = comparable(rollouts, bfm.discount).nonzero(as_tuple=True)
@@ -79,4 +79,4 @@ def attempt(
     chosen = torch.from_numpy(generator(0, "comparisons", 0).permutation(len(steps))[:MOST_POINTS]).sort().values
     steps, rows = steps[chosen], rows[chosen]
     returns = discounted_returns(rewards, bfm.discount)[steps, rows]
-    return Trial(rollouts, features, rows, predictions(bfm, rollouts, z, weights, steps, rows), returns)
+    return PolicyEvaluation(rollouts, features, rows, predictions(bfm, rollouts, z, weights, steps, rows), returns)

@@ -33,7 +33,7 @@ class Rollouts:
 
 
 @torch.no_grad()
-def play(
+def rollout(
     bfm: BFM,
     environment: Environment,  # B rows, seeded
     z: Tensor,  # (B, d)

@@ -21,10 +21,10 @@ from bfmkit.interfaces import (
     AcquisitionContext,
     Agent,
     Posterior,
-    Progress,
     QueryRule,
     RunStopped,
     Schedule,
+    ScheduleState,
     StepResult,
 )
 from bfmkit.recipe import RecipeError, build_node
@@ -50,7 +50,7 @@ class Telling(Schedule):
         self.threshold = threshold
         self.seen: list[Tensor] = []
 
-    def due(self, progress: Progress) -> Tensor:
+    def due(self, progress: ScheduleState) -> Tensor:
         self.seen.append(progress.information_since_choice.clone())
         return progress.information_since_choice >= self.threshold
 
@@ -187,7 +187,7 @@ def test_runs_that_are_not_due_draw_no_noise() -> None:
 
 def test_one_choice_a_step_is_enough_whatever_the_schedule_says() -> None:
     class Eager(Schedule):
-        def due(self, progress: Progress) -> Tensor:
+        def due(self, progress: ScheduleState) -> Tensor:
             return torch.ones_like(progress.step, dtype=torch.bool)
 
     seen = []

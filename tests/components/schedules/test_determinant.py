@@ -7,7 +7,7 @@ import torch
 
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.determinant import DeterminantSchedule
-from bfmkit.interfaces import Progress
+from bfmkit.interfaces import ScheduleState
 from bfmkit.testing.schedule import ScheduleContract
 
 
@@ -17,7 +17,7 @@ def chosen(schedule: DeterminantSchedule, features: torch.Tensor) -> list[int]:
     belief = posterior.prior(1, features.shape[-1])
     information, since, steps = torch.zeros(1, dtype=torch.float64), 0, []
     for step, row in enumerate(features):
-        if schedule.due(Progress(torch.tensor([step]), torch.tensor([since]), information)).item():
+        if schedule.due(ScheduleState(torch.tensor([step]), torch.tensor([since]), information)).item():
             information, since = torch.zeros_like(information), 0
             steps.append(step)
         information = information + posterior.information_gain(belief, row.unsqueeze(0))
@@ -33,7 +33,7 @@ class TestDeterminantSchedule(ScheduleContract):
     def test_is_due_when_the_determinant_has_grown_by_more_than_the_factor(self) -> None:
         information = torch.tensor([1.9, 2.1, 100.0], dtype=torch.float64).log()
         steps = torch.ones(3, dtype=torch.int64)
-        assert self.make().due(Progress(steps, steps, information)).tolist() == [False, True, True]
+        assert self.make().due(ScheduleState(steps, steps, information)).tolist() == [False, True, True]
 
     def test_choices_get_rarer_as_the_determinant_grows(self) -> None:
         # One unit feature: det V is 1 + n, and has to pass 2.5 times what it was.

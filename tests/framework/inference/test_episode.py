@@ -35,9 +35,9 @@ def test_sums_rewards_and_counts_steps_and_labels() -> None:
 def test_long_episodes_are_also_told_in_windows() -> None:
     agent, environment = learner([0, 1]), BallEnvironment(tasks=["task_0", "task_1"])
     episode = run_episode(agent, environment, window=8)
-    assert [tally.steps.tolist() for tally in episode.windows] == [[8, 8], [8, 8], [4, 4]]
-    assert [tally.labels.tolist() for tally in episode.windows] == [[8, 8], [16, 16], [20, 20]]
-    torch.testing.assert_close(sum(tally.returns for tally in episode.windows), episode.returns)
+    assert [stats.steps.tolist() for stats in episode.windows] == [[8, 8], [8, 8], [4, 4]]
+    assert [stats.labels.tolist() for stats in episode.windows] == [[8, 8], [16, 16], [20, 20]]
+    torch.testing.assert_close(sum(stats.returns for stats in episode.windows), episode.returns)
     assert run_episode(agent, environment, window=20).windows == ()
 
 
@@ -92,19 +92,19 @@ def test_an_episode_left_in_its_middle_goes_on_to_the_same_bits(left_at: int) ->
     left: dict[int, tuple[dict, dict]] = {}
     agent, environment = begun()
 
-    def leave(midway: dict) -> None:
-        left[midway["index"]] = midway, agent.state_dict()
+    def leave(snapshot: dict) -> None:
+        left[snapshot["index"]] = snapshot, agent.state_dict()
 
     expected = run_episode(agent, environment, window=8, on_window=leave)
     assert list(left) == [8, 16]
     file = io.BytesIO()
     torch.save(left[left_at], file)
     file.seek(0)
-    midway, state = torch.load(file, weights_only=True)
+    snapshot, state = torch.load(file, weights_only=True)
     again, environment = begun()
     again.load_state_dict(state)
     steps = []
-    found = run_episode(again, environment, steps.append, window=8, midway=midway)
+    found = run_episode(again, environment, steps.append, window=8, snapshot=snapshot)
     assert [step.index for step in steps] == list(range(left_at, 20))
     assert torch.equal(found.returns, expected.returns) and torch.equal(found.steps, expected.steps)
     assert len(found.windows) == len(expected.windows) == 3

@@ -334,7 +334,7 @@ def test_a_long_episode_killed_in_its_middle_goes_on_to_the_same_bits(tmp_path: 
         killed = subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=600, check=False)
         assert killed.returncode == -signal.SIGKILL
         ledger = Ledger.load(tmp_path / "torn" / "checkpoints" / "progress.pt")
-        assert ledger.midway is not None and ledger.midway["index"] == 1000
+        assert ledger.snapshot is not None and ledger.snapshot["index"] == 1000
         assert load_recipe("opti_bfm", LONG).build().run(tmp_path / "torn", CPU) == expected
     finally:
         torch.set_num_threads(threads)

@@ -9,7 +9,7 @@ import torch
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.regret.bound import RegretBound
 from bfmkit.regret.rules import RULES
-from bfmkit.regret.simulate import Runs, play
+from bfmkit.regret.simulate import Runs, simulate
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.tabular.policy_pool import PolicyPool
 from bfmkit.utils.rng import generator
@@ -22,7 +22,7 @@ POOL = PolicyPool.solve(MDP, torch.stack((ANGLES.cos(), ANGLES.sin()), 1), 3, 0.
 
 def played(rule: str, seeds: range = range(4), episodes: int = 40, bound: RegretBound = BOUND) -> Runs:
     bound = dataclasses.replace(bound, returns_only=RULES[rule].returns_only)
-    return play(MDP, POOL, RidgePosterior(bound.regularization), RULES[rule], bound, seeds, episodes)
+    return simulate(MDP, POOL, RidgePosterior(bound.regularization), RULES[rule], bound, seeds, episodes)
 
 
 def test_no_rule_gains_on_the_best_policy() -> None:
@@ -67,7 +67,7 @@ def test_the_confidence_set_holds_the_weights_and_says_when_it_does_not() -> Non
     assert played("ucb").inside.all()
     # Weights four times as long as the radius believes.
     short = dataclasses.replace(BOUND, weight_norm=0.5, regularization=50.0)
-    wrong = play(
+    wrong = simulate(
         MDP,
         dataclasses.replace(POOL, directions=40 * POOL.directions),
         RidgePosterior(50.0),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from bfmkit.evaluation.diagnostics.predictions import comparable
-from bfmkit.evaluation.diagnostics.rollouts import play
+from bfmkit.evaluation.diagnostics.rollouts import rollout
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 
@@ -11,7 +11,7 @@ def test_rows_that_are_over_count_no_more() -> None:
     bfm = LinearBFM(2)
     environment = BallEnvironment(2, episode_steps=6, tasks=["task_0"] * 3, lengths=[4, 99, 2])
     z = bfm.policy_latent(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
-    rollouts = play(bfm, environment, z)
+    rollouts = rollout(bfm, environment, z)
     assert rollouts.running.sum(0).tolist() == [4, 6, 2]
     assert rollouts.terminated.tolist() == [True, False, True]
     torch.testing.assert_close(rollouts.reward.sum(0), torch.tensor([4.0, 0.0, 2.0], dtype=torch.float64))
@@ -25,4 +25,4 @@ def test_rows_that_are_over_count_no_more() -> None:
 
 def test_all_rows_over_ends_the_play() -> None:
     environment = BallEnvironment(2, episode_steps=9, tasks=["task_0"] * 2, lengths=[3, 1])
-    assert len(play(LinearBFM(2), environment, torch.ones(2, 2)).reward) == 3
+    assert len(rollout(LinearBFM(2), environment, torch.ones(2, 2)).reward) == 3
