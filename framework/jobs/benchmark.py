@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from bfmkit.evaluation.benchmark.entry import Contestant, Entry, contestants
+from bfmkit.evaluation.benchmark.entry import BenchmarkRecipe, RecipeEntry, benchmark_recipes
 from bfmkit.evaluation.benchmark.grid import as_played, grid
-from bfmkit.evaluation.benchmark.group import Group, News, Work, saved_episodes
+from bfmkit.evaluation.benchmark.group import Group, GroupEvent, GroupTask, saved_episodes
 from bfmkit.evaluation.benchmark.processes import Processes
 from bfmkit.evaluation.benchmark.ray import OnRay
-from bfmkit.evaluation.benchmark.runners import Ended, InProcess, Runner
+from bfmkit.evaluation.benchmark.runners import GroupDone, InProcess, Runner
 from bfmkit.evaluation.benchmark.workbench import Workbench
 from bfmkit.evaluation.cells import CELLS, FLOORS, ORACLES, Cell, folder_name, read_cell
 from bfmkit.evaluation.relative_return import counted
@@ -74,7 +74,7 @@ class BenchmarkJob(Job):
 
     def __init__(
         self,
-        recipes: list[str | Entry],
+        recipes: list[str | RecipeEntry],
         tasks: str | list[str] | None = None,
         seed: int = 0,
         seeds: int | list[int] = 10,
@@ -97,26 +97,26 @@ class BenchmarkJob(Job):
         self._settings: dict[str, Any] = {"seeds": list(self.seeds)}
         self._settings |= {} if tasks is None else {"tasks": tasks}
         self._settings |= {} if episodes is None else {"episodes": episodes}
-        self.contestants = contestants(recipes, overrides, self._settings)
+        self.benchmark_recipes = benchmark_recipes(recipes, overrides, self._settings)
         workbench = Workbench()
         self.runner: Runner = InProcess(workbench)
         if runner == "processes":
             self.runner = Processes(workers or physical_cores())
         elif runner == "ray":
             self.runner = OnRay(address, workers)
-        self.groups = grid(self.contestants, workbench, self._settings, batch_size, threads)
+        self.groups = grid(self.benchmark_recipes, workbench, self._settings, batch_size, threads)
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Run the cells that are missing; then tables and statistics of all there are."""
-        for contestant in self.contestants:
-            _keep_recipe(out, contestant, as_played(contestant, self.groups))
+        for recipe in self.benchmark_recipes:
+            _keep_recipe(out, recipe, as_played(recipe, self.groups))
         groups = [group.on(str(device)) for group in self.groups]
         # Imported here: it takes a second, and nothing but a running job needs it.
         from torch.utils.tensorboard import SummaryWriter
 
         with SummaryWriter(str(out / "tensorboard")) as log, _Book(out, groups, log) as book:
             for group, news in self.runner(book.open_groups(), book.work):
-                if isinstance(news, News):
+                if isinstance(news, GroupEvent):
                     book.note(group, news)
                 else:
                     book.close(group, news)
@@ -127,7 +127,7 @@ class BenchmarkJob(Job):
         from bfmkit.evaluation.results import benchmark_table, write_results
         from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode
 
-        table = benchmark_table(out, [contestant.name for contestant in self.contestants])
+        table = benchmark_table(out, [recipe.name for recipe in self.benchmark_recipes])
         write_results(out, table)
         statistics = compare(table)
         write_atomically(out / STATISTICS, to_json(statistics))
@@ -192,13 +192,13 @@ class _Book:
         """Those that have something left to run, the references first: the others are measured against them."""
         return [group for group in self._groups if not self._is_closed(group)]
 
-    def work(self, group: Group) -> Work:
+    def work(self, group: Group) -> GroupTask:
         """How far a group is."""
         checkpoint = self._checkpoint(group)
         saved = checkpoint.read_bytes() if checkpoint.is_file() else None
-        return Work(group, saved, frozenset(self._finished[group.key]))
+        return GroupTask(group, saved, frozenset(self._finished[group.key]))
 
-    def note(self, group: Group, news: News) -> None:
+    def note(self, group: Group, news: GroupEvent) -> None:
         """Write down what happened; a cell before the state that takes it for written."""
         for cell in news.cells:
             if Run(cell.task, cell.seed) not in self._finished[group.key]:
@@ -214,7 +214,7 @@ class _Book:
             self._tell(group, news)
         self._advance(group, min(news.episode + 1, group.episodes))
 
-    def close(self, group: Group, ended: Ended) -> None:
+    def close(self, group: Group, ended: GroupDone) -> None:
         """Nothing more will be heard of a group."""
         for run in group.runs:
             if run not in self._finished[group.key]:
@@ -231,7 +231,7 @@ class _Book:
         count = f"{_cells(len(group.runs) - failed)} done{f', {failed} failed' if failed else ''}"
         self._bar.say(f"{group.key}: {count}{f', lost: {ended.lost}' if ended.lost else ''}{said}")
 
-    def _tell(self, group: Group, news: News) -> None:
+    def _tell(self, group: Group, news: GroupEvent) -> None:
         by_task: dict[str, list[float]] = {}
         for run, value in news.returns.items():
             by_task.setdefault(run.task, []).append(value)
@@ -283,16 +283,16 @@ class _Book:
         return self._out / "checkpoints" / f"{folder_name(group.key)}.pt"
 
 
-def _keep_recipe(out: Path, contestant: Contestant, played: dict[str, Any]) -> None:
+def _keep_recipe(out: Path, recipe: BenchmarkRecipe, played: dict[str, Any]) -> None:
     """Keep what a name stands for: cells of another recipe must not come to stand beside those of this."""
-    path = out / RECIPES / f"{folder_name(contestant.name)}.yaml"
+    path = out / RECIPES / f"{folder_name(recipe.name)}.yaml"
     if path.is_file():
         earlier = read(path.read_text(encoding="utf-8"))
         difference = first_difference(earlier, played)
         if difference is None:
             return
         # It was once kept as it came, whatever was played of it; such a directory can be gone on with.
-        if first_difference(earlier, contestant.tree) is not None:
+        if first_difference(earlier, recipe.tree) is not None:
             raise JobFailed(f"{path}: the recipe has changed since; {difference}; choose another --out")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, write(played))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.environments.labels import label
-from bfmkit.evaluation.benchmark.entry import Entry, contestants
+from bfmkit.evaluation.benchmark.entry import RecipeEntry, benchmark_recipes
 from bfmkit.evaluation.relative_return import TaskReturns
 from bfmkit.inference.episode import Step, run_episode
 from bfmkit.inference.experiment import Run, run_episodes
@@ -67,7 +67,7 @@ class DataEfficiencyJob(Job):
         self,
         bfm: BFM,
         environment: Environment,
-        gatherers: list[str | Entry],
+        gatherers: list[str | RecipeEntry],
         posterior: Posterior,
         labels: list[int],
         episodes: int = 1,
@@ -80,7 +80,7 @@ class DataEfficiencyJob(Job):
         for name, value in (("episodes", episodes), ("seeds", seeds)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        agents = {each.name: each.arguments["agent"].build() for each in contestants(gatherers, ())}
+        agents = {each.name: each.arguments["agent"].build() for each in benchmark_recipes(gatherers, ())}
         taken = {ORACLE, FLOOR, INFERENCE_SET} & set(agents)
         if taken:
             raise ValueError(f"gatherers: {sorted(taken)[0]} is compared with anyway; choose another name")

@@ -35,7 +35,7 @@ from typing import Any
 import torch
 from measured import add_json, write_measured
 
-from bfmkit.evaluation.benchmark.group import News
+from bfmkit.evaluation.benchmark.group import GroupEvent
 from bfmkit.jobs.benchmark import BenchmarkJob
 from bfmkit.recipe import load_recipe
 
@@ -62,7 +62,7 @@ class Watch:
 
     def __call__(self, *arguments: Any) -> Iterator[Any]:
         for group, news in self._inner(*arguments):
-            if isinstance(news, News):
+            if isinstance(news, GroupEvent):
                 now = time.perf_counter()
                 if group.key not in self.began:
                     self.began[group.key] = now
@@ -146,10 +146,10 @@ def ray_overhead(cells: int, episodes: int, steps: int, threads: int) -> tuple[b
 
 
 def memory(cells: int) -> tuple[bool, dict[str, float]]:
-    """Whether memory stays flat over so many cells, and as many of their yardstick's; and the numbers."""
+    """Whether memory stays flat over so many cells, and as many of their oracle's; and the numbers."""
     watch = Watch(BenchmarkJob(["opti_bfm_ts"], ["random_0"], seeds=cells, episodes=1, batch_size=10, overrides=FINITE))
     watch.run()
-    # The yardstick's groups come first; the recipe's are its last half.
+    # The oracle's groups come first; the recipe's are its last half.
     seen = watch.resident[len(watch.resident) // 2 :]
     tenth = max(1, len(seen) // 10)
     for number in range(tenth - 1, len(seen), tenth):

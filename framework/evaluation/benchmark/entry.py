@@ -32,7 +32,7 @@ _NO_EFFECT = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class RecipeEntry:
     """One recipe of a benchmark.
 
     Args:
@@ -47,7 +47,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class BenchmarkRecipe:
     """An entry's recipe, read and checked."""
 
     name: str
@@ -60,9 +60,9 @@ class Contestant:
         return self.root.arguments
 
 
-def contestants(
-    entries: Sequence[str | Entry], overrides: Sequence[str], said: Collection[str] = ()
-) -> list[Contestant]:
+def benchmark_recipes(
+    entries: Sequence[str | RecipeEntry], overrides: Sequence[str], said: Collection[str] = ()
+) -> list[BenchmarkRecipe]:
     """Read the recipe of each entry.
 
     Args:
@@ -76,10 +76,10 @@ def contestants(
     """
     if not entries:
         raise ValueError("recipes must name at least one")
-    found: dict[str, Contestant] = {}
+    found: dict[str, BenchmarkRecipe] = {}
     problems = _without_effect(overrides, "overrides", said)
     for given in entries:
-        entry = Entry(given) if isinstance(given, str) else given
+        entry = RecipeEntry(given) if isinstance(given, str) else given
         name = entry.name or Path(entry.recipe).stem
         if name in found:
             raise ValueError(f'two recipes are called "{name}"; give one of them another `name`')
@@ -89,7 +89,7 @@ def contestants(
         except RecipeError as error:
             problems += [of_entry(name, problem) for problem in error.problems]
             continue
-        found[name] = Contestant(name, recipe.tree, recipe.root)
+        found[name] = BenchmarkRecipe(name, recipe.tree, recipe.root)
     if problems:
         raise RecipeError(problems)
     return list(found.values())

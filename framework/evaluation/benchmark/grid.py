@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from bfmkit.evaluation.benchmark.entry import Contestant, of_entry
+from bfmkit.evaluation.benchmark.entry import BenchmarkRecipe, of_entry
 from bfmkit.evaluation.benchmark.group import Group
 from bfmkit.evaluation.benchmark.workbench import Workbench
 from bfmkit.inference.experiment import Role, Run
@@ -16,7 +16,7 @@ from bfmkit.recipe.yaml_text import write
 
 
 def grid(
-    contestants: Sequence[Contestant],
+    benchmark_recipes: Sequence[BenchmarkRecipe],
     workbench: Workbench,
     settings: Mapping[str, Any],
     batch_size: int,
@@ -34,12 +34,12 @@ def grid(
     of_recipes: list[Group] = []
     references: dict[tuple[Role, str], Group] = {}
     problems: list[Problem] = []
-    for contestant in contestants:
-        job = _built(contestant, workbench, settings, problems)
+    for recipe in benchmark_recipes:
+        job = _built(recipe, workbench, settings, problems)
         if job is None:
             continue
-        names = {role: _reference(role, contestant, job, references) for role in ("oracle", "floor")}
-        of_recipes.append(Group(contestant.name, 0, contestant.tree, tuple(job.runs), job.episodes, **names))
+        names = {role: _reference(role, recipe, job, references) for role in ("oracle", "floor")}
+        of_recipes.append(Group(recipe.name, 0, recipe.tree, tuple(job.runs), job.episodes, **names))
     if problems and all(problem.missing_file for problem in problems):
         raise FileNotFoundError("; ".join(map(str, problems)))
     if problems:
@@ -49,27 +49,27 @@ def grid(
 
 
 def _reference(
-    role: Literal["oracle", "floor"], contestant: Contestant, job: InferJob, known: dict[tuple[Role, str], Group]
+    role: Literal["oracle", "floor"], recipe: BenchmarkRecipe, job: InferJob, known: dict[tuple[Role, str], Group]
 ) -> str | None:
     """The name of a recipe's reference, which is added to those known, or shared; None if it has none."""
     episodes = job.oracle_episodes if role == "oracle" else job.floor_episodes
     if episodes == 0:
         return None
-    key = role, write({name: contestant.tree.get(name) for name in ("bfm", "environment", role)})
+    key = role, write({name: recipe.tree.get(name) for name in ("bfm", "environment", role)})
     count = sum(other == role for other, _ in known)
     name = f"{role}_{count + 1}" if count else role
-    group = known.setdefault(key, Group(name, 0, contestant.tree, (), 0, role=role))
+    group = known.setdefault(key, Group(name, 0, recipe.tree, (), 0, role=role))
     known[key] = group.extended(job.runs, episodes)
     return group.name
 
 
-def as_played(contestant: Contestant, groups: Sequence[Group]) -> dict[str, Any]:
-    """A contestant's recipe with the tasks, seeds and episodes of its cells, whatever it says of them itself."""
-    own = [group for group in groups if group.name == contestant.name and group.role == "agent"]
+def as_played(recipe: BenchmarkRecipe, groups: Sequence[Group]) -> dict[str, Any]:
+    """A recipe's recipe with the tasks, seeds and episodes of its cells, whatever it says of them itself."""
+    own = [group for group in groups if group.name == recipe.name and group.role == "agent"]
     runs = [run for group in own for run in group.runs]
     # The seeds are listed, so that the first is not looked at; batches are the benchmark's, and nothing is traced.
     unused = ("seed", "batch_size", "trace_every")
-    tree = {key: value for key, value in contestant.tree.items() if key not in unused}
+    tree = {key: value for key, value in recipe.tree.items() if key not in unused}
     return tree | {
         "tasks": list(dict.fromkeys(run.task for run in runs)),
         "seeds": list(dict.fromkeys(run.seed for run in runs)),
@@ -78,15 +78,15 @@ def as_played(contestant: Contestant, groups: Sequence[Group]) -> dict[str, Any]
 
 
 def _built(
-    contestant: Contestant, workbench: Workbench, settings: Mapping[str, Any], problems: list[Problem]
+    recipe: BenchmarkRecipe, workbench: Workbench, settings: Mapping[str, Any], problems: list[Problem]
 ) -> InferJob | None:
     """The job of a recipe; None, and its problems added to the others, where it cannot be built."""
     try:
-        return workbench.infer_job(contestant.tree, contestant.root, **settings)
+        return workbench.infer_job(recipe.tree, recipe.root, **settings)
     except RecipeError as error:
-        problems += [of_entry(contestant.name, problem) for problem in error.problems]
+        problems += [of_entry(recipe.name, problem) for problem in error.problems]
     except ValueError as error:
-        problems.append(Problem(contestant.name, "", str(error)))
+        problems.append(Problem(recipe.name, "", str(error)))
     return None
 
 

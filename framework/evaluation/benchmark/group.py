@@ -75,12 +75,12 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Work:
+class GroupTask:
     """A group, and how far it is.
 
     Args:
         group: what to run.
-        saved: the last :attr:`News.saved`; None: it begins.
+        saved: the last :attr:`GroupEvent.saved`; None: it begins.
         finished: runs that have their cell already.
     """
 
@@ -90,7 +90,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class News:
+class GroupEvent:
     """What has happened in a group since the last time.
 
     Args:
@@ -106,7 +106,7 @@ class News:
     saved: bytes | None = None
 
 
-def run_group(work: Work, workbench: Workbench | None = None) -> Iterator[News]:
+def run_group(work: GroupTask, workbench: Workbench | None = None) -> Iterator[GroupEvent]:
     """Run what is left of a group; never raises but for what stops the whole process.
 
     A batch that raises an error takes all its rows with it. Then each of them is run again, alone, so that only the
@@ -124,17 +124,17 @@ def run_group(work: Work, workbench: Workbench | None = None) -> Iterator[News]:
             group.name, *group.runs[0], status="failed", error=reason, oracle=group.oracle, floor=group.floor,
             traceback=trace,
         )  # fmt: skip
-        yield News(cells=(failed,))
+        yield GroupEvent(cells=(failed,))
         return
     for run in group.runs:
         if run in work.finished:
             continue
-        for news in run_group(Work(replace(group, runs=(run,))), workbench):
+        for news in run_group(GroupTask(replace(group, runs=(run,))), workbench):
             # What a lone run saves is of no use to the batch.
             yield replace(news, saved=None)
 
 
-def _run_batch(work: Work, workbench: Workbench) -> Iterator[News]:
+def _run_batch(work: GroupTask, workbench: Workbench) -> Iterator[GroupEvent]:
     group = work.group
     job = workbench.infer_job(
         group.tree,
@@ -160,7 +160,7 @@ def _run_batch(work: Work, workbench: Workbench) -> Iterator[News]:
             if row in memory.stopped_now or (is_over and row not in memory.failures)
         ]  # fmt: skip
         came = {run: row for row, run in enumerate(group.runs) if result is not None and memory.came_through(row)}
-        yield News(
+        yield GroupEvent(
             episode=memory.first - 1,
             returns={run: memory.episodes[row][-1]["return"] for run, row in came.items()},
             cells=tuple(memory.cell(group, row) for row in over),
@@ -185,7 +185,7 @@ class _Unwatched:
 
 
 def saved_episodes(saved: bytes) -> int:
-    """How many episodes a group had lived that left :attr:`News.saved`."""
+    """How many episodes a group had lived that left :attr:`GroupEvent.saved`."""
     return _Memory.load(saved).first
 
 

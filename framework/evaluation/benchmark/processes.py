@@ -12,8 +12,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from bfmkit.evaluation.benchmark.group import Group, News, run_group
-from bfmkit.evaluation.benchmark.runners import TRIES, Ended, Prepare
+from bfmkit.evaluation.benchmark.group import Group, GroupEvent, run_group
+from bfmkit.evaluation.benchmark.runners import TRIES, GroupDone, Prepare
 from bfmkit.evaluation.benchmark.workbench import Workbench
 from bfmkit.registry import discovery
 from bfmkit.utils.stop_signals import ignore_stop_signals
@@ -32,7 +32,7 @@ class Processes:
         self._workers = workers
         self._context = multiprocessing.get_context("spawn")
 
-    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, News | Ended]]:
+    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, GroupEvent | GroupDone]]:
         """Run them."""
         waiting, deaths = list(groups), dict.fromkeys((group.key for group in groups), 0)
         busy: dict[Any, tuple[Any, Group]] = {}  # connection -> its process, and what it does
@@ -59,11 +59,11 @@ class Processes:
                         if deaths[group.key] < TRIES:
                             waiting.insert(0, group)
                         else:
-                            yield group, Ended(f"its process died {TRIES} times ({_how(process.exitcode)})")
+                            yield group, GroupDone(f"its process died {TRIES} times ({_how(process.exitcode)})")
                         continue
                     if news == _DONE:
                         idle.append((busy.pop(channel)[0], channel))
-                        yield group, Ended()
+                        yield group, GroupDone()
                     else:
                         yield group, news
         finally:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bfmkit.evaluation.benchmark.group import Group, News, Work, run_group
-from bfmkit.evaluation.benchmark.runners import TRIES, Ended, Prepare
+from bfmkit.evaluation.benchmark.group import Group, GroupEvent, GroupTask, run_group
+from bfmkit.evaluation.benchmark.runners import TRIES, GroupDone, Prepare
 from bfmkit.registry import discovery
 
 NICENESS = "RAY_worker_niceness"
@@ -35,7 +35,7 @@ class OnRay:
         self._ray: Any = ray
         self._address, self._workers = address, workers
 
-    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, News | Ended]]:
+    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, GroupEvent | GroupDone]]:
         """Run them."""
         ray, started = self._ray, not self._ray.is_initialized()
         if started:
@@ -48,7 +48,7 @@ class OnRay:
             if started:
                 ray.shutdown()
 
-    def _run(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, News | Ended]]:
+    def _run(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, GroupEvent | GroupDone]]:
         ray, task = self._ray, self._ray.remote(_work)
 
         def start(group: Group) -> Any:
@@ -66,14 +66,14 @@ class OnRay:
                 news = ray.get(next(stream))
             except StopIteration:
                 del streams[stream]
-                yield group, Ended()
+                yield group, GroupDone()
             except ray.exceptions.RayError as error:
                 del streams[stream]
                 if tries < TRIES:
                     streams[start(group)] = (group, tries + 1)
                 else:
                     reason = " ".join(str(error).split())[:200]
-                    yield group, Ended(f"its worker died {TRIES} times ({type(error).__name__}: {reason})")
+                    yield group, GroupDone(f"its worker died {TRIES} times ({type(error).__name__}: {reason})")
             else:
                 yield group, news
 
@@ -95,7 +95,7 @@ def _as_nice_as_this_process() -> Iterator[None]:
         del os.environ[NICENESS]
 
 
-def _work(work: Work, folder: str) -> Iterator[News]:
+def _work(work: GroupTask, folder: str) -> Iterator[GroupEvent]:
     if Path(folder).is_dir():
         discovery.add_project(Path(folder))
     yield from run_group(work)

@@ -8,12 +8,12 @@ from typing import Protocol
 
 import torch
 
-from bfmkit.evaluation.benchmark.group import Group, News, Work, run_group
+from bfmkit.evaluation.benchmark.group import Group, GroupEvent, GroupTask, run_group
 from bfmkit.evaluation.benchmark.workbench import Workbench
 
 
 @dataclass(frozen=True)
-class Ended:
+class GroupDone:
     """The last that is heard of a group.
 
     Args:
@@ -23,7 +23,7 @@ class Ended:
     lost: str | None = None
 
 
-Prepare = Callable[[Group], Work]
+Prepare = Callable[[Group], GroupTask]
 """How far a group is, by what has been heard of it: asked for when it is about to run, and again after a death."""
 
 TRIES = 2
@@ -33,7 +33,7 @@ TRIES = 2
 class Runner(Protocol):
     """Runs groups, in their order as far as there are workers, and tells what happens as it happens."""
 
-    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, News | Ended]]:
+    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, GroupEvent | GroupDone]]:
         """Give the news of all groups."""
 
 
@@ -43,13 +43,13 @@ class InProcess:
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
 
-    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, News | Ended]]:
+    def __call__(self, groups: Sequence[Group], prepare: Prepare) -> Iterator[tuple[Group, GroupEvent | GroupDone]]:
         """Run them."""
         threads = torch.get_num_threads()
         try:
             for group in groups:
                 for news in run_group(prepare(group), self._workbench):
                     yield group, news
-                yield group, Ended()
+                yield group, GroupDone()
         finally:
             torch.set_num_threads(threads)

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import torch
 
-from bfmkit.evaluation.benchmark.entry import Entry
+from bfmkit.evaluation.benchmark.entry import RecipeEntry
 from bfmkit.evaluation.cells import CELLS, ORACLES, Cell, read_cells
 from bfmkit.evaluation.comparison import compare
 from bfmkit.evaluation.results import read_failures, read_results
@@ -33,7 +33,7 @@ TABULAR = (
 TASKS = ["random_0", "random_3"]
 
 
-def job(*recipes: str | Entry, **settings: Any) -> BenchmarkJob:
+def job(*recipes: str | RecipeEntry, **settings: Any) -> BenchmarkJob:
     given = {"tasks": TASKS, "seeds": 3, "episodes": 3, "overrides": TABULAR, **settings}
     return BenchmarkJob(list(recipes) or ["opti_bfm_ts", "random"], **given)
 
@@ -62,7 +62,7 @@ def test_leaves_what_was_promised(tmp_path: Path) -> None:
     assert (tmp_path / "results.csv").is_file()
     assert json.loads((tmp_path / "statistics.json").read_text()) == json.loads(to_json(compare(table)))
     assert json.loads((tmp_path / "summary.json").read_text()) == json.loads(to_json(summary))
-    # The yardstick's cells count too.
+    # The oracle's cells count too.
     assert (summary["cells"], summary["failed"]) == (16, [])
     assert set(summary["recipes"]["opti_bfm_ts"]["tasks"]) == set(TASKS)
     cell = json.loads((tmp_path / "cells" / "random" / "random_3" / "4.json").read_text())
@@ -97,9 +97,9 @@ def test_the_numbers_are_those_of_the_job_infer(tmp_path: Path) -> None:
 def test_recipes_share_a_yardstick_where_they_can(tmp_path: Path) -> None:
     recipes = [
         "opti_bfm_ts",
-        Entry("random", "longer", ("episodes=5",)),
-        Entry("random", "other_yardstick", ("oracle={type: oracle, regularization: 0.5}",)),
-        Entry("random", "no_yardstick", ("oracle_episodes=0",)),
+        RecipeEntry("random", "longer", ("episodes=5",)),
+        RecipeEntry("random", "other_yardstick", ("oracle={type: oracle, regularization: 0.5}",)),
+        RecipeEntry("random", "no_yardstick", ("oracle_episodes=0",)),
     ]
     made = job(*recipes, episodes=None, overrides=(*TABULAR, "episodes=2"), batch_size=4)
     assert [(group.label, len(group.runs), group.episodes) for group in made.groups] == [
@@ -221,7 +221,7 @@ def test_a_batch_that_raises_is_run_again_row_by_row(
     assert {(cell.status, cell.group) for cell in read_cells(tmp_path / ORACLES)} == {("done", 3)}
 
 
-# Three groups (the yardstick, two recipes) of 60 steps each.
+# Three groups (the oracle, two recipes) of 60 steps each.
 @pytest.mark.parametrize("after", [10, 35, 85, 125, 179])
 def test_an_interrupted_job_goes_on_to_the_same_numbers(
     tmp_path: Path, trouble: Callable[..., BenchmarkJob], monkeypatch: pytest.MonkeyPatch, after: int
@@ -266,7 +266,7 @@ def test_a_directory_with_recipes_as_they_came_is_gone_on_with(
     made.run(tmp_path, CPU)
     path = tmp_path / "recipes" / "random.yaml"
     now = path.read_text()
-    path.write_text(write(made.contestants[1].tree))
+    path.write_text(write(made.benchmark_recipes[1].tree))
     trouble().run(tmp_path, CPU)
     assert path.read_text() == now
 
@@ -282,7 +282,7 @@ def test_a_directory_with_recipes_as_they_came_is_gone_on_with(
         (["regret_tiny"], {"overrides": ()}, "of type infer, not regret"),
         (["random", "random"], {}, 'two recipes are called "random"'),
         (["random"], {"overrides": ("environment.task=walk",)}, "`tasks` says what is played"),
-        ([Entry("random", overrides=("environment.reward=upright",))], {}, "`tasks` says what is played"),
+        ([RecipeEntry("random", overrides=("environment.reward=upright",))], {}, "`tasks` says what is played"),
         (["random"], {"tasks": ["fly"]}, 'random: .*no task "fly"'),
         (["random"], {"seeds": [1, 1]}, "twice"),
         (["random"], {"episodes": 0}, "episodes"),
@@ -292,8 +292,8 @@ def test_a_directory_with_recipes_as_they_came_is_gone_on_with(
         (["random"], {"address": "auto"}, "runner is in_process; say runner=ray"),
         (["random"], {"episodes": 2, "overrides": (*TABULAR, "episodes=3")}, "benchmark's `episodes` holds"),
         (["random"], {"overrides": ("agent.typo=1",)}, "typo"),
-        ([Entry("random", overrides=("agent.typo=1",))], {}, "typo"),
-        ([Entry("opti_bfm", overrides=("agent.posterior.regularization=-1",))], {}, "regularization must be"),
+        ([RecipeEntry("random", overrides=("agent.typo=1",))], {}, "typo"),
+        ([RecipeEntry("opti_bfm", overrides=("agent.posterior.regularization=-1",))], {}, "regularization must be"),
     ],
 )
 def test_refuses_what_makes_no_sense(recipes: list, settings: dict, message: str) -> None:
@@ -304,12 +304,12 @@ def test_refuses_what_makes_no_sense(recipes: list, settings: dict, message: str
 
 def test_what_is_wrong_with_any_of_the_recipes_is_said_at_once() -> None:
     typo, radius = (
-        Entry("random", "first", ("agent.typo=1",)),
-        Entry("opti_bfm", "second", ("agent.query_rule.type=shut",)),
+        RecipeEntry("random", "first", ("agent.typo=1",)),
+        RecipeEntry("opti_bfm", "second", ("agent.query_rule.type=shut",)),
     )
     with pytest.raises(RecipeError, match=r"first: .*typo[\s\S]*second: .*shut[\s\S]*opti_bfn: .*such a file"):
         BenchmarkJob([typo, radius, "opti_bfn"], overrides=TABULAR)
-    ridge = Entry("opti_bfm", "third", ("agent.posterior.regularization=-1",))
+    ridge = RecipeEntry("opti_bfm", "third", ("agent.posterior.regularization=-1",))
     with pytest.raises(RecipeError, match=r'random: .*no task "fly"[\s\S]*third: .*regularization must be'):
         BenchmarkJob(["random", ridge], ["fly"], overrides=TABULAR)
 

@@ -131,7 +131,7 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     code = f"import sys; from bfmkit.cli import main; sys.exit(main({words!r}))"
     driver = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     torn = tmp_path / "torn"
-    # A recipe's group is under way, and the yardstick's cells are there.
+    # A recipe's group is under way, and the oracle's cells are there.
     wait_for(lambda: any(torn.glob("oracles/*/*/*.json")) and any(torn.glob("checkpoints/*.pt")))
     workers = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
     driver.kill()

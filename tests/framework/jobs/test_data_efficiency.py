@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.evaluation.benchmark.entry import Entry
+from bfmkit.evaluation.benchmark.entry import RecipeEntry
 from bfmkit.interfaces import JobFailed, StepResult
 from bfmkit.jobs.data_efficiency import DataEfficiencyJob, summarise
 from bfmkit.runs.run_directory import read_metrics
@@ -16,8 +16,8 @@ from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 CPU = torch.device("cpu")
 STEPWISE = "agent.schedule={type: every, steps: 1}"
-THOMPSON = Entry("opti_bfm_ts", "thompson", (STEPWISE,))
-RANDOM = Entry("opti_bfm", "random_z", (STEPWISE, "agent.acquisition={type: random}"))
+THOMPSON = RecipeEntry("opti_bfm_ts", "thompson", (STEPWISE,))
+RANDOM = RecipeEntry("opti_bfm", "random_z", (STEPWISE, "agent.acquisition={type: random}"))
 
 
 def job(environment: BallEnvironment | None = None, **settings: object) -> DataEfficiencyJob:
@@ -77,7 +77,7 @@ def test_goes_on_with_the_task_it_was_at(tmp_path: Path) -> None:
 
 def test_an_agent_that_gathers_nothing_is_no_gatherer(tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match="nobody: keeps no belief"):
-        job(gatherers=[Entry("random", "nobody")]).run(tmp_path, CPU)
+        job(gatherers=[RecipeEntry("random", "nobody")]).run(tmp_path, CPU)
 
 
 def test_summarises_by_hand() -> None:

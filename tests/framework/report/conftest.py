@@ -58,7 +58,7 @@ def guesser(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def contest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A benchmark of two recipes, two tasks and two seeds; a yardstick's cell failed, and one before any episode."""
+    """A benchmark of two recipes, two tasks and two seeds; a oracle's cell failed, and one before any episode."""
     out = tmp_path_factory.mktemp("runs") / "contest"
     tree = {"type": "benchmark", "recipes": ["first", "second"], "episodes": 2, "overrides": ["bfm.discount=0.5"]}
     (out / "recipes").mkdir(parents=True)

@@ -106,7 +106,7 @@ def test_a_run_of_another_job_is_reported_without_episodes(tmp_path: Path) -> No
 def test_a_benchmark_is_shown_with_its_own_recipe_and_all_that_failed(contest: Path, tmp_path: Path) -> None:
     written = write_report(read_runs([contest]), tmp_path / "report.html", videos=0)
     text = re.sub(r"\s*\n\s*", "", written.page.read_text())
-    # Eight cells, one of which has no episode; the yardstick's are none of them.
+    # Eight cells, one of which has no episode; the oracle's are none of them.
     assert "<dt>runs</dt><dd>8, of which 1 failed</dd>" in text
     assert "<dt>references</dt><dd>1 failed</dd>" in text
     assert "<td>reference oracle</td><td>down</td>" in text

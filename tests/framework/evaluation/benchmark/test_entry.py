@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bfmkit.evaluation.benchmark.entry import Entry, contestants
+from bfmkit.evaluation.benchmark.entry import RecipeEntry, benchmark_recipes
 from bfmkit.recipe import RecipeError
 from bfmkit.recipe.sources import shipped
 
@@ -12,14 +12,14 @@ MDP = "{layout: random, size: 4, dim: 2}"
 TABULAR = (f"bfm={{type: tabular, mdp: {MDP}}}", f"environment={{type: tabular, task: random_0, mdp: {MDP}}}")
 
 
-def lines(*entries: str | Entry, overrides: tuple[str, ...] = TABULAR, said: tuple[str, ...] = ()) -> list[str]:
+def lines(*entries: str | RecipeEntry, overrides: tuple[str, ...] = TABULAR, said: tuple[str, ...] = ()) -> list[str]:
     with pytest.raises(RecipeError) as refusal:
-        contestants(entries, overrides, said)
+        benchmark_recipes(entries, overrides, said)
     return str(refusal.value).splitlines()
 
 
 def test_recipes_are_read_under_their_names() -> None:
-    found = contestants(["random", Entry("random", "longer", ("episodes=5",))], TABULAR, ["seeds"])
+    found = benchmark_recipes(["random", RecipeEntry("random", "longer", ("episodes=5",))], TABULAR, ["seeds"])
     assert [each.name for each in found] == ["random", "longer"]
     assert [each.arguments.get("episodes") for each in found][1] == 5
 
@@ -34,7 +34,7 @@ def test_overrides_that_no_cell_would_hear_of_are_refused_a_line_each() -> None:
         "trace_every=5",
         "environment.task=run",
     )
-    said = lines(Entry("random", "mine", lost), said=("seeds", "tasks", "episodes"))
+    said = lines(RecipeEntry("random", "mine", lost), said=("seeds", "tasks", "episodes"))
     assert len(said) == len(lost)
     for line, override, why in zip(
         said, lost, ("`seeds`", "`seed`", "`tasks`", "`episodes`", "`batch_size`", "traces", "`tasks`"), strict=True
@@ -47,7 +47,7 @@ def test_overrides_that_no_cell_would_hear_of_are_refused_a_line_each() -> None:
 
 
 def test_overrides_that_the_benchmark_leaves_to_its_recipes_have_their_effect() -> None:
-    (found,) = contestants([Entry("random", None, ("episodes=2", "tasks=[random_3]"))], TABULAR, ["seeds"])
+    (found,) = benchmark_recipes([RecipeEntry("random", None, ("episodes=2", "tasks=[random_3]"))], TABULAR, ["seeds"])
     assert (found.arguments["episodes"], found.arguments["tasks"]) == (2, ["random_3"])
 
 
@@ -74,6 +74,6 @@ def test_a_recipe_of_no_job_is_said_by_its_check(tmp_path: Path) -> None:
 
 def test_two_of_one_name_and_none_at_all_are_refused() -> None:
     with pytest.raises(ValueError, match='two recipes are called "random"'):
-        contestants(["random", "random"], TABULAR)
+        benchmark_recipes(["random", "random"], TABULAR)
     with pytest.raises(ValueError, match="at least one"):
-        contestants([], TABULAR)
+        benchmark_recipes([], TABULAR)

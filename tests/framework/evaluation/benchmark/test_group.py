@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from bfmkit.evaluation.benchmark.group import Group, Work, run_group
+from bfmkit.evaluation.benchmark.group import Group, GroupTask, run_group
 from bfmkit.evaluation.cells import Cell
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import BFM, Environment, StepResult
@@ -36,7 +36,7 @@ def failed() -> Iterator[Callable[[Callable[[], Any]], Cell]]:
 
     def run(breaks: Callable[[], Any]) -> Cell:
         Broken.breaks = staticmethod(breaks)
-        *_, last = run_group(Work(Group("mine", 0, TREE, (Run("task_0", 0),), 2, oracle="oracle")))
+        *_, last = run_group(GroupTask(Group("mine", 0, TREE, (Run("task_0", 0),), 2, oracle="oracle")))
         (cell,) = last.cells
         return cell
 
