@@ -54,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(recipe: str, data: Path, out: Path, *overrides: str) -> None:
     """Run a recipe, made small."""
     out.mkdir(exist_ok=True)
-    small = ["updates=6", "batch_size=16", "inference_set=100", "evaluation=null", "decay=constant"]
+    small = ["updates=6", "batch_size=16", "inference_set=100", "evaluation=null", "lr_schedule=constant"]
     model = load_recipe(recipe).tree["objective"]["bfm"]
     places = ["networks", "features.networks"] if "networks" in model.get("features", {}) else ["networks"]
     small += [f"objective.bfm.{place}={NETWORKS}" for place in places]
@@ -100,8 +100,8 @@ def test_a_family_trains_goes_on_practises_and_serves(recipe: str, data: Path, t
     assert features.square().sum(-1).mean().item() == pytest.approx(bfm.dim, rel=0.05)
     z = bfm.policy_latent(torch.randn(len(given), bfm.dim, dtype=torch.float64))
     assert bfm.successor_features(given["observation"], z).isfinite().all()
-    # A rate so small that what comes out is what went in, but for what practice changes in the moments.
-    train(recipe, data, second, f"start={first / 'model'}", "learning_rate=1e-12", f"practice={PRACTICE}")
+    # A rate so small that what comes out is what went in, but for what self-collection changes in the moments.
+    train(recipe, data, second, f"init_from={first / 'model'}", "learning_rate=1e-12", f"self_collection={PRACTICE}")
     before, after = weights(first), weights(second)
     assert len(Checkpoint(str(second / "model")).inference_set()) == 100
     for name in before:

@@ -29,7 +29,7 @@ from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.training.ema import frozen_copy
 from bfmkit.training.precision import Precision, float32_products
-from bfmkit.training.self_collection import Practice, PracticeGround
+from bfmkit.training.self_collection import SelfCollection, SelfCollector
 from bfmkit.utils.rng import generator
 from bfmkit.utils.stop_signals import held
 
@@ -55,11 +55,11 @@ class PretrainJob(Job):
         updates: optimiser steps.
         batch_size: transitions an update.
         learning_rate: of Adam.
-        decay: of the learning rate: ``constant`` or ``cosine``.
+        lr_schedule: of the learning rate: ``constant`` or ``cosine``.
         warmup: updates over which the learning rate rises linearly from nothing, for going on from a trained model.
-        averaging: decay of averaged weights, which are then what is evaluated and shipped; none if not given.
-        start: a model folder, or ``zoo:NAME``, whose weights training starts from; new ones if not given.
-        practice: how the model gathers more data with its own policies on the way; not at all if not given.
+        ema_decay: decay of averaged weights, which are then what is evaluated and shipped; none if not given.
+        init_from: a model folder, or ``zoo:NAME``, whose weights training starts from; new ones if not given.
+        self_collection: how the model gathers more data with its own policies on the way; not at all if not given.
         inference_set: transitions shipped with the model, for an oracle to label.
         evaluation: an environment to try the model in while it trains; its rewards never influence the training.
         evaluate_every: updates between evaluations; there is one at the end in any case.
@@ -69,7 +69,7 @@ class PretrainJob(Job):
         health_every: updates between health reports (rank and conditioning of the features, consistency of ψ), which
             change nothing; with an ``evaluation``, also how well the features express its tasks' rewards.
         save_minutes: how often the training state is written.
-        data_on: where batches are drawn: on the ``device``, from the ``disk`` (the memory map), or ``auto``: on the
+        data_device: where batches are drawn: on the ``device``, from the ``disk`` (the memory map), or ``auto``: on the
             device if the data fit there. The batches are the same.
         updates_per_step: updates that the trainer makes at a time, at most; its own work is done once for all of them.
             It changes no number.
@@ -77,15 +77,15 @@ class PretrainJob(Job):
             it) or ``bf16``; weights and Adam's moments stay float32.
         compile: whether to compile the losses, which pays on a GPU and not on a CPU. Noise is drawn in another way, so
             the numbers are others.
-        capture: whether to record an update as a CUDA graph and replay it; on a CPU it changes nothing.
+        cuda_graph: whether to record an update as a CUDA graph and replay it; on a CPU it changes nothing.
         devices: processes on this machine that train together, one a device (CPUs count as one; several processes on a
             CPU are for trying out). ``batch_size`` is that of all together.
         nodes: machines, each running the same command with MASTER_ADDR, MASTER_PORT and NODE_RANK set.
         seed: of batches, networks and noise.
 
     Raises:
-        ValueError: if a number is not positive, ``averaging`` lies outside (0, 1), ``batch_size`` cannot be shared
-            equally, ``capture`` is asked of several devices, or environments and models are of another body than the
+        ValueError: if a number is not positive, ``ema_decay`` lies outside (0, 1), ``batch_size`` cannot be shared
+            equally, ``cuda_graph`` is asked of several devices, or environments and models are of another body than the
             data.
         FileNotFoundError: if there is no model to start from.
     """
@@ -97,11 +97,11 @@ class PretrainJob(Job):
         updates: int,
         batch_size: int = 1024,
         learning_rate: float = 1e-4,
-        decay: Literal["constant", "cosine"] = "constant",
+        lr_schedule: Literal["constant", "cosine"] = "constant",
         warmup: int = 0,
-        averaging: float | None = None,
-        start: str | None = None,
-        practice: Practice | None = None,
+        ema_decay: float | None = None,
+        init_from: str | None = None,
+        self_collection: SelfCollection | None = None,
         inference_set: int = 10_000,
         evaluation: Environment | None = None,
         evaluate_every: int = 10_000,
@@ -110,11 +110,11 @@ class PretrainJob(Job):
         keep_evaluated: bool = False,
         health_every: int = 1000,
         save_minutes: float = 3.0,
-        data_on: Literal["auto", "device", "disk"] = "auto",
+        data_device: Literal["auto", "device", "disk"] = "auto",
         updates_per_step: int = 1,
         precision: Precision = "float32",
         compile: bool = False,
-        capture: bool = False,
+        cuda_graph: bool = False,
         devices: int = 1,
         nodes: int = 1,
         seed: int = 0,
@@ -131,33 +131,35 @@ class PretrainJob(Job):
             raise ValueError("batch_size must be at least 2: losses compare the transitions of a batch")
         if batch_size % (devices * nodes) or batch_size < 2 * devices * nodes:
             raise ValueError(f"batch_size {batch_size} cannot be shared equally by {devices * nodes} processes")
-        if capture and devices * nodes > 1:
-            raise ValueError("capture works on one device: a recorded update does not wait for other processes")
-        if averaging is not None and not 0 < averaging < 1:
-            raise ValueError(f"averaging must lie between 0 and 1, got {averaging}")
+        if cuda_graph and devices * nodes > 1:
+            raise ValueError("cuda_graph works on one device: a recorded update does not wait for other processes")
+        if ema_decay is not None and not 0 < ema_decay < 1:
+            raise ValueError(f"ema_decay must lie between 0 and 1, got {ema_decay}")
         if evaluation is not None:
             evaluation = evaluation.fitted_to(dataset.spec, "the dataset")
             for task in evaluation_tasks or []:
                 evaluation.spec.require_task(task)
         self.evaluation_tasks = list(evaluation_tasks or dataset.spec.tasks)
         self.keep_evaluated = keep_evaluated
-        if practice is not None:
-            practice = replace(practice, environment=practice.environment.fitted_to(dataset.spec, "the dataset"))
-        self.start, self._start_model = start, None if start is None else load_model(resolve(start))[0]
+        if self_collection is not None:
+            self_collection = replace(
+                self_collection, environment=self_collection.environment.fitted_to(dataset.spec, "the dataset")
+            )
+        self.init_from, self._start_model = init_from, None if init_from is None else load_model(resolve(init_from))[0]
         if self._start_model is not None:
-            dataset.spec.require_compatible(self._start_model.environment_spec, f"the model {start}")
-        self.practice = practice
+            dataset.spec.require_compatible(self._start_model.environment_spec, f"the model {init_from}")
+        self.self_collection = self_collection
         self.dataset, self.objective, self.evaluation = dataset, objective, evaluation
         self.updates, self.batch_size, self.seed = updates, batch_size, seed
         self.learning_rate = learning_rate
         if warmup < 0:
             raise ValueError(f"warmup must not be negative, got {warmup}")
         self.warmup = warmup
-        self.decay, self.averaging, self.inference_set = decay, averaging, inference_set
+        self.lr_schedule, self.ema_decay, self.inference_set = lr_schedule, ema_decay, inference_set
         self.evaluate_every, self.evaluation_episodes = evaluate_every, evaluation_episodes
         self.health_every = health_every
-        self.save_minutes, self.data_on, self.updates_per_step = save_minutes, data_on, updates_per_step
-        self.precision, self.compile, self.capture = precision, compile, capture
+        self.save_minutes, self.data_device, self.updates_per_step = save_minutes, data_device, updates_per_step
+        self.precision, self.compile, self.cuda_graph = precision, compile, cuda_graph
         self.devices, self.nodes = devices, nodes
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
@@ -179,18 +181,23 @@ class PretrainJob(Job):
         from lightning.pytorch.loggers import TensorBoardLogger
         from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-        from bfmkit.training.callbacks import PeriodicEvaluation, Practising, TrainingState, UpdateBar
+        from bfmkit.training.callbacks import (
+            CheckpointCallback,
+            CollectionCallback,
+            PeriodicEvaluation,
+            ProgressCallback,
+        )
         from bfmkit.training.lightning_module import Pretraining
 
         device = place.device(device)
         keep_freed_memory()
         torch.manual_seed(self.seed)
         objective = self.objective.build(self.dataset.spec)
-        practice, given = self.practice, len(self.dataset)
-        room = 0 if practice is None else practice.rounds(self.updates - 1) * practice.block
+        self_collection, given = self.self_collection, len(self.dataset)
+        room = 0 if self_collection is None else self_collection.rounds(self.updates - 1) * self_collection.block
         # Each process keeps its own copy of what was practised: they need not share a disk.
-        folder = out / "practice" if place.rank == 0 else out / "checkpoints" / f"practice-{place.rank}"
-        on_device = None if self.data_on == "auto" else self.data_on == "device"
+        folder = out / "self_collection" if place.rank == 0 else out / "checkpoints" / f"self_collection-{place.rank}"
+        on_device = None if self.data_device == "auto" else self.data_device == "device"
         pool = TransitionPool(self.dataset, device, room, folder, on_device)
         scaled = pool.batch(self._rows(given, SCALE_SAMPLE, "observation scale"))["observation"]
         objective.prepare(scaled.cpu())
@@ -198,28 +205,32 @@ class PretrainJob(Job):
             try:
                 objective.start_from(self._start_model)
             except RuntimeError as error:
-                raise JobFailed(f"the model {self.start} is not the one this recipe trains: {error}") from error
+                raise JobFailed(f"the model {self.init_from} is not the one this recipe trains: {error}") from error
         if place.rank > 0:
             # The same model, and noise of its own.
             torch.manual_seed(self.seed + APART * place.rank)
 
         def size(number: int) -> int:
             # The update right after a round draws from what there was before it: that batch may be drawn ahead.
-            return given if practice is None else given + practice.rounds(max(number - 1, 0)) * practice.block
+            return (
+                given
+                if self_collection is None
+                else given + self_collection.rounds(max(number - 1, 0)) * self_collection.block
+            )
 
         share = (place.rank, place.processes)
         batches = TransitionBatches(pool, self.batch_size, self.seed, size, objective.future_discount, share)
         module = Pretraining(
-            objective, self.updates, self.learning_rate, self.decay, self.averaging, out, batches,
+            objective, self.updates, self.learning_rate, self.lr_schedule, self.ema_decay, out, batches,
             {"objective": self.objective.to_dict(), "spec": self.dataset.spec.to_dict()}, self.precision, self.compile,
-            self.capture and device.type == "cuda", self.warmup,
+            self.cuda_graph and device.type == "cuda", self.warmup,
         )  # fmt: skip
         state = out / "checkpoints" / "last.ckpt"
         state.parent.mkdir(exist_ok=True)
         if not state.exists():
             pool.rewind(0)
 
-        bar = UpdateBar(out, self.updates)
+        bar = ProgressCallback(out, self.updates)
 
         def facts(tasks: dict[str, Any]) -> dict[str, Any]:
             return {
@@ -245,8 +256,12 @@ class PretrainJob(Job):
             return tasks, labelled
 
         practising: list[lightning.Callback] = []
-        if practice is not None:
-            practising = [Practising(practice, PracticeGround(practice, objective, self.seed), pool, self.updates)]
+        if self_collection is not None:
+            practising = [
+                CollectionCallback(
+                    self_collection, SelfCollector(self_collection, objective, self.seed), pool, self.updates
+                )
+            ]
         # It was read from the variables of schedulers and torchrun when Lightning was imported.
         rank_zero_only.rank = place.rank  # type: ignore[attr-defined]
         # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
@@ -269,15 +284,16 @@ class PretrainJob(Job):
                 *self._health(pool, given, out, place, bar.say),
                 # Before the state is written: a state must not stand for an evaluation that never came to its end.
                 PeriodicEvaluation(self.evaluate_every, self.updates, evaluate),
-                TrainingState(state, self.save_minutes),
+                CheckpointCallback(state, self.save_minutes),
             ],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        stops = [self.evaluate_every, self.health_every, *([] if practice is None else [practice.every])]
+        stops = [self.evaluate_every, self.health_every, *([] if self_collection is None else [self_collection.every])]
         groups = UpdateGroups(self.updates, self.updates_per_step, stops, lambda: module.update)
-        # Updates, rounds of practice and evaluations are not torn apart by a signal: the state is saved after them.
+        # Updates, rounds of self-collection and evaluations are not torn apart by a signal: the state is saved after
+        # them.
         with warnings.catch_warnings(), held():
             # Lightning 2.6 asks torch 2.13 a question in a way that torch is about to drop.
             warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)

@@ -1,1 +1,1 @@
-"""One training: its loop, its generators, its practice, over one process or several."""
+"""One training: its loop, its generators, its self-collection, over one process or several."""

@@ -24,7 +24,7 @@ from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.interfaces import JobFailed
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_atomically
 from bfmkit.training.lightning_module import Pretraining
-from bfmkit.training.self_collection import Practice, PracticeGround
+from bfmkit.training.self_collection import SelfCollection, SelfCollector
 from bfmkit.training.state_file import StateFile
 from bfmkit.utils import stop_signals
 from bfmkit.utils.progress_bar import ProgressBar
@@ -33,7 +33,7 @@ ASK_EVERY = 20
 """Several processes agree on whether it is time to save every so many groups of updates."""
 
 
-class UpdateBar(lightning.Callback):
+class ProgressCallback(lightning.Callback):
     """Updates, updates a second and time left; a row of losses in ``metrics.jsonl`` now and then."""
 
     def __init__(self, out: Path, updates: int) -> None:
@@ -79,7 +79,7 @@ class UpdateBar(lightning.Callback):
             self._bar.__exit__(None, None, None)
 
 
-class TrainingState(lightning.Callback):
+class CheckpointCallback(lightning.Callback):
     """Writes ``checkpoints/last.ckpt`` every few minutes and at the end; the old one stays until the new is whole."""
 
     def __init__(self, file: Path, minutes: float) -> None:
@@ -136,11 +136,13 @@ class TrainingState(lightning.Callback):
         self._last = time.monotonic()
 
 
-class Practising(lightning.Callback):
+class CollectionCallback(lightning.Callback):
     """Plays a round every so many updates, and adds it to what batches are drawn from."""
 
-    def __init__(self, practice: Practice, ground: PracticeGround, pool: TransitionPool, updates: int) -> None:
-        self._practice, self._ground, self._pool, self._updates = practice, ground, pool, updates
+    def __init__(
+        self, self_collection: SelfCollection, ground: SelfCollector, pool: TransitionPool, updates: int
+    ) -> None:
+        self._practice, self._ground, self._pool, self._updates = self_collection, ground, pool, updates
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]

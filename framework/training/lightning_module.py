@@ -39,7 +39,7 @@ class Pretraining(lightning.LightningModule):
         updates: U, how many there will be.
         learning_rate: of every group, times the objective's factor for it.
         decay: ``constant``, or ``cosine`` from the learning rate to a hundredth of it at U.
-        averaging: decay of the averaged weights, e.g. 0.999; None keeps the last ones.
+        ema_decay: decay of the averaged weights, e.g. 0.999; None keeps the last ones.
         folder: where an update whose loss is not finite is saved.
         batches: what to train on.
         origin: what builds the objective, for whoever replays such an update: ``objective`` and ``spec``.
@@ -60,7 +60,7 @@ class Pretraining(lightning.LightningModule):
         updates: int,
         learning_rate: float,
         decay: Literal["constant", "cosine"],
-        averaging: float | None,
+        ema_decay: float | None,
         folder: Path,
         batches: TransitionBatches | None = None,
         origin: dict[str, Any] | None = None,
@@ -72,13 +72,13 @@ class Pretraining(lightning.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.objective = objective
-        self.average = frozen_copy(objective.bfm) if averaging is not None else None
+        self.average = frozen_copy(objective.bfm) if ema_decay is not None else None
         # Numbers and not buffers: callbacks that average weights average buffers too.
         self.update, self.seconds = 0, 0.0
         self.rows: list[dict[str, float]] = []
         """What is to be logged of the last group of updates."""
         self._updates, self._rate, self._decay = updates, learning_rate, decay
-        self._averaging, self._warmup, self._folder = averaging, warmup, folder
+        self._averaging, self._warmup, self._folder = ema_decay, warmup, folder
         self._batches, self._origin, self._precision = batches, origin or {}, precision
         self._captures = captures
         self._captured: CapturedUpdate | None = None

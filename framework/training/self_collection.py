@@ -19,7 +19,7 @@ LATENT_TRANSITIONS = 1024
 
 
 @dataclass(frozen=True)
-class Practice:
+class SelfCollection:
     """How a model gathers data while it trains: whole episodes of its own policies, every so many updates.
 
     Exploration shows what can happen; it holds few transitions of a policy that goes on doing what it was made for, so
@@ -58,19 +58,19 @@ class Practice:
         return update // self.every
 
 
-class PracticeGround:
+class SelfCollector:
     """The environment of a training, and the rounds played in it.
 
     Args:
-        practice: how.
+        self_collection: how.
         objective: whose policies act, on z it trains with.
         seed: of the episodes.
     """
 
-    def __init__(self, practice: Practice, objective: Objective, seed: int) -> None:
-        prototype = practice.environment
-        self._environment = prototype.with_tasks([prototype.tasks[0]] * practice.rows)
-        self._practice, self._objective, self._seed = practice, objective, seed
+    def __init__(self, self_collection: SelfCollection, objective: Objective, seed: int) -> None:
+        prototype = self_collection.environment
+        self._environment = prototype.with_tasks([prototype.tasks[0]] * self_collection.rows)
+        self._practice, self._objective, self._seed = self_collection, objective, seed
 
     def round(self, number: int, transitions: Callable[[int], TensorDictBase]) -> TensorDictBase:
         """Play round ``number``; actions and z are drawn from torch's generator.
@@ -87,17 +87,21 @@ class PracticeGround:
         for attempt in range(MOST_ABANDONED):
             seed = self._seed * 10_007 + rows * (MOST_ABANDONED * number + attempt)
             self._environment.seed([seed + row for row in range(rows)])
-            actor = OwnPolicies(self._objective, self._practice, transitions)
+            actor = LatentPolicyActor(self._objective, self._practice, transitions)
             if explore(self._environment, actor, episodes):
                 return episodes.reshape(-1)
-        raise FloatingPointError(f"{MOST_ABANDONED} rounds of practice in a row held numbers that are not finite")
+        raise FloatingPointError(
+            f"{MOST_ABANDONED} rounds of self_collection in a row held numbers that are not finite"
+        )
 
 
-class OwnPolicies:
+class LatentPolicyActor:
     """π_z with noise, for a z drawn as in training and held for a while; it learns nothing itself."""
 
-    def __init__(self, objective: Objective, practice: Practice, transitions: Callable[[int], TensorDictBase]) -> None:
-        self._objective, self._practice, self._transitions = objective, practice, transitions
+    def __init__(
+        self, objective: Objective, self_collection: SelfCollection, transitions: Callable[[int], TensorDictBase]
+    ) -> None:
+        self._objective, self._practice, self._transitions = objective, self_collection, transitions
         self._step, self._z = 0, torch.empty(0)
 
     @torch.no_grad()

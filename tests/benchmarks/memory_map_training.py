@@ -129,7 +129,7 @@ def main() -> int:
         dataset = Watched(data, watch, TOGETHER * arguments.batch)
         job = PretrainJob(
             dataset, Deferred.of(Objective, objective), arguments.updates, arguments.batch, updates_per_step=TOGETHER,
-            data_on="disk",
+            data_device="disk",
         )  # fmt: skip
         before, _ = resident()
         watch.start()

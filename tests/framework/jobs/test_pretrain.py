@@ -18,7 +18,7 @@ from bfmkit.interfaces import JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.testing.job import JobContract
-from bfmkit.training.self_collection import Practice
+from bfmkit.training.self_collection import SelfCollection
 
 CPU = torch.device("cpu")
 Pretrain = Callable[..., PretrainJob]
@@ -99,8 +99,8 @@ def test_says_which_data_it_was_trained_on_and_what_was_left_out(data: Path, obj
     assert f"* dataset: `{folder}`, 1 of 2 episodes skipped, checksum {checksum}\n" in card
 
 
-def practice() -> Practice:
-    return Practice(DMControlEnvironment("walker", "stand", episode_steps=7), every=5, rows=2, hold=3)
+def self_collection() -> SelfCollection:
+    return SelfCollection(DMControlEnvironment("walker", "stand", episode_steps=7), every=5, rows=2, hold=3)
 
 
 def test_what_an_objective_fits_its_model_to_lies_where_the_model_does(pretrain: Pretrain, tmp_path: Path) -> None:
@@ -178,9 +178,14 @@ def test_how_updates_are_grouped_and_where_batches_are_drawn_changes_no_weight(
     pretrain: Pretrain, tmp_path: Path
 ) -> None:
     evaluation = DMControlEnvironment("walker", "stand", episode_steps=3)
-    settings = {"updates": 103, "averaging": 0.9, "decay": "cosine", "practice": practice(), "evaluate_every": 17,
+    settings = {"updates": 103, "ema_decay": 0.9, "lr_schedule": "cosine", "self_collection": self_collection(),
+        "evaluate_every": 17,
                 "evaluation_episodes": 1}  # fmt: skip
-    variants = {"plain": {}, "grouped": {"updates_per_step": 7}, "disk": {"updates_per_step": 50, "data_on": "disk"}}
+    variants = {
+        "plain": {},
+        "grouped": {"updates_per_step": 7},
+        "disk": {"updates_per_step": 50, "data_device": "disk"},
+    }
     for name, variant in variants.items():
         (tmp_path / name).mkdir()
         pretrain(evaluation, **settings, **variant).run(tmp_path / name, CPU)
@@ -232,13 +237,13 @@ def test_a_compiled_training_learns_the_same(
 def test_capturing_changes_nothing_on_a_cpu(pretrain: Pretrain, tmp_path: Path) -> None:
     for name, captures in (("plain", False), ("captured", True)):
         (tmp_path / name).mkdir()
-        pretrain(updates=5, capture=captures).run(tmp_path / name, CPU)
+        pretrain(updates=5, cuda_graph=captures).run(tmp_path / name, CPU)
     expected, found = weights(tmp_path / "plain"), weights(tmp_path / "captured")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_all_that_a_run_leaves_is_read_without_pickle(pretrain: Pretrain, tmp_path: Path) -> None:
-    pretrain(updates=3, practice=practice()).run(tmp_path, CPU)
+    pretrain(updates=3, self_collection=self_collection()).run(tmp_path, CPU)
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert {"state_dict", "optimizer_states", "generators"} <= set(state)
     assert {"python", "numpy", "torch"} <= set(state["generators"][0])
@@ -250,7 +255,7 @@ def test_goes_on_from_a_trained_model(pretrain: Pretrain, tmp_path: Path) -> Non
     first.mkdir(), second.mkdir()
     pretrain().run(first, CPU)
     # A rate so small that what comes out is what went in.
-    pretrain(start=str(first / "model"), updates=2, learning_rate=1e-12).run(second, CPU)
+    pretrain(init_from=str(first / "model"), updates=2, learning_rate=1e-12).run(second, CPU)
     before, after = weights(first), weights(second)
     for name in before:
         if "second_moment" not in name:
@@ -259,9 +264,9 @@ def test_goes_on_from_a_trained_model(pretrain: Pretrain, tmp_path: Path) -> Non
 
 def test_refuses_to_start_from_another_model(pretrain: Pretrain, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        pretrain(start=str(tmp_path / "nowhere"))
+        pretrain(init_from=str(tmp_path / "nowhere"))
     with pytest.raises(JobFailed, match="zoo:walker-fb is not the one"):
-        pretrain(start="zoo:walker-fb").run(tmp_path, CPU)
+        pretrain(init_from="zoo:walker-fb").run(tmp_path, CPU)
 
 
 def test_refuses_an_evaluation_with_another_body(pretrain: Pretrain) -> None:
@@ -274,11 +279,11 @@ def test_refuses_an_evaluation_with_another_body(pretrain: Pretrain) -> None:
     [
         {"updates": 0},
         {"learning_rate": -1.0},
-        {"averaging": 1.0},
+        {"ema_decay": 1.0},
         {"updates_per_step": 0},
         {"batch_size": 15, "devices": 2},
         {"batch_size": 4, "devices": 2, "nodes": 2},
-        {"capture": True, "devices": 2},
+        {"cuda_graph": True, "devices": 2},
     ],
 )
 def test_refuses_numbers_that_make_no_sense(pretrain: Pretrain, wrong: dict) -> None:

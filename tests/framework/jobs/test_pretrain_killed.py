@@ -18,7 +18,7 @@ from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.interfaces import JobFailed
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.training.self_collection import Practice
+from bfmkit.training.self_collection import SelfCollection
 
 CPU = torch.device("cpu")
 Pretrain = Callable[..., PretrainJob]
@@ -28,8 +28,8 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return Checkpoint(str(out / "model")).model.state_dict()
 
 
-def practice() -> Practice:
-    return Practice(DMControlEnvironment("walker", "stand", episode_steps=7), every=5, rows=2, hold=3)
+def self_collection() -> SelfCollection:
+    return SelfCollection(DMControlEnvironment("walker", "stand", episode_steps=7), every=5, rows=2, hold=3)
 
 
 def rows(out: Path) -> list[dict]:
@@ -42,8 +42,8 @@ def test_killed_and_gone_on_with_it_ends_in_the_same_weights(
 ) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     whole.mkdir(), halves.mkdir()
-    settings = {"averaging": 0.9, "decay": "cosine", "save_minutes": 1e-9}
-    settings |= {"practice": practice()} if practised else {}
+    settings = {"ema_decay": 0.9, "lr_schedule": "cosine", "save_minutes": 1e-9}
+    settings |= {"self_collection": self_collection()} if practised else {}
     pretrain(**settings).run(whole, CPU)
 
     from bfmkit.training.lightning_module import Pretraining
@@ -92,11 +92,11 @@ def test_a_full_disk_keeps_the_state_before(
     pretrain: Pretrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource = pytest.importorskip("resource", reason="limits of file sizes are a matter of Unix")
-    from bfmkit.training.callbacks import TrainingState
+    from bfmkit.training.callbacks import CheckpointCallback
 
-    save, saved = TrainingState.save, []
+    save, saved = CheckpointCallback.save, []
 
-    def on_a_small_disk(state: TrainingState, trainer: object) -> None:
+    def on_a_small_disk(state: CheckpointCallback, trainer: object) -> None:
         if len(saved) < 3:
             saved.append(trainer.lightning_module.update.item())
             return save(state, trainer)
@@ -112,7 +112,7 @@ def test_a_full_disk_keeps_the_state_before(
     whole.mkdir(), stopped.mkdir()
     settings = {"updates": 8, "save_minutes": 1e-9}
     pretrain(**settings).run(whole, CPU)
-    monkeypatch.setattr(TrainingState, "save", on_a_small_disk)
+    monkeypatch.setattr(CheckpointCallback, "save", on_a_small_disk)
     with pytest.raises(JobFailed, match=r"last\.ckpt: the training state cannot be written .*too large.*is kept"):
         pretrain(**settings).run(stopped, CPU)
     monkeypatch.undo()
@@ -148,7 +148,7 @@ if where == "update":
     from bfmkit.training.lightning_module import Pretraining as owner
     name = "_losses"
 else:
-    from bfmkit.training.callbacks import TrainingState as owner
+    from bfmkit.training.callbacks import CheckpointCallback as owner
     name = "save"
 method = getattr(owner, name)
 
@@ -170,7 +170,7 @@ job.run(out, torch.device("cpu"))
 def test_killed_again_and_again_it_ends_in_the_same_weights(pretrain: Pretrain, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
-    made = pretrain(updates=30, averaging=0.9, practice=practice(), save_minutes=1e-9, updates_per_step=4)
+    made = pretrain(updates=30, ema_decay=0.9, self_collection=self_collection(), save_minutes=1e-9, updates_per_step=4)
     # In the middle of a group of updates; while the state is written; when the last one has just been.
     for where, when in (("update", 13), ("state", 20), ("renamed", 30)):
         (tmp_path / "plan").write_bytes(pickle.dumps((made, killed, where, when, torch.get_num_threads())))

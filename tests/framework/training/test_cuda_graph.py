@@ -72,7 +72,7 @@ def train(name: str, data: Path, out: Path, **settings: object) -> None:
     out.mkdir(exist_ok=True)
     job = PretrainJob(
         MemoryMapDataset(data), Deferred.of(Objective, OBJECTIVES[name]), updates=UPDATES, batch_size=64,
-        learning_rate=1e-3, decay="cosine", averaging=0.9, updates_per_step=5, health_every=UPDATES,
+        learning_rate=1e-3, lr_schedule="cosine", ema_decay=0.9, updates_per_step=5, health_every=UPDATES,
         save_minutes=1e-9, **settings,
     )  # fmt: skip
     with warnings.catch_warnings():
@@ -102,13 +102,13 @@ def test_it_ends_where_an_eager_one_does(
 
     with monkeypatch.context() as patch:
         patch.setattr(Pretraining, "training_step", stops)
-        for out, settings in (("begun", {}), ("halves", {"compile": True, "capture": True})):
+        for out, settings in (("begun", {}), ("halves", {"compile": True, "cuda_graph": True})):
             with pytest.raises((KeyboardInterrupt, SystemExit)):
                 train(name, data, tmp_path / out, **settings)
     begun = weights(tmp_path / "begun")
     train(name, data, tmp_path / "eager")
-    train(name, data, tmp_path / "whole", compile=True, capture=True)
-    train(name, data, tmp_path / "halves", compile=True, capture=True)
+    train(name, data, tmp_path / "whole", compile=True, cuda_graph=True)
+    train(name, data, tmp_path / "halves", compile=True, cuda_graph=True)
     eager = weights(tmp_path / "eager")
     # Sums in another order differ by roundings, which the way that weights take enlarges; a rate that stood still, or
     # noise drawn twice, would be a good part of that way.

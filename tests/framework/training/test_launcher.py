@@ -19,7 +19,7 @@ from bfmkit.recipe.deferred import Deferred
 from bfmkit.runs.run_directory import read_metrics
 from bfmkit.testing.models import BallEnvironment
 from bfmkit.training.launcher import Place, first_place
-from bfmkit.training.self_collection import Practice
+from bfmkit.training.self_collection import SelfCollection
 
 CPU = torch.device("cpu")
 OBJECTIVE = {
@@ -43,7 +43,7 @@ def job(folder: Path, **settings: object) -> PretrainJob:
         batch_size=8,
         evaluation=environment,
         evaluation_episodes=1,
-        practice=Practice(environment, every=4, rows=2, hold=2),
+        self_collection=SelfCollection(environment, every=4, rows=2, hold=2),
         **settings,
     )
 
@@ -58,20 +58,20 @@ def run_script(folder: Path, text: str, *plan: object) -> subprocess.CompletedPr
 DYING = """
 import os, pickle, signal, sys
 import torch
-from bfmkit.training.callbacks import TrainingState
+from bfmkit.training.callbacks import CheckpointCallback
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with open(sys.argv[1], "rb") as file:
         job, out = pickle.load(file)
-    save = TrainingState.save
+    save = CheckpointCallback.save
 
     def dying(self, trainer):
         save(self, trainer)
         if int(trainer.lightning_module.update) >= 40:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    TrainingState.save = dying
+    CheckpointCallback.save = dying
     job.run(out, torch.device("cpu"))
 """
 

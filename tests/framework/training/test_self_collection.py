@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import StepResult
 from bfmkit.testing.models import BallEnvironment, LinearBFM
-from bfmkit.training.self_collection import OwnPolicies, Practice, PracticeGround
+from bfmkit.training.self_collection import LatentPolicyActor, SelfCollection, SelfCollector
 
 
 class Objective:
@@ -26,10 +26,10 @@ def following(count: int) -> Tensor:
 
 
 def test_a_round_is_whole_episodes_of_the_policies() -> None:
-    practice = Practice(BallEnvironment(tasks=["task_0"]), rows=3, hold=100, noise=0.0)
-    block = PracticeGround(practice, Objective(), seed=0).round(1, following)
-    steps = practice.environment.spec.episode_steps
-    assert len(block) == practice.block == 3 * steps
+    self_collection = SelfCollection(BallEnvironment(tasks=["task_0"]), rows=3, hold=100, noise=0.0)
+    block = SelfCollector(self_collection, Objective(), seed=0).round(1, following)
+    steps = self_collection.environment.spec.episode_steps
+    assert len(block) == self_collection.block == 3 * steps
     episodes = block.reshape(3, steps)
     # π_z goes to z / ‖z‖, and the ball is wherever it was told to go.
     torch.testing.assert_close(episodes["action"], torch.eye(4)[:3].unsqueeze(1).expand(3, steps, 4))
@@ -38,23 +38,23 @@ def test_a_round_is_whole_episodes_of_the_policies() -> None:
 
 
 def test_z_is_held_and_then_changed() -> None:
-    practice = Practice(BallEnvironment(tasks=["task_0"]), hold=3, noise=0.0)
+    self_collection = SelfCollection(BallEnvironment(tasks=["task_0"]), hold=3, noise=0.0)
     asked = []
 
     def states(count: int) -> Tensor:
         asked.append(count)
         return torch.eye(4)[[len(asked) % 4] * count]
 
-    actor = OwnPolicies(Objective(), practice, states)
+    actor = LatentPolicyActor(Objective(), self_collection, states)
     chosen = [actor.act(torch.zeros(2, 4))[0].argmax().item() for _ in range(7)]
     assert chosen == [1, 1, 1, 2, 2, 2, 3]
     assert asked == [2, 2, 2]
 
 
 def test_noise_is_added_and_actions_stay_in_range() -> None:
-    practice = Practice(BallEnvironment(tasks=["task_0"]), hold=100, noise=0.5)
+    self_collection = SelfCollection(BallEnvironment(tasks=["task_0"]), hold=100, noise=0.5)
     torch.manual_seed(0)
-    actor = OwnPolicies(Objective(), practice, following)
+    actor = LatentPolicyActor(Objective(), self_collection, following)
     actions = torch.stack([actor.act(torch.zeros(4, 4)) for _ in range(200)])
     assert actions.max() == 1
     # Away from the limits the noise is whole: the entries that the policy leaves at zero.
@@ -76,7 +76,7 @@ def test_rounds_differ_and_one_that_diverges_is_played_again(monkeypatch: pytest
 
     monkeypatch.setattr(BallEnvironment, "step_batch", diverging)
     monkeypatch.setattr(BallEnvironment, "seed", recording)
-    ground = PracticeGround(Practice(environment, rows=2), Objective(), seed=1)
+    ground = SelfCollector(SelfCollection(environment, rows=2), Objective(), seed=1)
     seeds.clear()
     assert ground.round(1, following)["observation"].isfinite().all()
     ground.round(2, following)
@@ -93,7 +93,7 @@ def test_gives_up_where_every_round_diverges(monkeypatch: pytest.MonkeyPatch) ->
         return outcome._replace(physics=outcome.physics * torch.inf + torch.inf)
 
     monkeypatch.setattr(BallEnvironment, "step_batch", diverging)
-    ground = PracticeGround(Practice(BallEnvironment(tasks=["task_0"])), nothing, seed=0)
+    ground = SelfCollector(SelfCollection(BallEnvironment(tasks=["task_0"])), nothing, seed=0)
     with pytest.raises(FloatingPointError, match="10 rounds"):
         ground.round(1, following)
 
@@ -101,4 +101,4 @@ def test_gives_up_where_every_round_diverges(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("wrong", [{"every": 0}, {"rows": 0}, {"hold": -1}, {"noise": -0.1}])
 def test_refuses_numbers_that_make_no_sense(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Practice(BallEnvironment(tasks=["task_0"]), **wrong)
+        SelfCollection(BallEnvironment(tasks=["task_0"]), **wrong)

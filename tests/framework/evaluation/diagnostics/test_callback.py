@@ -66,10 +66,10 @@ def reports(out: Path) -> list[dict[str, Any]]:
     return [row for row in rows if "health" in row]
 
 
-@pytest.mark.parametrize("averaging", [None, 0.9])
-def test_reports_and_changes_nothing(data: Path, tmp_path: Path, averaging: float | None) -> None:
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_reports_and_changes_nothing(data: Path, tmp_path: Path, ema_decay: float | None) -> None:
     evaluation = TabularEnvironment(LAYOUT, "random_0", episode_steps=20)
-    settings = {"evaluation": evaluation, "evaluation_episodes": 1, "averaging": averaging}
+    settings = {"evaluation": evaluation, "evaluation_episodes": 1, "ema_decay": ema_decay}
     watched = trained(data, tmp_path / "watched", health_every=5, **settings)
     alone = trained(data, tmp_path / "alone", health_every=1000, **settings)
     assert all(torch.equal(watched[name], alone[name]) for name in alone)
