@@ -18,7 +18,7 @@ from bfmkit.recipe import load_recipe
 from bfmkit.recipe.sources import recipes_folder
 
 CPU = torch.device("cpu")
-NETWORKS = "{type: simple, width: 16, encoder_width: 64}"
+NETWORKS = "{type: two_stream, width: 16, encoder_width: 64}"
 PLACE = "{type: dm_control, domain: walker, task: stand, episode_steps: 5}"
 PRACTICE = f"{{environment: {PLACE}, every: 4, rows: 3, hold: 2}}"
 FAMILIES = sorted(

@@ -33,7 +33,7 @@ class RandomNetworkDistillation(Explorer):
     Args:
         spec: sizes of the environment.
         width: hidden units of every layer.
-        rank: outputs of the random network.
+        embedding_dim: outputs of the random network.
         batch_size: transitions an update.
         updates: gradient updates for each step of the batch of environments.
         learning_rate: of actor and critic (Adam).
@@ -41,7 +41,7 @@ class RandomNetworkDistillation(Explorer):
         discount: γ of the exploration policy.
         target_rate: how far the target critic moves an update.
         noise: standard deviation of the Gaussian noise on actions.
-        effort: price of large actions, in deviations of the novelty.
+        action_penalty: price of large actions, in deviations of the novelty.
         warmup: transitions of uniformly random actions at the start.
         capacity: transitions kept for updates.
         observation_clip: largest standardised observation. Bounds what a simulation's rare kicks do; it must be
@@ -60,7 +60,7 @@ class RandomNetworkDistillation(Explorer):
         self,
         spec: EnvironmentSpec,
         width: int = 256,
-        rank: int = 64,
+        embedding_dim: int = 64,
         batch_size: int = 256,
         updates: int = 2,
         learning_rate: float = 3e-4,
@@ -68,13 +68,14 @@ class RandomNetworkDistillation(Explorer):
         discount: float = 0.99,
         target_rate: float = 0.01,
         noise: float = 0.2,
-        effort: float = 0.3,
+        action_penalty: float = 0.3,
         warmup: int = 4000,
         capacity: int = 1_000_000,
         observation_clip: float = 5.0,
         frequency: float = 1.0,
     ) -> None:
-        positive = {"width": width, "rank": rank, "batch_size": batch_size, "updates": updates, "capacity": capacity,
+        positive = {"width": width, "embedding_dim": embedding_dim, "batch_size": batch_size, "updates": updates,
+            "capacity": capacity,
                     "learning_rate": learning_rate, "distillation_rate": distillation_rate,
                     "observation_clip": observation_clip, "frequency": frequency}  # fmt: skip
         for name, value in positive.items():
@@ -85,20 +86,20 @@ class RandomNetworkDistillation(Explorer):
         o, a = spec.observation_size, spec.action_size
         self._action_size, self._updates, self._discount, self._target_rate = a, updates, discount, target_rate
         self._clip, self._frequency = observation_clip, frequency
-        self._noise, self._effort, self._warmup, self._capacity = noise, effort, warmup, capacity
+        self._noise, self._effort, self._warmup, self._capacity = noise, action_penalty, warmup, capacity
         normalised = {"norm_class": nn.LayerNorm, "norm_kwargs": {"normalized_shape": width}}
         shape: dict[str, Any] = {"num_cells": [width, width], "activation_class": nn.ReLU}
         self._actor = MLP(in_features=o, out_features=a, **shape, **normalised)
         self._critic = MLP(in_features=o + a, out_features=1, **shape, **normalised)
-        self._imitator = MLP(in_features=o, out_features=rank, **shape)
-        self._random = MLP(in_features=o, out_features=rank, **shape).requires_grad_(False)
+        self._imitator = MLP(in_features=o, out_features=embedding_dim, **shape)
+        self._random = MLP(in_features=o, out_features=embedding_dim, **shape).requires_grad_(False)
         self._target = frozen_copy(self._critic)
         self._scale, self._novelty_scale = RunningMeanStd((o,)), RunningMeanStd(())
         self._modules = nn.ModuleDict(
             {
                 "actor": self._actor,
                 "critic": self._critic,
-                "imitator": self._imitator,
+                "predictor": self._imitator,
                 "random": self._random,
                 "target": self._target,
                 "scale": self._scale,

@@ -16,9 +16,10 @@ from bfmkit.utils.checks import require_positive
 class FourierFeatures(FeatureMap):
     """The leading principal directions of sparse random Fourier features of named entries, and a constant.
 
-        c_k(x) = √2 cos(w_kᵀx + b_k) for k ≤ waves,   c_0(x) = 1,   x = clip(s'[entries], ±clip)
+        c_k(x) = √2 cos(w_kᵀx + b_k) for k ≤ num_frequencies,   c_0(x) = 1,   x = clip(s'[entries], ±clip)
         w_k ~ N(0, scale²) in ``entries_per_wave`` random entries and 0 elsewhere,   b_k ~ U(0, 2π)
-        φ(s, a, s') = √(dim / (waves + 1)) · Qᵀc(x),   Q the ``dim`` leading eigenvectors of E[ccᵀ] over the data
+        φ(s, a, s') = √(dim / (num_frequencies + 1)) · Qᵀc(x),   Q the ``dim`` leading eigenvectors of E[ccᵀ] over the
+        data
 
     Rewards that are smooth functions of a few quantities are nearly linear in them. Few random waves of few quantities
     are nearly collinear, and regression then puts large weights on directions that hardly vary, far from all z that a
@@ -29,7 +30,7 @@ class FourierFeatures(FeatureMap):
         spec: sizes of the environment, and the names of its observation's entries.
         entries: which entries, by name.
         dim: d.
-        waves: how many random waves the directions are taken from.
+        num_frequencies: how many random waves the directions are taken from.
         scale: standard deviation of a frequency, for standardised observations.
         entries_per_wave: how many entries one wave reads, at most.
         clip: largest standardised entry; what lies beyond looks the same.
@@ -37,7 +38,7 @@ class FourierFeatures(FeatureMap):
 
     Raises:
         ValueError: if there is no such entry, none is named, a number is not positive, or ``dim`` exceeds
-            ``waves`` + 1.
+            ``num_frequencies`` + 1.
 
     Example:
         >>> spec = EnvironmentSpec("walker", 2, 1, 2, 1000, 0.025, ("stand",), observation_names=("height", "speed"))
@@ -58,26 +59,28 @@ class FourierFeatures(FeatureMap):
         spec: EnvironmentSpec,
         entries: list[str],
         dim: int = 32,
-        waves: int = 255,
+        num_frequencies: int = 255,
         scale: float = 0.8,
         entries_per_wave: int = 2,
         clip: float = 6.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        require_positive(dim=dim, waves=waves, scale=scale, entries_per_wave=entries_per_wave, clip=clip)
+        require_positive(
+            dim=dim, num_frequencies=num_frequencies, scale=scale, entries_per_wave=entries_per_wave, clip=clip
+        )
         if not entries:
             raise ValueError(f"fourier features need entries to read ({', '.join(spec.observation_names)})")
-        if dim > waves + 1:
-            raise ValueError(f"dim must be at most waves + 1, got {dim} and {waves}")
+        if dim > num_frequencies + 1:
+            raise ValueError(f"dim must be at most num_frequencies + 1, got {dim} and {num_frequencies}")
         self.dim, self._clip = dim, clip
         generator = torch.Generator().manual_seed(seed)
-        size = (len(entries), waves)
+        size = (len(entries), num_frequencies)
         frequencies = scale * torch.randn(size, generator=generator)
         frequencies *= torch.rand(size, generator=generator).argsort(0).argsort(0) < entries_per_wave
         self.register_buffer("frequencies", frequencies)
-        self.register_buffer("phases", 2 * math.pi * torch.rand(waves, generator=generator))
-        self.register_buffer("directions", torch.eye(waves + 1, dim))
+        self.register_buffer("phases", 2 * math.pi * torch.rand(num_frequencies, generator=generator))
+        self.register_buffer("directions", torch.eye(num_frequencies + 1, dim))
         self.register_buffer("entries", torch.tensor(spec.entries(entries)), persistent=False)
 
     def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)
@@ -88,12 +91,12 @@ class FourierFeatures(FeatureMap):
     @torch.no_grad()
     def prepare(self, observation: Tensor) -> None:  # (n, o)
         """Take Q from states of the data; signs so that the largest entry of a direction is positive."""
-        waves = self._waves(observation).double()
-        directions = torch.linalg.eigh(waves.mT @ waves).eigenvectors.flip(1)[:, : self.dim]
+        num_frequencies = self._waves(observation).double()
+        directions = torch.linalg.eigh(num_frequencies.mT @ num_frequencies).eigenvectors.flip(1)[:, : self.dim]
         largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
         self.directions.copy_(directions * largest.sign())
 
     def _waves(self, observation: Tensor) -> Tensor:  # (*b, o) -> (*b, waves + 1)
         x = observation[..., self.entries].clamp(-self._clip, self._clip)
-        waves = math.sqrt(2) * torch.cos(x @ self.frequencies + self.phases)
-        return torch.cat([waves, torch.ones_like(waves[..., :1])], dim=-1)
+        num_frequencies = math.sqrt(2) * torch.cos(x @ self.frequencies + self.phases)
+        return torch.cat([num_frequencies, torch.ones_like(num_frequencies[..., :1])], dim=-1)

@@ -22,7 +22,7 @@ class FourierNetworks(Networks):
 
     Args:
         networks: the family.
-        waves: how many.
+        num_frequencies: how many.
         frequency: standard deviation of Ω, for standardised observations.
 
     Raises:
@@ -33,30 +33,30 @@ class FourierNetworks(Networks):
         for values, Yang et al., Overcoming the spectral bias of neural value approximation, 2022.
     """
 
-    def __init__(self, networks: Networks, waves: int = 64, frequency: float = 1.0) -> None:
-        if waves < 1:
-            raise ValueError(f"waves must be positive, got {waves}")
+    def __init__(self, networks: Networks, num_frequencies: int = 64, frequency: float = 1.0) -> None:
+        if num_frequencies < 1:
+            raise ValueError(f"num_frequencies must be positive, got {num_frequencies}")
         if not frequency > 0:
             raise ValueError(f"frequency must be positive, got {frequency}")
-        self.networks, self.waves, self.frequency = networks, waves, frequency
+        self.networks, self.num_frequencies, self.frequency = networks, num_frequencies, frequency
 
     def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:
         """(observation, z, action) -> (*b, E, outputs)."""
-        inner = self.networks.critic(observation_size + self.waves, action_size, dim, outputs)
+        inner = self.networks.critic(observation_size + self.num_frequencies, action_size, dim, outputs)
         return self._behind_waves(observation_size, inner)
 
     def actor(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
         """(observation, z) -> (*b, a)."""
         return self._behind_waves(
-            observation_size, self.networks.actor(observation_size + self.waves, action_size, dim)
+            observation_size, self.networks.actor(observation_size + self.num_frequencies, action_size, dim)
         )
 
     def encoder(self, observation_size: int, dim: int) -> nn.Module:
         """observation -> (*b, d)."""
-        return self._behind_waves(observation_size, self.networks.encoder(observation_size + self.waves, dim))
+        return self._behind_waves(observation_size, self.networks.encoder(observation_size + self.num_frequencies, dim))
 
     def _behind_waves(self, observation_size: int, network: nn.Module) -> nn.Module:
-        return BehindWaves(network, self.frequency * torch.randn(observation_size, self.waves))
+        return BehindWaves(network, self.frequency * torch.randn(observation_size, self.num_frequencies))
 
 
 class BehindWaves(nn.Module):
@@ -73,5 +73,5 @@ class BehindWaves(nn.Module):
 
     def forward(self, observation: Tensor, *others: Tensor) -> Tensor:
         """Whatever the network gives."""
-        waves = math.sqrt(2) * torch.cos(observation @ self.frequencies + self.phases)
-        return self.network(torch.cat([observation, waves], dim=-1), *others)
+        num_frequencies = math.sqrt(2) * torch.cos(observation @ self.frequencies + self.phases)
+        return self.network(torch.cat([observation, num_frequencies], dim=-1), *others)

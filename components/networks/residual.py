@@ -26,7 +26,7 @@ class ResidualNetworks(Networks):
         width: hidden units of critic and actor.
         encoder_width: hidden units of the encoder.
         blocks: of each network.
-        members: E, critics in the ensemble; they share nothing.
+        num_critics: E, critics in the ensemble; they share nothing.
 
     Raises:
         ValueError: if a number is not positive.
@@ -35,14 +35,14 @@ class ResidualNetworks(Networks):
         He et al., Identity mappings in deep residual networks, 2016.
     """
 
-    def __init__(self, width: int = 1024, encoder_width: int = 256, blocks: int = 2, members: int = 2) -> None:
-        require_positive(width=width, encoder_width=encoder_width, blocks=blocks, members=members)
-        self.width, self.encoder_width, self.blocks, self.members = width, encoder_width, blocks, members
+    def __init__(self, width: int = 1024, encoder_width: int = 256, blocks: int = 2, num_critics: int = 2) -> None:
+        require_positive(width=width, encoder_width=encoder_width, blocks=blocks, num_critics=num_critics)
+        self.width, self.encoder_width, self.blocks, self.num_critics = width, encoder_width, blocks, num_critics
 
     def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:
         """ψ: (observation, z, action) -> (*b, E, d)."""
         sizes = (observation_size, dim, action_size)
-        return ResidualCritics(sizes, self.width, self.blocks, dim if outputs is None else outputs, self.members)
+        return ResidualCritics(sizes, self.width, self.blocks, dim if outputs is None else outputs, self.num_critics)
 
     def actor(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
         """π: (observation, z) -> (*b, a)."""
@@ -85,15 +85,15 @@ class ResidualActor(ResidualNetwork):
 class ResidualCritics(nn.Module):
     """E networks of the same inputs, to (*b, E, outputs), one batched product a layer."""
 
-    def __init__(self, sizes: tuple[int, ...], width: int, blocks: int, outputs: int, members: int) -> None:
+    def __init__(self, sizes: tuple[int, ...], width: int, blocks: int, outputs: int, num_critics: int) -> None:
         super().__init__()
-        self.members, self.width = members, width
+        self.num_critics, self.width = num_critics, width
         # First layers lie beside each other, so that what broadcasts is multiplied once, for all members.
-        self.joined = JoinedLinear(sizes, members * width)
-        self.scales = nn.Parameter(torch.ones(blocks + 1, members, 1, width))
-        self.shifts = nn.Parameter(torch.zeros(blocks + 1, members, 1, width))
-        self.blocks = nn.ModuleList([MemberLinear(members, width, width, gain=0.1) for _ in range(blocks)])
-        self.out = MemberLinear(members, width, outputs)
+        self.joined = JoinedLinear(sizes, num_critics * width)
+        self.scales = nn.Parameter(torch.ones(blocks + 1, num_critics, 1, width))
+        self.shifts = nn.Parameter(torch.zeros(blocks + 1, num_critics, 1, width))
+        self.blocks = nn.ModuleList([MemberLinear(num_critics, width, width, gain=0.1) for _ in range(blocks)])
+        self.out = MemberLinear(num_critics, width, outputs)
         with torch.no_grad():
             for part in self.joined.weight.split(width):
                 part.copy_(nn.init.orthogonal_(torch.empty_like(part)))
@@ -103,11 +103,11 @@ class ResidualCritics(nn.Module):
         """Each of ``inputs`` (*b_i, size_i)."""
         first = self.joined(*inputs)  # (*b, E·width)
         batch = first.shape[:-1]
-        x = first.reshape(math.prod(batch), self.members, self.width).movedim(1, 0)  # (E, n, width)
+        x = first.reshape(math.prod(batch), self.num_critics, self.width).movedim(1, 0)  # (E, n, width)
         for number, block in enumerate(self.blocks):
             x = x + block(functional.mish(self._normalised(x, number)))
         value = self.out(functional.mish(self._normalised(x, len(self.blocks))))
-        return value.movedim(0, 1).reshape(*batch, self.members, -1)
+        return value.movedim(0, 1).reshape(*batch, self.num_critics, -1)
 
     def _normalised(self, x: Tensor, number: int) -> Tensor:  # (E, n, width)
         return functional.layer_norm(x, (self.width,)) * self.scales[number] + self.shifts[number]
@@ -116,11 +116,11 @@ class ResidualCritics(nn.Module):
 class MemberLinear(nn.Module):
     """A linear layer for each member, (E, n, inputs) -> (E, n, outputs)."""
 
-    def __init__(self, members: int, inputs: int, outputs: int, gain: float = 1.0) -> None:
+    def __init__(self, num_critics: int, inputs: int, outputs: int, gain: float = 1.0) -> None:
         super().__init__()
-        weights = [nn.init.orthogonal_(torch.empty(outputs, inputs), gain=gain).mT for _ in range(members)]
+        weights = [nn.init.orthogonal_(torch.empty(outputs, inputs), gain=gain).mT for _ in range(num_critics)]
         self.weight = nn.Parameter(torch.stack(weights))
-        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
+        self.bias = nn.Parameter(torch.zeros(num_critics, 1, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """One batched product."""

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
 from bfmkit.data.sampling import TransitionBatches
 from bfmkit.data.transition_pool import TransitionPool
@@ -57,7 +57,7 @@ def test_kernels_are_looked_at_while_the_training_is_on_its_device(
     monkeypatch.setattr(fb_update, "share_in_kernels", looked)
     monkeypatch.setattr(SingleDeviceStrategy, "teardown", moved)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    objective = ForwardBackwardObjective(ForwardBackward(fb_update.WALKER, SimpleNetworks(16, 16, 2), dim=4))
+    objective = ForwardBackwardObjective(ForwardBackward(fb_update.WALKER, TwoStreamNetworks(16, 16, 2), dim=4))
     batches = TransitionBatches(TransitionPool(fb_update.Noise(50), CPU), 16, 0)
     clock = fb_update.Clock(lambda: None, torch.device("cuda"), turns=1)
     module = Pretraining(objective, 4, 1e-4, "constant", None, tmp_path, batches)

@@ -12,7 +12,7 @@ from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.utils.rng import normal_noise
 
@@ -23,7 +23,7 @@ def test_the_plain_step_computes_what_the_agent_computes(runs: int, monkeypatch:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     script = importlib.import_module("online_step")
     torch.manual_seed(0)
-    bfm = ForwardBackward(script.WALKER, SimpleNetworks(width=16, encoder_width=16), dim=4).eval()
+    bfm = ForwardBackward(script.WALKER, TwoStreamNetworks(width=16, encoder_width=16), dim=4).eval()
     rule = UCBAcquisition(EllipsoidCandidates(count=8), confidence_radius=0.5)
     agent, plain = TaskInferenceAgent(RidgePosterior(), rule), script.PlainStep(bfm, rule, runs)
     agent.start(bfm, list(range(runs)))
@@ -51,7 +51,7 @@ def test_a_recorded_step_computes_what_the_plain_one_does(monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     script = importlib.import_module("online_step")
     torch.manual_seed(0)
-    bfm = ForwardBackward(script.WALKER, SimpleNetworks(width=16, encoder_width=16), dim=4).eval().to("cuda")
+    bfm = ForwardBackward(script.WALKER, TwoStreamNetworks(width=16, encoder_width=16), dim=4).eval().to("cuda")
     rule = UCBAcquisition(EllipsoidCandidates(count=8), confidence_radius=0.5)
     plain, recorded = script.PlainStep(bfm, rule, 2, "cuda"), script.PlainStep(bfm, rule, 2, "cuda")
     replay = recorded.record()

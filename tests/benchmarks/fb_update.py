@@ -31,7 +31,7 @@ from tensordict import TensorDict
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
 from bfmkit.data.sampling import TransitionBatches, UpdateGroups
 from bfmkit.data.shards import empty_transitions
@@ -208,7 +208,7 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace, device: torch.device, folder: Path, threads: int) -> None:
     torch.manual_seed(0)
-    bfm = ForwardBackward(WALKER, SimpleNetworks(width=arguments.width), dim=arguments.dim)
+    bfm = ForwardBackward(WALKER, TwoStreamNetworks(width=arguments.width), dim=arguments.dim)
     objective = ForwardBackwardObjective(bfm).to(device)
     pool = TransitionPool(Noise(100_000), device)
     batches = TransitionBatches(pool, arguments.batch, 0)

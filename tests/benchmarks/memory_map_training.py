@@ -123,7 +123,7 @@ def main() -> int:
     try:
         if not data.exists():
             generate(data, arguments.transitions, arguments.shards)
-        networks = {"type": "simple", "width": arguments.width, "encoder_width": 256}
+        networks = {"type": "two_stream", "width": arguments.width, "encoder_width": 256}
         objective = {"type": "forward_backward", "bfm": {"type": "forward_backward", "dim": 50, "networks": networks}}
         watch = Watch()
         dataset = Watched(data, watch, TOGETHER * arguments.batch)

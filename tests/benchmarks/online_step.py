@@ -24,7 +24,7 @@ from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import Acquisition, AcquisitionContext, EnvironmentSpec
 from bfmkit.utils.rng import normal_noise
@@ -54,7 +54,7 @@ def stepping(
 ) -> tuple[TaskInferenceAgent, list[float]]:
     """An agent of ``runs`` runs that has taken steps, and the milliseconds of each."""
     torch.manual_seed(0)
-    bfm = ForwardBackward(WALKER, SimpleNetworks(width=width), dim=50).eval().requires_grad_(False).to(device)
+    bfm = ForwardBackward(WALKER, TwoStreamNetworks(width=width), dim=50).eval().requires_grad_(False).to(device)
     agent = TaskInferenceAgent(RidgePosterior(), acquisition)
     agent.start(bfm, list(range(runs)))
     seen = iter(torch.randn(2 * repeats + 100, runs, 24, device=device))
@@ -124,7 +124,7 @@ class PlainStep:
 def recorded(width: int, repeats: int, runs: int) -> list[float]:
     """Milliseconds of each step as a CUDA graph, with noise drawn and brought over for each."""
     torch.manual_seed(0)
-    bfm = ForwardBackward(WALKER, SimpleNetworks(width=width), dim=50).eval().requires_grad_(False).to("cuda")
+    bfm = ForwardBackward(WALKER, TwoStreamNetworks(width=width), dim=50).eval().requires_grad_(False).to("cuda")
     rule = UCBAcquisition(EllipsoidCandidates(count=128, inflation=2.0), confidence_radius=0.1)
     step = PlainStep(bfm, rule, runs, "cuda")
     step.observation.normal_()

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
 from bfmkit.data.sampling import TransitionBatches
 from bfmkit.data.shards import empty_transitions
@@ -61,7 +61,7 @@ def trained(
     device = torch.device(arguments.device)
     torch.manual_seed(weights_seed)
     objective = ForwardBackwardObjective(
-        ForwardBackward(Shipped.spec, SimpleNetworks(width=arguments.width), dim=arguments.dim)
+        ForwardBackward(Shipped.spec, TwoStreamNetworks(width=arguments.width), dim=arguments.dim)
     )
     objective.prepare(pool.batch(torch.arange(len(pool)))["observation"].cpu())
     batches = TransitionBatches(pool, arguments.batch, draws_seed)

@@ -9,8 +9,8 @@ from tensordict import TensorDict
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.networks.simple import SimpleNetworks
 from bfmkit.interfaces import BFM, EnvironmentSpec
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.models.folder import save_model
 from bfmkit.testing.bfm import BFMContract
 
@@ -18,13 +18,13 @@ SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))
 NODE = {
     "type": "forward_backward",
     "dim": 6,
-    "networks": {"type": "simple", "width": 16, "encoder_width": 16, "members": 2},
+    "networks": {"type": "two_stream", "width": 16, "encoder_width": 16, "num_critics": 2},
 }
 
 
 def saved(folder: Path) -> ForwardBackward:
     torch.manual_seed(0)
-    bfm = ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=6)
+    bfm = ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=6)
     bfm.fit_second_moment(torch.randn(200, 5))
     inference_set = TensorDict(
         {

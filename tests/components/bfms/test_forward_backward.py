@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.testing.bfm import BFMContract
@@ -15,7 +15,7 @@ SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))
 class TestForwardBackward(BFMContract):
     def make(self) -> ForwardBackward:
         torch.manual_seed(0)
-        return ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=6)
+        return ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=6)
 
     def test_least_squares_weights_are_the_papers_expectation(self) -> None:
         bfm, observations = self.make(), torch.randn(500, 5)
@@ -46,17 +46,17 @@ class TestForwardBackward(BFMContract):
     def test_refuses_numbers_that_make_no_sense(self) -> None:
         for wrong in ({"dim": 0}, {"discount": 1.0}):
             with pytest.raises(ValueError, match=next(iter(wrong))):
-                ForwardBackward(SPEC, SimpleNetworks(16, 16), **wrong)
+                ForwardBackward(SPEC, TwoStreamNetworks(16, 16), **wrong)
 
 
 def test_b_reads_the_named_entries_alone() -> None:
     torch.manual_seed(0)
     spec = EnvironmentSpec("body", 3, 2, 1, 100, 0.1, (), observation_names=("height", "speed", "rest"))
-    bfm = ForwardBackward(spec, SimpleNetworks(16, 16, 2), dim=4, entries=["speed", "height"])
+    bfm = ForwardBackward(spec, TwoStreamNetworks(16, 16, 2), dim=4, entries=["speed", "height"])
     states = torch.randn(5, 3)
     other = states.clone()
     other[:, 2] = 9.0
     assert torch.equal(bfm.backward_map(states), bfm.backward_map(other))
     assert not torch.equal(bfm.act(states, torch.randn(5, 4)), bfm.act(other, torch.randn(5, 4)))
     with pytest.raises(ValueError, match='no entry "sped"; did you mean "speed"'):
-        ForwardBackward(spec, SimpleNetworks(16, 16, 2), entries=["sped"])
+        ForwardBackward(spec, TwoStreamNetworks(16, 16, 2), entries=["sped"])

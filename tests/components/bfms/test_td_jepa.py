@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bfmkit.components.bfms.td_jepa import TDJepa
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.testing.bfm import BFMContract
 from bfmkit.testing.objective import SPEC
 
@@ -12,7 +12,7 @@ from bfmkit.testing.objective import SPEC
 class TestTDJepa(BFMContract):
     def make(self) -> TDJepa:
         torch.manual_seed(0)
-        return TDJepa(SPEC, SimpleNetworks(16, 16, 2), dim=6, state_dim=8)
+        return TDJepa(SPEC, TwoStreamNetworks(16, 16, 2), dim=6, state_dim=8)
 
     def test_codes_lie_on_spheres(self) -> None:
         bfm, s = self.make(), torch.randn(4, 5)
@@ -27,4 +27,4 @@ class TestTDJepa(BFMContract):
 
     def test_refuses_sizes_that_make_no_sense(self) -> None:
         with pytest.raises(ValueError, match="state_dim"):
-            TDJepa(SPEC, SimpleNetworks(16, 16), state_dim=0)
+            TDJepa(SPEC, TwoStreamNetworks(16, 16), state_dim=0)

@@ -6,7 +6,7 @@ import torch
 from bfmkit.components.bfms.universal_sf import UniversalSF
 from bfmkit.components.feature_maps.hilp_state import HilpStateFeatures
 from bfmkit.components.feature_maps.identity import IdentityFeatures
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.testing.bfm import BFMContract
 from bfmkit.testing.objective import SPEC, transitions
 
@@ -14,11 +14,11 @@ from bfmkit.testing.objective import SPEC, transitions
 class TestUniversalSF(BFMContract):
     def make(self) -> UniversalSF:
         torch.manual_seed(0)
-        networks = SimpleNetworks(16, 16, 2)
+        networks = TwoStreamNetworks(16, 16, 2)
         return UniversalSF(SPEC, HilpStateFeatures(SPEC, networks, dim=6), networks)
 
     def test_has_the_features_of_its_map_on_standardised_observations(self) -> None:
-        bfm = UniversalSF(SPEC, IdentityFeatures(SPEC), SimpleNetworks(16, 16, 2))
+        bfm = UniversalSF(SPEC, IdentityFeatures(SPEC), TwoStreamNetworks(16, 16, 2))
         observations = 7 + 3 * torch.randn(4000, 5)
         bfm.fit_observation_scale(observations)
         features = bfm.features(observations, observations, observations)
@@ -36,4 +36,4 @@ class TestUniversalSF(BFMContract):
 
     def test_refuses_a_discount_that_is_none(self) -> None:
         with pytest.raises(ValueError, match="discount"):
-            UniversalSF(SPEC, IdentityFeatures(SPEC), SimpleNetworks(16, 16), discount=1.0)
+            UniversalSF(SPEC, IdentityFeatures(SPEC), TwoStreamNetworks(16, 16), discount=1.0)

@@ -11,7 +11,7 @@ from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.candidate_samplers.refine import RefineCandidates
 from bfmkit.components.candidate_samplers.sphere import SphereCandidates
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.inference.candidate_acquisition import CandidateAcquisition
 from bfmkit.interfaces import AcquisitionContext, CandidateSampler
@@ -81,7 +81,7 @@ def test_needs_a_rule_that_compares() -> None:
 @pytest.mark.parametrize("make", [UCBAcquisition, InformationAcquisition])
 def test_a_rule_chooses_better_through_policy_and_critics(make: type[CandidateAcquisition]) -> None:
     torch.manual_seed(0)
-    model = ForwardBackward(ball_spec(), SimpleNetworks(width=16, encoder_width=16), dim=4)
+    model = ForwardBackward(ball_spec(), TwoStreamNetworks(width=16, encoder_width=16), dim=4)
     plain, refined = make(SphereCandidates(count=16)), make(RefineCandidates(SphereCandidates(count=16), steps=4))
     given = context(plain.noise_shape(4), mean=torch.tensor([0.5, -1.0, 0.25, 2.0]))
     posterior = RidgePosterior()

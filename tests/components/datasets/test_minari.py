@@ -138,7 +138,7 @@ class TestMinariDataset(DatasetContract):
     def test_a_model_is_trained_on_it_whose_tasks_can_be_labelled(self, tmp_path: Path) -> None:
         objective = {
             "type": "forward_backward",
-            "bfm": {"type": "forward_backward", "dim": 2, "networks": {"type": "simple", "width": 4}},
+            "bfm": {"type": "forward_backward", "dim": 2, "networks": {"type": "two_stream", "width": 4}},
         }
         (tmp_path / "run").mkdir()
         job = PretrainJob(self.make(), Deferred.of(Objective, objective), updates=2, batch_size=4)

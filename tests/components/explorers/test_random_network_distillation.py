@@ -10,12 +10,14 @@ from bfmkit.testing.explorer import SPEC, B, ExplorerContract
 
 class TestRandomNetworkDistillation(ExplorerContract):
     def make(self) -> RandomNetworkDistillation:
-        return RandomNetworkDistillation(SPEC, width=16, rank=4, batch_size=16, updates=1, warmup=60, capacity=500)
+        return RandomNetworkDistillation(
+            SPEC, width=16, embedding_dim=4, batch_size=16, updates=1, warmup=60, capacity=500
+        )
 
     def test_what_it_has_seen_is_no_longer_new(self) -> None:
         torch.manual_seed(0)
         explorer = RandomNetworkDistillation(
-            SPEC, width=32, rank=8, batch_size=64, updates=4, warmup=60, distillation_rate=1e-3
+            SPEC, width=32, embedding_dim=8, batch_size=64, updates=4, warmup=60, distillation_rate=1e-3
         )
         self.walk(explorer, 40)
         early = explorer.metrics()["novelty"]
@@ -41,7 +43,14 @@ class TestRandomNetworkDistillation(ExplorerContract):
             torch.manual_seed(1)
             spec = EnvironmentSpec("line", 1, 1, 1, 100, 0.1, ("a",))
             explorer = RandomNetworkDistillation(
-                spec, width=32, rank=8, batch_size=64, updates=2, warmup=warmup, effort=0.0, learning_rate=1e-3
+                spec,
+                width=32,
+                embedding_dim=8,
+                batch_size=64,
+                updates=2,
+                warmup=warmup,
+                action_penalty=0.0,
+                learning_rate=1e-3,
             )
             place, reached = torch.zeros(4, 1), 0.0
             flags = torch.zeros(4, dtype=torch.bool)

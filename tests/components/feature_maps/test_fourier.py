@@ -48,7 +48,7 @@ def test_each_wave_reads_as_many_entries_as_it_may() -> None:
 def test_all_directions_approximate_the_gaussian_kernel() -> None:
     """E[c(x)ᵀc(y)] / waves -> exp(−scale² ‖x − y‖² / 2) where every wave reads all entries."""
     names = list(NAMED.observation_names)
-    features = FourierFeatures(NAMED, names, dim=20_001, waves=20_000, scale=0.7, entries_per_wave=5)
+    features = FourierFeatures(NAMED, names, dim=20_001, num_frequencies=20_000, scale=0.7, entries_per_wave=5)
     x, y = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
     product = (features._waves(x) @ features._waves(y) - 1) / 20_000
     assert product.item() == pytest.approx(torch.exp(-0.49 * (x - y).square().sum() / 2).item(), abs=0.02)
@@ -56,16 +56,16 @@ def test_all_directions_approximate_the_gaussian_kernel() -> None:
 
 def test_directions_are_the_principal_ones_of_the_data() -> None:
     x = torch.randn(5000, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 1.0, 0.3, 1.0])
-    features = prepared(x, dim=6, waves=40)
+    features = prepared(x, dim=6, num_frequencies=40)
     moment = values(features, x).mT @ values(features, x) / len(x)
-    waves = features._waves(x)
-    expected = torch.linalg.eigvalsh(waves.mT @ waves / len(x)).flip(0)[:6] * 6 / 41
+    num_frequencies = features._waves(x)
+    expected = torch.linalg.eigvalsh(num_frequencies.mT @ num_frequencies / len(x)).flip(0)[:6] * 6 / 41
     torch.testing.assert_close(moment, torch.diag(expected), atol=2e-4, rtol=1e-3)
 
 
 def test_all_directions_together_lose_nothing_and_few_are_well_conditioned() -> None:
     x = torch.randn(3000, 5, generator=torch.Generator().manual_seed(0))
-    whole, few = prepared(x, dim=31, waves=30), prepared(x, dim=10, waves=200)
+    whole, few = prepared(x, dim=31, num_frequencies=30), prepared(x, dim=10, num_frequencies=200)
     norms = whole._waves(x).norm(dim=-1)
     torch.testing.assert_close(values(whole, x).norm(dim=-1), norms, rtol=1e-4, atol=1e-4)
     spectrum = torch.linalg.svdvals(values(few, x)).square()
@@ -89,7 +89,7 @@ def test_refuses_what_makes_no_sense() -> None:
         ({"entries": ["hight"]}, 'no entry "hight"; did you mean "height"'),
         ({"entries": []}, "need entries"),
         ({"scale": 0.0}, "scale"),
-        ({"dim": 33, "waves": 31}, "at most waves"),
+        ({"dim": 33, "num_frequencies": 31}, "at most num_frequencies"),
     ):
         with pytest.raises(ValueError, match=message):
             FourierFeatures(NAMED, **{"entries": ["height"], **settings})

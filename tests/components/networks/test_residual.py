@@ -10,7 +10,7 @@ from bfmkit.testing.networks import NetworksContract
 
 class TestResidualNetworks(NetworksContract):
     def make(self) -> ResidualNetworks:
-        return ResidualNetworks(width=16, encoder_width=12, blocks=2, members=3)
+        return ResidualNetworks(width=16, encoder_width=12, blocks=2, num_critics=3)
 
     def test_critics_side_by_side_are_critics_one_by_one(self) -> None:
         torch.manual_seed(0)
@@ -34,6 +34,6 @@ class TestResidualNetworks(NetworksContract):
             torch.testing.assert_close(found[:, member], expected)
 
     def test_refuses_sizes_that_make_no_sense(self) -> None:
-        for name in ("width", "encoder_width", "blocks", "members"):
+        for name in ("width", "encoder_width", "blocks", "num_critics"):
             with pytest.raises(ValueError, match=name):
                 ResidualNetworks(**{name: 0})

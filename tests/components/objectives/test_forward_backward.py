@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.forward_backward import (
     ForwardBackwardObjective,
     factored_measure_loss,
@@ -26,7 +26,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "fb_loss.npz"
 class TestForwardBackwardObjective(ObjectiveContract):
     def make(self, measure_pessimism: float = 0.0) -> ForwardBackwardObjective:
         torch.manual_seed(3)
-        bfm = ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=4)
+        bfm = ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=4)
         return ForwardBackwardObjective(bfm, measure_pessimism=measure_pessimism)
 
     def test_the_actors_loss_leaves_the_critic_alone(self) -> None:
@@ -99,7 +99,7 @@ def test_the_factored_loss_has_the_same_value_and_gradients(golden: dict[str, Te
 def test_the_value_loss_is_that_of_the_bellman_equation_of_z(monkeypatch: pytest.MonkeyPatch) -> None:
     """For z with weights w = z the reward is B(s')ᵀC⁻¹z, C over the batch."""
     torch.manual_seed(0)
-    bfm = ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=4, discount=0.7)
+    bfm = ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=4, discount=0.7)
     objective = ForwardBackwardObjective(bfm, action_noise=0.0, value_loss=0.5)
     batch, z = TestForwardBackwardObjective().batch(32), project(torch.randn(32, 4))
     with torch.no_grad():
@@ -124,7 +124,7 @@ def test_the_value_loss_is_that_of_the_bellman_equation_of_z(monkeypatch: pytest
 
 def test_the_actor_is_trained_in_every_so_many_updates() -> None:
     torch.manual_seed(0)
-    bfm = ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=4)
+    bfm = ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=4)
     objective, batch = ForwardBackwardObjective(bfm, actor_every=3), TestForwardBackwardObjective().batch()
     trained = []
     for _ in range(7):

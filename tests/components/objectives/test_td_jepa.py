@@ -5,7 +5,7 @@ import torch
 from tensordict import TensorDict
 
 from bfmkit.components.bfms.td_jepa import TDJepa
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.td_jepa import TDJepaObjective
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.models.projection import project
@@ -18,7 +18,7 @@ class TestTDJepaObjective(ObjectiveContract):
     def make(self) -> TDJepaObjective:
         torch.manual_seed(3)
         return TDJepaObjective(
-            TDJepa(SPEC, SimpleNetworks(16, 16, 2), dim=4, state_dim=6), action_noise=0.0, value_loss=0.3
+            TDJepa(SPEC, TwoStreamNetworks(16, 16, 2), dim=4, state_dim=6), action_noise=0.0, value_loss=0.3
         )
 
     def test_the_actors_loss_trains_the_actor_alone(self) -> None:
@@ -69,7 +69,7 @@ class TestTDJepaObjective(ObjectiveContract):
         torch.manual_seed(0)
         mdp = MDPLayout("random", 6, actions=1).build()
         spec = EnvironmentSpec("states", 6, 1, 1, 100, 1.0, ())
-        bfm = TDJepa(spec, SimpleNetworks(32, 32, 2), dim=3, state_dim=8, discount=0.7)
+        bfm = TDJepa(spec, TwoStreamNetworks(32, 32, 2), dim=3, state_dim=8, discount=0.7)
         objective = TDJepaObjective(bfm, orthonormality=1.0, target_rate=0.05)
         trained = [parameter for group in objective.parameter_groups().values() for parameter in group]
         optimizer = torch.optim.Adam(trained, lr=3e-3)

@@ -21,7 +21,7 @@ from bfmkit.components.feature_objectives.hilp import HilpObjective
 from bfmkit.components.feature_objectives.inverse_dynamics import InverseDynamicsObjective
 from bfmkit.components.feature_objectives.laplacian import LaplacianObjective
 from bfmkit.components.latent_samplers.goals import GoalLatents
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.universal_sf import UniversalSFObjective, least
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, FeatureObjective
 from bfmkit.models.projection import project
@@ -29,7 +29,7 @@ from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.models import LinearBFM, ball_spec, into_ball
 from bfmkit.testing.objective import SPEC, ObjectiveContract
 
-NETWORKS = SimpleNetworks(16, 16, 2)
+NETWORKS = TwoStreamNetworks(16, 16, 2)
 
 
 class TestUniversalSFObjective(ObjectiveContract):
@@ -158,7 +158,7 @@ def test_learns_the_exact_successor_features_of_a_chain_of_states() -> None:
     torch.manual_seed(0)
     mdp = MDPLayout("random", 6, actions=1).build()
     spec = EnvironmentSpec("states", 6, 1, 1, 100, 1.0, ())
-    bfm = UniversalSF(spec, IdentityFeatures(spec), SimpleNetworks(32, 16, 2), discount=0.8)
+    bfm = UniversalSF(spec, IdentityFeatures(spec), TwoStreamNetworks(32, 16, 2), discount=0.8)
     states = torch.eye(6)
 
     def batch() -> TensorDict:
@@ -180,7 +180,7 @@ def test_learns_policies_that_go_where_z_says() -> None:
     """A point that goes wherever it is told, within the unit ball: π_z = z/‖z‖ and ψ are known."""
     torch.manual_seed(0)
     spec = ball_spec(dim=2)
-    bfm = UniversalSF(spec, IdentityFeatures(spec), SimpleNetworks(32, 16, 2), discount=0.8)
+    bfm = UniversalSF(spec, IdentityFeatures(spec), TwoStreamNetworks(32, 16, 2), discount=0.8)
 
     def batch() -> TensorDict:
         action = 2 * torch.rand(128, 2) - 1
@@ -226,7 +226,7 @@ def test_refuses_what_it_cannot_train() -> None:
 
 def test_prepares_the_feature_map_with_standardised_observations() -> None:
     spec = replace(SPEC, observation_names=tuple("abcde"))
-    features = FourierFeatures(spec, ["a", "b"], dim=5, waves=20)
+    features = FourierFeatures(spec, ["a", "b"], dim=5, num_frequencies=20)
     objective = UniversalSFObjective(UniversalSF(spec, features, NETWORKS))
     x = 3 + 2 * torch.randn(4000, 5, generator=torch.Generator().manual_seed(0))
     objective.prepare(x)

@@ -19,7 +19,7 @@ from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.candidate_samplers.mixture import MixtureCandidates
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.components.environments.tabular import TabularEnvironment
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.episode import run_episode
@@ -99,7 +99,7 @@ def test_so_it_does_in_every_world(environment: Callable[[], Environment], bfm: 
 def walker_bfm() -> BFM:
     torch.manual_seed(0)
     spec = DMControlEnvironment("walker", "run").spec
-    return ForwardBackward(spec, SimpleNetworks(width=16, encoder_width=16), dim=6).requires_grad_(False)
+    return ForwardBackward(spec, TwoStreamNetworks(width=16, encoder_width=16), dim=6).requires_grad_(False)
 
 
 def test_passes_torchrls_own_check() -> None:

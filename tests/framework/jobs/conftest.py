@@ -46,7 +46,7 @@ def objective() -> dict[str, Any]:
         "bfm": {
             "type": "forward_backward",
             "dim": 4,
-            "networks": {"type": "simple", "width": 16, "encoder_width": 16},
+            "networks": {"type": "two_stream", "width": 16, "encoder_width": 16},
         },
     }
 

@@ -19,7 +19,14 @@ from bfmkit.recipe.deferred import Deferred
 from bfmkit.testing.job import JobContract
 
 CPU = torch.device("cpu")
-EXPLORER = {"type": "random_network_distillation", "width": 16, "rank": 4, "batch_size": 16, "updates": 1, "warmup": 40}
+EXPLORER = {
+    "type": "random_network_distillation",
+    "width": 16,
+    "embedding_dim": 4,
+    "batch_size": 16,
+    "updates": 1,
+    "warmup": 40,
+}
 
 
 def job(domain: str = "walker", task: str = "stand", workers: int = 1, transitions: int = 80) -> CollectJob:

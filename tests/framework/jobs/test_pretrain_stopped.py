@@ -26,7 +26,7 @@ type: pretrain
 dataset: {{type: memory_map, path: {data}}}
 objective:
   type: forward_backward
-  bfm: {{type: forward_backward, dim: 4, networks: {{type: simple, width: 16, encoder_width: 16}}}}
+  bfm: {{type: forward_backward, dim: 4, networks: {{type: two_stream, width: 16, encoder_width: 16}}}}
 updates: 1000000
 batch_size: 16
 inference_set: 50

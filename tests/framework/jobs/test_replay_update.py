@@ -22,7 +22,7 @@ from bfmkit.training.rng_state import generator_states
 CPU = torch.device("cpu")
 OBJECTIVE = {
     "type": "forward_backward",
-    "bfm": {"type": "forward_backward", "dim": 4, "networks": {"type": "simple", "width": 16, "encoder_width": 16}},
+    "bfm": {"type": "forward_backward", "dim": 4, "networks": {"type": "two_stream", "width": 16, "encoder_width": 16}},
 }
 
 

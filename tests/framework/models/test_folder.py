@@ -9,18 +9,18 @@ from tensordict import TensorDict
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.models.folder import copy_model, load_model, save_model
 
 SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))
-NODE = {"type": "forward_backward", "dim": 6, "networks": {"type": "simple", "width": 64, "encoder_width": 64}}
+NODE = {"type": "forward_backward", "dim": 6, "networks": {"type": "two_stream", "width": 64, "encoder_width": 64}}
 
 
 @pytest.fixture
 def bfm() -> ForwardBackward:
     torch.manual_seed(0)
-    bfm = ForwardBackward(SPEC, SimpleNetworks(64, 64, 2), dim=6)
+    bfm = ForwardBackward(SPEC, TwoStreamNetworks(64, 64, 2), dim=6)
     bfm.fit_second_moment(torch.randn(200, 5))
     return bfm.requires_grad_(False)
 

@@ -22,7 +22,7 @@ from bfmkit.components.feature_maps.hilp_state import HilpStateFeatures
 from bfmkit.components.feature_objectives.contrastive import ContrastiveObjective
 from bfmkit.components.feature_objectives.hilp import HilpObjective
 from bfmkit.components.feature_objectives.laplacian import LaplacianObjective
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
 from bfmkit.components.objectives.td_jepa import TDJepaObjective
 from bfmkit.components.objectives.universal_sf import UniversalSFObjective
@@ -33,7 +33,7 @@ from bfmkit.training.launcher import Place
 from bfmkit.training.lightning_module import Pretraining
 
 ROWS, DIM = 24, 4
-NETWORKS = SimpleNetworks(16, 16, 2)
+NETWORKS = TwoStreamNetworks(16, 16, 2)
 
 
 def _universal(features: FeatureMap, learner: FeatureObjective) -> UniversalSFObjective:

@@ -20,7 +20,7 @@ from bfmkit.training.lightning_module import Pretraining
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU, and CUDA graphs are recorded on one")
 
 DEVICE, UPDATES, STOP = torch.device("cuda"), 40, 20
-NETWORKS = {"type": "simple", "width": 32, "encoder_width": 32}
+NETWORKS = {"type": "two_stream", "width": 32, "encoder_width": 32}
 MODEL = {"dim": 4, "networks": NETWORKS}
 ENCODER = {"type": "encoder", **MODEL}
 

@@ -24,7 +24,7 @@ from bfmkit.training.self_collection import SelfCollection
 CPU = torch.device("cpu")
 OBJECTIVE = {
     "type": "forward_backward",
-    "bfm": {"type": "forward_backward", "dim": 4, "networks": {"type": "simple", "width": 16, "encoder_width": 16}},
+    "bfm": {"type": "forward_backward", "dim": 4, "networks": {"type": "two_stream", "width": 16, "encoder_width": 16}},
 }
 
 

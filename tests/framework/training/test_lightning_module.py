@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAver
 from tensordict import TensorDict
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
 from bfmkit.data.sampling import UpdateGroups
 from bfmkit.testing.objective import SPEC
@@ -63,7 +63,7 @@ class Optimizer:
 
 def module(folder: Path, captures: bool, bad: int | None = None) -> Pretraining:
     torch.manual_seed(3)
-    objective = ForwardBackwardObjective(ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=4))
+    objective = ForwardBackwardObjective(ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=4))
     origin = {"objective": {"type": "forward_backward"}, "spec": SPEC.to_dict()}
     made = Pretraining(
         objective, 100, 1e-2, "cosine", 0.9, folder, Batches(bad), origin, captures=captures
@@ -128,7 +128,7 @@ def test_of_a_recorded_group_the_update_that_failed_is_found(tmp_path: Path, mon
 def fitted(folder: Path, callbacks: list[lightning.Callback], updates: int = 12) -> Pretraining:
     """A training that Lightning's own Trainer runs."""
     torch.manual_seed(3)
-    objective = ForwardBackwardObjective(ForwardBackward(SPEC, SimpleNetworks(16, 16, 2), dim=4))
+    objective = ForwardBackwardObjective(ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=4))
     made = Pretraining(objective, updates, 1e-2, "cosine", 0.9, folder, Batches())
     groups = UpdateGroups(updates, 3, [], lambda: made.update)
     trainer = lightning.Trainer(

@@ -25,7 +25,7 @@ OBJECTIVE = {
     "bfm": {
         "type": "forward_backward",
         "dim": 4,
-        "networks": {"type": "simple", "width": 16, "encoder_width": 16},
+        "networks": {"type": "two_stream", "width": 16, "encoder_width": 16},
     },
 }
 

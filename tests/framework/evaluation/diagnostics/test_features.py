@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.components.networks.simple import SimpleNetworks
+from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.evaluation.diagnostics.features import condition_number, effective_rank, feature_spectrum
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.testing.models import LinearBFM
@@ -34,7 +34,7 @@ def test_spectrum_is_that_of_the_second_moment() -> None:
 def test_a_collapse_shows_although_the_features_were_divided_by_their_moment() -> None:
     spec = EnvironmentSpec("any", 5, 2, 1, 100, 0.1, ("a",))
     torch.manual_seed(0)
-    bfm = ForwardBackward(spec, SimpleNetworks(16, 16, 2), dim=6).requires_grad_(False)
+    bfm = ForwardBackward(spec, TwoStreamNetworks(16, 16, 2), dim=6).requires_grad_(False)
     last = bfm.backward_network[-1]
     last.weight.mul_(1e-6)
     last.bias.copy_(torch.arange(6.0))

@@ -15,8 +15,8 @@ from bfmkit.registry import register
 N = TypeVar("N", bound=nn.Module)
 
 
-@register(Networks, "simple")
-class SimpleNetworks(Networks):
+@register(Networks, "two_stream")
+class TwoStreamNetworks(Networks):
     """Embed (s, a) and (s, z), or s and (s, z), side by side; a trunk reads both.
 
     An embedding is linear, LayerNorm, tanh, linear to half the width, ReLU; the trunk linear, ReLU, linear. Weights
@@ -25,7 +25,7 @@ class SimpleNetworks(Networks):
     Args:
         width: hidden units of critic and actor; even.
         encoder_width: hidden units of the encoder.
-        members: E, critics in the ensemble; they share nothing.
+        num_critics: E, critics in the ensemble; they share nothing.
         first_bias: standard deviation of the biases of first layers at the start. At zero, LayerNorm sees only the
             direction of its input there, not its length: places along one ray look alike until biases are learnt,
             which few observations make a matter of (a maze), many do not.
@@ -37,15 +37,17 @@ class SimpleNetworks(Networks):
         Touati et al., Does zero-shot reinforcement learning exist?, 2023, appendix on architectures.
     """
 
-    def __init__(self, width: int = 1024, encoder_width: int = 256, members: int = 2, first_bias: float = 0.0) -> None:
-        for name, value in (("width", width), ("encoder_width", encoder_width), ("members", members)):
+    def __init__(
+        self, width: int = 1024, encoder_width: int = 256, num_critics: int = 2, first_bias: float = 0.0
+    ) -> None:
+        for name, value in (("width", width), ("encoder_width", encoder_width), ("num_critics", num_critics)):
             if value < 1:
                 raise ValueError(f"{name} must be positive, got {value}")
         if width % 2:
             raise ValueError(f"width must be even, got {width}")
         if first_bias < 0:
             raise ValueError(f"first_bias must not be negative, got {first_bias}")
-        self.width, self.encoder_width, self.members = width, encoder_width, members
+        self.width, self.encoder_width, self.num_critics = width, encoder_width, num_critics
         self.first_bias = first_bias
 
     def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:
@@ -53,7 +55,7 @@ class SimpleNetworks(Networks):
         left, right = (observation_size, action_size), (observation_size, dim)
         members = [
             self._started(TwoEmbeddings(left, right, self.width, dim if outputs is None else outputs))
-            for _ in range(self.members)
+            for _ in range(self.num_critics)
         ]
         return CriticEnsemble(members)
 
