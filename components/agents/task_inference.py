@@ -47,7 +47,8 @@ class TaskInferenceAgent(BatchedAgent):
         schedule: when to choose again within an episode; none given: at every step.
         query_rule: which rewards to learn from; none given: all of them.
         labelled_transitions: how many labelled transitions to learn from before the first step; they count as labels.
-        block: how many steps are learnt from at once, at the latest before the next choice. Nobody looks at the belief
+        update_every: how many steps are learnt from at once, at the latest before the next choice. Nobody looks at the
+        belief
             in between, so more than 1 only saves time; but information counts for a ``determinant`` schedule when a
             block is learnt from.
         label_memory: how many steps back :meth:`label` reaches; their features are kept.
@@ -55,7 +56,8 @@ class TaskInferenceAgent(BatchedAgent):
             from as they come.
 
     Raises:
-        ValueError: if ``labelled_transitions`` or ``label_memory`` is negative or ``block`` less than 1, or greater
+        ValueError: if ``labelled_transitions`` or ``label_memory`` is negative or ``update_every`` less than 1, or
+        greater
             with a query rule that looks at the belief, or if the acquisition refuses the posterior.
 
     Reference:
@@ -69,7 +71,7 @@ class TaskInferenceAgent(BatchedAgent):
         schedule: Schedule | None = None,
         query_rule: QueryRule | None = None,
         labelled_transitions: int = 0,
-        block: int = 1,
+        update_every: int = 1,
         label_memory: int = 0,
         teacher: Teacher | None = None,
     ) -> None:
@@ -80,15 +82,16 @@ class TaskInferenceAgent(BatchedAgent):
         if label_memory < 0:
             raise ValueError(f"label_memory must not be negative, got {label_memory}")
         self.label_memory = label_memory
-        if block < 1:
-            raise ValueError(f"block must be at least 1, got {block}")
-        if block > 1 and query_rule is not None and query_rule.needs_features:
+        if update_every < 1:
+            raise ValueError(f"update_every must be at least 1, got {update_every}")
+        if update_every > 1 and query_rule is not None and query_rule.needs_features:
             raise ValueError(
-                f"block must be 1 with the query rule {type(query_rule).__name__}, which decides on each reward by "
+                f"update_every must be 1 with the query rule {type(query_rule).__name__}, which decides on each "
+                f"reward by "
                 f"what the "
-                f"belief says of it; got {block}"
+                f"belief says of it; got {update_every}"
             )
-        self.block = block
+        self.update_every = update_every
         if labelled_transitions < 0:
             raise ValueError(f"labelled_transitions must not be negative, got {labelled_transitions}")
         self.labelled_transitions = labelled_transitions
@@ -105,7 +108,7 @@ class TaskInferenceAgent(BatchedAgent):
         """What the posterior believes now, from all rewards so far; looking changes nothing."""
         belief: TensorDict = self.state.get("belief")
         counts = self._counts()
-        if self.block == 1 or not counts.any():
+        if self.update_every == 1 or not counts.any():
             return belief
         for count, rows in groups(counts, counts > 0):
             with torch.no_grad():
@@ -126,10 +129,10 @@ class TaskInferenceAgent(BatchedAgent):
             self.logbook.begin(None, None)
         if self._counts_information:
             entries["information"] = torch.zeros(len(self.seeds), dtype=torch.float64)
-        if self.block > 1:
+        if self.update_every > 1:
             sizes = (self.bfm.environment_spec.observation_size, self.bfm.environment_spec.action_size)
             example = torch.zeros(0, dtype=self.dtype, device=self.device)
-            entries[KEPT] = blank(len(self.seeds), self.block - 1, sizes, example)
+            entries[KEPT] = blank(len(self.seeds), self.update_every - 1, sizes, example)
         if self.label_memory > 0:
             shape = (len(self.seeds), self.label_memory, self.bfm.dim)
             entries[RECENT] = torch.zeros(shape, dtype=self.dtype, device=self.device)
@@ -150,7 +153,7 @@ class TaskInferenceAgent(BatchedAgent):
         return self.posterior.condition_on(belief, features.expand(len(self.seeds), *features.shape), reward.mT)
 
     def choosing(self, runs: Tensor) -> None:
-        if self.block > 1:
+        if self.update_every > 1:
             self._take_in(runs)
 
     def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
@@ -190,10 +193,10 @@ class TaskInferenceAgent(BatchedAgent):
             )
         parts = (observation, action, next_observation, reward, observed)
         step = Steps(*(part.unsqueeze(1) for part in parts))
-        if self.block == 1:
+        if self.update_every == 1:
             return self._take_in(moving, step)
         kept = self.state.get(KEPT)
-        full = moving & (kept.get("count") == self.block - 1)
+        full = moving & (kept.get("count") == self.update_every - 1)
         if full.any():
             observed = torch.where(full, self._take_in(full, step), observed)
         keep(kept, step, moving & ~full)
@@ -201,7 +204,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     @torch.no_grad()
     def flush(self) -> None:
-        if self.block > 1:
+        if self.update_every > 1:
             # Of stopped runs too: what is kept of them came before whatever stopped them.
             self._take_in(self._counts() > 0)
         self._warn_if_overconfident()
@@ -318,7 +321,7 @@ class TaskInferenceAgent(BatchedAgent):
         return taken & ~self.state.get("stopped") if self.failures else taken
 
     def _counts(self) -> Tensor:  # (B,) int64, the steps kept of each run
-        return self.state.get(KEPT).get("count") if self.block > 1 else self._no_steps
+        return self.state.get(KEPT).get("count") if self.update_every > 1 else self._no_steps
 
     def _learnt(self, rows: Tensor | None, count: int, step: Steps | None) -> Learnt:
         """What some runs, each with so many steps kept, make of these and one step more; changes nothing."""
@@ -354,7 +357,7 @@ class TaskInferenceAgent(BatchedAgent):
         if self.logbook is not None:
             steps = learnt.features, learnt.reward, learnt.observed
             self.logbook.take(*steps, indices, len(self.seeds), learnt.lengths())
-        if self.block > 1:
+        if self.update_every > 1:
             state.get(KEPT).get("count").index_fill_(0, indices, 0)
         if len(self._uncounted) >= CHECKED_EVERY:
             self._warn_if_overconfident()

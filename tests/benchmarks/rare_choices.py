@@ -44,17 +44,17 @@ class Counting(TaskInferenceAgent):
         self.choices += int(runs.sum())
 
 
-def agent_of(schedule: Schedule, block: int = 1) -> Counting:
+def agent_of(schedule: Schedule, update_every: int = 1) -> Counting:
     """The agent of the recipe opti_bfm, with another schedule, learning from so many steps at once."""
     said = load_recipe("opti_bfm").root.arguments["agent"].build()
-    return Counting(said.posterior, said.acquisition, schedule, block=block)
+    return Counting(said.posterior, said.acquisition, schedule, update_every=update_every)
 
 
 def lived(
-    schedule: Schedule, bfm: Checkpoint, tasks: list[str], seeds: list[int], block: int = 1
+    schedule: Schedule, bfm: Checkpoint, tasks: list[str], seeds: list[int], update_every: int = 1
 ) -> tuple[np.ndarray, float, float]:
     """Returns of the second half (rows,), choices an episode and run, seconds."""
-    agent, environment = agent_of(schedule, block), DMControlEnvironment("walker", tasks[0]).with_tasks(tasks)
+    agent, environment = agent_of(schedule, update_every), DMControlEnvironment("walker", tasks[0]).with_tasks(tasks)
     agent.start(bfm, seeds)
     environment.seed(seeds)
     begun = time.perf_counter()
@@ -96,9 +96,9 @@ def cost(bfm: Checkpoint, factor: float) -> dict[str, float]:
     agents = oracle | {
         "every step": agent_of(EverySchedule(1)),
         "every 25 steps": agent_of(EverySchedule(25)),
-        "the same, block 25": agent_of(EverySchedule(25), 25),
+        "the same, update_every 25": agent_of(EverySchedule(25), 25),
         f"determinant {factor:g}": agent_of(DeterminantSchedule(factor)),
-        "the same, block 10": agent_of(DeterminantSchedule(factor), RARE_BLOCK),
+        "the same, update_every 10": agent_of(DeterminantSchedule(factor), RARE_BLOCK),
     }
     environment = DMControlEnvironment("walker", "walk")
     for agent in agents.values():
@@ -114,8 +114,8 @@ def cost(bfm: Checkpoint, factor: float) -> dict[str, float]:
     for name, each in seconds.items():
         print(f"{name:<20}{min(each):>8.3f} s an episode{min(each) / min(seconds['oracle']):>8.2f} of the oracle's")
     names = {
-        "the same, block 25": "every 25 steps, block 25",
-        "the same, block 10": f"determinant {factor:g}, block 10",
+        "the same, update_every 25": "every 25 steps, update_every 25",
+        "the same, update_every 10": f"determinant {factor:g}, update_every 10",
     }
     return {
         "times_oracle." + names.get(name, name).replace(",", "").replace(" ", "_"): min(each) / min(seconds["oracle"])

@@ -33,7 +33,7 @@ TASKS = ["task_0", "task_3"]
 class TestAgentThatLearnsInBlocks(AgentContract):
     def make(self) -> TaskInferenceAgent:
         acquisition = UCBAcquisition(EllipsoidCandidates(count=32))
-        return TaskInferenceAgent(RidgePosterior(discount=0.99), acquisition, EverySchedule(6), block=4)
+        return TaskInferenceAgent(RidgePosterior(discount=0.99), acquisition, EverySchedule(6), update_every=4)
 
     def test_going_on_in_the_middle_of_a_block_gives_the_same_bits(self) -> None:
         states = []
@@ -63,7 +63,7 @@ class TestAgentThatLearnsInBlocks(AgentContract):
 
 class TestAgentThatLearnsInBlocksAndCountsInformation(AgentContract):
     def make(self) -> TaskInferenceAgent:
-        return TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), DeterminantSchedule(), block=5)
+        return TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), DeterminantSchedule(), update_every=5)
 
     def test_chooses_after_a_block_that_told_enough(self) -> None:
         agent, environment = self.started([0]), self.environment([0])
@@ -73,8 +73,8 @@ class TestAgentThatLearnsInBlocksAndCountsInformation(AgentContract):
         assert since[:6] == [1, 2, 3, 4, 5, 1] and max(since) >= 10
 
 
-def agent_of(posterior: Posterior, block: int, steps: int = 7) -> TaskInferenceAgent:
-    agent = TaskInferenceAgent(posterior, ThompsonAcquisition(0.1), EverySchedule(steps), block=block)
+def agent_of(posterior: Posterior, update_every: int, steps: int = 7) -> TaskInferenceAgent:
+    agent = TaskInferenceAgent(posterior, ThompsonAcquisition(0.1), EverySchedule(steps), update_every=update_every)
     agent.start(LinearBFM(), [5, 6])
     return agent
 
@@ -91,8 +91,8 @@ def agent_of(posterior: Posterior, block: int, steps: int = 7) -> TaskInferenceA
     ids=lambda posterior: type(posterior).__name__,
 )
 def test_what_is_learnt_in_blocks_is_what_is_learnt_step_by_step(posterior: Posterior) -> None:
-    def lived(block: int) -> tuple[Tensor, Tensor]:
-        agent, environment = agent_of(posterior, block), BallEnvironment(tasks=TASKS, lengths=[20, 13])
+    def lived(update_every: int) -> tuple[Tensor, Tensor]:
+        agent, environment = agent_of(posterior, update_every), BallEnvironment(tasks=TASKS, lengths=[20, 13])
         means: list[Tensor] = []
         returns = [
             run_episode(agent, environment, lambda _: means.append(posterior.mean(agent.belief))).returns
@@ -126,10 +126,10 @@ class Broken(LinearBFM):
         return next_observation.masked_fill(next_observation > 0.9, float("nan"))
 
 
-def troubled(block: int, rewards: list[float], bfm: LinearBFM, places: list[float]) -> TaskInferenceAgent:
+def troubled(update_every: int, rewards: list[float], bfm: LinearBFM, places: list[float]) -> TaskInferenceAgent:
     """Two runs of nine steps, the second of which meets those rewards and places."""
     agent = TaskInferenceAgent(
-        NormalInverseGammaPosterior(rate=1e-6), GreedyAcquisition(), EpisodeSchedule(), block=block
+        NormalInverseGammaPosterior(rate=1e-6), GreedyAcquisition(), EpisodeSchedule(), update_every=update_every
     )
     agent.start(bfm, [5, 6])
     agent.begin_episode()
@@ -150,7 +150,7 @@ def test_a_step_that_nothing_can_be_learnt_from_stops_its_run_as_of_that_step(tr
         rewards[at] = 1e200
     else:
         places[at] = 1.0
-    one, five = (troubled(block, rewards, Broken(), places) for block in (1, 5))
+    one, five = (troubled(update_every, rewards, Broken(), places) for update_every in (1, 5))
     assert five.failures == one.failures and f"run 1 (seed 6) stopped at step {at}" in five.failures[1]
     for name in ("step", "labels", "stopped"):
         assert five.state[name].tolist() == one.state[name].tolist(), name
@@ -162,7 +162,7 @@ def test_a_step_that_nothing_can_be_learnt_from_stops_its_run_as_of_that_step(tr
 
 
 def test_a_run_that_stops_before_its_choice_chooses_no_more() -> None:
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), EverySchedule(3), block=9)
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), EverySchedule(3), update_every=9)
     agent.start(Broken(), [5])
     agent.begin_episode()
     for place in (0.1, 1.0, 0.2):
@@ -173,7 +173,9 @@ def test_a_run_that_stops_before_its_choice_chooses_no_more() -> None:
 
 
 def test_a_budget_is_kept_to_the_label() -> None:
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), EpisodeSchedule(), BudgetQueryRule(7), block=5)
+    agent = TaskInferenceAgent(
+        RidgePosterior(), GreedyAcquisition(), EpisodeSchedule(), BudgetQueryRule(7), update_every=5
+    )
     agent.start(LinearBFM(), [5, 6])
     run_episode(agent, BallEnvironment(tasks=TASKS))
     assert agent.state["labels"].tolist() == [7, 7]
@@ -183,7 +185,7 @@ def test_a_budget_is_kept_to_the_label() -> None:
 
 
 def test_refuses_blocks_that_make_no_sense() -> None:
-    with pytest.raises(ValueError, match="block must be at least 1"):
-        TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), block=0)
-    with pytest.raises(ValueError, match="block must be 1 with the query rule DGapQueryRule"):
-        TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), query_rule=DGapQueryRule(), block=2)
+    with pytest.raises(ValueError, match="update_every must be at least 1"):
+        TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), update_every=0)
+    with pytest.raises(ValueError, match="update_every must be 1 with the query rule DGapQueryRule"):
+        TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), query_rule=DGapQueryRule(), update_every=2)

@@ -17,13 +17,19 @@ from bfmkit.testing.models import LinearBFM
 
 class TestAgentWithLateLabels(AgentContract):
     def make(self) -> TaskInferenceAgent:
-        return TaskInferenceAgent(RidgePosterior(), ThompsonAcquisition(), EverySchedule(3), block=3, label_memory=7)
+        return TaskInferenceAgent(
+            RidgePosterior(), ThompsonAcquisition(), EverySchedule(3), update_every=3, label_memory=7
+        )
 
 
-def walked(steps: int, runs: int = 1, memory: int = 6, block: int = 1) -> tuple[TaskInferenceAgent, Tensor]:
+def walked(steps: int, runs: int = 1, memory: int = 6, update_every: int = 1) -> tuple[TaskInferenceAgent, Tensor]:
     """An agent that was told no reward, and the features (runs, steps, 4) of its steps."""
     agent = TaskInferenceAgent(
-        RidgePosterior(regularization=2.0), GreedyAcquisition(), EverySchedule(100), block=block, label_memory=memory
+        RidgePosterior(regularization=2.0),
+        GreedyAcquisition(),
+        EverySchedule(100),
+        update_every=update_every,
+        label_memory=memory,
     )
     agent.start(LinearBFM(), list(range(runs)))
     agent.begin_episode()
@@ -45,10 +51,10 @@ def believed(*labels: tuple[Tensor, float, float]) -> Tensor:
     return torch.linalg.solve(gram, response)
 
 
-@pytest.mark.parametrize("block", [1, 4, 30])
+@pytest.mark.parametrize("update_every", [1, 4, 30])
 @pytest.mark.parametrize("steps", [3, 5, 11, 23])
-def test_late_rewards_of_single_steps_are_those_that_come_at_once(block: int, steps: int) -> None:
-    agent, features = walked(steps, block=block)
+def test_late_rewards_of_single_steps_are_those_that_come_at_once(update_every: int, steps: int) -> None:
+    agent, features = walked(steps, update_every=update_every)
     told = []
     for age in range(min(steps, 6)):
         agent.label(0.1 * age - 0.2, (age, age + 1))
