@@ -9,8 +9,8 @@ from tensordict import TensorDict
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
-from bfmkit.interfaces import BFM, EnvironmentSpec
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
+from bfmkit.interfaces import BFM, EnvironmentSpec
 from bfmkit.models.folder import save_model
 from bfmkit.testing.bfm import BFMContract
 
