@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import torchrl.envs
@@ -76,6 +77,8 @@ class Maker:
         try:
             return getattr(torchrl.envs, self.name)(**self.arguments)
         except Exception as error:
+            if self.name.startswith("Gym") and not any(map(find_spec, ("gymnasium", "gym"))):
+                raise ValueError(f"{self.domain} needs Gymnasium: pip install gymnasium") from error
             reason = " ".join(str(error).split())
             raise ValueError(f"{self.domain} cannot be made: {type(error).__name__}: {reason}") from error
 

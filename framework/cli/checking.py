@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+
+from bfmkit.cli.errors import Refused
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check and build each recipe, and say of every one what is wrong with it.
+    """Check and build each recipe, with the overrides, and say of every one what is wrong with it.
 
     A file that is not there is noted and no reason to refuse: another recipe may be the one that writes it.
     """
@@ -15,9 +18,13 @@ def run(arguments: argparse.Namespace) -> int:
     from bfmkit.recipe.sources import shipped
 
     refused = False
-    for name in arguments.recipes or shipped():
+    overrides = [word for word in arguments.words if "=" in word and not os.path.exists(word)]
+    names = [word for word in arguments.words if word not in overrides]
+    if overrides and not names:
+        raise Refused(f"{overrides[0]}: name the recipe that it changes")
+    for name in names or shipped():
         try:
-            recipe = load_recipe(name)
+            recipe = load_recipe(name, overrides)
             _build(recipe)
         except RecipeError as error:
             refused = True

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from bfmkit.cli.errors import Refused
-from bfmkit.recipe.sources import locate
+from bfmkit.recipe.sources import locate, shipped
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Copy a recipe as it stands, comments included; overwrite nothing."""
-    source = locate(arguments.recipe)
+    # A copy that lies here has the same name, and is not what is to be copied.
+    source = shipped().get(arguments.recipe) or locate(arguments.recipe)
     destination: Path = arguments.destination or Path()
     if destination.is_dir():
         destination = destination / source.name

@@ -141,7 +141,9 @@ def build_parser() -> argparse.ArgumentParser:
     copy.add_argument("destination", metavar="DEST", nargs="?", type=expand_home, help="a file or a folder (here)")
 
     check = add("check", "checking", "check recipes without running them")
-    check.add_argument("recipes", metavar="RECIPE", nargs="*", help="all shipped ones if none is given")
+    check.add_argument(
+        "words", metavar="RECIPE | key=value", nargs="*", help="recipes, all shipped ones if none is given; overrides"
+    )
 
     add("schema", "printing_schema", "print the JSON schema of recipes, for editors")
 

@@ -63,7 +63,7 @@ def read_spec(folder: Path) -> EnvironmentSpec:
     """
     file = folder / SPEC_FILE
     if not file.exists():
-        raise FileNotFoundError(f"no dataset in {folder} (no {SPEC_FILE}); `bfmkit run collect_walker` makes one")
+        raise FileNotFoundError(f"no dataset in {folder} (no {SPEC_FILE}); a run of a collect recipe leaves one")
     try:
         return EnvironmentSpec.from_dict(json.loads(file.read_text()))
     except (json.JSONDecodeError, TypeError) as error:

@@ -38,6 +38,7 @@ class CollectJob(Job):
 
     Raises:
         ValueError: if a number is not positive.
+        RecipeError: for what the constructors of environment and explorer refuse.
     """
 
     logs = False
@@ -52,14 +53,15 @@ class CollectJob(Job):
         seed: int = 0,
     ) -> None:
         require_positive(transitions=transitions, workers=workers, environments=environments)
+        # What their constructors refuse is said before anything is written.
+        spec = environment.build().spec
+        explorer.build(spec)
         self.environment, self.explorer, self.seed = environment, explorer, seed
         self.transitions, self.workers, self.environments = transitions, workers, environments
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Gather until every shard is full; ``out/dataset`` is the result."""
         spec = self.environment.build().spec
-        # Built once here, so that what its constructor refuses is said before anything starts.
-        self.explorer.build(spec)
         folder = out / "dataset"
         claim(folder, spec)
         block = self.environments * spec.episode_steps

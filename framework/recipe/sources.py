@@ -7,7 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bfmkit.recipe.problems import refuse
-from bfmkit.registry.messages import one_of, suggestion
+from bfmkit.registry.messages import suggestion
+
+MOST_NAMES = 8
+"""Of recipes in a message."""
 
 
 @cache
@@ -39,28 +42,41 @@ def locate(reference: str | Path, beside: Path | None = None, told_by: tuple[str
     """The file that ``reference`` means: a path (from ``beside``, or from here), else a shipped recipe.
 
     Args:
-        reference: ``my/recipe.yaml``, ``opti_bfm``, or ``infer/opti_bfm``.
+        reference: ``my/recipe.yaml``, ``opti_bfm``, or ``infer/opti_bfm``. A bare name means a file of that name too,
+            but not where a shipped recipe has the same name: ``./opti_bfm`` or ``opti_bfm.yaml`` is the file then, and
+            ``infer/opti_bfm`` the shipped one.
         beside: the folder that relative paths start from.
         told_by: file and path of whoever asks, for the message.
 
     Raises:
-        RecipeError: if there is no such file and no such shipped recipe.
+        RecipeError: if there is no such file and no such shipped recipe, or there are both.
     """
+    file_word, where = told_by
     reference = str(reference)
     path = (beside or Path()) / Path(reference).expanduser()
     for candidate in (path, path.with_name(path.name + ".yaml")) if path.name else ():
         if candidate.is_file():
+            namesake = shipped().get(reference)
+            if namesake is not None and not candidate.samefile(namesake):
+                both = f"there is the file {label(candidate)}, and a shipped recipe has this name"
+                choose = f"say ./{reference} or {namesake.parent.name}/{reference}"
+                raise refuse(file_word or reference, where, f"{both}; {choose}")
             return candidate
     name = reference.removesuffix(".yaml")
     for known, file in shipped().items():
         if name in (known, f"{file.parent.name}/{known}"):
             return file
-    file_word, where = told_by
     if path.is_dir():
         raise refuse(file_word or reference, where, "expected a recipe, and this is a folder")
     looks_like_file = reference != name or "/" in reference
     message = "there is no such file" if looks_like_file else "there is neither such a file nor such a shipped recipe"
     if where:
         message = f'"{reference}": {message}'
-    near = suggestion(Path(name).name, shipped())
-    raise refuse(file_word or reference, where, f"{message}{near} {one_of(shipped())}")
+    raise refuse(file_word or reference, where, f"{message}{_likely(Path(name).name)}")
+
+
+def _likely(name: str) -> str:
+    """Shipped recipes that may be meant by ``name``, or how to see all of them."""
+    near = suggestion(name, shipped())
+    same_words = [each for each in shipped() if name in each] if len(name) > 2 else []
+    return near or (f"; shipped: {', '.join(same_words[:MOST_NAMES])}" if same_words else "; bfmkit list recipe")

@@ -48,11 +48,14 @@ def _installed_packages(_path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def add_project(folder: Path) -> None:
-    """Take in the plugin that is being written in ``folder``, installed or not.
+    """Take in the modules of ``folder``, and the plugin that is being written there, installed or not.
 
-    It counts if ``folder/pyproject.toml`` declares the entry-point group; its packages then win over nothing and
-    are found beside the installed ones. Does nothing where there is no such file.
+    Modules are found after all that are installed, so an environment of one's own is ``env_name: my_module:Name-v0``.
+    A plugin counts if ``folder/pyproject.toml`` declares the entry-point group; its packages then win over nothing and
+    are found beside the installed ones.
     """
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
         declared = project["project"]["entry-points"][ENTRY_POINTS].values()
@@ -63,8 +66,6 @@ def add_project(folder: Path) -> None:
         if not isinstance(package, str) or package in known or not folder.joinpath(*package.split(".")).is_dir():
             continue
         _project_packages.append(package)
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
 
 
 def package_problem(package: str) -> str | None:

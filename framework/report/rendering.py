@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     environment = load_recipe(Path(recipe)).root.arguments["environment"].build()
     pictures = environment.pictures(torch.from_numpy(np.load(states)), int(height), int(width))
     if pictures is None:
-        sys.stderr.write(f"{environment.spec.domain} has no looks\n")
+        sys.stderr.write(f"{environment.spec.domain} cannot be drawn: its class makes no pictures\n")
         return 1
     np.save(frames, pictures)
     return 0

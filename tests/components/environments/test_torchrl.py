@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -36,6 +38,13 @@ def test_a_walker_is_the_walker_we_know() -> None:
         found, expected = made.step_batch(action), ours.step_batch(action)
         torch.testing.assert_close(found.observation, expected.observation, rtol=0, atol=1e-4)
         torch.testing.assert_close(found.reward, expected.reward, rtol=0, atol=1e-4)
+
+
+def test_without_gymnasium_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("gymnasium", "gym"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ValueError, match=r"GymEnv\(env_name=Pendulum-v1\) needs Gymnasium: pip install gymnasium"):
+        TorchRLEnvironment("GymEnv", {"env_name": "Pendulum-v1"})
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,26 @@ def test_check_reports_on_each(toys, bfmkit, here: Path) -> None:
     assert bfmkit("check", "good.yaml") == (0, "ok good.yaml\n", "")
 
 
+def test_check_takes_overrides(toys, bfmkit, here: Path) -> None:
+    for name in ("one", "two"):
+        (here / f"{name}.yaml").write_text("type: toy\nquery_rule: {type: toy}\n")
+    assert bfmkit("check", "one", "two", "steps=4").out == "ok one.yaml\nok two.yaml\n"
+    outcome = bfmkit("check", "one", "steps=many", "two.yaml")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.splitlines() == ['command line: steps: expected a whole number, got "many"'] * 2
+    outcome = bfmkit("check", "environment.task=walk")
+    assert (outcome.code, outcome.err) == (2, "environment.task=walk: name the recipe that it changes\n")
+    (here / "a=b.yaml").write_text("type: toy\nquery_rule: {type: toy}\n")
+    assert bfmkit("check", "a=b.yaml").out == "ok a=b.yaml\n"
+
+
+def test_a_recipe_is_copied_beside_an_earlier_copy_of_it(bfmkit, here: Path) -> None:
+    assert bfmkit("copy", "random").code == 0
+    (here / "random.yaml").write_text("mine now")
+    assert bfmkit("copy", "random", "again.yaml").code == 0
+    assert (here / "again.yaml").read_text() == shipped()["random"].read_text()
+
+
 def test_check_is_patient_with_files_that_another_job_will_write(toys, bfmkit, here: Path) -> None:
     (here / "early.yaml").write_text("type: toy\nquery_rule: {type: toy_file, file: later.txt}\n")
     outcome = bfmkit("check", "early.yaml")

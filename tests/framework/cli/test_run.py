@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -48,6 +49,14 @@ def test_a_tilde_is_the_home_folder_for_options_too(bfmkit, here: Path, monkeypa
     assert not (here / "~").exists()
     assert bfmkit("copy", "random", "~/copied.yaml").code == 0
     assert (here / "home" / "copied.yaml").is_file()
+
+
+def test_a_module_of_this_folder_can_be_imported(bfmkit, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "module_of_mine_for_a_test.py").write_text("ANSWER = 42\n")
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(here))])
+    assert bfmkit("list", "schedule").code == 0
+    assert importlib.import_module("module_of_mine_for_a_test").ANSWER == 42
+    assert sys.path[-1] == str(here)
 
 
 def test_openmp_is_told_how_long_to_wait_before_it_is_loaded(here: Path) -> None:

@@ -86,12 +86,16 @@ def test_going_on_keeps_what_is_there(tmp_path: Path) -> None:
     assert (dataset.read(torch.arange(80)) == before).all()
 
 
-def test_an_explorer_that_cannot_be_built_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    broken = job()
-    broken.explorer = Deferred.of(Explorer, {**EXPLORER, "width": 0})
-    with pytest.raises(RecipeError, match="width"):
-        broken.run(tmp_path, CPU)
-    assert not (tmp_path / "dataset").exists()
+@pytest.mark.parametrize(
+    ("environment", "explorer", "words"),
+    [({}, {"width": 0}, "width"), ({"task": "fly"}, {}, "fly")],
+)
+def test_what_cannot_be_made_is_refused_when_the_job_is_built(environment: dict, explorer: dict, words: str) -> None:
+    body = {"type": "dm_control", "domain": "walker", "task": "stand", "episode_steps": 20}
+    with pytest.raises(RecipeError, match=words):
+        CollectJob(
+            Deferred.of(Environment, body | environment), Deferred.of(Explorer, EXPLORER | explorer), transitions=80
+        )
 
 
 def test_a_process_that_fails_is_named(tmp_path: Path) -> None:
