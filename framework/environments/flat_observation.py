@@ -20,6 +20,8 @@ from bfmkit.rewards.expression import STEP
 from bfmkit.rewards.functions import FUNCTIONS
 
 PIXEL_DIMENSIONS = 3
+WHOLE = "observation"
+"""What an observation that is no dictionary is called."""
 Path = tuple[str, ...]
 
 
@@ -41,8 +43,8 @@ class ObservationEntry:
     @property
     def names(self) -> list[str]:
         """A name for each of them, such as a typed reward can use."""
-        base = re.sub(r"\W", "_", "_".join(self.path)) or "observation"
-        if self.size > 1 or base == "observation":
+        base = re.sub(r"\W", "_", "_".join(self.path)) or WHOLE
+        if self.size > 1 or base == WHOLE:
             return [f"{base}_{index}" for index in range(self.size)]
         reserved = base in (STEP, *FUNCTIONS) or not base.isidentifier()
         return [f"{base}_0" if reserved else base]
@@ -124,9 +126,9 @@ def _chosen(leaves: dict[Path, ObservationEntry | str], keys: Sequence[str] | No
 
 def _below(key: str, paths: Sequence[Path], what: str) -> list[Path]:
     wanted = tuple(key.split("."))
-    found = [path for path in paths if path[: len(wanted)] == wanted]
+    found = [path for path in paths if (path or (WHOLE,))[: len(wanted)] == wanted]
     if not found:
-        names = [".".join(path) for path in paths]
+        names = [".".join(path) or WHOLE for path in paths]
         raise ValueError(f'{what} observes no "{key}"{suggestion(key, names)} {one_of(names)}')
     return found
 
