@@ -176,11 +176,11 @@ def _() -> None:
 
 def of_pendulum() -> TaskInferenceAgent:
     from bfmkit.components.bfms.forward_backward import ForwardBackward
-    from bfmkit.components.networks.simple import SimpleNetworks
+    from bfmkit.components.networks.two_stream import TwoStreamNetworks
 
     spec = GymnasiumEnvironment("Pendulum-v1").spec
     made = TaskInferenceAgent(RidgePosterior(), ThompsonAcquisition())
-    made.start(ForwardBackward(spec, SimpleNetworks(8, 8), dim=2).requires_grad_(False), [0])
+    made.start(ForwardBackward(spec, TwoStreamNetworks(8, 8), dim=2).requires_grad_(False), [0])
     return made
 
 
@@ -328,7 +328,7 @@ def trained(*callbacks: Any) -> None:
     from lightning.pytorch import callbacks as stock
 
     from bfmkit.components.bfms.forward_backward import ForwardBackward
-    from bfmkit.components.networks.simple import SimpleNetworks
+    from bfmkit.components.networks.two_stream import TwoStreamNetworks
     from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
     from bfmkit.data.sampling import UpdateGroups
     from bfmkit.testing.objective import SPEC, transitions
@@ -340,7 +340,7 @@ def trained(*callbacks: Any) -> None:
 
     made = [getattr(stock, name)(**words) for name, words in callbacks]
     with tempfile.TemporaryDirectory() as folder:
-        objective = ForwardBackwardObjective(ForwardBackward(SPEC, SimpleNetworks(8, 8), dim=2))
+        objective = ForwardBackwardObjective(ForwardBackward(SPEC, TwoStreamNetworks(8, 8), dim=2))
         module = Pretraining(objective, 4, 1e-3, "constant", None, Path(folder), Batches())  # type: ignore[arg-type]
         trainer = lightning.Trainer(
             accelerator="cpu", max_epochs=1, logger=False, callbacks=made, default_root_dir=folder,
