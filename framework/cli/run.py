@@ -140,7 +140,7 @@ def _facts(recipe: Recipe, job: Job, device: torch.device, threads: int) -> dict
 def _run_job(job: Job, out: Path, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
     from bfmkit.interfaces import JobFailed
     from bfmkit.recipe import RecipeError
-    from bfmkit.runs.run_directory import write_atomically
+    from bfmkit.utils.files import write_atomically
     from bfmkit.utils.stop_signals import stop_signals
 
     # That of an earlier try: what it tells of may not happen again.

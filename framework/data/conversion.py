@@ -24,7 +24,7 @@ from tensordict import TensorDictBase
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions, read_spec
 from bfmkit.data.source_record import SOURCE, read_record, skipped_line
 from bfmkit.interfaces import EnvironmentSpec, JobFailed
-from bfmkit.runs.run_directory import to_json, write_atomically
+from bfmkit.utils.files import to_json, write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 
 SHARD = "shard-000"

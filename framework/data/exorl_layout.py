@@ -30,7 +30,7 @@ from tensordict import TensorDict, TensorDictBase
 from bfmkit.data.conversion import BadData, Piece
 from bfmkit.data.shards import empty_transitions
 from bfmkit.interfaces import EnvironmentSpec
-from bfmkit.runs.run_directory import write_atomically
+from bfmkit.utils.files import write_atomically
 
 BUFFER = "buffer"
 _NAME = re.compile(r"episode_(\d+)_(\d+)\.npz")

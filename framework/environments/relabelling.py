@@ -28,7 +28,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from bfmkit.interfaces import Environment
-from bfmkit.runs.run_directory import write_atomically
+from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.threads import physical_cores
 

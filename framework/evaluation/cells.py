@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-from bfmkit.runs.run_directory import to_json, write_atomically
+from bfmkit.utils.files import to_json, write_atomically
 
 CELLS, ORACLES, FLOORS = "cells", "oracles", "floors"
 

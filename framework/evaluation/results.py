@@ -12,7 +12,8 @@ import polars as pl
 
 from bfmkit.evaluation.cells import CELLS, FLOORS, ORACLES, Cell, read_cells, reference_label
 from bfmkit.recipe.yaml_text import BadText, read
-from bfmkit.runs.run_directory import FLOOR_METRICS, ORACLE_METRICS, PROVENANCE, RECIPE, read_metrics, write_atomically
+from bfmkit.runs.run_directory import FLOOR_METRICS, ORACLE_METRICS, PROVENANCE, RECIPE, read_metrics
+from bfmkit.utils.files import write_atomically
 
 PARQUET, CSV = "results.parquet", "results.csv"
 

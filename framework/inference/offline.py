@@ -8,15 +8,12 @@ anywhere else.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, Posterior
-from bfmkit.runs.record import Record
-from bfmkit.runs.recording import belief_tensors, cloned, describe
 from bfmkit.utils.checks import one_per_row
 
 
@@ -106,37 +103,6 @@ def weights_from_demonstration(
     return _among_others(bfm, posterior, "demonstration", _features(bfm, observation, action, before), seed)
 
 
-def inferred_record(inferred: Inferred, bfm: BFM, origin: dict[str, Any], task: str | None, seed: int = 0) -> Record:
-    """Its record.
-
-    Args:
-        inferred: from one of the functions above.
-        bfm: with which.
-        origin: recipe nodes ``bfm``, ``posterior`` and ``environment`` as far as they are known, and in ``labels``
-            where the labels come from.
-        task: what it is called, for people; a task of the environment is compared with by ``bfmkit explain``.
-        seed: as given to that function.
-    """
-    known: dict[str, Any] = {name: origin[name] for name in ("bfm", "posterior", "environment") if name in origin}
-    facts: dict[str, Any] = {
-        "kind": inferred.kind,
-        "task": task,
-        "seed": seed,
-        **known,
-        "steps": 0,
-        "rewards": {"start": len(inferred.rewards), "start_from": origin.get("labels", "given in Python")},
-        **describe(bfm, inferred.features.device),
-    }
-    tensors = {
-        "weights": inferred.weights,
-        "covariance": inferred.covariance,
-        "z": inferred.z,
-        "start_features": inferred.features,
-        "start_rewards": inferred.rewards,
-    }
-    return Record(facts, cloned(tensors))
-
-
 @torch.no_grad()
 def _features(
     bfm: BFM, observation: Tensor, action: Tensor | None = None, previous: Tensor | None = None
@@ -178,3 +144,11 @@ def _inferred(bfm: BFM, posterior: Posterior, kind: str, features: Tensor, rewar
     told = belief_tensors(posterior, belief)
     z = bfm.policy_latent(told["weights"].to(features.dtype))
     return Inferred(kind, belief, told["weights"], told["covariance"], z, features, reward)
+
+
+def belief_tensors(posterior: Posterior, belief: TensorDictBase) -> dict[str, Tensor]:  # batch (1,)
+    """Mean and covariance of a belief."""
+    mean = posterior.mean(belief)
+    axes = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).unsqueeze(0)
+    root = posterior.from_base_samples(belief, axes) - mean.unsqueeze(1)  # row i: S e_i
+    return {"weights": mean[0], "covariance": (root.mT @ root)[0]}

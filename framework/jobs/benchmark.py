@@ -24,7 +24,8 @@ from bfmkit.interfaces import Job, JobFailed
 from bfmkit.jobs.infer import chosen_seeds
 from bfmkit.recipe.yaml_text import read, write
 from bfmkit.registry import register
-from bfmkit.runs.run_directory import SUMMARY, first_difference, to_json, write_atomically, write_summary
+from bfmkit.runs.run_directory import SUMMARY, first_difference, write_summary
+from bfmkit.utils.files import to_json, write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.threads import physical_cores
 

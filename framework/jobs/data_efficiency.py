@@ -24,7 +24,8 @@ from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed, Posterior
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots.data_efficiency import draw_data_efficiency
 from bfmkit.runs.label_log import Logbook
-from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_summary
+from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import generator
 

@@ -28,12 +28,12 @@ from bfmkit.runs.run_directory import (
     ORACLE_METRICS,
     append_metrics,
     read_metrics,
-    write_atomically,
     write_summary,
 )
 from bfmkit.runs.run_records import RunRecords
 from bfmkit.runs.trace_writer import Tracer
 from bfmkit.runs.traced_plane import write_plane
+from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 
 logger = logging.getLogger(__name__)

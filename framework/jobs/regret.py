@@ -19,11 +19,12 @@ from bfmkit.regret.bound import RegretBound
 from bfmkit.regret.report import Curves, draw_regret, summarise
 from bfmkit.regret.rules import RULES
 from bfmkit.regret.simulate import Runs, simulate
-from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_atomically, write_summary
+from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_summary
 from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.tabular.policy_pool import PolicyPool
 from bfmkit.utils.checks import require_positive
+from bfmkit.utils.files import write_atomically
 from bfmkit.utils.processes import in_processes
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import normal_noise

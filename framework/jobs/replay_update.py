@@ -12,12 +12,12 @@ from tensordict import TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.interfaces import EnvironmentSpec, Job, Objective
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import defer
 from bfmkit.registry import register
-from bfmkit.runs.run_directory import write_atomically
 from bfmkit.training.failed_update import FailedUpdate
 from bfmkit.training.precision import Precision, in_precision
 from bfmkit.training.rng_state import set_generator_states
+from bfmkit.utils.files import write_atomically
 
 MOST_ROWS_NAMED = 20
 
@@ -48,7 +48,7 @@ class ReplayUpdateJob(Job):
         """Make the update up to its losses, and their gradients if these are finite."""
         failed = self.failed
         spec = EnvironmentSpec.from_dict(failed.spec)
-        objective = Deferred.of(Objective, failed.objective).build(spec).to(device)
+        objective = defer(Objective, failed.objective).build(spec).to(device)
         objective.load_state_dict(failed.weights)
         outputs = _watch(objective)
         set_generator_states(failed.generators, device)

@@ -10,19 +10,14 @@ from typing import Any
 import torch
 
 from bfmkit.data.label_files import read_tensors
-from bfmkit.inference.offline import (
-    Inferred,
-    inferred_record,
-    weights_from_demonstration,
-    weights_from_goal,
-    weights_from_labels,
-)
+from bfmkit.inference.offline import Inferred, weights_from_demonstration, weights_from_goal, weights_from_labels
 from bfmkit.interfaces import BFM, Environment, Job, Posterior
 from bfmkit.recipe.yaml_text import read
 from bfmkit.registry import register
 from bfmkit.report.plots.explanation import draw_explanation
 from bfmkit.runs.explanation import explain
 from bfmkit.runs.record import FOLDER, Record
+from bfmkit.runs.recording import inferred_record
 from bfmkit.runs.run_directory import RECIPE, write_summary
 
 

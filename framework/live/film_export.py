@@ -14,7 +14,7 @@ from bfmkit.interfaces import Appearance
 from bfmkit.live.film import Film
 from bfmkit.live.scene import Scene
 from bfmkit.live.server import page_server
-from bfmkit.runs.run_directory import write_atomically
+from bfmkit.utils.files import write_atomically
 
 RENDER_SECONDS = 30.0
 PICTURES_PER_SECOND = 10.0

@@ -20,7 +20,7 @@ from bfmkit.registry import lookup
 from bfmkit.runs.explanation import explain
 from bfmkit.runs.record import FOLDER, Record, record_name
 from bfmkit.runs.recording import record_of
-from bfmkit.runs.run_directory import write_atomically
+from bfmkit.utils.files import write_atomically
 
 OWN = "own"
 """The task that is whatever the person presses."""

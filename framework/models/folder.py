@@ -15,7 +15,7 @@ from tensordict import TensorDict, TensorDictBase
 from bfmkit.interfaces import BFM, EnvironmentSpec
 from bfmkit.models.files import refuse_pickles
 from bfmkit.recipe import build_node
-from bfmkit.runs.run_directory import write_atomically
+from bfmkit.utils.files import write_atomically
 from bfmkit.utils.rng import normal_noise
 
 WEIGHTS, RECIPE, INFERENCE_SET, CARD = "model.safetensors", "recipe.yaml", "inference_set.safetensors", "README.md"

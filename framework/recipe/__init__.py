@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bfmkit.recipe.node import Node
     from bfmkit.recipe.problems import Problem, RecipeError
-    from bfmkit.recipe.recipe import Recipe, build_node, check_node, load_recipe
+    from bfmkit.recipe.recipe import Recipe, build_node, check_node, defer, load_recipe
 
-__all__ = ["Node", "Problem", "Recipe", "RecipeError", "build_node", "check_node", "load_recipe"]
+__all__ = ["Node", "Problem", "Recipe", "RecipeError", "build_node", "check_node", "defer", "load_recipe"]
 
 _HOMES = {"Node": "node", "Problem": "problems", "RecipeError": "problems"}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from bfmkit.recipe.node import Node, plain_copy
+
 if TYPE_CHECKING:
     from bfmkit.interfaces import EnvironmentSpec
-    from bfmkit.recipe.node import Node
 
 T = TypeVar("T")
 
@@ -22,17 +23,6 @@ class Deferred(Generic[T]):
 
     node: Node
 
-    @classmethod
-    def of(cls, interface: type[T], tree: dict[str, Any]) -> Deferred[T]:
-        """Check a node written in Python, e.g. ``Deferred.of(Posterior, {"type": "ridge"})``.
-
-        Raises:
-            RecipeError: with all that is wrong with it.
-        """
-        from bfmkit.recipe import check_node
-
-        return cls(check_node(interface, tree))
-
     @property
     def type(self) -> str:
         """The name of the component."""
@@ -40,8 +30,6 @@ class Deferred(Generic[T]):
 
     def to_dict(self) -> dict[str, Any]:
         """The node as the recipe has it: plain mappings, lists, numbers and texts."""
-        from bfmkit.recipe.merging import plain_copy
-
         return plain_copy(self.node.tree)
 
     def build(self, spec: EnvironmentSpec | None = None) -> T:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Any
 
 from bfmkit.recipe.alternatives import alternatives_at, replaces
+from bfmkit.recipe.node import plain_copy
 
 Path = tuple[str, ...]
 
@@ -95,15 +95,6 @@ class Layers:
         self._origins[path] = source
         if source not in self._sources:
             self._sources.append(source)
-
-
-def plain_copy(value: Any) -> Any:
-    """Mappings and lists copied all the way down; paths as text."""
-    if isinstance(value, dict):
-        return {key: plain_copy(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain_copy(item) for item in value]
-    return str(value) if isinstance(value, PurePath) else value
 
 
 def _index(inside: list, path: Path) -> int:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from bfmkit.recipe.problems import Problem, RecipeError
 
 if TYPE_CHECKING:
     from bfmkit.interfaces import EnvironmentSpec
+
+
+def plain_copy(value: Any) -> Any:
+    """Mappings and lists copied all the way down; paths as text."""
+    if isinstance(value, dict):
+        return {key: plain_copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_copy(item) for item in value]
+    return str(value) if isinstance(value, PurePath) else value
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from bfmkit.interfaces import EnvironmentSpec, Job
 from bfmkit.recipe.checking import INVALID, Checker
+from bfmkit.recipe.deferred import Deferred
 from bfmkit.recipe.inheriting import SCHEMA_VERSION, gather
-from bfmkit.recipe.merging import plain_copy
-from bfmkit.recipe.node import Node
+from bfmkit.recipe.node import Node, plain_copy
 from bfmkit.recipe.overriding import Overrides, override
 from bfmkit.recipe.problems import RecipeError
 from bfmkit.recipe.resolving import interpolate
@@ -95,3 +95,12 @@ def build_node(interface: type[T], tree: dict[str, Any], spec: EnvironmentSpec |
         RecipeError: with all that is wrong with it, or with what a constructor refuses.
     """
     return check_node(interface, tree, source, has_spec=spec is not None).build(spec)
+
+
+def defer(interface: type[T], tree: dict[str, Any]) -> Deferred[T]:
+    """A checked node to be built later, e.g. ``defer(Posterior, {"type": "ridge"})``.
+
+    Raises:
+        RecipeError: with all that is wrong with it.
+    """
+    return Deferred(check_node(interface, tree))

@@ -26,7 +26,8 @@ from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode
 from bfmkit.report.run_reader import ReportedRun, read_runs
 from bfmkit.report.sources import Comparison, Measured, made
 from bfmkit.report.tables import Cell, pipe_table
-from bfmkit.runs.run_directory import SUMMARY, RunDirectoryRefused, write_atomically
+from bfmkit.runs.run_directory import SUMMARY, RunDirectoryRefused
+from bfmkit.utils.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from bfmkit.report.tables import (
     to_latex,
     to_markdown,
 )
-from bfmkit.runs.run_directory import write_atomically
+from bfmkit.utils.files import write_atomically
 
 MADE_FROM = ("versions", "git", "platform", "device", "device_name", "threads")
 

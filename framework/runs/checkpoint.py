@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bfmkit.runs.run_directory import write_atomically
+from bfmkit.utils.files import write_atomically
 
 
 @dataclass

@@ -39,7 +39,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from bfmkit.models.digest import tensors_digest
-from bfmkit.runs.run_directory import to_json, write_atomically
+from bfmkit.utils.files import to_json, write_atomically
 
 FORMAT = 3
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.inference.calibration import calibrations
-from bfmkit.interfaces import BFM, Agent, Posterior
+from bfmkit.inference.offline import Inferred, belief_tensors
+from bfmkit.interfaces import BFM, Agent
 from bfmkit.models.digest import model_digest
 from bfmkit.runs.label_log import COUNTS, Labels, LateLabels
 from bfmkit.runs.record import Record
@@ -110,14 +110,6 @@ def describe(bfm: BFM, device: torch.device) -> dict[str, Any]:
     }
 
 
-def belief_tensors(posterior: Posterior, belief: TensorDictBase) -> dict[str, Tensor]:  # batch (1,)
-    """Mean and covariance of a belief."""
-    mean = posterior.mean(belief)
-    axes = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).unsqueeze(0)
-    root = posterior.from_base_samples(belief, axes) - mean.unsqueeze(1)  # row i: S e_i
-    return {"weights": mean[0], "covariance": (root.mT @ root)[0]}
-
-
 def label_tensors(labels: Labels) -> dict[str, Tensor]:
     """What was taken in while acting; nothing where nothing was."""
     ends = {} if len(labels.ends) == labels.total else {"ends": labels.ends}
@@ -138,3 +130,34 @@ def cloned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _known(origin: dict[str, Any]) -> dict[str, Any]:
     return {name: origin[name] for name in ("bfm", "agent", "environment", "recipe") if name in origin}
+
+
+def inferred_record(inferred: Inferred, bfm: BFM, origin: dict[str, Any], task: str | None, seed: int = 0) -> Record:
+    """Its record.
+
+    Args:
+        inferred: from a function of :mod:`bfmkit.inference.offline`.
+        bfm: with which.
+        origin: recipe nodes ``bfm``, ``posterior`` and ``environment`` as far as they are known, and in ``labels``
+            where the labels come from.
+        task: what it is called, for people; a task of the environment is compared with by ``bfmkit explain``.
+        seed: as given to that function.
+    """
+    known: dict[str, Any] = {name: origin[name] for name in ("bfm", "posterior", "environment") if name in origin}
+    facts: dict[str, Any] = {
+        "kind": inferred.kind,
+        "task": task,
+        "seed": seed,
+        **known,
+        "steps": 0,
+        "rewards": {"start": len(inferred.rewards), "start_from": origin.get("labels", "given in Python")},
+        **describe(bfm, inferred.features.device),
+    }
+    tensors = {
+        "weights": inferred.weights,
+        "covariance": inferred.covariance,
+        "z": inferred.z,
+        "start_features": inferred.features,
+        "start_rewards": inferred.rewards,
+    }
+    return Record(facts, cloned(tensors))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bfmkit.recipe.yaml_text import BadText, read
 from bfmkit.registry.messages import quoted
+from bfmkit.utils.files import plain_values, to_json, write_atomically
 from bfmkit.utils.provenance import provenance
 
 if TYPE_CHECKING:
@@ -160,39 +159,6 @@ def read_provenance(out: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def to_json(value: Any) -> str:
-    """Indented JSON; a number that JSON has no word for (NaN, infinity) becomes null."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool | str | int | None):
-        return value
-    if hasattr(value, "tolist"):  # arrays, tensors and their scalars
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file: under another name first, then renamed, so that no reader and no crash sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_summary(out: Path, summary: Mapping[str, Any]) -> None:
     """Write ``summary.json``."""
     write_atomically(out / SUMMARY, to_json(summary))
@@ -201,7 +167,7 @@ def write_summary(out: Path, summary: Mapping[str, Any]) -> None:
 def append_metrics(out: Path, rows: Mapping[str, Any] | Iterable[Mapping[str, Any]], name: str = METRICS) -> None:
     """Append one row or several to ``metrics.jsonl``, or to ``name``, in one write."""
     rows = [rows] if isinstance(rows, Mapping) else list(rows)
-    text = "".join(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    text = "".join(json.dumps(plain_values(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     with (out / name).open("ab") as file:
         file.write(text.encode("utf-8"))
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from bfmkit.inference.episode import Step
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import BFM, Agent, Posterior
-from bfmkit.runs.run_directory import write_atomically
 from bfmkit.runs.trace import TRACE, load_episode
+from bfmkit.utils.files import write_atomically
 
 MILESTONES = (1, 5, 20, 100, 500, 1000)
 """Steps of each episode that are traced whatever the interval: a belief changes fastest at its beginning."""

@@ -13,12 +13,26 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from bfmkit.interfaces import BFM, Environment, Plane
-from bfmkit.report.plots.plane import BelievedReward
-from bfmkit.runs.run_directory import write_atomically
 from bfmkit.runs.trace import TRACE, TracedRun
 from bfmkit.runs.trace_writer import MILESTONES
+from bfmkit.utils.files import write_atomically
 
 FILE = "plane.safetensors"
+
+
+@dataclass(frozen=True)
+class BelievedReward:
+    """What was believed after so many rewards.
+
+    Args:
+        labels: how many.
+        reward: over the plane.
+        path: where the body had been up to then, episode by episode.
+    """
+
+    labels: int
+    reward: np.ndarray  # (rows * columns,)
+    path: tuple[np.ndarray, ...]  # (n, 2) each
 
 
 @dataclass(frozen=True)

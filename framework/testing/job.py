@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from bfmkit.interfaces import Job
-from bfmkit.runs.run_directory import METRICS, read_metrics, to_json
+from bfmkit.runs.run_directory import METRICS, read_metrics
+from bfmkit.utils.files import to_json
 
 
 class JobContract(ABC):

@@ -22,11 +22,12 @@ from torch import distributed
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.interfaces import JobFailed
-from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_atomically
+from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics
 from bfmkit.training.lightning_module import Pretraining
 from bfmkit.training.self_collection import SelfCollection, SelfCollector
 from bfmkit.training.state_file import StateFile
 from bfmkit.utils import stop_signals
+from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 
 ASK_EVERY = 20

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from bfmkit.runs.run_directory import write_atomically
+from bfmkit.utils.files import write_atomically
 from bfmkit.utils.provenance import command_line, provenance
 
 

@@ -30,7 +30,7 @@ from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import EnvironmentSpec, Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import defer
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.threads import pin_threads
 
@@ -128,7 +128,7 @@ def main() -> int:
         watch = Watch()
         dataset = Watched(data, watch, TOGETHER * arguments.batch)
         job = PretrainJob(
-            dataset, Deferred.of(Objective, objective), arguments.updates, arguments.batch, updates_per_step=TOGETHER,
+            dataset, defer(Objective, objective), arguments.updates, arguments.batch, updates_per_step=TOGETHER,
             data_device="disk",
         )  # fmt: skip
         before, _ = resident()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,10 @@ import numpy as np
 
 from bfmkit.interfaces import Plane
 from bfmkit.report.plots.style import STYLE, save_figure, title_of
+from bfmkit.runs.traced_plane import BelievedReward
 
 WIDTH = 6.8
 """Inches; the picture spans two columns."""
-
-
-@dataclass(frozen=True)
-class BelievedReward:
-    """What was believed after so many rewards.
-
-    Args:
-        labels: how many.
-        reward: over the plane.
-        path: where the body had been up to then, episode by episode.
-    """
-
-    labels: int
-    reward: np.ndarray  # (rows * columns,)
-    path: tuple[np.ndarray, ...]  # (n, 2) each
 
 
 def draw_believed_reward(

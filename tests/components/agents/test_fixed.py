@@ -8,8 +8,9 @@ import torch
 from bfmkit.components.agents.fixed import FixedAgent
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.inference.episode import run_episode
-from bfmkit.inference.offline import inferred_record, weights_from_goal
+from bfmkit.inference.offline import weights_from_goal
 from bfmkit.runs.record import RecordRefused
+from bfmkit.runs.recording import inferred_record
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 

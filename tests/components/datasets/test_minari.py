@@ -14,7 +14,7 @@ from bfmkit.data.conversion import BadData
 from bfmkit.environments.adapted import adapted_spec
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import defer
 from bfmkit.testing.dataset import DatasetContract
 
 pytest.importorskip("minari", reason="an extra: pip install 'bfmkit[minari]'")
@@ -141,7 +141,7 @@ class TestMinariDataset(DatasetContract):
             "bfm": {"type": "forward_backward", "dim": 2, "networks": {"type": "two_stream", "width": 4}},
         }
         (tmp_path / "run").mkdir()
-        job = PretrainJob(self.make(), Deferred.of(Objective, objective), updates=2, batch_size=4)
+        job = PretrainJob(self.make(), defer(Objective, objective), updates=2, batch_size=4)
         assert job.run(tmp_path / "run", torch.device("cpu"))["transitions"] == 15
         model = Checkpoint(str(tmp_path / "run" / "model"))
         # As an environment of TorchRL of this name would have it.

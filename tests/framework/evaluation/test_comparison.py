@@ -10,7 +10,7 @@ import pytest
 
 from bfmkit.evaluation.comparison import compare, comparison_table, curves, relative_returns
 from bfmkit.evaluation.results import SCHEMA
-from bfmkit.runs.run_directory import to_json
+from bfmkit.utils.files import to_json
 
 # recipe, task, seed -> returns; the oracle gets 10, 20, 10, 20 on walk and 4 everywhere on stand, the floor 0.
 RETURNS = {

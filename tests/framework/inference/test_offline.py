@@ -6,14 +6,9 @@ import torch
 from bfmkit.components.posteriors.bayesian import BayesianPosterior
 from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.inference.offline import (
-    Inferred,
-    inferred_record,
-    weights_from_demonstration,
-    weights_from_goal,
-    weights_from_labels,
-)
+from bfmkit.inference.offline import Inferred, weights_from_demonstration, weights_from_goal, weights_from_labels
 from bfmkit.interfaces import Posterior
+from bfmkit.runs.recording import inferred_record
 from bfmkit.runs.replay import Parts, replay
 from bfmkit.testing.models import LinearBFM
 

@@ -14,7 +14,7 @@ from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import defer
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def pretrain(data: Path, objective: dict[str, Any]) -> Callable[..., PretrainJob
     def make(evaluation: DMControlEnvironment | None = None, **settings: object) -> PretrainJob:
         return PretrainJob(
             MemoryMapDataset(data),
-            Deferred.of(Objective, objective),
+            defer(Objective, objective),
             **{"updates": 40, "batch_size": 16, "inference_set": 50, "evaluation": evaluation, **settings},
         )
 

@@ -19,10 +19,11 @@ from bfmkit.interfaces import BFM, Environment, JobFailed, StepResult
 from bfmkit.jobs.benchmark import BenchmarkJob
 from bfmkit.recipe import RecipeError, load_recipe
 from bfmkit.recipe.yaml_text import read, write
-from bfmkit.runs.run_directory import read_metrics, to_json
+from bfmkit.runs.run_directory import read_metrics
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.testing.registry import registered
+from bfmkit.utils.files import to_json
 
 CPU = torch.device("cpu")
 MDP = "{layout: random, size: 8, dim: 3, actions: 3}"

@@ -14,8 +14,7 @@ import torch
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.interfaces import Environment, Explorer, JobFailed
 from bfmkit.jobs.collect import CollectJob
-from bfmkit.recipe import RecipeError
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import RecipeError, defer
 from bfmkit.testing.job import JobContract
 
 CPU = torch.device("cpu")
@@ -32,8 +31,8 @@ EXPLORER = {
 def job(domain: str = "walker", task: str = "stand", workers: int = 1, transitions: int = 80) -> CollectJob:
     body = {"type": "dm_control", "domain": domain, "task": task, "episode_steps": 20}
     return CollectJob(
-        Deferred.of(Environment, body),
-        Deferred.of(Explorer, EXPLORER),
+        defer(Environment, body),
+        defer(Explorer, EXPLORER),
         transitions=transitions,
         workers=workers,
         environments=2,
@@ -44,7 +43,7 @@ class TestCollectJob(JobContract):
     def make(self) -> CollectJob:
         body = {"type": "dm_control", "domain": "walker", "task": "stand", "episode_steps": 20}
         return CollectJob(
-            Deferred.of(Environment, body), Deferred.of(Explorer, EXPLORER), transitions=80, workers=1, environments=2
+            defer(Environment, body), defer(Explorer, EXPLORER), transitions=80, workers=1, environments=2
         )
 
 
@@ -59,7 +58,7 @@ def test_what_two_processes_gather_is_whole_episodes_that_relabel(tmp_path: Path
     assert torch.equal(
         everything["next", "observation"][inside], everything["observation"][[index + 1 for index in inside]]
     )
-    environment = Deferred.of(Environment, {"type": "dm_control", "domain": "walker", "task": "stand"}).build()
+    environment = defer(Environment, {"type": "dm_control", "domain": "walker", "task": "stand"}).build()
     reward = environment.relabel(everything["next", "physics"], everything["action"], "stand")
     assert reward.min() >= 0
     assert reward.std() > 0
@@ -94,7 +93,7 @@ def test_what_cannot_be_made_is_refused_when_the_job_is_built(environment: dict,
     body = {"type": "dm_control", "domain": "walker", "task": "stand", "episode_steps": 20}
     with pytest.raises(RecipeError, match=words):
         CollectJob(
-            Deferred.of(Environment, body | environment), Deferred.of(Explorer, EXPLORER | explorer), transitions=80
+            defer(Environment, body | environment), defer(Explorer, EXPLORER | explorer), transitions=80
         )
 
 

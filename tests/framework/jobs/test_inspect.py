@@ -10,6 +10,7 @@ import torch
 from bfmkit.components.bfms.tabular import TabularBFM
 from bfmkit.interfaces import BFM, Environment
 from bfmkit.jobs.inspect import InspectJob
+from bfmkit.recipe import defer
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.job import JobContract
@@ -21,7 +22,7 @@ WORDS = {"layout": "grid", "size": 3, "dim": 4}
 
 def environment(steps: int = 60, **mdp: Any) -> Deferred[Environment]:
     node = {"type": "tabular", "mdp": {**WORDS, **mdp}, "task": "random_0", "episode_steps": steps}
-    return Deferred.of(Environment, node)
+    return defer(Environment, node)
 
 
 class Faulty(TabularBFM):

@@ -16,7 +16,7 @@ from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.data.exorl_layout import write_episode
 from bfmkit.interfaces import JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import defer
 from bfmkit.testing.job import JobContract
 from bfmkit.training.self_collection import SelfCollection
 
@@ -91,7 +91,7 @@ def test_says_which_data_it_was_trained_on_and_what_was_left_out(data: Path, obj
         path = write_episode(folder / "buffer", index, MemoryMapDataset(data).read(rows))
     path.write_bytes(b"no")
     dataset = ExorlDataset(folder, DMControlEnvironment("walker", "stand"), skip_corrupt=True)
-    job = PretrainJob(dataset, Deferred.of(Objective, objective), updates=2, batch_size=16, inference_set=50)
+    job = PretrainJob(dataset, defer(Objective, objective), updates=2, batch_size=16, inference_set=50)
     summary = job.run(out, CPU)
     checksum = json.loads((folder / "memory_map" / "source.json").read_text())["checksum"]
     assert summary["data"] == [{"path": str(folder), "checksum": checksum, "episodes": 2, "skipped": 1}]
@@ -137,7 +137,7 @@ def test_trains_on_the_device_that_was_asked_for(
 def test_the_rate_falls_along_a_cosine_and_the_actors_with_it(data: Path, objective: dict, tmp_path: Path) -> None:
     from bfmkit.training.lightning_module import Pretraining
 
-    built = Deferred.of(Objective, {**objective, "actor_rate": 0.1}).build(MemoryMapDataset(data).spec)
+    built = defer(Objective, {**objective, "actor_rate": 0.1}).build(MemoryMapDataset(data).spec)
     module = Pretraining(built, 100, 1e-3, "cosine", None, tmp_path)
     assert module._rate_factor(0) == 1.0
     assert module._rate_factor(50) == pytest.approx(0.505)

@@ -13,7 +13,7 @@ from bfmkit.cli import main
 from bfmkit.interfaces import EnvironmentSpec, JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.jobs.replay_update import ReplayUpdateJob
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import defer
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.objective import SPEC
 from bfmkit.training.failed_update import FailedUpdate
@@ -29,7 +29,7 @@ OBJECTIVE = {
 def failed(bad_weight: bool = False, precision: str = "float32") -> FailedUpdate:
     """An update that is not finite for its seventh action, or for a weight."""
     torch.manual_seed(0)
-    objective = Deferred.of(Objective, OBJECTIVE).build(SPEC)
+    objective = defer(Objective, OBJECTIVE).build(SPEC)
     rows = 12
     batch = TensorDict(
         {
@@ -106,7 +106,7 @@ def test_the_command_that_a_pretraining_ends_with_replays_it(tmp_path: Path, mon
     ShardWriter(tmp_path / "data", "shard-000", spec, 60).append(rows)
     out = tmp_path / "my run"
     out.mkdir()
-    job = PretrainJob(MemoryMapDataset(tmp_path / "data"), Deferred.of(Objective, OBJECTIVE), 50, batch_size=8)
+    job = PretrainJob(MemoryMapDataset(tmp_path / "data"), defer(Objective, OBJECTIVE), 50, batch_size=8)
     with pytest.raises(JobFailed, match=r"update \d+: .*loss_measure.* not finite") as stopped:
         job.run(out, CPU)
     assert not (out / "model").exists()

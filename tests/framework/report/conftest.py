@@ -18,8 +18,9 @@ from bfmkit.evaluation.cells import CELLS, ORACLES, Cell
 from bfmkit.interfaces import Agent
 from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe.yaml_text import write
-from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, to_json
+from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY
 from bfmkit.testing.models import BallEnvironment, LinearBFM
+from bfmkit.utils.files import to_json
 
 Write = Callable[..., Path]
 

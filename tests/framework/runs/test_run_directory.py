@@ -18,10 +18,9 @@ from bfmkit.runs.run_directory import (
     first_difference,
     open_run,
     read_metrics,
-    to_json,
-    write_atomically,
     write_summary,
 )
+from bfmkit.utils.files import to_json, write_atomically
 
 FACTS = {"seed": 3, "device": "cpu"}
 

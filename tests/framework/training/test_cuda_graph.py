@@ -13,7 +13,7 @@ from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import defer
 from bfmkit.testing.models import BallEnvironment
 from bfmkit.training.lightning_module import Pretraining
 
@@ -71,7 +71,7 @@ def _noise_of_eager_kernels() -> Iterator[None]:
 def train(name: str, data: Path, out: Path, **settings: object) -> None:
     out.mkdir(exist_ok=True)
     job = PretrainJob(
-        MemoryMapDataset(data), Deferred.of(Objective, OBJECTIVES[name]), updates=UPDATES, batch_size=64,
+        MemoryMapDataset(data), defer(Objective, OBJECTIVES[name]), updates=UPDATES, batch_size=64,
         learning_rate=1e-3, lr_schedule="cosine", ema_decay=0.9, updates_per_step=5, health_every=UPDATES,
         save_minutes=1e-9, **settings,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import JobFailed, Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import defer
 from bfmkit.runs.run_directory import read_metrics
 from bfmkit.testing.models import BallEnvironment
 from bfmkit.training.launcher import Place, first_place
@@ -39,7 +39,7 @@ def job(folder: Path, **settings: object) -> PretrainJob:
         ShardWriter(folder / "data", "shard-000", environment.spec, 40).append(rows)
     return PretrainJob(
         MemoryMapDataset(folder / "data"),
-        Deferred.of(Objective, OBJECTIVE),
+        defer(Objective, OBJECTIVE),
         batch_size=8,
         evaluation=environment,
         evaluation_episodes=1,

@@ -15,7 +15,7 @@ from bfmkit.components.environments.tabular import TabularEnvironment
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
-from bfmkit.recipe.deferred import Deferred
+from bfmkit.recipe import defer
 from bfmkit.tabular.mdp_layout import MDPLayout
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(data: Path, out: Path, **settings: Any) -> dict[str, torch.Tensor]:
     out.mkdir(exist_ok=True)
     job = PretrainJob(
-        MemoryMapDataset(data), Deferred.of(Objective, OBJECTIVE),
+        MemoryMapDataset(data), defer(Objective, OBJECTIVE),
         **{"updates": 12, "batch_size": 16, "inference_set": 50, "save_minutes": 1e-9, **settings},
     )  # fmt: skip
     job.run(out, CPU)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bfmkit.interfaces import Plane
-from bfmkit.report.plots.plane import BelievedReward, draw_believed_reward
+from bfmkit.report.plots.plane import draw_believed_reward
+from bfmkit.runs.traced_plane import BelievedReward
 
 
 def plane() -> Plane:
