@@ -92,9 +92,7 @@ def test_going_on_keeps_what_is_there(tmp_path: Path) -> None:
 def test_what_cannot_be_made_is_refused_when_the_job_is_built(environment: dict, explorer: dict, words: str) -> None:
     body = {"type": "dm_control", "domain": "walker", "task": "stand", "episode_steps": 20}
     with pytest.raises(RecipeError, match=words):
-        CollectJob(
-            defer(Environment, body | environment), defer(Explorer, EXPLORER | explorer), transitions=80
-        )
+        CollectJob(defer(Environment, body | environment), defer(Explorer, EXPLORER | explorer), transitions=80)
 
 
 def test_a_process_that_fails_is_named(tmp_path: Path) -> None:
