@@ -1,6 +1,6 @@
 """Draws episodes of a traced run side by side as an animated GIF, in a headless Chromium.
 
-    bfmkit run opti_bfm environment.task=walk environment.episode_steps=500 trace_every=1 --out runs/walk
+    bfmkit run opti_bfm_two_stage environment.task=walk environment.episode_steps=500 trace_every=1 --out runs/walk
     python docs/moving_picture.py runs/walk docs/images/walker.gif
 
 Needs playwright (extra `dev`) and Chromium.

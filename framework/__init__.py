@@ -26,7 +26,7 @@ def load(
 ) -> Agent:
     """An agent of an inference recipe, ready to act.
 
-    ``agent = bfmkit.load("opti_bfm"); a = agent.act(s); agent.observe(s, a, next_s, reward)``
+    ``agent = bfmkit.load("opti_bfm_two_stage"); a = agent.act(s); agent.observe(s, a, next_s, reward)``
 
     Call ``agent.begin_episode()`` where an episode begins anew.
 

@@ -1,11 +1,11 @@
 """Documents whose numbers, tables and pictures come from finished runs: a template of Markdown is filled in.
 
     {% set paper = run("paper") %}                            the run directory below the folder of runs
-    {{ paper.of("opti_bfm").relative_return }}                1.01 [0.96, 1.06]
-    {{ paper.table(["opti_bfm", "random"]) }}                 a table
+    {{ paper.of("opti_bfm_two_stage").relative_return }}                1.01 [0.96, 1.06]
+    {{ paper.table(["opti_bfm_two_stage", "random"]) }}                 a table
     {{ returns_picture(paper, "images/rules.png", "words") }} a picture, drawn and linked
     {{ measured("online_step.json")["width_256.step_ms"] | digits(1) }}
-    {{ claim(paper.of("opti_bfm").episodes.median <= 5, "within five episodes") }}
+    {{ claim(paper.of("opti_bfm_two_stage").episodes.median <= 5, "within five episodes") }}
 
 What prose says in words is written down as a claim beside it: filling a template says which claims no longer hold.
 """

@@ -247,7 +247,7 @@ WALKER = {"name": "DMControlEnv", "arguments": {"env_name": "walker", "task_name
 
 def online(tmp_path: Path, *overrides: str) -> dict[str, Any]:
     recipe = load_recipe(
-        "opti_bfm",
+        "opti_bfm_two_stage",
         [
             f"bfm={{type: metamotivo, path: {GOLDEN / 'metamotivo_simple'}}}",
             f"environment={json.dumps({'type': 'torchrl', **WALKER, 'episode_steps': 20})}",

@@ -34,7 +34,7 @@ def test_an_address_of_another_machine_is_refused(capsys: pytest.CaptureFixture[
 def test_recipes_of_other_jobs_and_bad_overrides_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["live", "regret", "--port", "18792", "--no-browser"]) == 2
     assert "a page shows a recipe of type infer, not regret" in capsys.readouterr().err
-    assert main(["live", "opti_bfm", "environment.task=wlak", "--port", "18792", "--no-browser"]) == 2
+    assert main(["live", "opti_bfm_two_stage", "environment.task=wlak", "--port", "18792", "--no-browser"]) == 2
     assert 'did you mean "walk"?' in capsys.readouterr().err
 
 
@@ -47,7 +47,7 @@ def test_ctrl_c_saves_what_was_learnt(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(serve, "run_page", interrupted)
-    assert main(["live", "opti_bfm", "--port", "18793", "--no-browser", "--out", str(tmp_path)]) == 0
+    assert main(["live", "opti_bfm_two_stage", "--port", "18793", "--no-browser", "--out", str(tmp_path)]) == 0
     (path,) = (tmp_path / "records").glob("*.safetensors")
     assert Record.load(path).facts["rewards"]["acting"] == 30
     said = capsys.readouterr().err

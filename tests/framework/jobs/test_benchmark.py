@@ -294,7 +294,11 @@ def test_a_directory_with_recipes_as_they_came_is_gone_on_with(
         (["random"], {"episodes": 2, "overrides": (*TABULAR, "episodes=3")}, "benchmark's `episodes` holds"),
         (["random"], {"overrides": ("agent.typo=1",)}, "typo"),
         ([RecipeEntry("random", overrides=("agent.typo=1",))], {}, "typo"),
-        ([RecipeEntry("opti_bfm", overrides=("agent.posterior.regularization=-1",))], {}, "regularization must be"),
+        (
+            [RecipeEntry("opti_bfm_two_stage", overrides=("agent.posterior.regularization=-1",))],
+            {},
+            "regularization must be",
+        ),
     ],
 )
 def test_refuses_what_makes_no_sense(recipes: list, settings: dict, message: str) -> None:
@@ -306,11 +310,11 @@ def test_refuses_what_makes_no_sense(recipes: list, settings: dict, message: str
 def test_what_is_wrong_with_any_of_the_recipes_is_said_at_once() -> None:
     typo, radius = (
         RecipeEntry("random", "first", ("agent.typo=1",)),
-        RecipeEntry("opti_bfm", "second", ("agent.query_rule.type=shut",)),
+        RecipeEntry("opti_bfm_two_stage", "second", ("agent.query_rule.type=shut",)),
     )
     with pytest.raises(RecipeError, match=r"first: .*typo[\s\S]*second: .*shut[\s\S]*opti_bfn: .*such a file"):
         BenchmarkJob([typo, radius, "opti_bfn"], overrides=TABULAR)
-    ridge = RecipeEntry("opti_bfm", "third", ("agent.posterior.regularization=-1",))
+    ridge = RecipeEntry("opti_bfm_two_stage", "third", ("agent.posterior.regularization=-1",))
     with pytest.raises(RecipeError, match=r'random: .*no task "fly"[\s\S]*third: .*regularization must be'):
         BenchmarkJob(["random", ridge], ["fly"], overrides=TABULAR)
 

@@ -17,7 +17,7 @@ from bfmkit.testing.models import BallEnvironment, LinearBFM
 CPU = torch.device("cpu")
 STEPWISE = "agent.schedule={type: every, steps: 1}"
 THOMPSON = RecipeEntry("opti_bfm_ts", "thompson", (STEPWISE,))
-RANDOM = RecipeEntry("opti_bfm", "random_z", (STEPWISE, "agent.acquisition={type: random}"))
+RANDOM = RecipeEntry("opti_bfm_two_stage", "random_z", (STEPWISE, "agent.acquisition={type: random}"))
 
 
 def job(environment: BallEnvironment | None = None, **settings: object) -> DataEfficiencyJob:

@@ -319,7 +319,7 @@ def step_batch(self, action):
         os.kill(os.getpid(), signal.SIGKILL)
     return whole(self, action)
 DMControlEnvironment.advance = advance
-load_recipe("opti_bfm", sys.argv[2:]).build().run(Path(sys.argv[1]), torch.device("cpu"))
+load_recipe("opti_bfm_two_stage", sys.argv[2:]).build().run(Path(sys.argv[1]), torch.device("cpu"))
 """
 
 
@@ -329,13 +329,13 @@ def test_a_long_episode_killed_in_its_middle_goes_on_to_the_same_bits(tmp_path: 
     try:
         for name in ("whole", "torn"):
             (tmp_path / name).mkdir()
-        expected = load_recipe("opti_bfm", LONG).build().run(tmp_path / "whole", CPU)
+        expected = load_recipe("opti_bfm_two_stage", LONG).build().run(tmp_path / "whole", CPU)
         words = [sys.executable, "-c", KILLED, str(tmp_path / "torn"), *LONG]
         killed = subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=600, check=False)
         assert killed.returncode == -signal.SIGKILL
         ledger = Ledger.load(tmp_path / "torn" / "checkpoints" / "progress.pt")
         assert ledger.snapshot is not None and ledger.snapshot["index"] == 1000
-        assert load_recipe("opti_bfm", LONG).build().run(tmp_path / "torn", CPU) == expected
+        assert load_recipe("opti_bfm_two_stage", LONG).build().run(tmp_path / "torn", CPU) == expected
     finally:
         torch.set_num_threads(threads)
     assert rows(tmp_path / "torn") == rows(tmp_path / "whole")
@@ -363,7 +363,7 @@ def test_a_checkpoint_of_another_domain_is_refused_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
-    code = main(["run", "opti_bfm", "environment.domain=cheetah", "environment.task=run", "--out", "x"])
+    code = main(["run", "opti_bfm_two_stage", "environment.domain=cheetah", "environment.task=run", "--out", "x"])
     torch.set_num_threads(threads)
     said = capsys.readouterr().err
     assert code == 2 and said.count("\n") == 1

@@ -51,7 +51,7 @@ class Visit:
 def visit(tmp_path: Path) -> Iterator[Visit]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, extra `dev`")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    session = build_session("opti_bfm", ["environment.episode_steps=200", "agent.schedule.steps=5"], tmp_path)
+    session = build_session("opti_bfm_two_stage", ["environment.episode_steps=200", "agent.schedule.steps=5"], tmp_path)
     with page_server("127.0.0.1", PORT) as server, playwright.sync_playwright() as program:
         try:
             browser = program.chromium.launch(executable_path=chromium, args=SOFTWARE)

@@ -16,7 +16,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four episodes of the walker, two tasks, every fifth step traced."""
     out = tmp_path_factory.mktemp("run") / "traced"
     words = "tasks=[stand,walk] episodes=4 oracle_episodes=0 environment.episode_steps=30 trace_every=5"
-    assert main(["run", "opti_bfm", *words.split(), "--out", str(out), "--threads", "1"]) == 0
+    assert main(["run", "opti_bfm_two_stage", *words.split(), "--out", str(out), "--threads", "1"]) == 0
     return out
 
 

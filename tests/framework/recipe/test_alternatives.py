@@ -122,9 +122,13 @@ def test_what_fits_no_kind_is_refused_and_whoever_said_it_named(
 
 def test_a_shipped_recipe_s_radius_can_be_of_another_kind(here: Path) -> None:
     radius = "agent.acquisition.confidence_radius"
-    (here / "mine.yaml").write_text("extends: opti_bfm\nagent: {acquisition: {confidence_radius: {delta: 0.1}}}\n")
+    (here / "mine.yaml").write_text(
+        "extends: opti_bfm_two_stage\nagent: {acquisition: {confidence_radius: {delta: 0.1}}}\n"
+    )
     recipes = [load_recipe("mine")]
-    recipes += [load_recipe("opti_bfm", [change]) for change in (f"{radius}={{delta: 0.1}}", f"{radius}.delta=0.1")]
+    recipes += [
+        load_recipe("opti_bfm_two_stage", [change]) for change in (f"{radius}={{delta: 0.1}}", f"{radius}.delta=0.1")
+    ]
     for recipe in recipes:
         assert recipe.tree["agent"]["acquisition"]["confidence_radius"] == {"delta": 0.1}
 

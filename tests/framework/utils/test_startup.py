@@ -29,7 +29,12 @@ def run(script: str, *words: str) -> str:
 
 def test_a_listing_imports_no_torch_and_a_check_no_compiler_trainer_or_cluster() -> None:
     light = [["list"], ["list", "posterior"], ["--help"]]
-    words = [["show", "opti_bfm"], ["show", "pretrain_fb_tiny"], ["show", "benchmark_quick"], ["show", "collect_tiny"]]
+    words = [
+        ["show", "opti_bfm_two_stage"],
+        ["show", "pretrain_fb_tiny"],
+        ["show", "benchmark_quick"],
+        ["show", "collect_tiny"],
+    ]
     loaded = json.loads(run(COMMANDS, json.dumps(light), json.dumps(["torch", "numpy", *HEAVY])))
     assert loaded == {" ".join(each): [] for each in light}
     loaded = json.loads(run(COMMANDS, json.dumps(words), json.dumps(HEAVY)))

@@ -42,7 +42,7 @@ def test_overrides_that_no_cell_would_hear_of_are_refused_a_line_each() -> None:
         assert line.startswith(f'mine: "{override}" has no effect: ')
         assert why in line
     # Of those for all recipes it is said once.
-    (line,) = lines("random", "opti_bfm", overrides=(*TABULAR, "seed=1"))
+    (line,) = lines("random", "opti_bfm_two_stage", overrides=(*TABULAR, "seed=1"))
     assert line.startswith('overrides: "seed=1" has no effect: ')
 
 
