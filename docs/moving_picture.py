@@ -9,13 +9,17 @@ Needs playwright (extra `dev`) and Chromium.
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from bfmkit.live.film import Film
-from bfmkit.live.film_export import draw_film, gif
+from bfmkit.live.film_export import gif
 from bfmkit.live.recorded import Recording
 from bfmkit.live.scene import Scene
 from bfmkit.live.server import page_server
@@ -41,10 +45,14 @@ def main(arguments: argparse.Namespace) -> None:
         page.goto(f"http://127.0.0.1:{arguments.port}", timeout=120_000)
         while not server.get_clients():
             page.wait_for_timeout(100)
-        page.wait_for_timeout(3000)
-        client = next(iter(server.get_clients().values()))
-        begun = time.monotonic()
-        pictures = draw_film(client, scene, film, HEIGHT, WIDTH, RATE)
+        # The bodies alone, without the panel.
+        page.add_style_tag(content="body * { visibility: hidden } canvas { visibility: visible !important }")
+        begun, pictures = time.monotonic(), []
+        for frame in film.frames(RATE):
+            scene.show(frame)
+            page.wait_for_timeout(200)
+            shot = page.screenshot(timeout=120_000, type="png")
+            pictures.append(np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")))
         browser.close()
     written = gif(pictures, film.seconds(RATE))
     arguments.out.write_bytes(written)

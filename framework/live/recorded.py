@@ -112,7 +112,7 @@ class RecordedPage:
         chosen = gui.add_dropdown("Task", labels, initial_value=labels[0])
         chosen.on_update(lambda _: self._ask(self.recording.runs[labels.index(chosen.value)]))
         self._playing = gui.add_checkbox("Play", True)
-        self._second = gui.add_slider("Second", 0.0, 1.0, 0.05, 0.0)
+        self._second: Any = gui.add_slider("Second", 0.0, 1.0, 0.05, 0.0)
         plain = {"x": uplot.Scale(time=False)}
         line = np.zeros(1)
         series = (

@@ -29,10 +29,20 @@ SOFTWARE = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftsha
 @dataclass
 class Visit:
     session: LiveSession
-    view: Any  # playwright's page
+    browser: Any
     page: Page
+    view: Any = None  # the first page of it
     errors: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+
+    def open(self, address: str) -> Any:
+        """Another page of the browser; what it says and asks for is kept."""
+        view = self.browser.new_page(viewport={"width": 640, "height": 900})
+        view.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        view.on("pageerror", lambda error: self.errors.append(str(error)))
+        view.on("request", lambda request: self.asked.append(request.url))
+        view.goto(address, timeout=PATIENCE)
+        return view
 
     def wait(self, text: str) -> None:
         self.view.get_by_text(re.compile(text)).first.wait_for(timeout=PATIENCE)
@@ -41,10 +51,10 @@ class Visit:
         self.view.get_by_role("textbox", name="Task").or_(self.view.get_by_label("Task")).first.click(
             timeout=PATIENCE, force=True
         )
-        self.view.get_by_role("option", name=task, exact=True).click(timeout=PATIENCE, force=True)
+        self.view.get_by_role("option", name=task, exact=True).dispatch_event("click", timeout=PATIENCE)
 
     def press(self, button: str) -> None:
-        self.view.get_by_role("button", name=button, exact=True).click(timeout=PATIENCE, force=True)
+        self.view.get_by_role("button", name=button, exact=True).dispatch_event("click", timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -61,12 +71,8 @@ def visit(tmp_path: Path) -> Iterator[Visit]:
         loop = threading.Thread(target=run_page, args=(page, done.is_set))
         loop.start()
         try:
-            view = browser.new_page(viewport={"width": 640, "height": 900})
-            visit = Visit(session, view, page)
-            view.on("console", lambda said: visit.errors.append(said.text) if said.type == "error" else None)
-            view.on("pageerror", lambda error: visit.errors.append(str(error)))
-            view.on("request", lambda request: visit.asked.append(request.url))
-            view.goto(f"http://127.0.0.1:{PORT}", timeout=PATIENCE)
+            visit = Visit(session, browser, page)
+            visit.view = visit.open(f"http://127.0.0.1:{PORT}")
             yield visit
         finally:
             done.set()
@@ -96,22 +102,37 @@ def test_a_person_teaches_in_the_browser(visit: Visit) -> None:
     visit.wait("Labels: 1")
     visit.wait(r"Predicted reward: (?!0\.000)")
     before = session.players[0].mean()
+    visit.view.evaluate("document.activeElement.blur()")  # keys are for whatever has the focus
     visit.view.keyboard.press("b")
     visit.wait("Labels: 2")
     assert before is not None and not before.equal(session.players[0].mean())
     # Kept, and worked out again.
     visit.press("Pause / go")
-    visit.view.get_by_text("Keep", exact=True).click(timeout=PATIENCE, force=True)
+    visit.view.get_by_text("Keep", exact=True).dispatch_event("click", timeout=PATIENCE)
     visit.press("Save what it believes")
     visit.wait("Saved")
     (path,) = (session.out / "records").glob("*.safetensors")
     record = Record.load(path)
     assert record.facts["rewards"]["late"] == 2 and replay(record).same
+    # A film that plays without a server.
+    visit.press("Save the last episodes as a page")
+    visit.wait("it plays without a server")
+    (film,) = (session.out / "films").glob("*.html")
+    played = visit.open(film.as_uri())
+    played.locator("canvas").first.wait_for(timeout=PATIENCE)
+    played.close()
+    # A second viewer only watches.
+    second = visit.open(f"http://127.0.0.1:{PORT}")
+    second.get_by_role("button", name="Good (G)", exact=True).dispatch_event("click", timeout=PATIENCE)
+    second.get_by_text("Another page steers this session").first.wait_for(timeout=PATIENCE)
+    assert session.labels == [2]
+    second.close()
     # Back to a task of the environment.
     visit.choose("walk")
     visit.press("Take it, keep the belief")
     visit.wait("the belief is kept")
     assert session.task == "walk" and session.labels == [2]
     assert visit.errors == []
-    strangers = [url for url in visit.asked if not url.startswith((f"http://127.0.0.1:{PORT}", "blob:", "data:"))]
+    own = (f"http://127.0.0.1:{PORT}", "blob:", "data:", film.as_uri())
+    strangers = [url for url in visit.asked if not url.startswith(own)]
     assert visit.asked and strangers == []
