@@ -24,7 +24,7 @@ class TestAgentTaughtByPresses(AgentContract):
     def make(self) -> TaskInferenceAgent:
         posterior = LogisticPosterior(labels=16)
         return TaskInferenceAgent(
-            posterior, ThompsonAcquisition(), EverySchedule(3), block=3, label_memory=9, teacher=EAGER
+            posterior, ThompsonAcquisition(), EverySchedule(3), update_every=3, label_memory=9, teacher=EAGER
         )
 
 

@@ -24,7 +24,7 @@ def test_frames_are_about_as_many_as_asked_for() -> None:
 
 def test_a_film_is_a_page_of_its_own() -> None:
     environment = DMControlEnvironment("walker", "stand")
-    _, physics = environment.begin()
+    _, physics = environment.reset_batch()
     film = Film(("walker",), (environment.poses(physics.repeat(9, 1)),), 0.025)
     page = film_html(film, environment.appearance())
     assert page.startswith("<!") and "__VISER_EMBED_DATA__" in page and len(page) < 3_000_000

@@ -23,7 +23,7 @@ NODE = {
     "posterior": {"type": "ridge"},
     "acquisition": {"type": "ucb", "candidates": {"type": "ellipsoid", "count": 8}},
     "schedule": {"type": "every", "steps": 3},
-    "block": 3,
+    "update_every": 3,
 }
 
 
