@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -80,3 +83,18 @@ def test_it_works_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> Non
     checked = run(bfmkit, "check", "opti_bfm", "collect_point_mass_maze", cwd=elsewhere)
     assert "ok recipes/infer/opti_bfm.yaml" in checked
     assert "ok recipes/collect/collect_point_mass_maze.yaml" in checked
+
+
+def test_the_extra_for_testing_has_what_contracts_import_and_no_cluster() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    testing = {re.match(r"[\w-]+", word)[0] for word in project["optional-dependencies"]["testing"]}  # type: ignore[index]
+    wanted = {re.match(r"[\w-]+", word)[0].lower() for word in project["dependencies"]}  # type: ignore[index]
+    known = wanted | sys.stdlib_module_names | {"bfmkit", "numpy"}
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / "framework" / "testing").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        for name in ([each.name for each in node.names] if isinstance(node, ast.Import) else [])
+        + ([node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else [])
+    }
+    assert imported - known == testing

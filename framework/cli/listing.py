@@ -1,14 +1,20 @@
-"""``bfmkit list``: what there is, without importing any of it."""
+"""``bfmkit list``: components by kind, without importing any of them; one component with its arguments."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import json
+import re
 import sys
+import textwrap
+from typing import Any
 
+from bfmkit import registry
 from bfmkit.cli.errors import Refused
 from bfmkit.recipe.sources import shipped
 from bfmkit.registry import discovery
-from bfmkit.registry.kinds import KINDS
+from bfmkit.registry.kinds import KINDS, Kind
 from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.quantity import listed_quantities
 
@@ -16,15 +22,19 @@ _OURS = ("bfmkit", "bfmkit.components")
 
 QUANTITIES = "quantities"
 """Listed only when asked for: they are no components."""
+MODELS = "model"
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print kinds, names and first docstring lines; broken files and packages are named as such."""
     wanted = arguments.kind
-    kinds = [*KINDS, "recipe", QUANTITIES]
+    kinds = [*KINDS, "recipe", MODELS, QUANTITIES]
     if wanted is not None and wanted not in kinds:
-        raise Refused(f'no kind "{wanted}"{suggestion(wanted, kinds)} {one_of(kinds)}')
+        sys.stdout.write("\n\n".join("\n".join(_component(*each)) for each in _named(wanted, kinds)) + "\n")
+        return 0
     lines = _quantities() if wanted == QUANTITIES else []
+    if wanted in (None, MODELS):
+        lines += _models()
     for kind in KINDS if wanted is None else [wanted]:
         lines += _components(kind) if kind in KINDS else []
     if wanted in (None, "recipe"):
@@ -35,6 +45,74 @@ def run(arguments: argparse.Namespace) -> int:
         if problem is not None:
             sys.stderr.write(f"plugin {package}: broken: {problem}\n")
     return 0
+
+
+def _named(wanted: str, kinds: list[str]) -> list[tuple[Kind, str]]:
+    """The components that ``KIND.NAME`` or ``NAME`` means.
+
+    Raises:
+        Refused: if there is none.
+    """
+    kind, _, name = wanted.rpartition(".")
+    among = [KINDS[kind]] if kind in KINDS else [] if kind else list(KINDS.values())
+    found = [(each, name) for each in among if name in registry.names(each.name)]
+    if found:
+        return found
+    if kind in KINDS:
+        raise Refused(f'no {kind} "{name}"{suggestion(name, registry.names(kind))} {one_of(registry.names(kind))}')
+    components = [f"{each.name}.{component}" for each in KINDS.values() for component in registry.names(each.name)]
+    near = suggestion(wanted, [*kinds, *components, *(component.rpartition(".")[2] for component in components)])
+    raise Refused(f'no kind and no component "{wanted}"{near}; kinds are {", ".join(kinds)}')
+
+
+def _component(kind: Kind, name: str) -> list[str]:
+    """A component's summary, its arguments and a node of a recipe that has them."""
+    # Imported here: a component is imported, and torch with it, for nothing but its own page.
+    from bfmkit.recipe.schema import argument_descriptions
+    from bfmkit.recipe.signature import REQUIRED, signature_of
+    from bfmkit.recipe.values import describe
+
+    try:
+        cls = registry.lookup(kind.interface(), name)
+    except registry.BrokenComponent as error:
+        raise Refused(str(error)) from error
+    about = argument_descriptions(cls)
+    lines = [f"{kind.name}.{name}: {(inspect.getdoc(cls) or '').partition(chr(10))[0]}", ""]
+    node = {"type": name}
+    for argument in signature_of(cls).arguments.values():
+        default = "required" if argument.default is REQUIRED else f"default {_yaml(argument.default)}"
+        lines.append(f"  {argument.name}: {describe(argument.annotation)}; {default}")
+        lines += textwrap.wrap(about.get(argument.name, ""), 110, initial_indent="      ", subsequent_indent="      ")
+        if argument.default is REQUIRED:
+            node[argument.name] = "???"
+        elif isinstance(argument.default, int | float | str):
+            node[argument.name] = argument.default
+    inside = ", ".join(f"{key}: {_yaml(value)}" for key, value in node.items())
+    where = "" if kind.name == "job" else f"{kind.name}: "
+    return [*lines, "", "in a recipe:", f"  {where}{{{inside}}}", f"source: {inspect.getsourcefile(cls)}"]
+
+
+def _yaml(value: Any) -> str:
+    """A default on one line, as a recipe has it."""
+    if isinstance(value, tuple):
+        value = list(value)
+    if value is None or isinstance(value, bool | int | float | str | list | dict):
+        plain = isinstance(value, str) and re.fullmatch(r"[\w./-]+", value)
+        return str(value) if plain else json.dumps(value, ensure_ascii=False)
+    return type(value).__name__
+
+
+def _models() -> list[str]:
+    from bfmkit.models import zoo
+    from bfmkit.recipe.yaml_text import read
+
+    lines = [f"{MODELS}:"]
+    for name in zoo.names():
+        recipe = read((zoo.resolve(f"{zoo.PREFIX}{name}") / "recipe.yaml").read_text(encoding="utf-8"))
+        bfm, spec = recipe["bfm"], recipe["spec"]
+        family = " over ".join(node["type"] for node in (bfm, bfm.get("features")) if isinstance(node, dict))
+        lines.append(f"  {zoo.PREFIX + name:<30} {spec['domain']}: {family}; tasks {', '.join(spec['tasks'])}")
+    return lines
 
 
 def _components(kind: str) -> list[str]:

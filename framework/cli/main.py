@@ -131,7 +131,8 @@ def build_parser() -> argparse.ArgumentParser:
         "kind",
         nargs="?",
         metavar="KIND",
-        help="a kind of component, `recipe`, or `quantities`: what rewards are typed with",
+        help="a kind of component, `model`, `recipe`, or `quantities`: what rewards are typed with; or a component, "
+        "such as posterior.ridge: its arguments, defaults and an example",
     )
 
     _recipe_and_overrides(add("show", "showing", "print a recipe with all that it inherits and all values resolved"))

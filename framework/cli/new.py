@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -27,6 +28,8 @@ _CLASS_ENDINGS = {
     "feature_objective": "Objective",
 }
 _DEFAULT_PACKAGE = "my_components"
+_TEST_MODULES = ("pytest", "mpmath")
+"""Of the extra ``testing``."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -119,7 +122,7 @@ def _explain(kind: Kind, name: str, package: str, component: Path, test: Path, d
         f"wrote {component}",
         f"wrote {test}",
         "",
-        f"It works as it is; change it, and keep the test passing:   pytest {test}",
+        f"It works as it is; change it, and keep the test passing:   python -m pytest {test}",
         f"Recipes in this folder know it now, as {{type: {name}}}:      bfmkit list {kind.name}",
     ]
     if not declared:
@@ -132,6 +135,10 @@ def _explain(kind: Kind, name: str, package: str, component: Path, test: Path, d
             '  pythonpath = ["."]',
             f"Recipes in this folder know it then, as {{type: {name}}}:     bfmkit list {kind.name}",
         ]
+    missing = [module for module in _TEST_MODULES if find_spec(module) is None]
+    if missing:
+        install = f"{sys.executable} -m pip install {' '.join(missing)}"
+        lines.append(f"The test needs what is not installed here:                {install}")
     if not package.startswith("bfmkit"):
         lines.append("To use it from anywhere:                                  pip install -e .")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -78,6 +78,7 @@ def locate(reference: str | Path, beside: Path | None = None, told_by: tuple[str
 
 def _likely(name: str) -> str:
     """Shipped recipes that may be meant by ``name``, or how to see all of them."""
-    near = suggestion(name, shipped())
     same_words = [each for each in shipped() if name in each] if len(name) > 2 else []
-    return near or (f"; shipped: {', '.join(same_words[:MOST_NAMES])}" if same_words else "; bfmkit list recipe")
+    if same_words:
+        return f"; shipped: {', '.join(same_words[:MOST_NAMES])}"
+    return suggestion(name, shipped()) or "; bfmkit list recipe"

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from bfmkit import registry
+from bfmkit.models import zoo
 from bfmkit.recipe.sources import shipped
+from bfmkit.recipe.yaml_text import read
 from bfmkit.registry.kinds import KINDS
 
 
@@ -11,7 +16,7 @@ def test_everything_is_listed(bfmkit, here: Path) -> None:
     assert outcome.code == 0
     assert outcome.err == ""
     headings = [line for line in outcome.out.splitlines() if not line.startswith(" ")]
-    assert headings == [f"{kind}:" for kind in [*KINDS, "recipe"]]
+    assert headings == [f"{kind}:" for kind in ["model", *KINDS, "recipe"]]
     assert "  ridge                        Regularised least squares" in outcome.out
     assert "BROKEN" not in outcome.out
 
@@ -27,7 +32,41 @@ def test_one_kind_is_listed(bfmkit, here: Path) -> None:
 def test_an_unknown_kind_is_refused(bfmkit, here: Path) -> None:
     outcome = bfmkit("list", "shedule")
     assert outcome.code == 2
-    assert outcome.err.startswith('no kind "shedule"; did you mean "schedule"? (job, ')
+    assert outcome.err.startswith('no kind and no component "shedule"; did you mean "schedule"?; kinds are job, ')
+    outcome = bfmkit("list", "posterior.rigde")
+    assert outcome.code == 2
+    assert outcome.err.startswith('no posterior "rigde"; did you mean "ridge"? (')
+
+
+def test_models_are_listed_with_body_and_tasks(bfmkit, here: Path) -> None:
+    lines = bfmkit("list", "model").out.splitlines()
+    assert lines[0] == "model:"
+    assert "  zoo:walker-fb                  walker: forward_backward; tasks stand, walk, run, flip" in lines
+    assert [line.split()[0] for line in lines[1:]] == [f"zoo:{name}" for name in zoo.names()]
+
+
+def test_a_component_is_shown_with_arguments_defaults_and_an_example(bfmkit, here: Path) -> None:
+    for words in ("posterior.ridge", "ridge"):
+        outcome = bfmkit("list", words)
+        assert (outcome.code, outcome.err) == (0, "")
+        lines = outcome.out.splitlines()
+        assert lines[0].startswith("posterior.ridge: Regularised least squares")
+        place = lines.index("  regularization: a number; default 1.0")
+        assert lines[place + 1] == "      λ > 0, the weight of the prior w = 0."
+        example = lines[lines.index("in a recipe:") + 1]
+        assert read(example) == {"posterior": {"type": "ridge", "regularization": 1.0, "discount": 1.0,
+                                               "forgets_prior": True}}  # fmt: skip
+        assert lines[-1].endswith("posteriors/ridge.py")
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_component_can_be_shown(bfmkit, here: Path, kind: str) -> None:
+    for name in registry.names(kind):
+        outcome = bfmkit("list", f"{kind}.{name}")
+        assert outcome.code == 0, outcome.err
+        lines = outcome.out.splitlines()
+        node = read(lines[lines.index("in a recipe:") + 1])
+        assert (node if kind == "job" else node[kind])["type"] == name
 
 
 def test_quantities_are_listed_with_units_and_functions_with_arguments(bfmkit, here: Path) -> None:

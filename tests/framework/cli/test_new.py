@@ -109,3 +109,11 @@ def test_nothing_is_overwritten(bfmkit, here: Path, no_project: None) -> None:
     outcome = bfmkit("new", "query_rule", "x")
     assert (outcome.code, outcome.err) == (2, "tests/query_rules/test_x.py: is there already\n")
     assert not (here / "my_components").exists()
+
+
+def test_it_says_what_the_test_needs_where_that_is_missing(
+    bfmkit, here: Path, no_project: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "pip install pytest" not in bfmkit("new", "schedule", "first").out
+    monkeypatch.setattr("bfmkit.cli.new.find_spec", lambda name: None)
+    assert f"{sys.executable} -m pip install pytest mpmath" in bfmkit("new", "schedule", "second").out
