@@ -136,15 +136,9 @@ class StandardizedPosterior(Posterior):
     ) -> Tensor:  # (B, *k)
         return self.posterior.std(belief["ones"], x)
 
-    def predictive_mean(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
-        """The expected reward, in the unit of rewards: m + s φᵀŵ."""
-        mean, scale = (each.reshape(-1, *[1] * (features.ndim - 2)) for each in self._scale(belief))
-        anchor = belief["anchor"].reshape(mean.shape)
-        return anchor + mean + scale * self._project(belief, features)
+    def reward_units(self, belief: TensorDictBase) -> tuple[Tensor, Tensor]:  # (B,), (B,)
+        mean, scale = self._scale(belief)
+        return belief["anchor"] + mean, scale
 
     def predictive_std(
         self,

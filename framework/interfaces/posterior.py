@@ -145,7 +145,13 @@ class Posterior(TensorDictModuleBase, ABC):
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
         """The expected reward at ``features``: φᵀŵ; another function of it where rewards are not linear in φ."""
-        return self._project(belief, features)
+        offset, scale = (each.reshape(-1, *[1] * (features.ndim - 2)) for each in self.reward_units(belief))
+        return offset + scale * self._project(belief, features)
+
+    def reward_units(self, belief: TensorDictBase) -> tuple[Tensor, Tensor]:  # (B,), (B,)
+        """What maps φᵀŵ to a reward: an offset and a scale; 0 and 1 unless rewards are standardized."""
+        mean = self.mean(belief)
+        return torch.zeros_like(mean[:, 0]), torch.ones_like(mean[:, 0])
 
     def predictive_std(
         self,

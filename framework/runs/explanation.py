@@ -66,7 +66,7 @@ class Explanation:
 
     def tables(self) -> Iterator[str]:
         """Lines of the tables: parts of the reward, and quantities."""
-        yield f"{'part of the reward':<20}{'size':>12}{'+-':>12}   goes with"
+        yield f"{'part of the reward':<20}{'size':>12}{'±':>12}   goes with"
         shown = [*enumerate(self.parts[:SHOWN], 1)]
         rest = len(self.parts) - SHOWN
         shown += (
@@ -101,8 +101,8 @@ class Explanation:
     def _certainty(self) -> Iterator[str]:
         first, last = self.parts[0], self.parts[-1]
         yield (
-            f"Surest is the part of it {_going(first)}, {first.size:.3g} +- {first.deviation:.2g}; least sure the part "
-            f"{_going(last)}, {last.size:.3g} +- {last.deviation:.2g}."
+            f"Surest is the part of it {_going(first)}, {first.size:.3g} ± {first.deviation:.2g}; least sure the part "
+            f"{_going(last)}, {last.size:.3g} ± {last.deviation:.2g}."
         )
 
 
@@ -135,8 +135,9 @@ def explain(record: Record, bfm: BFM | None = None, environment: Environment | N
     keys = ("observation", "action", ("next", "observation"))
     features = bfm.features(*(transitions.get(key) for key in keys)).double()
     quantities, true = _measured(environment, transitions, facts.get("task"))
-    believed = features @ weights
-    deviations = ((features @ covariance) * features).sum(-1).clamp(min=0).sqrt()
+    units = facts.get("reward_units", {"offset": 0.0, "scale": 1.0})
+    believed = units["offset"] + units["scale"] * (features @ weights)
+    deviations = units["scale"] * ((features @ covariance) * features).sum(-1).clamp(min=0).sqrt()
     correlations = {name: _correlation(believed, column) for name, column in quantities.items()}
     strongest = dict(sorted(correlations.items(), key=lambda pair: -abs(pair[1])))
     parts = _parts(weights, covariance, features, quantities)
@@ -151,7 +152,16 @@ def _measured(
         return {}, None
     quantities = recorded_quantities(environment, transitions["next", "physics"], transitions["action"])
     true = None if task is None else environment.rewards(quantities, task).double().numpy()
-    return {name: column.double() for name, column in quantities.items()}, true
+    return _different({name: column.double() for name, column in quantities.items()}), true
+
+
+def _different(quantities: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without quantities that are affine maps of an earlier one, which say the same of a reward."""
+    kept: dict[str, Tensor] = {}
+    for name, column in quantities.items():
+        if all(abs(_correlation(column, other)) < 1.0 - 1e-6 for other in kept.values()):
+            kept[name] = column
+    return kept
 
 
 def _parts(

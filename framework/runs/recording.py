@@ -72,6 +72,9 @@ def record_of(
             "choice_previous": choice.previous,
         }
         facts["choice"] = {name: getattr(choice, name) for name in COUNTS}
+    if posterior.is_standardized:
+        offset, scale = posterior.reward_units(belief)
+        facts["reward_units"] = {"offset": float(offset), "scale": float(scale)}
     known = calibrations(agent)
     if known:
         facts["calibration"] = known[run].to_dict()

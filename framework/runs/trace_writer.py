@@ -79,7 +79,10 @@ class EpisodeTrace:
             posterior: Posterior | None = getattr(self._agent, "posterior", None)
             believed = (features.double() * mean).sum(-1)
             if posterior is not None:
-                believed = posterior.predictive_mean(getattr(self._agent, "belief"), features)  # noqa: B009
+                belief = getattr(self._agent, "belief")  # noqa: B009
+                believed = posterior.predictive_mean(belief, features)
+                if posterior.is_standardized:
+                    entry["reward_offset"], entry["reward_scale"] = posterior.reward_units(belief)
             entry["believed_reward"] = believed
             best = self._best(number)
             if best is not None:

@@ -130,5 +130,8 @@ def believed_rewards(traced: TracedPlane, run: TracedRun) -> list[BelievedReward
         before = slice(0, entry + 1)
         episodes, places = run.episode[before], traced.way(run.arrays["physics"][before])
         ways = tuple(places[episodes == number] for number in np.unique(episodes))
-        found.append(BelievedReward(int(labels[entry]), traced.believed(run.arrays["mean"][entry]), ways))
+        reward = traced.believed(run.arrays["mean"][entry])
+        if "reward_scale" in run.arrays:
+            reward = run.arrays["reward_offset"][entry] + run.arrays["reward_scale"][entry] * reward
+        found.append(BelievedReward(int(labels[entry]), reward, ways))
     return found

@@ -34,8 +34,8 @@ def draw_believed_reward(
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-    columns = 4 if len(beliefs) > 2 else len(beliefs) + 1
-    lines = -(-(len(beliefs) + 1) // columns)
+    lines = -(-(len(beliefs) + 1) // 4)
+    columns = -(-(len(beliefs) + 1) // lines)
     low, high = float(true_reward.min()), float(true_reward.max())
     scale = Normalize(low - 0.25 * (high - low), high) if high > low else Normalize(low - 0.5, low + 0.5)
     with rc_context(STYLE):

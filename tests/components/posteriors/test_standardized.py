@@ -14,6 +14,7 @@ from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
 from bfmkit.components.posteriors.standardized import StandardizedPosterior
 from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import Posterior, StepResult
+from bfmkit.runs.explanation import explain
 from bfmkit.runs.label_log import Logbook
 from bfmkit.runs.recording import record_of
 from bfmkit.runs.replay import Parts, replay
@@ -135,6 +136,16 @@ def test_the_same_run_with_another_scale_and_offset_makes_the_same_choices(scale
     # What was chosen can be worked out again, from the rewards as they came.
     for run in range(2):
         assert replay(record_of(agent, run), Parts(LinearBFM(), agent.posterior, agent.acquisition)).same
+
+
+def test_an_explanation_speaks_of_rewards_as_they_came() -> None:
+    _, agent = choices(StandardizedPosterior(RidgePosterior()), 16.0, -16.0)
+    found = explain(record_of(agent, 1), LinearBFM(), Affine())
+    transitions = LinearBFM().inference_set()
+    keys = ("observation", "action", ("next", "observation"))
+    features = LinearBFM().features(*(transitions[key] for key in keys)).double()
+    expected = agent.posterior.predictive_mean(agent.belief[1:2], features[None])[0]
+    torch.testing.assert_close(torch.from_numpy(found.believed), expected)
 
 
 def test_posteriors_that_are_not_linear_in_the_rewards_are_refused() -> None:

@@ -24,6 +24,7 @@ def made(out: Path, *files: str) -> Path:
             [
                 "figure:  {out}/figures/return.png (and 1 more)",
                 "report:  bfmkit report {out} --out {out}/report.html",
+                "beliefs: the same with trace_every=10 and another --out; its report has beliefs and moving bodies",
                 "explain: bfmkit explain {out}/records/walk-seed-0.safetensors",
                 "curves:  tensorboard --logdir {out}",
             ],
