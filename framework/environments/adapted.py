@@ -125,6 +125,16 @@ class AdaptedEnvironment(Environment):
         terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
         return StepResult(self._observed.float(), rewards, terminated, truncated, physics)
 
+    def frame(self, row: int) -> np.ndarray | None:  # (height, width, 3) uint8
+        """What a Gymnasium environment draws, where its arguments have ``render_mode: rgb_array``."""
+        environment = self._bodies[row].environment
+        # TorchRL's wrapper holds Gymnasium's environment.
+        environment = getattr(environment, "_env", environment)
+        if getattr(environment, "render_mode", None) != "rgb_array":
+            return None
+        with self._own_randomness(row):
+            return np.asarray(environment.render(), dtype=np.uint8)
+
     def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:  # (n, o + 1), (n, a) -> name -> (n,)
         """The reward that was given, and the entries of observation and action."""
         if physics.ndim != 2 or physics.shape[1] != self.spec.physics_size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class BodyStep(NamedTuple):
 class Body(Protocol):
     """One environment: flat observations out, actions in [-1, 1] in."""
 
+    environment: Any
     observation: FlatObservation
     actions: ActionScale
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +43,8 @@ class Step:
     action: Tensor  # (B, a)
     outcome: StepResult
     running: Tensor  # (B,) bool, rows whose episode was not over before this step
+    frame: Callable[[int], np.ndarray | None] = lambda _: None
+    """How the body of a row looks after it, (height, width, 3) uint8; None where the environment does not draw."""
 
 
 EpisodeSnapshot = dict[str, Any]
@@ -83,7 +86,7 @@ def run_episode(
         episode.returns += torch.where(running, outcome.reward.cpu().double(), 0.0)
         episode.steps += running
         if on_step is not None:
-            on_step(Step(index, observation, agent.state.get("z"), action, outcome, running))
+            on_step(Step(index, observation, agent.state.get("z"), action, outcome, running, environment.frame))
         episode.running = running & ~(outcome.terminated | outcome.truncated).cpu()
         episode.observation = outcome.observation
         episode.index = index + 1

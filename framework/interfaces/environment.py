@@ -188,7 +188,11 @@ class Environment(EnvBase):
         height: int,
         width: int,
     ) -> np.ndarray | None:  # (n, height, width, 3) uint8
-        """How the body looks in recorded states; None for an environment that has no looks."""
+        """How the body looks in recorded states; None for an environment that cannot be put into a state."""
+        return None
+
+    def frame(self, row: int) -> np.ndarray | None:  # (height, width, 3) uint8
+        """How the body of a row looks now, as the environment itself draws it; None for one that does not."""
         return None
 
     def reward_of(self, task: str) -> Callable[[Mapping[str, Any]], Any]:

@@ -25,6 +25,7 @@ from bfmkit.report.plots.belief import draw_belief
 from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
 from bfmkit.report.rendering import NoPictures, render
 from bfmkit.report.run_reader import ReportedRun
+from bfmkit.runs.frames import read_frames
 from bfmkit.runs.run_directory import RECIPE
 from bfmkit.runs.trace import read_run
 from bfmkit.runs.traced_plane import read_plane
@@ -163,7 +164,13 @@ def _animation(run: ReportedRun, which: Run) -> tuple[Animation | None, list[int
     if not numbers:
         return None, [], f"nothing was traced of {which.task}, seed {which.seed}"
     bodies: list[np.ndarray] | None = None
-    if plane is None:
+    drawn = [
+        read_frames(run.path, which, number - 1, each["step"].tolist())
+        for number, each in zip(numbers, entries, strict=True)
+    ]
+    if plane is None and all(frames is not None for frames in drawn):
+        bodies = [frames for frames in drawn if frames is not None]
+    elif plane is None:
         try:
             physics = np.concatenate([each["physics"] for each in entries])
             frames = render(run.path / RECIPE, physics, PICTURE_HEIGHT, PICTURE_WIDTH)

@@ -61,7 +61,10 @@ def main(arguments: list[str]) -> int:
     environment = load_recipe(Path(recipe)).root.arguments["environment"].build()
     pictures = environment.pictures(torch.from_numpy(np.load(states)), int(height), int(width))
     if pictures is None:
-        sys.stderr.write(f"{environment.spec.domain} cannot be drawn: its class makes no pictures\n")
+        sys.stderr.write(
+            f"{environment.spec.domain} cannot be drawn from recorded states; an environment of Gymnasium draws itself "
+            "while it is traced: environment.arguments={render_mode: rgb_array}\n"
+        )
         return 1
     np.save(frames, pictures)
     return 0

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from bfmkit.inference.episode import Step
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import BFM, Agent, Posterior
+from bfmkit.runs.frames import fitted, write_frames
 from bfmkit.runs.trace import TRACE, load_episode
 from bfmkit.utils.files import write_atomically
 
@@ -36,10 +38,17 @@ class EpisodeTrace:
         every: how many steps between two entries.
         episode_steps: at most, of the episode.
         reference: step of the episode -> the z (B, d) that whoever knows the task takes there.
+        shown: rows to take pictures of, where the environment draws itself.
     """
 
     def __init__(
-        self, agent: Agent, bfm: BFM, every: int, episode_steps: int, reference: dict[int, Tensor] | None = None
+        self,
+        agent: Agent,
+        bfm: BFM,
+        every: int,
+        episode_steps: int,
+        reference: dict[int, Tensor] | None = None,
+        shown: Sequence[int] = (),
     ) -> None:
         self._agent, self._bfm = agent, bfm
         self._every, self._episode_steps = every, episode_steps
@@ -47,6 +56,7 @@ class EpisodeTrace:
         self._entries: list[dict[str, Tensor]] = []
         self._steps: list[int] = []
         self._return: Tensor | None = None
+        self.frames: dict[int, dict[int, np.ndarray]] = {row: {} for row in shown}
 
     def __call__(self, step: Step) -> None:
         """Take in a step that has just been learnt from."""
@@ -56,6 +66,10 @@ class EpisodeTrace:
         if traced(number, self._every, self._episode_steps):
             self._steps.append(number)
             self._entries.append({name: value.cpu() for name, value in self._entry(step, number).items()})
+            for row, frames in self.frames.items():
+                frame = step.frame(row) if step.running[row] else None
+                if frame is not None:
+                    frames[number] = fitted(frame)
 
     @torch.no_grad()
     def _entry(self, step: Step, number: int) -> dict[str, Tensor]:  # (B, ...) each
@@ -141,7 +155,8 @@ class Tracer:
                 yield on_step
                 return
             reference = None if is_oracle else self._oracle_latents()
-            trace = EpisodeTrace(agent, bfm, self.every, self.episode_steps, reference)
+            shown = () if is_oracle else self._shown()
+            trace = EpisodeTrace(agent, bfm, self.every, self.episode_steps, reference, shown)
 
             def both(step: Step) -> None:
                 on_step(step)
@@ -149,6 +164,14 @@ class Tracer:
 
             yield both
         self._write(trace, is_oracle, episode)
+        write_frames(
+            self.out, self.batch, episode, self.runs, {row: each for row, each in trace.frames.items() if each}
+        )
+
+    def _shown(self) -> list[int]:
+        """The rows that a report shows: the first seed of each task."""
+        first = {run.task: min(other.seed for other in self.runs if other.task == run.task) for run in self.runs}
+        return [row for row, run in enumerate(self.runs) if run.seed == first[run.task]]
 
     def _write(self, trace: EpisodeTrace, is_oracle: bool, episode: int) -> None:
         tensors = trace.tensors()
