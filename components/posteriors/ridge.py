@@ -46,7 +46,6 @@ class RidgePosterior(NormalPosterior):
     """
 
     is_least_squares = True
-    is_linear_in_rewards = True
 
     def __init__(self, regularization: float = 1.0, discount: float = 1.0, forgets_prior: bool = True) -> None:
         require_positive(regularization=regularization)
@@ -54,6 +53,7 @@ class RidgePosterior(NormalPosterior):
         self.regularization = regularization
         self.forgets_prior = forgets_prior
         self._keeps_prior = discount < 1.0 and not forgets_prior
+        self.is_linear_in_rewards = not self._keeps_prior
 
     def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:
         belief = super().prior(batch_size, dim, device)

@@ -25,8 +25,8 @@ class Posterior(TensorDictModuleBase, ABC):
     kind: ClassVar[str] = "posterior"
     folder: ClassVar[str] = "posteriors"
 
-    is_linear_in_rewards: ClassVar[bool] = False
-    """Whether the mean is linear in the rewards, and widths do not depend on them."""
+    is_linear_in_rewards: bool = False
+    """Whether the mean is linear in the rewards, and the covariance independent of them, with a triangular root."""
 
     is_standardized: ClassVar[bool] = False
     """Whether the scale and offset of rewards make no difference to the mean and to widths."""

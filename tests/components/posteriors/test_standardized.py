@@ -36,7 +36,7 @@ class TestDiscountedStandardizedPosterior(PosteriorContract):
 
 INSIDE = [
     RidgePosterior(0.3),
-    RidgePosterior(0.3, discount=0.9, forgets_prior=False),
+    RidgePosterior(0.3, discount=0.9),
     BayesianPosterior(0.2, 0.7, discount=0.95),
     SlidingWindowPosterior(7),
 ]
@@ -58,10 +58,13 @@ def test_it_is_the_posterior_inside_on_rewards_standardized_by_hand(inside: Post
         known = reward[run][observed[run]]
         scaled = (reward[run] - known.mean()) / known.std(correction=0)
         rows = slice(run, run + 1)
-        there = inside.update_batch(inside.prior(1, 3), features[rows], scaled[None], observed[rows])
-        torch.testing.assert_close(posterior.mean(belief)[rows], inside.mean(there))
-        torch.testing.assert_close(posterior.std(belief, features)[rows], inside.std(there, features[rows]))
-        expected = 5.0 * (known.std(correction=0) * inside.predictive_mean(there, features[rows]) + known.mean()) - 16.0
+        # With an intercept beside the weights.
+        beside = torch.nn.functional.pad(features[rows], (1, 0), value=1.0)
+        there = inside.update_batch(inside.prior(1, 4), beside, scaled[None], observed[rows])
+        torch.testing.assert_close(posterior.mean(belief)[rows], inside.mean(there)[:, 1:])
+        alone = torch.nn.functional.pad(features[rows], (1, 0))
+        torch.testing.assert_close(posterior.std(belief, features)[rows], inside.std(there, alone))
+        expected = 5.0 * (known.std(correction=0) * inside.predictive_mean(there, beside) + known.mean()) - 16.0
         torch.testing.assert_close(posterior.predictive_mean(belief, features)[rows], expected)
 
 
@@ -148,6 +151,25 @@ def test_an_explanation_speaks_of_rewards_as_they_came() -> None:
     torch.testing.assert_close(torch.from_numpy(found.believed), expected)
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (8.0, -8.0)])
+def test_it_finds_the_task_on_any_scale(scale: float, offset: float) -> None:
+    world = Affine(tasks=[f"task_{row}" for row in range(4)])
+    world.scale, world.offset = scale, offset
+    rows = world.with_tasks(world.tasks)
+    rows.seed(range(4))
+    reached = []
+    for posterior in (StandardizedPosterior(RidgePosterior()), RidgePosterior()):
+        agent = TaskInferenceAgent(posterior, UCBAcquisition(EllipsoidCandidates(count=16), 1.0))
+        agent.start(LinearBFM(), range(4))
+        returns = [run_episode(agent, rows).returns / 20 for _ in range(3)]
+        reached.append(float((returns[-1] - offset).mean() / scale))
+    assert reached[0] > 0.9
+    # Without it, rewards from -16 to 0 are not learnt.
+    assert scale == 1.0 or reached[1] < 0.6
+
+
 def test_posteriors_that_are_not_linear_in_the_rewards_are_refused() -> None:
     with pytest.raises(ValueError, match="linear in the rewards"):
         StandardizedPosterior(NormalInverseGammaPosterior())
+    with pytest.raises(ValueError, match="linear in the rewards"):
+        StandardizedPosterior(RidgePosterior(discount=0.9, forgets_prior=False))
