@@ -66,7 +66,7 @@ def test_says_it_in_a_paragraph(known: Explanation) -> None:
         "999 rewards in 999 steps of acting",
         "Over the 64 transitions",
         "It goes most with x_1 (+1.00)",
-        "explains 1.00",
+        "own reward there: 1.00",
         "Surest is the part of it that goes with x_1",
         "of 999 rewards within two",
     ):

@@ -37,10 +37,10 @@ def test_a_reward_that_is_the_same_everywhere_is_drawn(tmp_path: Path) -> None:
 
 
 def test_outer_panels_have_numbers_and_names(tmp_path: Path, drawn: list[Figure]) -> None:
-    beliefs = [BelievedReward(count, np.arange(6.0), ()) for count in range(1, 6)]
+    beliefs = [BelievedReward(count, np.arange(6.0), ()) for count in range(1, 7)]
     draw_believed_reward(tmp_path / "x.png", plane(), np.arange(6.0), beliefs, "reach")
-    shown = [axis for axis in drawn[0].axes if axis.get_visible()][:6]  # four, and two below them
-    for name, axes in (("x", {2, 3, 4, 5}), ("y", {0, 4})):
+    shown = [axis for axis in drawn[0].axes if axis.get_visible()][:7]  # four, and three below them
+    for name, axes in (("x", {3, 4, 5, 6}), ("y", {0, 4})):
         assert {number for number, axis in enumerate(shown) if getattr(axis, f"get_{name}label")()} == axes
         labels = [getattr(axis, f"get_{name}ticklabels")() for axis in shown]
         assert {number for number, each in enumerate(labels) if any(one.get_visible() for one in each)} == axes
