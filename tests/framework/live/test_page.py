@@ -45,7 +45,8 @@ class Visit:
         return view
 
     def wait(self, text: str) -> None:
-        self.view.get_by_text(re.compile(text)).first.wait_for(timeout=PATIENCE)
+        # In the page, if perhaps scrolled or folded away: layout waits for frames, and those are slow in software.
+        self.view.get_by_text(re.compile(text)).first.wait_for(timeout=PATIENCE, state="attached")
 
     def choose(self, task: str) -> None:
         self.view.get_by_role("textbox", name="Task").or_(self.view.get_by_label("Task")).first.click(
