@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from bfmkit.inference.candidate_acquisition import CandidateAcquisition
-from bfmkit.inference.confidence_radius import TheoreticalRadius, TwoStageRadius
+from bfmkit.inference.confidence_radius import SelfNormalizedRadius, TwoStageRadius
 from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
 
@@ -40,21 +40,21 @@ class UCBAcquisition(CandidateAcquisition):
     def __init__(
         self,
         candidates: CandidateSampler,
-        confidence_radius: float | Literal["theoretical"] | TheoreticalRadius | TwoStageRadius = 0.1,
+        confidence_radius: float | Literal["theoretical"] | SelfNormalizedRadius | TwoStageRadius = 0.1,
         ensemble: Literal["min", "mean"] = "min",
     ) -> None:
         super().__init__(candidates, ensemble)
         if isinstance(confidence_radius, str):
             if confidence_radius != "theoretical":
                 raise ValueError(f'confidence_radius must be a number or "theoretical", got {confidence_radius!r}')
-            confidence_radius = TheoreticalRadius()
+            confidence_radius = SelfNormalizedRadius()
         if isinstance(confidence_radius, (int, float)) and not 0 <= confidence_radius < math.inf:
             raise ValueError(f"confidence_radius must be finite and not negative, got {confidence_radius}")
         self.confidence_radius = confidence_radius
 
     def require(self, posterior: Posterior) -> None:
         super().require(posterior)
-        if isinstance(self.confidence_radius, TheoreticalRadius):
+        if isinstance(self.confidence_radius, SelfNormalizedRadius):
             # Whether a radius is known does not depend on what is believed, so the smallest belief will do.
             self.confidence_radius.of(posterior, posterior.prior(1, 1))
 
@@ -62,7 +62,7 @@ class UCBAcquisition(CandidateAcquisition):
         return self.confidence_radius.stage(episodes) if isinstance(self.confidence_radius, TwoStageRadius) else None
 
     def radius(self, context: AcquisitionContext) -> float | Tensor:
-        if isinstance(self.confidence_radius, TheoreticalRadius):
+        if isinstance(self.confidence_radius, SelfNormalizedRadius):
             return self.confidence_radius.of(context.posterior, context.belief)
         if isinstance(self.confidence_radius, TwoStageRadius):
             return self.confidence_radius.of(context.episode)

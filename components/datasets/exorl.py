@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bfmkit.data.conversion import BadData, converted
+from bfmkit.data.conversion import DataError, converted
 from bfmkit.data.exorl_layout import BUFFER, buffer_folder, episode_files, episode_pieces
 from bfmkit.data.source_record import provenance_row
 from bfmkit.data.stored_dataset import StoredDataset
@@ -34,7 +34,7 @@ class ExorlDataset(StoredDataset):
     Raises:
         FileNotFoundError: if there are no episodes.
         ValueError: if ``episodes`` is not positive, or a file name is not an episode's.
-        JobFailed: on first use, naming the file that is truncated, of another shape or domain, or not finite; or if the
+        JobError: on first use, naming the file that is truncated, of another shape or domain, or not finite; or if the
             disk is too small, or ``checksum`` is another.
 
     Reference:
@@ -66,7 +66,7 @@ class ExorlDataset(StoredDataset):
         source = converted(self._cache, self.spec, episode_pieces(self._files, self.spec), self._skip_corrupt)
         if self._checksum is not None and source["checksum"] != self._checksum:
             where = self._files[0].path.parent
-            raise BadData(f"{where}: the data's checksum is {source['checksum']}, not {self._checksum}")
+            raise DataError(f"{where}: the data's checksum is {source['checksum']}, not {self._checksum}")
         return source
 
     def provenance(self) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tensordict import TensorDict
 
-from bfmkit.data.conversion import BadData, Piece, converted
+from bfmkit.data.conversion import DataError, Piece, converted
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.source_record import provenance_row
 from bfmkit.data.stored_dataset import StoredDataset
@@ -44,7 +44,7 @@ class MinariDataset(StoredDataset):
     Raises:
         ValueError: if Minari is not installed, does not have the dataset, its observation has an entry that is no fixed
             number of numbers, or its actions are neither numbers nor choices.
-        JobFailed: on first use, naming the episode that cannot be used, or if the disk is too small.
+        JobError: on first use, naming the episode that cannot be used, or if the disk is too small.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class MinariDataset(StoredDataset):
             own = np.asarray(stored.actions)
             action = self._actions.from_own(own)
         except ValueError as error:
-            raise BadData(f"{what}: {error}") from error
+            raise DataError(f"{what}: {error}") from error
         steps = len(action)
         if len(observation) != steps + 1:
-            raise BadData(f"{what}: {steps} steps with {len(observation)} observations")
+            raise DataError(f"{what}: {steps} steps with {len(observation)} observations")
         reward = np.asarray(stored.rewards, dtype=np.float64).reshape(steps, 1)
         for name, value in (("observations", observation), ("actions", own.reshape(steps, -1)), ("rewards", reward)):
             with np.errstate(over="ignore"):
@@ -116,7 +116,7 @@ class MinariDataset(StoredDataset):
             if bad.any():
                 row = int(bad.argmax())
                 why = "too large for float32" if np.isfinite(value[row]).all() else "not finite"
-                raise BadData(f"{what}: {name} are {why} in row {row}")
+                raise DataError(f"{what}: {name} are {why} in row {row}")
         rows = empty_transitions(self.spec, steps)
         rows["observation"].copy_(torch.from_numpy(observation[:-1]))
         rows["action"].copy_(torch.from_numpy(action))

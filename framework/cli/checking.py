@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from bfmkit.cli.errors import Refused
+from bfmkit.cli.errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     overrides = [word for word in arguments.words if "=" in word and not os.path.exists(word)]
     names = [word for word in arguments.words if word not in overrides]
     if overrides and not names:
-        raise Refused(f"{overrides[0]}: name the recipe that it changes")
+        raise CommandError(f"{overrides[0]}: name the recipe that it changes")
     for name in names or shipped():
         try:
             recipe = load_recipe(name, overrides)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bfmkit.cli.errors import Refused
+from bfmkit.cli.errors import CommandError
 from bfmkit.recipe.sources import locate, shipped
 
 
@@ -21,8 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
         with destination.open("x", encoding="utf-8") as file:
             file.write(source.read_text(encoding="utf-8"))
     except FileExistsError as error:
-        raise Refused(f"{destination}: is there already") from error
+        raise CommandError(f"{destination}: is there already") from error
     except OSError as error:
-        raise Refused(f"{destination}: cannot be written: {error.strerror}") from error
+        raise CommandError(f"{destination}: cannot be written: {error.strerror}") from error
     sys.stdout.write(f"{destination}\n")
     return 0

@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from bfmkit.registry import BrokenComponent, UnknownComponent, discovery, lookup
+from bfmkit.registry import BrokenComponentError, UnknownComponentError, discovery, lookup
 from bfmkit.registry.kinds import KINDS
 from bfmkit.utils.threads import CoreLoad, choose_threads
 
@@ -135,7 +135,7 @@ def _components() -> Iterator[Finding]:
             try:
                 lookup(kind.interface(), found.name)
                 works += 1
-            except (BrokenComponent, UnknownComponent) as error:
+            except (BrokenComponentError, UnknownComponentError) as error:
                 state = "fail" if found.package in _OURS else "warn"
                 yield state, re.sub(r"\s+", " ", str(error))
             except Exception as error:  # noqa: BLE001  an interface that does not import has been reported above

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bfmkit.utils.errors import RefusedError
 
-class Refused(Exception):
+
+class CommandError(RefusedError):
     """Nothing has been done; the message says why, one line a problem."""

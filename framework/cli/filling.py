@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bfmkit.cli.errors import Refused
+from bfmkit.cli.errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -15,17 +15,17 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         text = template.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{template}: cannot be read: {error}") from error
+        raise CommandError(f"{template}: cannot be read: {error}") from error
     to: Path = arguments.to or template.with_suffix("")
     if to == template:
-        raise Refused(f"{template}: say with --to where the document goes")
+        raise CommandError(f"{template}: say with --to where the document goes")
     from bfmkit.report.document import fill
 
     filled = fill(text, arguments.runs)
     try:
         filled.write(to)
     except OSError as error:
-        raise Refused(f"--to {to}: cannot be written: {error.strerror}") from error
+        raise CommandError(f"--to {to}: cannot be written: {error.strerror}") from error
     sys.stdout.write(f"{to}\n")
     sys.stderr.write("".join(f"no longer true: {words}\n" for words in filled.broken))
     return 1 if filled.broken else 0

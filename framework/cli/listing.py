@@ -11,7 +11,7 @@ import textwrap
 from typing import Any
 
 from bfmkit import registry
-from bfmkit.cli.errors import Refused
+from bfmkit.cli.errors import CommandError
 from bfmkit.recipe.sources import shipped
 from bfmkit.registry import discovery
 from bfmkit.registry.kinds import KINDS, Kind
@@ -51,7 +51,7 @@ def _named(wanted: str, kinds: list[str]) -> list[tuple[Kind, str]]:
     """The components that ``KIND.NAME`` or ``NAME`` means.
 
     Raises:
-        Refused: if there is none.
+        CommandError: if there is none.
     """
     kind, _, name = wanted.rpartition(".")
     among = [KINDS[kind]] if kind in KINDS else [] if kind else list(KINDS.values())
@@ -59,10 +59,10 @@ def _named(wanted: str, kinds: list[str]) -> list[tuple[Kind, str]]:
     if found:
         return found
     if kind in KINDS:
-        raise Refused(f'no {kind} "{name}"{suggestion(name, registry.names(kind))} {one_of(registry.names(kind))}')
+        raise CommandError(f'no {kind} "{name}"{suggestion(name, registry.names(kind))} {one_of(registry.names(kind))}')
     components = [f"{each.name}.{component}" for each in KINDS.values() for component in registry.names(each.name)]
     near = suggestion(wanted, [*kinds, *components, *(component.rpartition(".")[2] for component in components)])
-    raise Refused(f'no kind and no component "{wanted}"{near}; kinds are {", ".join(kinds)}')
+    raise CommandError(f'no kind and no component "{wanted}"{near}; kinds are {", ".join(kinds)}')
 
 
 def _component(kind: Kind, name: str) -> list[str]:
@@ -74,8 +74,8 @@ def _component(kind: Kind, name: str) -> list[str]:
 
     try:
         cls = registry.lookup(kind.interface(), name)
-    except registry.BrokenComponent as error:
-        raise Refused(str(error)) from error
+    except registry.BrokenComponentError as error:
+        raise CommandError(str(error)) from error
     about = argument_descriptions(cls)
     lines = [f"{kind.name}.{name}: {(inspect.getdoc(cls) or '').partition(chr(10))[0]}", ""]
     node = {"type": name}

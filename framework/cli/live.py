@@ -10,18 +10,18 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from bfmkit.cli.errors import Refused
+from bfmkit.cli.errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the page and stay until Ctrl-C; what was learnt is saved then."""
-    from bfmkit.live.server import PortTaken, require_free
+    from bfmkit.live.server import PortError, require_free
     from bfmkit.utils.threads import pin_threads
 
     try:
         require_free(arguments.host, arguments.port)
-    except PortTaken as error:
-        raise Refused(str(error)) from error
+    except PortError as error:
+        raise CommandError(str(error)) from error
     # A step of one run is too little work for more.
     pin_threads(1)
     return _play(arguments) if arguments.run else _teach(arguments)
@@ -37,7 +37,7 @@ def _teach(arguments: argparse.Namespace) -> int:
     try:
         session = build_session(arguments.recipe, arguments.overrides, out, arguments.beside)
     except ValueError as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
     with page_server(arguments.host, arguments.port) as server:
         page = Page(server, session, arguments.shared)
         _say_where(arguments, f"{arguments.recipe}, Ctrl-C saves what was learnt and ends")
@@ -51,13 +51,13 @@ def _teach(arguments: argparse.Namespace) -> int:
 
 
 def _play(arguments: argparse.Namespace) -> int:
-    from bfmkit.live.recorded import NothingRecorded, RecordedPage, Recording
+    from bfmkit.live.recorded import NoRecordingError, RecordedPage, Recording
     from bfmkit.live.server import page_server
 
     try:
         recording = Recording.load(arguments.run)
-    except NothingRecorded as error:
-        raise Refused(str(error)) from error
+    except NoRecordingError as error:
+        raise CommandError(str(error)) from error
     with page_server(arguments.host, arguments.port) as server:
         page = RecordedPage(server, recording)
         _say_where(arguments, f"{arguments.run}, Ctrl-C ends")

@@ -11,12 +11,13 @@ from importlib import import_module
 from pathlib import Path
 
 from bfmkit.registry import discovery
+from bfmkit.utils.errors import FAILED, REFUSED, BfmkitError
 from bfmkit.utils.paths import expand_home
 from bfmkit.utils.startup import postpone_compiler
 from bfmkit.utils.stop_signals import exit_code
 from bfmkit.utils.threads import limit_spinning
 
-DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, INTERRUPTED = 0, 130
 
 _EPILOG = """\
 RECIPE is a file or the name of a shipped recipe; path.to.key=value after it changes one value.
@@ -68,19 +69,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def explain(error: Exception) -> tuple[int, str]:
     """Exit code and message for what a command raised."""
-    # By name, for importing these classes would import torch before a mere listing fails.
-    names = {each.__name__ for each in type(error).__mro__ if each.__module__.startswith("bfmkit.")}
-    if names & {
-        "Refused",
-        "RecipeError",
-        "RunDirectoryRefused",
-        "UnknownComponent",
-        "BrokenComponent",
-        "RecordRefused",
-    }:
-        return REFUSED, str(error)
-    if "JobFailed" in names:
-        return FAILED, f"bfmkit: {error}"
+    if isinstance(error, BfmkitError):
+        return error.exit_code, str(error) if error.exit_code == REFUSED else f"bfmkit: {error}"
     reason = " ".join(str(error).split())
     return FAILED, f"bfmkit: failed: {type(error).__name__}{': ' if reason else ''}{reason} (--debug shows where)"
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bfmkit.cli.errors import Refused
+from bfmkit.cli.errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,6 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
             if to_hub:
                 where = hub.push(folder, arguments.destination, private=not arguments.public)
     except (FileNotFoundError, FileExistsError, ValueError) as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
     sys.stdout.write(f"{where}\n")
     return 0

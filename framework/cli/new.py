@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
-from bfmkit.cli.errors import Refused
+from bfmkit.cli.errors import CommandError
 from bfmkit.registry import discovery, registry
 from bfmkit.registry.kinds import KINDS, Kind
 from bfmkit.registry.messages import one_of, suggestion
@@ -66,19 +66,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _kind(word: str) -> Kind:
     if word not in KINDS:
-        raise Refused(f'no kind "{word}"{suggestion(word, KINDS)} {one_of(KINDS)}')
+        raise CommandError(f'no kind "{word}"{suggestion(word, KINDS)} {one_of(KINDS)}')
     if word not in _CLASS_ENDINGS:
         example = next((found.file for found in discovery.find(KINDS[word].folder)), None)
         start = f"; start from {example}" if example else ""
-        raise Refused(f"{word}: there is no template for this kind{start} (templates: {', '.join(_CLASS_ENDINGS)})")
+        raise CommandError(
+            f"{word}: there is no template for this kind{start} (templates: {', '.join(_CLASS_ENDINGS)})"
+        )
     return KINDS[word]
 
 
 def _name(word: str, kind: Kind) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", word) or keyword.iskeyword(word):
-        raise Refused(f'"{word}" is not a component name: use lower_snake_case')
+        raise CommandError(f'"{word}" is not a component name: use lower_snake_case')
     if word in registry.names(kind.name):
-        raise Refused(f'there is a {kind.name} "{word}" already')
+        raise CommandError(f'there is a {kind.name} "{word}" already')
     return word
 
 
@@ -86,7 +88,7 @@ def _package(asked: str | None, here: Path) -> str:
     declared = _declared(here)
     package = asked or (declared[0] if declared else _DEFAULT_PACKAGE)
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in package.split(".")):
-        raise Refused(f'--package: "{package}" is not the name of a Python package')
+        raise CommandError(f'--package: "{package}" is not the name of a Python package')
     return package
 
 
@@ -108,13 +110,13 @@ def _fill(template: str, words: dict[str, str]) -> str:
 def _write(contents: dict[Path, str]) -> None:
     taken = [path for path in contents if path.exists()]
     if taken:
-        raise Refused("\n".join(f"{path}: is there already" for path in taken))
+        raise CommandError("\n".join(f"{path}: is there already" for path in taken))
     try:
         for path, text in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Refused(f"{error.filename}: cannot be written: {error.strerror}") from error
+        raise CommandError(f"{error.filename}: cannot be written: {error.strerror}") from error
 
 
 def _explain(kind: Kind, name: str, package: str, component: Path, test: Path, declared: bool) -> None:

@@ -7,16 +7,16 @@ import os
 import sys
 from pathlib import Path
 
-from bfmkit.cli.errors import Refused
+from bfmkit.cli.errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check every directory, then write the report; nothing is written if one of them is refused."""
     out: Path = arguments.out
     if os.path.isdir(out):  # a path that cannot be is none; Path.is_dir raises
-        raise Refused(f"--out {out}: is a folder; name the file, such as {out / 'report.html'}")
+        raise CommandError(f"--out {out}: is a folder; name the file, such as {out / 'report.html'}")
     if arguments.videos < 0:
-        raise Refused(f"--videos {arguments.videos}: must not be negative")
+        raise CommandError(f"--videos {arguments.videos}: must not be negative")
     from bfmkit.report.page import write_report
     from bfmkit.report.plots.style import also_as
     from bfmkit.report.run_reader import chosen, read_runs
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:  # whoever read our words has closed them; the page is not to blame
         raise
     except OSError as error:
-        raise Refused(f"--out {out}: cannot be written: {error.strerror or error}") from error
+        raise CommandError(f"--out {out}: cannot be written: {error.strerror or error}") from error
     beside = ", ".join(each.name for each in (written.markdown, written.latex, written.figures) if each.exists())
     sys.stderr.write(f"beside it: {beside}\n")
     sys.stdout.write(f"{out}\n")
@@ -40,7 +40,7 @@ def _labels(given: list[str]) -> dict[str, str]:
     labels = dict(word.partition("=")[::2] for word in given)
     for name, label in labels.items():
         if not name or not label:
-            raise Refused(f"--labels {name}: expected NAME=LABEL, such as opti_bfm_ts=Thompson")
+            raise CommandError(f"--labels {name}: expected NAME=LABEL, such as opti_bfm_ts=Thompson")
     return labels
 
 

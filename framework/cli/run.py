@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bfmkit.cli.errors import Refused
+from bfmkit.cli.errors import CommandError
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     _require_logger(arguments.logger, recipe)
     job = recipe.build()
     if getattr(job, "nodes", 1) > 1 and arguments.out is None:
-        raise Refused("several machines share a run directory: give --out")
+        raise CommandError("several machines share a run directory: give --out")
     out: Path = arguments.out or default_out(recipe)
     if _accompanies(job):
         join_run(out, recipe)
@@ -74,7 +74,7 @@ def _threads(asked: int | None, out: Path | None, load: CoreLoad) -> Threads:
     try:
         pin_threads(threads.count)
     except ValueError as error:
-        raise Refused(f"--threads: {error}") from error
+        raise CommandError(f"--threads: {error}") from error
     return threads
 
 
@@ -82,7 +82,7 @@ def choose_device(name: str) -> torch.device:
     """The device that ``--device`` names.
 
     Raises:
-        Refused: if there is no such device here.
+        CommandError: if there is no such device here.
     """
     import torch
 
@@ -93,7 +93,7 @@ def choose_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except Exception as error:  # each backend has its own way to say that it is not there
         reason = str(error).split("\n")[0].split(", or")[0]
-        raise Refused(f"--device {name}: not available here ({reason})") from error
+        raise CommandError(f"--device {name}: not available here ({reason})") from error
     return device
 
 
@@ -107,9 +107,9 @@ def _require_logger(name: str, recipe: Recipe) -> None:
         return
     # A job says so by a class attribute; there would be a run on W&B with nothing in it.
     if not recipe.job_class.logs:
-        raise Refused(f'--logger wandb: the job "{recipe.tree["type"]}" logs nothing')
+        raise CommandError(f'--logger wandb: the job "{recipe.tree["type"]}" logs nothing')
     if find_spec("wandb") is None:
-        raise Refused("--logger wandb: not installed; pip install 'bfmkit[wandb]'")
+        raise CommandError("--logger wandb: not installed; pip install 'bfmkit[wandb]'")
 
 
 def _logger(name: str, out: Path, recipe: Recipe) -> AbstractContextManager[None]:
@@ -138,7 +138,7 @@ def _facts(recipe: Recipe, job: Job, device: torch.device, threads: int) -> dict
 
 
 def _run_job(job: Job, out: Path, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
-    from bfmkit.interfaces import JobFailed
+    from bfmkit.interfaces import JobError
     from bfmkit.recipe import RecipeError
     from bfmkit.utils.files import write_atomically
     from bfmkit.utils.stop_signals import stop_signals
@@ -152,7 +152,7 @@ def _run_job(job: Job, out: Path, device: torch.device, arguments: argparse.Name
         words = ["bfmkit", "run", arguments.recipe, *arguments.overrides, "--out", str(out)]
         sys.stderr.write(f"\nstopped; to go on: {shlex.join(words)}\n")
         raise
-    except (JobFailed, RecipeError):
+    except (JobError, RecipeError):
         raise
     except Exception:
         # Hours of work may lie before this; without --debug the place would be lost.

@@ -23,14 +23,14 @@ from tensordict import TensorDictBase
 
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions, read_spec
 from bfmkit.data.source_record import SOURCE, read_record, skipped_line
-from bfmkit.interfaces import EnvironmentSpec, JobFailed
+from bfmkit.interfaces import EnvironmentSpec, JobError
 from bfmkit.utils.files import to_json, write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 
 SHARD = "shard-000"
 
 
-class BadData(JobFailed, ValueError):
+class DataError(JobError, ValueError):
     """Data cannot be used; the message names the file and what is wrong with it."""
 
 
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
     size: int
     steps: int
     read: Callable[[], tuple[TensorDictBase, str]]
-    """Gives its transitions and a checksum; raises BadData if it cannot be used."""
+    """Gives its transitions and a checksum; raises DataError if it cannot be used."""
     mtime_ns: int = 0
     """When it was last changed; 0 if nobody knows."""
 
@@ -64,14 +64,14 @@ def converted(
         What ``source.json`` says: ``files``, ``skipped``, ``transitions``, ``checksum``.
 
     Raises:
-        BadData: naming the file that is wrong, or how much room is missing.
+        DataError: naming the file that is wrong, or how much room is missing.
     """
     with _alone(folder):
         known = _known(folder, spec, pieces)
         if known is None:
             known = _convert(folder, spec, pieces, skip_corrupt)
     if known["skipped"] and not skip_corrupt:
-        raise BadData(f"{known['skipped'][0]['why']} (skip_corrupt: true leaves such episodes out)")
+        raise DataError(f"{known['skipped'][0]['why']} (skip_corrupt: true leaves such episodes out)")
     line = skipped_line(folder, known)
     if line is not None:
         sys.stderr.write(f"{line}\n")
@@ -109,7 +109,7 @@ def _are_the_same(touched: Sequence[Piece], rows: dict[str, dict[str, Any]]) -> 
         for piece in touched:
             try:
                 checksum = piece.read()[1]
-            except BadData:
+            except DataError:
                 checksum = None
             if checksum != rows[piece.name].get("sha256"):
                 return False
@@ -133,9 +133,9 @@ def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_
                 row = {"name": piece.name, "size": piece.size, "steps": piece.steps, "mtime_ns": piece.mtime_ns}
                 try:
                     transitions, checksum = piece.read()
-                except BadData as error:
+                except DataError as error:
                     if not skip_corrupt:
-                        raise BadData(f"{error} (skip_corrupt: true leaves such episodes out)") from error
+                        raise DataError(f"{error} (skip_corrupt: true leaves such episodes out)") from error
                     skipped.append({**row, "why": str(error)})
                     bar.say(f"skipped: {error}")
                 else:
@@ -143,7 +143,7 @@ def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_
                     files.append({**row, "sha256": checksum})
                 bar.advance()
         if not files:
-            raise BadData(f"none of {len(pieces)} episodes can be used; the first: {skipped[0]['why']}")
+            raise DataError(f"none of {len(pieces)} episodes can be used; the first: {skipped[0]['why']}")
         digest = hashlib.sha256("\n".join(f"{row['name']} {row['sha256']}" for row in files).encode()).hexdigest()
         source = {"transitions": writer.count, "checksum": digest, "files": files, "skipped": skipped}
         del writer
@@ -151,7 +151,7 @@ def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     except OSError as error:
-        raise BadData(f"{error.filename or folder}: the memory map cannot be written: {error.strerror}") from error
+        raise DataError(f"{error.filename or folder}: the memory map cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return source
@@ -172,7 +172,7 @@ def _require_room(folder: Path, spec: EnvironmentSpec, transitions: int) -> None
         unit, name = (10**9, "GB") if needed >= 10**9 else (10**6, "MB")
         # Up and down, so that the two numbers never look as if it fitted.
         takes, has = math.ceil(100 * needed / unit) / 100, math.floor(100 * free / unit) / 100
-        raise BadData(
+        raise DataError(
             f"{folder}: the memory map of {transitions:,} transitions takes {takes:.2f} {name}, and "
             f"{has:.2f} {name} are free there (cache: names another place)"
         )
@@ -199,7 +199,7 @@ def _alone(folder: Path) -> Iterator[None]:
         if (folder / SOURCE).is_file():  # a medium that cannot be written, and need not be
             yield
             return
-        raise BadData(f"{folder}: cannot be made: {error.strerror} (cache: names another place)") from error
+        raise DataError(f"{folder}: cannot be made: {error.strerror} (cache: names another place)") from error
     with handle:
         try:
             import fcntl

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from bfmkit.data.conversion import BadData, Piece
+from bfmkit.data.conversion import DataError, Piece
 from bfmkit.data.shards import empty_transitions
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.utils.files import write_atomically
@@ -57,20 +57,20 @@ def episode_files(folder: Path) -> list[EpisodeFile]:
 
     Raises:
         FileNotFoundError: if there are none.
-        BadData: if two files are the same episode, or one has a name of another form.
+        DataError: if two files are the same episode, or one has a name of another form.
     """
     found = []
     for path in folder.glob("*.npz"):
         match = _NAME.fullmatch(path.name)
         if match is None:
-            raise BadData(f"{path}: not the name of an episode, which is episode_INDEX_LENGTH.npz")
+            raise DataError(f"{path}: not the name of an episode, which is episode_INDEX_LENGTH.npz")
         found.append(EpisodeFile(int(match[1]), int(match[2]), path))
     if not found:
         raise FileNotFoundError(f"no episodes (episode_INDEX_LENGTH.npz) in {folder}")
     found.sort()
     for one, other in pairwise(found):
         if one.index == other.index:
-            raise BadData(f"{other.path}: episode {one.index} is there twice, in {one.path.name} too")
+            raise DataError(f"{other.path}: episode {one.index} is there twice, in {one.path.name} too")
     return found
 
 
@@ -92,7 +92,7 @@ def row_sizes(file: EpisodeFile) -> tuple[int, int, int]:
     """How many numbers a row of observations, actions and physics has in one file.
 
     Raises:
-        BadData: if it cannot be read.
+        DataError: if it cannot be read.
     """
     arrays = _arrays(file.path, _content(file.path))
     o, a, p = (math.prod(arrays[name].shape[1:]) for name in ("observation", "action", "physics"))
@@ -103,21 +103,22 @@ def read_episode(file: EpisodeFile, spec: EnvironmentSpec) -> tuple[TensorDict, 
     """The transitions of one file, and its checksum.
 
     Raises:
-        BadData: if it is truncated, misses a key, has another shape than ``spec`` says, or holds what is not finite in
+        DataError: if it is truncated, misses a key, has another shape than ``spec`` says, or holds what is not finite
+        in
             the memory map's types.
     """
     if file.length < 1:
-        raise BadData(f"{file.path}: an episode of no steps")
+        raise DataError(f"{file.path}: an episode of no steps")
     data = _content(file.path)
     arrays = _arrays(file.path, data)
     rows = file.length + 1
     sizes = {"observation": spec.observation_size, "action": spec.action_size, "physics": spec.physics_size}
     for name, array in arrays.items():
         if len(array) != rows:
-            raise BadData(f"{file.path}: {name} has {len(array)} rows; {file.length} steps take {rows}")
+            raise DataError(f"{file.path}: {name} has {len(array)} rows; {file.length} steps take {rows}")
         size = sizes.get(name, 1)
         if array.reshape(rows, -1).shape[1] != size:
-            raise BadData(
+            raise DataError(
                 f"{file.path}: {name} has {array.reshape(rows, -1).shape[1]} numbers a row, and {spec.domain} has "
                 f"{size}; is it an episode of another domain?"
             )
@@ -129,7 +130,7 @@ def read_episode(file: EpisodeFile, spec: EnvironmentSpec) -> tuple[TensorDict, 
         if bad.any():
             row = int(bad.argmax())
             what = f"too large for {arrays[name].dtype}" if np.isfinite(array[row]).all() else "not finite"
-            raise BadData(f"{file.path}: {name} is {what} in row {row}")
+            raise DataError(f"{file.path}: {name} is {what} in row {row}")
     return _transitions(arrays, file.length, spec), hashlib.sha256(data).hexdigest()
 
 
@@ -137,7 +138,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _arrays(path: Path, data: bytes) -> dict[str, np.ndarray]:
@@ -147,20 +148,20 @@ def _arrays(path: Path, data: bytes) -> dict[str, np.ndarray]:
             stored = [name.removesuffix(".npy") for name in archive.namelist()]
             missing = [name for name in _TYPES if name not in stored]
             if missing:
-                raise BadData(f"{path}: it has no {', '.join(missing)} (only {', '.join(stored) or 'nothing'})")
+                raise DataError(f"{path}: it has no {', '.join(missing)} (only {', '.join(stored) or 'nothing'})")
             for name in _TYPES:
                 # All of an entry, which compares its checksum, before a damaged header is believed: numpy would make
                 # room for whatever shape it says.
                 entry = io.BytesIO(archive.read(f"{name}.npy"))
                 arrays[name] = np.lib.format.read_array(entry, allow_pickle=False)
-    except (BadData, MemoryError):
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # of zipfile, zlib, struct, tokenize, ast and numpy: nobody lists what damage can raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise BadData(f"{path}: truncated or damaged: {reason}") from error
+        raise DataError(f"{path}: truncated or damaged: {reason}") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu" or array.ndim == 0:
-            raise BadData(f"{path}: {name} holds no numbers ({array.dtype})")
+            raise DataError(f"{path}: {name} holds no numbers ({array.dtype})")
     return arrays
 
 

@@ -14,7 +14,7 @@ from tensordict import TensorDict
 from torchrl.data import ImmutableDatasetWriter
 from torchrl.data.replay_buffers import TensorStorage
 
-from bfmkit.data.conversion import BadData, converted
+from bfmkit.data.conversion import DataError, converted
 from bfmkit.data.exorl_layout import EpisodeFile, buffer_folder, episode_files, episode_pieces, row_sizes
 from bfmkit.data.shards import read_shard, shard_names
 from bfmkit.interfaces import EnvironmentSpec
@@ -89,13 +89,13 @@ def _spec_of(files: Sequence[EpisodeFile], domain: str, skip_corrupt: bool) -> E
     for file in files:
         try:
             o, a, p = row_sizes(file)
-        except BadData as error:
+        except DataError as error:
             if not skip_corrupt:
                 raise
             refusals.append(error)
         else:
             return EnvironmentSpec(domain, o, a, p, file.length, control_timestep=0.0, tasks=())
-    raise BadData(f"none of {len(files)} episodes can be used; the first: {refusals[0]}")
+    raise DataError(f"none of {len(files)} episodes can be used; the first: {refusals[0]}")
 
 
 def _entries(transitions: TensorDict) -> TensorDict:

@@ -11,7 +11,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.interfaces import BFM, Agent, RunStopped, Schedule, ScheduleState
+from bfmkit.interfaces import BFM, Agent, RunStoppedError, Schedule, ScheduleState
 from bfmkit.utils.checks import one_per_row
 from bfmkit.utils.rng import normal_noise
 
@@ -190,7 +190,7 @@ class BatchedAgent(Agent):
         """Stop those of ``runs`` (B,) that still go on; for subclasses, from :meth:`propose` or :meth:`learn`.
 
         Raises:
-            RunStopped: when no run is left.
+            RunStoppedError: when no run is left.
         """
         stopped, steps = self.state.get("stopped"), self.state.get("step")
         for run in (runs.cpu() & ~stopped).nonzero().squeeze(-1).tolist():
@@ -333,7 +333,7 @@ class BatchedAgent(Agent):
 
     def _require_a_run(self) -> None:
         if len(self.failures) == len(self.seeds):
-            raise RunStopped("; ".join(self.failures[run] for run in sorted(self.failures)))
+            raise RunStoppedError("; ".join(self.failures[run] for run in sorted(self.failures)))
 
 
 def _as_tensor(value: Tensor | float) -> Tensor:

@@ -15,7 +15,7 @@ from bfmkit.utils.checks import require_positive
 
 
 @dataclass(frozen=True)
-class TheoreticalRadius:
+class SelfNormalizedRadius:
     r"""The self-normalised radius: ‖ŵ_t − w‖ ≤ β_t in the norm of V_t, for all t at once, with probability 1 − δ.
 
     β_t = R/σ √(ln det V_t − d ln λ + 2 ln(1/δ)) + √λ S,  V_t = λI + Σ φφᵀ/σ²

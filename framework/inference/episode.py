@@ -71,7 +71,7 @@ def run_episode(
             environment that takes no snapshots.
 
     Raises:
-        RunStopped: when no run is left.
+        RunStoppedError: when no run is left.
     """
     episode = (
         _EpisodeState.begun(agent, environment) if snapshot is None else _EpisodeState.gone_on(environment, snapshot)

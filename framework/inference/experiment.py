@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.inference.episode import Episode, EpisodeSnapshot, EpisodeStats, Step, run_episode
-from bfmkit.interfaces import BFM, Agent, Environment, RunStopped
+from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
 
 Role = Literal["agent", "oracle", "floor"]
 """Who acts: the agent, or one of the two references that it is measured against."""
@@ -68,7 +68,7 @@ def run_episodes(
     for episode in range(first, episodes):
         result: Episode | None = None
         left = None if on_window is None else partial(on_window, episode)
-        with watching(episode) as on_step, suppress(RunStopped):
+        with watching(episode) as on_step, suppress(RunStoppedError):
             result = run_episode(agent, rows, on_step, snapshot=snapshot, on_window=left)
         snapshot = None
         yield result

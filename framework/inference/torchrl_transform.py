@@ -39,7 +39,7 @@ class TaskInferenceTransform(Transform):
     Raises:
         ValueError: when it is attached to an environment that the agent's model cannot act in; the message says which
             transform is missing.
-        RunStopped: from a step, when no run of the agent is left.
+        RunStoppedError: from a step, when no run of the agent is left.
     """
 
     def __init__(self, agent: Agent, observe_reward: bool = True) -> None:

@@ -1,7 +1,7 @@
 """The kinds of components: one abstract class each, and its tensor contract."""
 
 from bfmkit.interfaces.acquisition import Acquisition, AcquisitionContext, CandidateSampler
-from bfmkit.interfaces.agent import Agent, RunStopped
+from bfmkit.interfaces.agent import Agent, RunStoppedError
 from bfmkit.interfaces.appearance import Appearance, Part
 from bfmkit.interfaces.bfm import BFM
 from bfmkit.interfaces.dataset import Dataset
@@ -9,7 +9,7 @@ from bfmkit.interfaces.environment import Environment, StepResult
 from bfmkit.interfaces.explorer import Explorer
 from bfmkit.interfaces.feature_map import FeatureMap
 from bfmkit.interfaces.feature_objective import FeatureBatch, FeatureObjective
-from bfmkit.interfaces.job import Job, JobFailed
+from bfmkit.interfaces.job import Job
 from bfmkit.interfaces.latent_sampler import LatentContext, LatentSampler
 from bfmkit.interfaces.networks import Networks
 from bfmkit.interfaces.objective import Objective
@@ -17,6 +17,7 @@ from bfmkit.interfaces.plane import Plane
 from bfmkit.interfaces.posterior import Posterior
 from bfmkit.interfaces.schedule import QueryRule, Schedule, ScheduleState
 from bfmkit.interfaces.spec import EnvironmentSpec
+from bfmkit.utils.errors import JobError
 
 __all__ = [
     "BFM",
@@ -33,7 +34,7 @@ __all__ = [
     "FeatureMap",
     "FeatureObjective",
     "Job",
-    "JobFailed",
+    "JobError",
     "LatentContext",
     "LatentSampler",
     "Networks",
@@ -42,7 +43,7 @@ __all__ = [
     "Plane",
     "Posterior",
     "QueryRule",
-    "RunStopped",
+    "RunStoppedError",
     "Schedule",
     "ScheduleState",
     "StepResult",

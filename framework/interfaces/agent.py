@@ -12,9 +12,10 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces.bfm import BFM
+from bfmkit.utils.errors import BfmkitError
 
 
-class RunStopped(RuntimeError):
+class RunStoppedError(BfmkitError, RuntimeError):
     """Raised when every run of an agent has been stopped by a reward or observation that is not finite."""
 
 
@@ -92,7 +93,7 @@ class Agent(ABC):
         """The z to act with in ``observation``; chosen anew where it is due, the last one elsewhere.
 
         Raises:
-            RunStopped: when no run is left.
+            RunStoppedError: when no run is left.
             ValueError: if shapes do not fit.
         """
 
@@ -105,7 +106,7 @@ class Agent(ABC):
         """The action to take; chooses z first where that is due. Zero for a run that stands still.
 
         Raises:
-            RunStopped: when no run is left.
+            RunStoppedError: when no run is left.
             ValueError: if shapes do not fit.
         """
 
@@ -152,7 +153,7 @@ class Agent(ABC):
         """Learn from one step. Without the batch dimension when B = 1.
 
         Raises:
-            RunStopped: when no run is left.
+            RunStoppedError: when no run is left.
             ValueError: if shapes do not fit; nothing has been learnt then.
         """
 

@@ -32,9 +32,5 @@ class Job(ABC):
         Called again on the same directory, it resumes.
 
         Raises:
-            JobFailed: when it ends without having done all of its work; the message is for the user.
+            JobError: when it ends without having done all of its work; the message is for the user.
         """
-
-
-class JobFailed(RuntimeError):
-    """A job ended without having done all of its work."""

@@ -20,7 +20,7 @@ from bfmkit.evaluation.benchmark.workbench import Workbench
 from bfmkit.evaluation.cells import CELLS, FLOORS, ORACLES, Cell, folder_name, read_cell
 from bfmkit.evaluation.relative_return import counted
 from bfmkit.inference.experiment import Run
-from bfmkit.interfaces import Job, JobFailed
+from bfmkit.interfaces import Job, JobError
 from bfmkit.jobs.infer import chosen_seeds
 from bfmkit.recipe.yaml_text import read, write
 from bfmkit.registry import register
@@ -164,7 +164,7 @@ class BenchmarkJob(Job):
         sys.stderr.write("".join(f"{line}\n" for line in comparison_table(statistics)))
         if failed:
             sys.stderr.write("".join(f"failed: {line}\n" for line in failed))
-            raise JobFailed(f"{len(failed)} of {_cells(len(cells))} failed; {out / SUMMARY} names them too")
+            raise JobError(f"{len(failed)} of {_cells(len(cells))} failed; {out / SUMMARY} names them too")
         return summary
 
 
@@ -294,7 +294,7 @@ def _keep_recipe(out: Path, recipe: BenchmarkRecipe, played: dict[str, Any]) -> 
             return
         # It was once kept as it came, whatever was played of it; such a directory can be gone on with.
         if first_difference(earlier, recipe.tree) is not None:
-            raise JobFailed(f"{path}: the recipe has changed since; {difference}; choose another --out")
+            raise JobError(f"{path}: the recipe has changed since; {difference}; choose another --out")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, write(played))
 

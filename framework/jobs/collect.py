@@ -11,7 +11,7 @@ from torch import multiprocessing
 
 from bfmkit.data.shard_worker import ShardPlan, collect_shard
 from bfmkit.data.shards import claim, read_shard, shard_names
-from bfmkit.interfaces import Environment, Explorer, Job, JobFailed
+from bfmkit.interfaces import Environment, Explorer, Job, JobError
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
 from bfmkit.runs.run_directory import append_metrics
@@ -95,12 +95,12 @@ class CollectJob(Job):
                 except queue.Empty:
                     failed = [process for process in processes if process.exitcode not in (None, 0)]
                     if failed:
-                        raise JobFailed(f"{len(failed)} of {len(processes)} collecting processes died") from None
+                        raise JobError(f"{len(failed)} of {len(processes)} collecting processes died") from None
                     if not alive:
                         return
                     continue
                 if "error" in message:
-                    raise JobFailed(f"{message['shard']}: {message['error']}")
+                    raise JobError(f"{message['shard']}: {message['error']}")
                 if "novelty" in message or "episodes" in message:
                     append_metrics(out, message)
                 gained = message["transitions"] - done.get(message["shard"], 0)

@@ -20,7 +20,7 @@ from bfmkit.evaluation.relative_return import TaskReturns
 from bfmkit.inference.episode import Step, run_episode
 from bfmkit.inference.experiment import Run, run_episodes
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
-from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed, Posterior
+from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError, Posterior
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots.data_efficiency import draw_data_efficiency
 from bfmkit.runs.label_log import Logbook
@@ -161,15 +161,15 @@ class DataEfficiencyJob(Job):
         episodes = run_episodes(agent, self.bfm, self.environment, runs, 100 * count, lambda _: nullcontext(watch))
         for _ in episodes:
             if "belief" not in agent.state.keys():
-                raise JobFailed(f"{name}: keeps no belief, so it gathers no labels")
+                raise JobError(f"{name}: keeps no belief, so it gathers no labels")
             if agent.failures:
-                raise JobFailed(f"{name}, task {task}: {'; '.join(agent.failures.values())}")
+                raise JobError(f"{name}, task {task}: {'; '.join(agent.failures.values())}")
             if int(agent.state["labels"].min()) >= most:
                 break
         known = [book.labels(run) for run in range(len(runs))]
         short = min(len(each.rewards) for each in known)
         if short < most:
-            raise JobFailed(f"{name}, task {task}: gathers only {short} labels, and {most} were asked for")
+            raise JobError(f"{name}, task {task}: gathers only {short} labels, and {most} were asked for")
         return {
             count: self._weights(
                 torch.stack([each.features[:count] for each in known]),
@@ -182,7 +182,7 @@ class DataEfficiencyJob(Job):
         """Weights from transitions of the inference set, drawn anew for each seed."""
         transitions = self.bfm.inference_set()
         if transitions is None:
-            raise JobFailed("the model brings no inference set")
+            raise JobError("the model brings no inference set")
         labelled = label(transitions, self.environment, [task])
         keys = ("observation", "action", ("next", "observation"))
         features = self._features(*(labelled[key] for key in keys))
@@ -212,7 +212,7 @@ class DataEfficiencyJob(Job):
         agent.start(self.bfm, seeds, labelled)
         returns = [run_episode(agent, environment, lambda _: bar.advance()).returns for _ in range(self.episodes)]
         if agent.failures:
-            raise JobFailed("; ".join(agent.failures.values()))
+            raise JobError("; ".join(agent.failures.values()))
         return torch.stack(returns).mean(0).tolist()
 
     def _finished(self, out: Path) -> set[str]:

@@ -18,7 +18,7 @@ from bfmkit.evaluation.relative_return import DEFINITION, TaskReturns, counted, 
 from bfmkit.inference.calibration import RESIDUALS, Calibration
 from bfmkit.inference.episode import Episode, EpisodeSnapshot, Step
 from bfmkit.inference.experiment import Role, Run, run_episodes, stats_numbers, window_numbers
-from bfmkit.interfaces import BFM, Agent, Environment, Job, JobFailed
+from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots import draw_returns
 from bfmkit.runs.checkpoint import Ledger
@@ -256,9 +256,7 @@ class InferJob(Job):
         write_summary(out, summary)
         sys.stderr.write("".join(f"{line}\n" for line in _table(summary)))
         if ledger.failures:
-            raise JobFailed(
-                f"{len(ledger.failures)} of {len(self.runs)} runs stopped: " + "; ".join(summary["stopped"])
-            )
+            raise JobError(f"{len(ledger.failures)} of {len(self.runs)} runs stopped: " + "; ".join(summary["stopped"]))
         return summary
 
     def _calibration(self, task: str, ledger: Ledger) -> dict[str, Any]:

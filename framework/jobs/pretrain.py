@@ -18,7 +18,7 @@ from bfmkit.data.sampling import TransitionBatches, UpdateGroups
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.environments.labels import label
 from bfmkit.inference.oracle_returns import oracle_returns
-from bfmkit.interfaces import Agent, Dataset, Environment, Job, JobFailed, Objective
+from bfmkit.interfaces import Agent, Dataset, Environment, Job, JobError, Objective
 from bfmkit.models.card import write_card
 from bfmkit.models.folder import load_model, save_model
 from bfmkit.models.path import resolve
@@ -205,7 +205,7 @@ class PretrainJob(Job):
             try:
                 objective.start_from(self._start_model)
             except RuntimeError as error:
-                raise JobFailed(f"the model {self.init_from} is not the one this recipe trains: {error}") from error
+                raise JobError(f"the model {self.init_from} is not the one this recipe trains: {error}") from error
         if place.rank > 0:
             # The same model, and noise of its own.
             torch.manual_seed(self.seed + APART * place.rank)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.environments.labels import labelled_transitions
-from bfmkit.interfaces import BFM, Agent, Environment, RunStopped
+from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
 from bfmkit.runs.label_log import Logbook
 
 EPISODES_KEPT = 1000
@@ -118,12 +118,12 @@ class Player:
         """Act for one step, and learn from its reward if it is observed.
 
         Raises:
-            RunStopped: where a body diverges or a reward is not finite; :meth:`begin_episode` goes on.
+            RunStoppedError: where a body diverges or a reward is not finite; :meth:`begin_episode` goes on.
         """
         observation = self.observation
         action = self.agent.act(observation)
         if self.agent.failures:
-            raise RunStopped(self.agent.failures[0])
+            raise RunStoppedError(self.agent.failures[0])
         outcome = self.environment.step_batch(action)
         predicted = self._predicted(observation, action, outcome.observation)
         told = torch.tensor([observed])

@@ -20,12 +20,13 @@ from bfmkit.recipe.yaml_text import read
 from bfmkit.report.animation import chosen_episodes
 from bfmkit.runs.run_directory import RECIPE
 from bfmkit.runs.trace import TracedRun, read_episodes, read_run
+from bfmkit.utils.errors import RefusedError
 
 COLORS = ("#5682be", "#d67a3c", "#60a06e")
 FRAME_SECONDS = 1 / 20
 
 
-class NothingRecorded(ValueError):
+class NoRecordingError(RefusedError, ValueError):
     """A run directory without a trace to play; the message says how to make one."""
 
 
@@ -54,26 +55,26 @@ class Recording:
         """Read it.
 
         Raises:
-            NothingRecorded: if there is no run, or none that was traced, or its body has no looks.
+            NoRecordingError: if there is no run, or none that was traced, or its body has no looks.
         """
         recipe = directory / RECIPE
         if not recipe.is_file():
-            raise NothingRecorded(f"{directory}: no run directory: it has no {RECIPE}")
+            raise NoRecordingError(f"{directory}: no run directory: it has no {RECIPE}")
         found = list(dict.fromkeys(run for episode in read_episodes(directory) for run in episode.runs))
         if not found:
-            raise NothingRecorded(f"{directory}: nothing recorded; run it with trace_every=1")
+            raise NoRecordingError(f"{directory}: nothing recorded; run it with trace_every=1")
         # The body alone: an agent of an older version may have had other arguments.
         node = read(recipe.read_text(encoding="utf-8"))["environment"]
         environment: Environment = build_node(Environment, node, source=str(recipe))
         if environment.appearance() is None:
-            raise NothingRecorded(f"{directory}: {environment.spec.domain} has no looks")
+            raise NoRecordingError(f"{directory}: {environment.spec.domain} has no looks")
         return cls(directory, environment, found)
 
     def choose(self, run: Run) -> None:
         """Play another task or seed."""
         traced = read_run(self.directory, run)
         if traced is None:
-            raise NothingRecorded(f"{self.directory}: nothing recorded of {run.task}, seed {run.seed}")
+            raise NoRecordingError(f"{self.directory}: nothing recorded of {run.task}, seed {run.seed}")
         self.chosen, self.traced = run, traced
         self.numbers = chosen_episodes(traced)
 
@@ -98,7 +99,7 @@ class RecordedPage:
         self.server, self.recording = server, recording
         appearance = recording.environment.appearance()
         if appearance is None:
-            raise NothingRecorded(f"{recording.environment.spec.domain} has no looks")
+            raise NoRecordingError(f"{recording.environment.spec.domain} has no looks")
         names = [f"episode {number}" for number in recording.numbers]
         self.scene = Scene(server, appearance, names)
         self._wanted: Run | None = None

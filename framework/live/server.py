@@ -10,10 +10,12 @@ from contextlib import contextmanager
 
 import viser
 
+from bfmkit.utils.errors import BfmkitError
+
 LABEL = "bfmkit live"
 
 
-class PortTaken(OSError):
+class PortError(BfmkitError, OSError):
     """Another program listens on the port; the message says what to do."""
 
 
@@ -29,7 +31,7 @@ def require_free(host: str, port: int) -> None:
     """Refuse a port that somebody has; viser would take the next one without a word.
 
     Raises:
-        PortTaken: if it is taken, or the address is none of this machine's.
+        PortError: if it is taken, or the address is none of this machine's.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -38,7 +40,7 @@ def require_free(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         reason = "is taken, perhaps by another bfmkit live" if error.errno in (98, 48, 10048) else f"fails: {error}"
-        raise PortTaken(f"port {port} of {host} {reason}; choose another with --port") from error
+        raise PortError(f"port {port} of {host} {reason}; choose another with --port") from error
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def page_server(host: str, port: int) -> Iterator[PageServer]:
     """A running server; stopped at the end.
 
     Raises:
-        PortTaken: if there is none to be had on that port.
+        PortError: if there is none to be had on that port.
     """
     require_free(host, port)
     # It prints a box of its own on standard output.

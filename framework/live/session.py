@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import Acquisition, Agent, Environment, RunStopped, Schedule
+from bfmkit.interfaces import Acquisition, Agent, Environment, RunStoppedError, Schedule
 from bfmkit.live.film import Film
 from bfmkit.live.player import Player
 from bfmkit.recipe import RecipeError, build_node, yaml_text
@@ -130,7 +130,7 @@ class LiveSession:
         for index, player in enumerate(self.players):
             try:
                 seen = player.advance(observed=not self.is_own and not self.compares)
-            except RunStopped as error:
+            except RunStoppedError as error:
                 self.message = f"{player.name}: {error}; a new episode begins, and the belief stays as it was"
                 over = True
                 continue
@@ -176,7 +176,7 @@ class LiveSession:
             return
         try:
             self._oracle_runs = not self.oracle.advance(observed=False).over
-        except RunStopped as error:
+        except RunStoppedError as error:
             self.message, self._oracle_runs = f"oracle: {error}", False
 
     # The task.

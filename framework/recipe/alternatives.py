@@ -8,7 +8,7 @@ from typing import Any
 from bfmkit.interfaces import Job
 from bfmkit.recipe.signature import (
     Argument,
-    BadSignature,
+    SignatureError,
     deferred_type,
     is_interface,
     is_settings,
@@ -16,7 +16,7 @@ from bfmkit.recipe.signature import (
     members,
     signature_of,
 )
-from bfmkit.registry import BrokenComponent, UnknownComponent, lookup
+from bfmkit.registry import BrokenComponentError, UnknownComponentError, lookup
 
 
 def replaces(alternatives: Collection[Any], below: dict[str, Any], over: dict[str, Any]) -> bool:
@@ -97,12 +97,12 @@ def _inside(annotation: Any, value: Any, key: str) -> tuple[Any, ...]:
 def _component(interface: type, name: Any) -> type | None:
     try:
         return lookup(interface, name) if isinstance(name, str) else None
-    except (UnknownComponent, BrokenComponent):  # whoever checks the recipe will say so
+    except (UnknownComponentError, BrokenComponentError):  # whoever checks the recipe will say so
         return None
 
 
 def _arguments(cls: type) -> dict[str, Argument]:
     try:
         return signature_of(cls).arguments
-    except BadSignature:
+    except SignatureError:
         return {}

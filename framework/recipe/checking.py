@@ -11,8 +11,8 @@ from bfmkit.recipe.node import Node
 from bfmkit.recipe.problems import Problem
 from bfmkit.recipe.signature import (
     Argument,
-    BadSignature,
     Signature,
+    SignatureError,
     deferred_type,
     is_interface,
     is_plain,
@@ -21,8 +21,8 @@ from bfmkit.recipe.signature import (
     members,
     signature_of,
 )
-from bfmkit.recipe.values import BadValue, convert, describe
-from bfmkit.registry import BrokenComponent, UnknownComponent, lookup, names
+from bfmkit.recipe.values import RecipeValueError, convert, describe
+from bfmkit.registry import BrokenComponentError, UnknownComponentError, lookup, names
 from bfmkit.registry.messages import did_you_mean, nearest, one_of, quoted, suggestion
 
 Path = tuple[str, ...]
@@ -72,7 +72,7 @@ class Checker:
             return INVALID
         try:
             cls = lookup(interface, name) if isinstance(name, str) else None
-        except (UnknownComponent, BrokenComponent) as error:
+        except (UnknownComponentError, BrokenComponentError) as error:
             return self._say((*path, "type"), str(error))
         if cls is None:
             return self._say((*path, "type"), f"expected the name of a {kind}, got {quoted(name)}")
@@ -80,7 +80,7 @@ class Checker:
             return self._say((*path, "type"), f'"{name}" is no {interface.__name__}')
         try:
             signature = signature_of(cls)  # type: ignore[arg-type]
-        except BadSignature as error:
+        except SignatureError as error:
             return self._say((*path, "type"), str(error))
         wants_spec = signature.spec_argument is not None and not has_spec
         if wants_spec:
@@ -152,7 +152,7 @@ class Checker:
             return self._container(alternatives[0], value, path, has_spec)
         try:
             return convert(annotation, value)
-        except BadValue as error:
+        except RecipeValueError as error:
             return self._say(path, str(error))
 
     def _structured(self, annotation: Any, value: Any, path: Path, has_spec: bool) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from bfmkit.recipe.merging import Layers
 from bfmkit.recipe.problems import refuse
 from bfmkit.recipe.sources import label, locate
-from bfmkit.recipe.yaml_text import BadText, read
+from bfmkit.recipe.yaml_text import YamlError, read
 from bfmkit.registry.messages import quoted
 
 SCHEMA_VERSION = 1
@@ -53,7 +53,7 @@ def read_file(path: Path) -> dict[str, Any]:
     name = label(path)
     try:
         value = read(path.read_text(encoding="utf-8"))
-    except BadText as error:
+    except YamlError as error:
         raise refuse(name, f"line {error.line}" if error.line else "", str(error)) from error
     except UnicodeDecodeError as error:
         raise refuse(name, "", f"not a text file in UTF-8 ({error.reason} at byte {error.start})") from error

@@ -10,7 +10,7 @@ from bfmkit.recipe.alternatives import alternatives_at
 from bfmkit.recipe.merging import Layers
 from bfmkit.recipe.problems import Problem
 from bfmkit.recipe.values import bare
-from bfmkit.recipe.yaml_text import BadText, read
+from bfmkit.recipe.yaml_text import YamlError, read
 
 COMMAND_LINE = "command line"
 
@@ -37,7 +37,7 @@ def override(layers: Layers, overrides: Overrides) -> list[Problem]:
     for keys, value, is_text in sorted(pairs, key=lambda pair: len(pair[0]) - (pair[0][-1] == "type")):
         try:
             layers.set(keys, _value(value, alternatives_at(layers.tree, keys)) if is_text else value, COMMAND_LINE)
-        except (LookupError, BadText) as error:
+        except (LookupError, YamlError) as error:
             problems.append(Problem(COMMAND_LINE, ".".join(keys), str(error)))
     return problems
 
@@ -50,13 +50,13 @@ def _value(text: str, alternatives: list[Any]) -> Any:
         alternatives: the types that the argument may have, none of them a union; empty where they are not known.
 
     Raises:
-        BadText: if it is to be YAML and is not, or would lose a comment.
+        YamlError: if it is to be YAML and is not, or would lose a comment.
     """
     types = {bare(each) for each in alternatives}
     if types & {str, Path} and not text.lstrip().startswith(_OPENING):
         return _plain(text.strip(), types - {str, Path})
     if " #" in text and not text.lstrip().startswith(_OPENING):
-        raise BadText(f'"{text}": what follows # would be lost; put the value in quotes')
+        raise YamlError(f'"{text}": what follows # would be lost; put the value in quotes')
     return read(text)
 
 
@@ -66,7 +66,7 @@ def _plain(text: str, others: set[Any]) -> Any:
         return None
     try:
         value = read(text)
-    except BadText:
+    except YamlError:
         return text
     is_number = isinstance(value, int) and not isinstance(value, bool) and float in others
     return value if is_number or (value is not None and type(value) in others) else text

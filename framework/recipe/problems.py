@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bfmkit.utils.errors import RefusedError
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -20,7 +22,7 @@ class Problem:
         return ": ".join(part for part in (self.file, self.path, self.message) if part)
 
 
-class RecipeError(ValueError):
+class RecipeError(RefusedError, ValueError):
     """A recipe is refused; ``problems`` has every reason, and the text has one line for each."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

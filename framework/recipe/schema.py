@@ -12,8 +12,8 @@ from pydantic.json_schema import PydanticInvalidForJsonSchema
 
 from bfmkit.recipe.inheriting import SCHEMA_VERSION
 from bfmkit.recipe.signature import (
-    BadSignature,
     Signature,
+    SignatureError,
     deferred_type,
     is_interface,
     is_plain,
@@ -23,7 +23,7 @@ from bfmkit.recipe.signature import (
     signature_of,
 )
 from bfmkit.recipe.values import adapter
-from bfmkit.registry import BrokenComponent, UnknownComponent, lookup, names
+from bfmkit.registry import BrokenComponentError, UnknownComponentError, lookup, names
 from bfmkit.registry.kinds import KINDS
 
 _INTERPOLATION = {"type": "string", "pattern": r"\$\{"}
@@ -47,7 +47,7 @@ def recipe_schema() -> tuple[dict[str, Any], list[str]]:
             try:
                 cls = lookup(interface, name)
                 signature = signature_of(cls)
-            except (UnknownComponent, BrokenComponent, BadSignature) as error:
+            except (UnknownComponentError, BrokenComponentError, SignatureError) as error:
                 broken.append(str(error))
                 continue
             definitions[f"{kind}.{name}"] = _node(name, cls, signature, partial=False)

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from bfmkit.interfaces.spec import EnvironmentSpec
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import constructor_parameters
+from bfmkit.utils.errors import BfmkitError
 
 REQUIRED = inspect.Parameter.empty
 
 
-class BadSignature(TypeError):
+class SignatureError(BfmkitError, TypeError):
     """A constructor has annotations that recipes cannot be checked against."""
 
 
@@ -46,13 +47,13 @@ def signature_of(cls: type) -> Signature:
     """Read a constructor.
 
     Raises:
-        BadSignature: if its annotations cannot be resolved.
+        SignatureError: if its annotations cannot be resolved.
     """
     try:
         hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
     except (NameError, TypeError, AttributeError) as error:
         where = f"{cls.__module__}.{cls.__qualname__}"
-        raise BadSignature(f"{where} has annotations that do not resolve: {error}") from error
+        raise SignatureError(f"{where} has annotations that do not resolve: {error}") from error
     arguments = {}
     spec_argument = None
     for parameter in constructor_parameters(cls):

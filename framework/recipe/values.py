@@ -13,10 +13,11 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from bfmkit.recipe.signature import deferred_type, is_interface, is_settings, item_types, members, signature_of
 from bfmkit.registry.messages import one_of, quoted, suggestion
+from bfmkit.utils.errors import RefusedError
 from bfmkit.utils.paths import expand_home
 
 
-class BadValue(ValueError):
+class RecipeValueError(RefusedError, ValueError):
     """A value is not of the type that a constructor wants; the message is for the recipe's author."""
 
 
@@ -27,24 +28,24 @@ def convert(annotation: Any, value: Any) -> Any:
     text, and no text is a truth value.
 
     Raises:
-        BadValue: if it does not fit.
+        RecipeValueError: if it does not fit.
     """
     leaves = [bare(each) for each in members(annotation)]
     if isinstance(value, bool) and not any(_takes_bool(leaf) for leaf in leaves):
-        raise BadValue(f"expected {describe(annotation)}, got {quoted(value)}")
+        raise RecipeValueError(f"expected {describe(annotation)}, got {quoted(value)}")
     numeric = all(leaf in (int, float, bool, type(None)) for leaf in leaves)
     if numeric and isinstance(value, str):
-        raise BadValue(f"expected {describe(annotation)}, got {quoted(value)}")
+        raise RecipeValueError(f"expected {describe(annotation)}, got {quoted(value)}")
     if isinstance(value, int | float) and not isinstance(value, bool) and set(leaves) <= {bool, type(None)}:
-        raise BadValue(f"expected {describe(annotation)}, got {quoted(value)}")
+        raise RecipeValueError(f"expected {describe(annotation)}, got {quoted(value)}")
     if isinstance(value, float) and math.isnan(value):
-        raise BadValue(f"expected {describe(annotation)}, got nan")
+        raise RecipeValueError(f"expected {describe(annotation)}, got nan")
     try:
         return _at_home(adapter(annotation).validate_python(value))
     except ValidationError as error:
-        raise BadValue(_reword(annotation, value, error)) from error
+        raise RecipeValueError(_reword(annotation, value, error)) from error
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        raise BadValue(f"a recipe cannot hold a {describe(annotation)}") from error
+        raise RecipeValueError(f"a recipe cannot hold a {describe(annotation)}") from error
 
 
 def _at_home(value: Any) -> Any:

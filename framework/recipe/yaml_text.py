@@ -7,10 +7,12 @@ from typing import Any
 
 import yaml
 
+from bfmkit.utils.errors import RefusedError
+
 MOST_VALUES = 100_000  # far beyond any recipe; stops aliases that multiply
 
 
-class BadText(ValueError):
+class YamlError(RefusedError, ValueError):
     """The text cannot be read; ``line`` counts from 1."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
@@ -53,7 +55,7 @@ def read(text: str) -> Any:
     """The value that a YAML text stands for.
 
     Raises:
-        BadText: for bad syntax, a tag, a key given twice or one that is no word, an alias inside its own anchor.
+        YamlError: for bad syntax, a tag, a key given twice or one that is no word, an alias inside its own anchor.
     """
     try:
         reader = _Reader(text)
@@ -65,9 +67,9 @@ def read(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         words = " ".join(part for part in (error.problem, error.context and f"({error.context})") if part)
-        raise BadText(f"not YAML: {words}", mark.line + 1 if mark else None) from error
+        raise YamlError(f"not YAML: {words}", mark.line + 1 if mark else None) from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise BadText(f"not YAML: {error}".replace("\n", " ")) from error
+        raise YamlError(f"not YAML: {error}".replace("\n", " ")) from error
 
 
 def write(value: Any) -> str:
@@ -88,9 +90,9 @@ class _Values:
         line = node.start_mark.line + 1
         if node.tag not in _PLAIN_TAGS:
             tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-            raise BadText(f"the tag {tag} is refused: recipes are plain data and run no code", line)
+            raise YamlError(f"the tag {tag} is refused: recipes are plain data and run no code", line)
         if node in self.open or self.count > MOST_VALUES:
-            raise BadText("an alias that contains itself, or multiplies without end", line)
+            raise YamlError("an alias that contains itself, or multiplies without end", line)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, line)
         self.open.append(node)
@@ -107,9 +109,9 @@ class _Values:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in _PLAIN_TAGS or not key_node.value:
-                raise BadText("a key must be a word", line)
+                raise YamlError("a key must be a word", line)
             if key_node.value in mapping:
-                raise BadText(f'the key "{key_node.value}" is given twice', line)
+                raise YamlError(f'the key "{key_node.value}" is given twice', line)
             mapping[key_node.value] = self.of(value_node)
         return mapping
 
@@ -123,9 +125,9 @@ class _Values:
             if kind == "bool":
                 return {"true": True, "false": False}[node.value.lower()]
         except (ValueError, KeyError) as error:
-            raise BadText(f'"{node.value}" is no {kind}', line) from error
+            raise YamlError(f'"{node.value}" is no {kind}', line) from error
         if kind in ("map", "seq"):
-            raise BadText(f'"{node.value}" is no {kind}', line)
+            raise YamlError(f'"{node.value}" is no {kind}', line)
         return None if kind == "null" else node.value
 
 

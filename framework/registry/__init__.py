@@ -2,8 +2,8 @@
 
 from bfmkit.registry.registry import (
     ENTRY_POINTS,
-    BrokenComponent,
-    UnknownComponent,
+    BrokenComponentError,
+    UnknownComponentError,
     constructor_parameters,
     lookup,
     names,
@@ -11,5 +11,6 @@ from bfmkit.registry.registry import (
 )
 
 __all__ = [
-    "ENTRY_POINTS", "BrokenComponent", "UnknownComponent", "constructor_parameters", "lookup", "names", "register",
+    "ENTRY_POINTS", "BrokenComponentError", "UnknownComponentError", "constructor_parameters", "lookup", "names",
+        "register",
 ]  # fmt: skip

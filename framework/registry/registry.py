@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from bfmkit.registry import discovery
 from bfmkit.registry.kinds import KINDS
 from bfmkit.registry.messages import one_of, suggestion
+from bfmkit.utils.errors import RefusedError
 
 ENTRY_POINTS = discovery.ENTRY_POINTS
 
@@ -20,11 +21,11 @@ T = TypeVar("T", bound=type)
 _classes: dict[tuple[str, str], type] = {}
 
 
-class UnknownComponent(LookupError):
+class UnknownComponentError(RefusedError, LookupError):
     """No component of that kind has that name."""
 
 
-class BrokenComponent(LookupError):
+class BrokenComponentError(RefusedError, LookupError):
     """The file of a component is there but cannot be imported, or does not register it."""
 
 
@@ -69,8 +70,8 @@ def lookup(interface: type, name: str) -> type:
     """The class registered as ``name``; imports its file on the first look-up.
 
     Raises:
-        UnknownComponent: if there is none; the message has the nearest name and all names.
-        BrokenComponent: if its file fails to import; the message names the file's module and the failure.
+        UnknownComponentError: if there is none; the message has the nearest name and all names.
+        BrokenComponentError: if its file fails to import; the message names the file's module and the failure.
     """
     kind, folder = _words(interface)
     known = _classes.get((kind, name))
@@ -87,7 +88,7 @@ def lookup(interface: type, name: str) -> type:
                 warnings.warn(f"{kind} {name!r}: {modules[0]} hides {', '.join(modules[1:])}", stacklevel=2)
             return _import(kind, name, modules[0])
     every = names(interface)
-    raise UnknownComponent(f'no {kind} "{name}"{suggestion(name, every)} {one_of(every)}')
+    raise UnknownComponentError(f'no {kind} "{name}"{suggestion(name, every)} {one_of(every)}')
 
 
 def _import(kind: str, name: str, module: str) -> type:
@@ -97,9 +98,9 @@ def _import(kind: str, name: str, module: str) -> type:
         if isinstance(error, KeyboardInterrupt):
             raise
         reason = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise BrokenComponent(f'{kind} "{name}" cannot be imported from {module}: {reason}') from error
+        raise BrokenComponentError(f'{kind} "{name}" cannot be imported from {module}: {reason}') from error
     if (kind, name) not in _classes:
-        raise BrokenComponent(f'{module} does not register a {kind} "{name}": its file and its name must agree')
+        raise BrokenComponentError(f'{module} does not register a {kind} "{name}": its file and its name must agree')
     return _classes[kind, name]
 
 
@@ -113,5 +114,5 @@ def _words(interface: Any) -> tuple[str, str]:
     if not isinstance(interface, str):
         return interface.kind, interface.folder
     if interface not in KINDS:
-        raise UnknownComponent(f'no kind "{interface}"{suggestion(interface, list(KINDS))} {one_of(list(KINDS))}')
+        raise UnknownComponentError(f'no kind "{interface}"{suggestion(interface, list(KINDS))} {one_of(list(KINDS))}')
     return interface, KINDS[interface].folder

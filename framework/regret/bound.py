@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bfmkit.inference.confidence_radius import TheoreticalRadius
+from bfmkit.inference.confidence_radius import SelfNormalizedRadius
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class RegretBound:
         return float(self.horizon)
 
     @property
-    def confidence(self) -> TheoreticalRadius:
+    def confidence(self) -> SelfNormalizedRadius:
         """The radius that the rule must use, from det V itself."""
-        return TheoreticalRadius(delta=self.delta / 2, noise_bound=1.0, weight_norm=self.weight_norm)
+        return SelfNormalizedRadius(delta=self.delta / 2, noise_bound=1.0, weight_norm=self.weight_norm)
 
     def information(self, episodes: np.ndarray) -> np.ndarray:
         """Γ_N ≥ ln(det V_N / λ^d)."""

@@ -26,7 +26,7 @@ from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode
 from bfmkit.report.run_reader import ReportedRun, read_runs
 from bfmkit.report.sources import Comparison, Measured, made
 from bfmkit.report.tables import Cell, pipe_table
-from bfmkit.runs.run_directory import SUMMARY, RunDirectoryRefused
+from bfmkit.runs.run_directory import SUMMARY, RunDirectoryError
 from bfmkit.utils.files import write_atomically
 
 
@@ -62,7 +62,7 @@ def fill(template: str, runs: Path) -> Filled:
         runs: the folder of the run directories and measurements that it names.
 
     Raises:
-        RunDirectoryRefused: if the template has a mistake, a run is missing, or holds not what is asked of it.
+        RunDirectoryError: if the template has a mistake, a run is missing, or holds not what is asked of it.
     """
     from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -91,9 +91,9 @@ def fill(template: str, runs: Path) -> Filled:
         text = environment.from_string(template).render()
     except TemplateError as error:
         line = getattr(error, "lineno", None)
-        raise RunDirectoryRefused(f"the template{f', line {line}' if line else ''}: {error.message}") from error
+        raise RunDirectoryError(f"the template{f', line {line}' if line else ''}: {error.message}") from error
     except (TypeError, LookupError, ArithmeticError, ValueError) as error:
-        raise RunDirectoryRefused(f"the template: {type(error).__name__}: {error}") from error
+        raise RunDirectoryError(f"the template: {type(error).__name__}: {error}") from error
     return Filled(text, dict(shelf.pictures), tuple(shelf.broken))
 
 
@@ -154,14 +154,14 @@ class _Shelf:
         """A picture that a job drew itself, from the run's folder of figures."""
         path = self.folder / name / "figures" / picture
         if not path.is_file():
-            raise RunDirectoryRefused(f"{path}: there is no such picture")
+            raise RunDirectoryError(f"{path}: there is no such picture")
         return self._linked(link, words, path.read_bytes())
 
     def efficiency_table(self, name: str) -> str:
         """What the job ``data_efficiency`` says: relative returns by task, source and number of labels."""
         found = self.summary(name)
         if "labels" not in found or "tasks" not in found:
-            raise RunDirectoryRefused(f"{self.folder / name}: is no run of data_efficiency")
+            raise RunDirectoryError(f"{self.folder / name}: is no run of data_efficiency")
         rows = [
             [task, f"`{source}`", *("–" if value is None else f"{value:.2f}" for value in entry["relative_return"])]
             for task, numbers in found["tasks"].items()
@@ -178,7 +178,7 @@ class _Shelf:
 
     def _linked(self, link: str, words: str, image: bytes) -> str:
         if link in self.pictures:
-            raise RunDirectoryRefused(f"the template: two pictures are called {link}")
+            raise RunDirectoryError(f"the template: two pictures are called {link}")
         self.pictures[link] = image
         return f"![{words}]({link})"
 

@@ -23,7 +23,7 @@ from bfmkit.report.animation import (
 )
 from bfmkit.report.plots.belief import draw_belief
 from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
-from bfmkit.report.rendering import NoPictures, render
+from bfmkit.report.rendering import RenderingError, render
 from bfmkit.report.run_reader import ReportedRun
 from bfmkit.runs.frames import read_frames
 from bfmkit.runs.run_directory import RECIPE
@@ -175,7 +175,7 @@ def _animation(run: ReportedRun, which: Run) -> tuple[Animation | None, list[int
             physics = np.concatenate([each["physics"] for each in entries])
             frames = render(run.path / RECIPE, physics, PICTURE_HEIGHT, PICTURE_WIDTH)
             bodies = np.split(frames, np.cumsum([len(each["step"]) for each in entries])[:-1])
-        except NoPictures as error:
+        except RenderingError as error:
             remark = f"the body could not be drawn ({error}); the moving picture shows numbers alone"
     scenes = [
         Scene(number, each, None if bodies is None else bodies[index], _oracle(run, which, number))

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bfmkit.utils.errors import BfmkitError
+
 SECONDS = 600.0
 
 
-class NoPictures(RuntimeError):
+class RenderingError(BfmkitError, RuntimeError):
     """The body cannot be drawn here; the message says why."""
 
 
@@ -29,7 +31,7 @@ def render(
     """The body of a recipe's environment, drawn without a screen.
 
     Raises:
-        NoPictures: if there is no way to draw on this machine, or the environment has no looks.
+        RenderingError: if there is no way to draw on this machine, or the environment has no looks.
     """
     # Elsewhere than on Linux, MuJoCo draws with what the system brings.
     gl = {"MUJOCO_GL": "egl"} if sys.platform == "linux" else {}
@@ -42,10 +44,10 @@ def render(
                 words, env={**os.environ, **gl}, capture_output=True, text=True, timeout=SECONDS, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise NoPictures(f"drawing took longer than {SECONDS:.0f} s") from error
+            raise RenderingError(f"drawing took longer than {SECONDS:.0f} s") from error
         if done.returncode != 0 or not frames.is_file():
             said = [line for line in done.stderr.splitlines() if line.strip()]
-            raise NoPictures(said[-1] if said else f"drawing ended with code {done.returncode}")
+            raise RenderingError(said[-1] if said else f"drawing ended with code {done.returncode}")
         return np.load(frames)
 
 

@@ -12,9 +12,9 @@ import polars as pl
 
 from bfmkit.evaluation.cells import folder_name
 from bfmkit.evaluation.results import read_failures, read_results, recipe_names
-from bfmkit.recipe.yaml_text import BadText, read
+from bfmkit.recipe.yaml_text import YamlError, read
 from bfmkit.registry.messages import one_of, suggestion
-from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryRefused
+from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryError
 from bfmkit.runs.trace import read_trace
 
 RECIPES = "recipes"
@@ -80,7 +80,7 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     """All runs of a report; where two have recipes of one name, the directory's name tells them apart.
 
     Raises:
-        RunDirectoryRefused: with a line for every directory that holds no finished run.
+        RunDirectoryError: with a line for every directory that holds no finished run.
     """
     runs, problems = [], []
     for number, path in enumerate(paths):
@@ -89,10 +89,10 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
             continue
         try:
             runs.append(_read_run(path))
-        except RunDirectoryRefused as refusal:
+        except RunDirectoryError as refusal:
             problems.append(str(refusal))
     if problems:
-        raise RunDirectoryRefused("\n".join(problems))
+        raise RunDirectoryError("\n".join(problems))
     return _told_apart(runs)
 
 
@@ -111,7 +111,7 @@ def chosen(
         labels: recipe or task -> what to call it.
 
     Raises:
-        RunDirectoryRefused: for a recipe or task that no run has.
+        RunDirectoryError: for a recipe or task that no run has.
     """
     known = {
         column: list(dict.fromkeys(name for run in runs if run.results is not None for name in run.results[column]))
@@ -123,11 +123,11 @@ def chosen(
         for name in names:
             if name not in known[column]:
                 near = suggestion(name, known[column])
-                raise RunDirectoryRefused(f"no run has the {column} {name}{near} {one_of(known[column])}")
+                raise RunDirectoryError(f"no run has the {column} {name}{near} {one_of(known[column])}")
     nameable = [*known["recipe"], *known["task"]]
     for name in calls:
         if name not in nameable:
-            raise RunDirectoryRefused(f"--labels: no run has a recipe or task {name} {one_of(nameable)}")
+            raise RunDirectoryError(f"--labels: no run has a recipe or task {name} {one_of(nameable)}")
 
     def taken(frame: pl.DataFrame) -> pl.DataFrame:
         for column, names in wanted.items():
@@ -151,19 +151,19 @@ def chosen(
 
 def _read_run(path: Path) -> ReportedRun:
     if path.is_file():
-        raise RunDirectoryRefused(f"{path}: is a file; expected the directory of a run")
+        raise RunDirectoryError(f"{path}: is a file; expected the directory of a run")
     if not path.is_dir():
-        raise RunDirectoryRefused(f"{path}: there is no such directory")
+        raise RunDirectoryError(f"{path}: there is no such directory")
     if not (path / RECIPE).is_file():
-        raise RunDirectoryRefused(f"{path}: is no run directory, for it has no {RECIPE}")
+        raise RunDirectoryError(f"{path}: is no run directory, for it has no {RECIPE}")
     try:
         recipe = read((path / RECIPE).read_text(encoding="utf-8"))
-    except (BadText, OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryRefused(f"{path / RECIPE}: cannot be read: {error}") from error
+    except (YamlError, OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryError(f"{path / RECIPE}: cannot be read: {error}") from error
     if not isinstance(recipe, dict):
-        raise RunDirectoryRefused(f"{path / RECIPE}: is no recipe")
+        raise RunDirectoryError(f"{path / RECIPE}: is no recipe")
     if not (path / SUMMARY).is_file():
-        raise RunDirectoryRefused(
+        raise RunDirectoryError(
             f"{path}: this run is not finished, for it has no {SUMMARY}; "
             f"to go on: bfmkit run {path / RECIPE} --out {path}"
         )
@@ -174,9 +174,9 @@ def _read_run(path: Path) -> ReportedRun:
         try:
             results, failures, trace = read_results(path), read_failures(path), read_trace(path)
         except ValueError as error:
-            raise RunDirectoryRefused(str(error)) from error
+            raise RunDirectoryError(str(error)) from error
         if results.is_empty() and failures.is_empty():
-            raise RunDirectoryRefused(f"{path}: this run is empty: it holds no episode")
+            raise RunDirectoryError(f"{path}: this run is empty: it holds no episode")
     source = provenance.get("recipe")
     name = Path(str(source)).stem if source else path.name
     return ReportedRun(path, name, recipe, _compared(path, recipe, name), provenance, summary, results, failures, trace)
@@ -190,17 +190,17 @@ def _compared(path: Path, recipe: dict[str, Any], name: str) -> dict[str, dict[s
     files = {each: path / RECIPES / f"{folder_name(each)}.yaml" for each in names}
     try:
         return {each: read(file.read_text(encoding="utf-8")) for each, file in files.items() if file.is_file()}
-    except (BadText, OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryRefused(f"{path / RECIPES}: cannot be read: {error}") from error
+    except (YamlError, OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryError(f"{path / RECIPES}: cannot be read: {error}") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunDirectoryRefused(f"{path}: cannot be read: {error}") from error
+        raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise RunDirectoryRefused(f"{path}: holds something else than was written there")
+        raise RunDirectoryError(f"{path}: holds something else than was written there")
     return content
 
 

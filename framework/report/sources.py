@@ -15,7 +15,7 @@ from bfmkit.evaluation.relative_return import counted
 from bfmkit.evaluation.results import read_windows
 from bfmkit.report.run_reader import ReportedRun
 from bfmkit.report.tables import Cell, pipe_table
-from bfmkit.runs.run_directory import RunDirectoryRefused
+from bfmkit.runs.run_directory import RunDirectoryError
 
 NEVER, UNKNOWN = "never", "–"
 
@@ -111,19 +111,19 @@ class Numbers:
         """The numbers of one task."""
         tasks = self._said.get("tasks", {})
         if name not in tasks:
-            raise RunDirectoryRefused(f"{self._name}: was not tried on {name}; there are {', '.join(tasks)}")
+            raise RunDirectoryError(f"{self._name}: was not tried on {name}; there are {', '.join(tasks)}")
         return Numbers(tasks[name], f"{self._name}, {name}")
 
     def relative_in(self, episode: int) -> float:
         """Mean relative return of an episode, counted from 1, over the tasks that have one."""
         tasks = [self.task(name) for name in self._known("relative_return_tasks")] if "tasks" in self._said else [self]
         if not tasks:
-            raise RunDirectoryRefused(f"{self._name}: no task has a relative return")
+            raise RunDirectoryError(f"{self._name}: no task has a relative return")
         return sum(each._known("relative_return_per_episode")[episode - 1] for each in tasks) / len(tasks)
 
     def _known(self, key: str) -> Any:
         if self._said.get(key) is None:
-            raise RunDirectoryRefused(f"{self._name}: nothing is known of its {key}")
+            raise RunDirectoryError(f"{self._name}: nothing is known of its {key}")
         return self._said[key]
 
     def _interval(self, key: str) -> Interval:
@@ -140,7 +140,7 @@ class Comparison:
         runs: whose names of recipes differ.
 
     Raises:
-        RunDirectoryRefused: if a run has no episodes.
+        RunDirectoryError: if a run has no episodes.
     """
 
     def __init__(self, runs: Sequence[ReportedRun]) -> None:
@@ -148,7 +148,7 @@ class Comparison:
         tables = []
         for run in runs:
             if run.results is None:
-                raise RunDirectoryRefused(f"{run.path}: has no episodes, for its job is {run.job}")
+                raise RunDirectoryError(f"{run.path}: has no episodes, for its job is {run.job}")
             tables.append(run.results)
         self.episodes: pl.DataFrame = pl.concat(tables)
         self._statistics = compare(self.episodes)
@@ -176,7 +176,7 @@ class Comparison:
     def of(self, recipe: str) -> Numbers:
         """One recipe's numbers."""
         if recipe not in self.recipes:
-            raise RunDirectoryRefused(
+            raise RunDirectoryError(
                 f"{self._runs[0].path}: has no recipe {recipe}; there are {', '.join(self.recipes)}"
             )
         return Numbers(self._statistics["recipes"][recipe], recipe)
@@ -187,7 +187,7 @@ class Comparison:
         for pair in self._statistics["probability_of_improvement"]:
             if (pair["recipe"], pair["over"]) == (recipe, over):
                 return Interval(pair["value"], pair["low"], pair["high"])
-        raise RunDirectoryRefused(f"{recipe} and {over} have no task in common")
+        raise RunDirectoryError(f"{recipe} and {over} have no task in common")
 
     def table(
         self, recipes: Sequence[str] | None = None, versus: str | None = None, tasks: Sequence[str] | None = None
@@ -237,7 +237,7 @@ class Measured:
         path: of the file.
 
     Raises:
-        RunDirectoryRefused: if it cannot be read, or holds something else.
+        RunDirectoryError: if it cannot be read, or holds something else.
     """
 
     def __init__(self, path: Path) -> None:
@@ -248,11 +248,11 @@ class Measured:
                 str(name): float(value) for name, value in self._content["measured"].items()
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunDirectoryRefused(f"{path}: holds no measurements: {error}") from error
+            raise RunDirectoryError(f"{path}: holds no measurements: {error}") from error
 
     def __getitem__(self, name: str) -> float:
         if name not in self._numbers:
-            raise RunDirectoryRefused(f"{self._path}: nothing called {name} was measured; {', '.join(self._numbers)}")
+            raise RunDirectoryError(f"{self._path}: nothing called {name} was measured; {', '.join(self._numbers)}")
         return self._numbers[name]
 
     def __contains__(self, name: str) -> bool:

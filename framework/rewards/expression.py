@@ -23,6 +23,7 @@ import numpy as np
 
 from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.functions import FUNCTIONS, usage
+from bfmkit.utils.errors import RefusedError
 
 STEP = "step"
 """The name of the clock: control steps since the episode began, the first being 1."""
@@ -48,7 +49,7 @@ Table = Mapping[str, Any]
 """Name -> a number, or an array (n,)."""
 
 
-class RewardRefused(ValueError):
+class RewardError(RefusedError, ValueError):
     """A typed reward says something that it may not say.
 
     Args:
@@ -88,7 +89,7 @@ def parse_reward(text: str, quantities: tuple[str, ...]) -> RewardExpression:
         quantities: the names that it may use, beside ``step``.
 
     Raises:
-        RewardRefused: with the column of the first thing that is not allowed.
+        RewardError: with the column of the first thing that is not allowed.
     """
     _check_characters(text)
     _check_brackets(text)
@@ -99,13 +100,13 @@ def parse_reward(text: str, quantities: tuple[str, ...]) -> RewardExpression:
 
 def _check_characters(text: str) -> None:
     if not text.strip():
-        raise RewardRefused(text, 1, "there is nothing here; a reward is a formula such as 2 * upright")
+        raise RewardError(text, 1, "there is nothing here; a reward is a formula such as 2 * upright")
     if len(text) > LONGEST:
-        raise RewardRefused(text, LONGEST + 1, f"a reward has at most {LONGEST} characters, this one {len(text)}")
+        raise RewardError(text, LONGEST + 1, f"a reward has at most {LONGEST} characters, this one {len(text)}")
     foreign = _FOREIGN.search(text)
     if foreign:
         hint = _INSTEAD.get(foreign[0])
-        raise RewardRefused(
+        raise RewardError(
             text, foreign.start() + 1, f"{foreign[0]!r} has no place in a reward{f'; {hint}' if hint else ''}"
         )
 
@@ -116,7 +117,7 @@ def _check_brackets(text: str) -> None:
     for index, character in enumerate(text):
         depth += (character == "(") - (character == ")")
         if depth > DEEPEST:
-            raise RewardRefused(text, index + 1, f"brackets are nested more than {DEEPEST} deep")
+            raise RewardError(text, index + 1, f"brackets are nested more than {DEEPEST} deep")
 
 
 def _syntax_tree(text: str) -> ast.expr:
@@ -129,10 +130,10 @@ def _syntax_tree(text: str) -> ast.expr:
             tree = ast.parse(line.strip(), mode="eval").body
     except SyntaxError as error:
         if not error.offset:
-            raise RewardRefused(text, len(text.rstrip()) + 1, "the formula breaks off here") from None
-        raise RewardRefused(text, error.offset + blanks, f"this cannot be read: {error.msg}") from None
+            raise RewardError(text, len(text.rstrip()) + 1, "the formula breaks off here") from None
+        raise RewardError(text, error.offset + blanks, f"this cannot be read: {error.msg}") from None
     except (ValueError, MemoryError, RecursionError):
-        raise RewardRefused(text, 1, "this cannot be read: too deep, or a number too long") from None
+        raise RewardError(text, 1, "this cannot be read: too deep, or a number too long") from None
     for node in ast.walk(tree):
         if hasattr(node, "col_offset"):
             node.col_offset += blanks
@@ -209,8 +210,8 @@ class _Reader:
             node.col_offset, "only names, numbers, arithmetic, comparisons and function calls are allowed"
         )
 
-    def refused(self, offset: int, reason: str) -> RewardRefused:
-        return RewardRefused(self.text, offset + 1, reason)
+    def refused(self, offset: int, reason: str) -> RewardError:
+        return RewardError(self.text, offset + 1, reason)
 
     def number(self, node: ast.Constant) -> _Part:
         value = node.value

@@ -14,7 +14,7 @@ from bfmkit.environments.relabelling import recorded_quantities
 from bfmkit.inference.calibration import Calibration
 from bfmkit.interfaces import BFM, Environment
 from bfmkit.recipe import build_node
-from bfmkit.runs.record import Record, RecordRefused
+from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.replay import require_same_model
 from bfmkit.utils.second_moment import second_moment
 
@@ -117,13 +117,13 @@ def explain(record: Record, bfm: BFM | None = None, environment: Environment | N
             names one.
 
     Raises:
-        RecordRefused: if the model has changed, or the record does not say which it is.
+        RecordError: if the model has changed, or the record does not say which it is.
         RecipeError: if a part is not known here.
     """
     facts = record.facts
     if bfm is None:
         if "bfm" not in facts:
-            raise RecordRefused("the record does not say from which recipe its model comes: hand it over")
+            raise RecordError("the record does not say from which recipe its model comes: hand it over")
         bfm = build_node(BFM, facts["bfm"], source="record")
     require_same_model(record, bfm)
     if environment is None and "environment" in facts:

@@ -39,6 +39,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from bfmkit.models.digest import tensors_digest
+from bfmkit.utils.errors import RefusedError
 from bfmkit.utils.files import to_json, write_atomically
 
 FORMAT = 3
@@ -49,7 +50,7 @@ FOLDER = "records"
 _KEY, _DIGEST = "bfmkit_record", "sha256"
 
 
-class RecordRefused(ValueError):
+class RecordError(RefusedError, ValueError):
     """A file that is no record, or one that cannot be used here; the message says why."""
 
 
@@ -83,24 +84,24 @@ class Record:
         """Read one.
 
         Raises:
-            RecordRefused: for a file that is missing, damaged, of another kind, or of a newer format.
+            RecordError: for a file that is missing, damaged, of another kind, or of a newer format.
         """
         if not path.is_file():
-            raise RecordRefused(f"{path}: there is no such file")
+            raise RecordError(f"{path}: there is no such file")
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
         except (SafetensorError, OSError, ValueError) as error:
-            raise RecordRefused(f"{path}: no inference record, or a damaged one: {error}") from error
+            raise RecordError(f"{path}: no inference record, or a damaged one: {error}") from error
         if _KEY not in header:
-            raise RecordRefused(f"{path}: a safetensors file, but no inference record")
+            raise RecordError(f"{path}: a safetensors file, but no inference record")
         text = header[_KEY]
         if tensors_digest(tensors.items(), text) != header.get(_DIGEST):
-            raise RecordRefused(f"{path}: damaged: its contents are not those that were written")
+            raise RecordError(f"{path}: damaged: its contents are not those that were written")
         facts = json.loads(text)
         if facts["format"] > FORMAT:
-            raise RecordRefused(
+            raise RecordError(
                 f"{path}: a record of format {facts['format']}, and this bfmkit reads up to {FORMAT}; update bfmkit"
             )
         return cls(facts, tensors)

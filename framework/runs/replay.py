@@ -13,7 +13,7 @@ from torch import Tensor
 from bfmkit.interfaces import BFM, Acquisition, AcquisitionContext, Agent, Posterior
 from bfmkit.models.digest import model_digest
 from bfmkit.recipe import build_node
-from bfmkit.runs.record import Record, RecordRefused
+from bfmkit.runs.record import Record, RecordError
 from bfmkit.utils.provenance import versions
 from bfmkit.utils.rng import normal_noise
 
@@ -53,12 +53,12 @@ def parts_of(record: Record) -> Parts:
     """Build them from the record's own words.
 
     Raises:
-        RecordRefused: if it does not say what they are, or the model is gone.
+        RecordError: if it does not say what they are, or the model is gone.
         RecipeError: if a part is not known here, or refuses its arguments.
     """
     facts = record.facts
     if "bfm" not in facts or not ("agent" in facts or "posterior" in facts):
-        raise RecordRefused("the record does not say from which recipe its model and agent come: hand them over")
+        raise RecordError("the record does not say from which recipe its model and agent come: hand them over")
     bfm: BFM = build_node(BFM, facts["bfm"], source="record")
     if "posterior" in facts:
         return Parts(bfm, build_node(Posterior, facts["posterior"], source="record"), None)
@@ -70,12 +70,12 @@ def require_same_model(record: Record, bfm: BFM) -> None:
     """Refuse another model than the record's.
 
     Raises:
-        RecordRefused: if any of its tensors, sizes or transitions has changed.
+        RecordError: if any of its tensors, sizes or transitions has changed.
     """
     then, now = record.facts["model"]["digest"], model_digest(bfm)
     if then != now:
         where = record.facts.get("bfm", {}).get("path", "the model")
-        raise RecordRefused(
+        raise RecordError(
             f"{where} is not the model of this record any more: its digest was {then[:12]} and is {now[:12]}"
         )
 
@@ -93,7 +93,7 @@ def replay(record: Record, parts: Parts | None = None, on_step: Callable[[], Non
         on_step: called after each step of the belief.
 
     Raises:
-        RecordRefused: if the model has changed, or the record does not say how to build the parts.
+        RecordError: if the model has changed, or the record does not say how to build the parts.
     """
     parts = parts or parts_of(record)
     require_same_model(record, parts.bfm)

@@ -11,8 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bfmkit.recipe.yaml_text import BadText, read
+from bfmkit.recipe.yaml_text import YamlError, read
 from bfmkit.registry.messages import quoted
+from bfmkit.utils.errors import RefusedError
 from bfmkit.utils.files import plain_values, to_json, write_atomically
 from bfmkit.utils.provenance import provenance
 
@@ -25,7 +26,7 @@ ORACLE_METRICS, FLOOR_METRICS = "oracle.jsonl", "floor.jsonl"
 """The episodes of the oracle and of the floor, in the same words as the agent's."""
 
 
-class RunDirectoryRefused(ValueError):
+class RunDirectoryError(RefusedError, ValueError):
     """The directory cannot be used for this run; the message says why and what to do."""
 
 
@@ -53,13 +54,13 @@ def open_run(out: Path, recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[bo
         Whether there is an earlier run to go on with.
 
     Raises:
-        RunDirectoryRefused: if ``out`` holds something else, a run of another recipe, or one that is still running.
+        RunDirectoryError: if ``out`` holds something else, a run of another recipe, or one that is still running.
     """
     resumes = (out / RECIPE).is_file()
     if resumes:
         _require_same(out, recipe)
     elif out.exists() and (not out.is_dir() or any(each.name != ".lock" for each in out.iterdir())):
-        raise RunDirectoryRefused(f"{out}: there is something here already, and it is no run directory")
+        raise RunDirectoryError(f"{out}: there is something here already, and it is no run directory")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with _lock(out):
@@ -72,7 +73,7 @@ def open_run(out: Path, recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[bo
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         if (out / RECIPE).is_file():
             raise
-        raise RunDirectoryRefused(f"{out}: cannot be written: {error.strerror}") from error
+        raise RunDirectoryError(f"{out}: cannot be written: {error.strerror}") from error
 
 
 def join_run(out: Path, recipe: Recipe, patience: float = 600.0) -> None:
@@ -84,12 +85,12 @@ def join_run(out: Path, recipe: Recipe, patience: float = 600.0) -> None:
         patience: seconds.
 
     Raises:
-        RunDirectoryRefused: if it is the run of another recipe, or is not there in time.
+        RunDirectoryError: if it is the run of another recipe, or is not there in time.
     """
     deadline = time.monotonic() + patience
     while not (out / RECIPE).is_file():
         if time.monotonic() > deadline:
-            raise RunDirectoryRefused(f"{out}: no run was opened here by the first machine; do both see this disk?")
+            raise RunDirectoryError(f"{out}: no run was opened here by the first machine; do both see this disk?")
         time.sleep(0.2)
     _require_same(out, recipe)
 
@@ -97,15 +98,15 @@ def join_run(out: Path, recipe: Recipe, patience: float = 600.0) -> None:
 def _require_same(out: Path, recipe: Recipe) -> None:
     try:
         earlier = read((out / RECIPE).read_text(encoding="utf-8"))
-    except (BadText, OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryRefused(f"{out / RECIPE}: cannot be read: {error}") from error
+    except (YamlError, OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryError(f"{out / RECIPE}: cannot be read: {error}") from error
     trees = (earlier, read(recipe.to_yaml()))
     for tree in trees:
         for key in recipe.job_class.incidental if isinstance(tree, dict) else ():
             tree.pop(key, None)
     difference = first_difference(*trees)
     if difference is not None:
-        raise RunDirectoryRefused(f"{out}: holds the run of another recipe; {difference}; choose another --out")
+        raise RunDirectoryError(f"{out}: holds the run of another recipe; {difference}; choose another --out")
 
 
 def first_difference(earlier: Any, now: Any, path: str = "") -> str | None:
@@ -139,7 +140,7 @@ def _lock(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunDirectoryRefused(f"{out}: another process is running here") from error
+            raise RunDirectoryError(f"{out}: another process is running here") from error
         yield
 
 

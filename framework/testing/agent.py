@@ -13,7 +13,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from bfmkit.inference.episode import run_episode
-from bfmkit.interfaces import Agent, RunStopped
+from bfmkit.interfaces import Agent, RunStoppedError
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 SEEDS = (11, 3, 8)
@@ -166,9 +166,9 @@ class AgentContract(ABC):
         agent.begin_episode()
         observation = torch.full((4,), 0.1)
         action = agent.act(observation)
-        with pytest.raises(RunStopped, match=r"run 0 .*step 0"):
+        with pytest.raises(RunStoppedError, match=r"run 0 .*step 0"):
             agent.observe(observation, action, action, float("nan"))
-        with pytest.raises(RunStopped):
+        with pytest.raises(RunStoppedError):
             agent.act(observation)
 
     def test_a_missing_reward_may_be_nan(self) -> None:

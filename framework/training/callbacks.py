@@ -21,7 +21,7 @@ from torch import distributed
 
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
-from bfmkit.interfaces import JobFailed
+from bfmkit.interfaces import JobError
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics
 from bfmkit.training.lightning_module import Pretraining
 from bfmkit.training.self_collection import SelfCollection, SelfCollector
@@ -122,7 +122,7 @@ class CheckpointCallback(lightning.Callback):
         """Write to a temporary name, then rename.
 
         Raises:
-            JobFailed: if there is no room; what was saved before is kept.
+            JobError: if there is no room; what was saved before is kept.
         """
         temporary = self._file.with_suffix(".tmp")
         try:
@@ -133,7 +133,7 @@ class CheckpointCallback(lightning.Callback):
             temporary.unlink(missing_ok=True)
             earlier = "; the one before is kept, and the same command goes on from it" if self._file.exists() else ""
             reason = " ".join(str(error).split())
-            raise JobFailed(f"{self._file}: the training state cannot be written ({reason}){earlier}") from error
+            raise JobError(f"{self._file}: the training state cannot be written ({reason}){earlier}") from error
         self._last = time.monotonic()
 
 

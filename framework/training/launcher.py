@@ -22,7 +22,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch.nn.parallel import DistributedDataParallel
 
-from bfmkit.interfaces import JobFailed
+from bfmkit.interfaces import JobError
 from bfmkit.utils.stop_signals import ignore_stop_signals
 
 LONGEST_WAIT = timedelta(hours=6)
@@ -115,7 +115,7 @@ def first_place(devices: int, nodes: int) -> Place:
     this is, as schedulers and ``torchrun`` set them.
 
     Raises:
-        JobFailed: if they are not set.
+        JobError: if they are not set.
     """
     if devices * nodes == 1:
         return Place()
@@ -125,12 +125,12 @@ def first_place(devices: int, nodes: int) -> Place:
         address, port, node = (os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"))
         place = Place(devices, nodes, int(node), 0, address, int(port))
     except (KeyError, ValueError) as error:
-        raise JobFailed(
+        raise JobError(
             f"{nodes} machines need MASTER_ADDR (of the first), MASTER_PORT (any that is free there) and NODE_RANK "
             f"(0 on the first, then 1, ...) in the environment of each: {error}"
         ) from error
     if not 0 <= place.node < nodes:
-        raise JobFailed(f"NODE_RANK must lie between 0 and {nodes - 1}, got {place.node}")
+        raise JobError(f"NODE_RANK must lie between 0 and {nodes - 1}, got {place.node}")
     return place
 
 
@@ -148,7 +148,7 @@ def companions(place: Place, work: Work, out: Path, device: torch.device) -> Ite
         device: that was asked for.
 
     Raises:
-        JobFailed: if one of them failed, with what it said.
+        JobError: if one of them failed, with what it said.
     """
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
@@ -172,8 +172,8 @@ def companions(place: Place, work: Work, out: Path, device: torch.device) -> Ite
     except Exception as error:
         # When one fails, the others lose the connection to it: what the first one said is what matters.
         said = _what_was_said(others, messages)
-        if said is not None and not isinstance(error, JobFailed):
-            raise JobFailed(f"one of the processes failed: {said}") from error
+        if said is not None and not isinstance(error, JobError):
+            raise JobError(f"one of the processes failed: {said}") from error
         raise
     finally:
         over.set()

@@ -16,7 +16,7 @@ from tensordict import TensorDictBase
 from torch import Tensor, distributed, nn
 
 from bfmkit.data.sampling import TransitionBatches
-from bfmkit.interfaces import BFM, JobFailed, Objective
+from bfmkit.interfaces import BFM, JobError, Objective
 from bfmkit.training.all_gather import everywhere, processes
 from bfmkit.training.cuda_graph import CapturedUpdate
 from bfmkit.training.ema import frozen_copy, move_towards
@@ -124,7 +124,7 @@ class Pretraining(lightning.LightningModule):
         """A group of updates; ``seconds`` counts the time spent in updates, over all sessions.
 
         Raises:
-            JobFailed: if a loss is not finite; what replays the update is saved first.
+            JobError: if a loss is not finite; what replays the update is saved first.
         """
         begun = time.monotonic()
         first, count = group
@@ -214,7 +214,7 @@ class Pretraining(lightning.LightningModule):
         bad = [name for name, value in losses.items() if not torch.isfinite(value)]
         what = f"update {number}: {', '.join(bad) or 'a loss of another process'} not finite"
         if not self.trainer.is_global_zero or self._batches is None:
-            raise JobFailed(what)
+            raise JobError(what)
         failed = FailedUpdate(
             number=number,
             # Of several processes, the first one's noise on the whole batch.
@@ -225,7 +225,7 @@ class Pretraining(lightning.LightningModule):
             **self._origin,
         )
         file = failed.save(self._folder)
-        raise JobFailed(f"{what}; the batch is saved. To replay the update: {failed.command(file)}")
+        raise JobError(f"{what}; the batch is saved. To replay the update: {failed.command(file)}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's checkpoint has no random-number state of its own; each process has one."""
@@ -239,13 +239,13 @@ class Pretraining(lightning.LightningModule):
         """Go on drawing where the checkpoint stopped.
 
         Raises:
-            JobFailed: if another number of processes wrote it than train now, or another version of the program.
+            JobError: if another number of processes wrote it than train now, or another version of the program.
         """
         everyone = checkpoint.get("generators")
         if everyone is None or "update" not in checkpoint:
-            raise JobFailed("the training state was written by another version of bfmkit; go on with that one")
+            raise JobError("the training state was written by another version of bfmkit; go on with that one")
         if len(everyone) != self.trainer.world_size:
-            raise JobFailed(
+            raise JobError(
                 f"this training was begun by {len(everyone)} processes and cannot be gone on with by "
                 f"{self.trainer.world_size}; set devices and nodes as they were"
             )

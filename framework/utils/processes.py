@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from bfmkit.interfaces import JobFailed
+from bfmkit.utils.errors import JobError
 from bfmkit.utils.stop_signals import ignore_stop_signals
 
 Task = TypeVar("Task")
@@ -38,7 +38,7 @@ def in_processes(
         on_steps: is told how many steps more a task has done.
 
     Raises:
-        JobFailed: when a process dies; what its work raised stands on standard error then.
+        JobError: when a process dies; what its work raised stands on standard error then.
     """
     if min(workers, len(tasks)) < 2:
         for task in tasks:
@@ -57,7 +57,7 @@ def in_processes(
                 try:
                     steps, ended, result = channel.recv()
                 except (EOFError, OSError):
-                    raise JobFailed(f"a process died over {task}") from None
+                    raise JobError(f"a process died over {task}") from None
                 on_steps(task, steps)
                 if ended:
                     yield task, result

@@ -13,7 +13,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from bfmkit.interfaces import EnvironmentSpec, Job, JobFailed, QueryRule, Schedule
+from bfmkit.interfaces import EnvironmentSpec, Job, JobError, QueryRule, Schedule
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.testing.registry import registered
@@ -105,7 +105,7 @@ class ToyJob(Job):
         for step in range(len(read_metrics(out)), self.steps):
             append_metrics(out, {"step": step})
         if self.ends == "failed":
-            raise JobFailed("the counting came to nothing")
+            raise JobError("the counting came to nothing")
         if self.ends == "crash":
             raise ZeroDivisionError("a\nlong story")
         if self.ends == "interrupt":

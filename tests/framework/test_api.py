@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import bfmkit
-from bfmkit.interfaces import BFM, Environment, RunStopped
+from bfmkit.interfaces import BFM, Environment, RunStoppedError
 from bfmkit.recipe import RecipeError
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.testing.registry import registered
@@ -82,7 +82,7 @@ def test_labels_come_from_the_recipes_environment(recipe: Path) -> None:
 def test_what_goes_wrong_is_said(recipe: Path) -> None:
     with pytest.raises(RecipeError, match="ridgee"):
         bfmkit.load(recipe, "agent.posterior.type=ridgee")
-    with pytest.raises(RunStopped, match="seed 4"):
+    with pytest.raises(RunStoppedError, match="seed 4"):
         bfmkit.load(recipe).act([0.0, float("nan"), 0.0, 0.0])
     with pytest.raises(ValueError, match="inference set"):
         bfmkit.load(recipe, "agent={type: oracle}", "bfm.labelled=0")

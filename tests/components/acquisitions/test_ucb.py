@@ -13,7 +13,7 @@ from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.inference.confidence_radius import TheoreticalRadius, TwoStageRadius
+from bfmkit.inference.confidence_radius import SelfNormalizedRadius, TwoStageRadius
 from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.recipe import RecipeError, build_node
 from bfmkit.testing.acquisition import AcquisitionContract, context
@@ -127,7 +127,7 @@ def test_hands_its_radius_to_the_candidates() -> None:
 
 
 def test_a_theoretical_radius_is_that_of_each_run() -> None:
-    posterior, settings = RidgePosterior(regularization=2.0), TheoreticalRadius(delta=0.1, noise_bound=0.3)
+    posterior, settings = RidgePosterior(regularization=2.0), SelfNormalizedRadius(delta=0.1, noise_bound=0.3)
     belief = posterior.prior(2, 2)
     belief = posterior.update(belief, torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.ones(2), torch.ones(2).bool())
     given = context((1,), runs=2, dim=2)
@@ -146,8 +146,8 @@ def test_a_theoretical_radius_is_that_of_each_run() -> None:
 @pytest.mark.parametrize(
     ("told", "settings"),
     [
-        ("theoretical", TheoreticalRadius()),
-        ({"delta": 0.01, "weight_norm": 2}, TheoreticalRadius(delta=0.01, weight_norm=2.0)),
+        ("theoretical", SelfNormalizedRadius()),
+        ({"delta": 0.01, "weight_norm": 2}, SelfNormalizedRadius(delta=0.01, weight_norm=2.0)),
         ({"initial": 5, "episodes": 3}, TwoStageRadius(initial=5.0, episodes=3, final=0.1)),
         (0.25, 0.25),
     ],

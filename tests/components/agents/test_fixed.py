@@ -9,7 +9,7 @@ from bfmkit.components.agents.fixed import FixedAgent
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.inference.episode import run_episode
 from bfmkit.inference.offline import weights_from_goal
-from bfmkit.runs.record import RecordRefused
+from bfmkit.runs.record import RecordError
 from bfmkit.runs.recording import inferred_record
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
@@ -33,7 +33,7 @@ class TestFixedAgent(AgentContract):
         assert agent.state["labels"].tolist() == [0, 0, 0]
 
     def test_another_model_is_refused(self) -> None:
-        with pytest.raises(RecordRefused, match="any more"):
+        with pytest.raises(RecordError, match="any more"):
             self.make().start(LinearBFM(discount=0.5), [0])
-        with pytest.raises(RecordRefused, match="no such file"):
+        with pytest.raises(RecordError, match="no such file"):
             FixedAgent(self.path.with_name("gone.safetensors"))

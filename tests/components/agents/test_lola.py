@@ -9,7 +9,7 @@ from torch import Tensor
 from bfmkit.components.agents.lola import LolaAgent
 from bfmkit.inference.episode import run_episode
 from bfmkit.inference.least_squares import least_squares_weights
-from bfmkit.interfaces import RunStopped
+from bfmkit.interfaces import RunStoppedError
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
@@ -160,7 +160,7 @@ def test_critics_that_went_wrong_stop_their_run_alone() -> None:
     agent.observe(observation, agent.act(observation), observation, torch.ones(2))
     assert list(agent.failures) == [1]
     assert agent.state["windows"].tolist() == [1, 0]
-    with pytest.raises(RunStopped):
+    with pytest.raises(RunStoppedError):
         agent.observe(observation, agent.act(observation), observation[[1, 1]], torch.ones(2))
 
 

@@ -22,7 +22,7 @@ from bfmkit.interfaces import (
     Agent,
     Posterior,
     QueryRule,
-    RunStopped,
+    RunStoppedError,
     Schedule,
     ScheduleState,
     StepResult,
@@ -213,7 +213,7 @@ def test_features_of_the_wrong_width_stop_the_runs_with_an_untouched_belief() ->
     agent.start(Narrow(), [5, 6])
     observation = torch.full((2, 4), 0.5)
     before = agent.belief.clone()
-    with pytest.raises(RunStopped, match=r"run 1 \(seed 6\) stopped at step 0: features have shape \(3,\)"):
+    with pytest.raises(RunStoppedError, match=r"run 1 \(seed 6\) stopped at step 0: features have shape \(3,\)"):
         agent.observe(observation, agent.act(observation), observation, torch.ones(2))
     assert (agent.belief == before).all()
     assert agent.state["step"].tolist() == [0, 0]

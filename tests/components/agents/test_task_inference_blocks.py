@@ -23,7 +23,7 @@ from bfmkit.components.schedules.determinant import DeterminantSchedule
 from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.episode import run_episode
-from bfmkit.interfaces import Posterior, RunStopped
+from bfmkit.interfaces import Posterior, RunStoppedError
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
@@ -167,7 +167,7 @@ def test_a_run_that_stops_before_its_choice_chooses_no_more() -> None:
     agent.begin_episode()
     for place in (0.1, 1.0, 0.2):
         agent.observe(torch.zeros(4), agent.act(torch.zeros(4)), torch.full((4,), place), 1.0)
-    with pytest.raises(RunStopped, match="stopped at step 1: features are not finite"):
+    with pytest.raises(RunStoppedError, match="stopped at step 1: features are not finite"):
         agent.act(torch.zeros(4))
     assert agent.state["labels"].tolist() == [1]
 

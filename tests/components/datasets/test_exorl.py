@@ -12,7 +12,7 @@ import torch
 from bfmkit.components.datasets.exorl import ExorlDataset
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
-from bfmkit.data.conversion import BadData, bytes_needed
+from bfmkit.data.conversion import DataError, bytes_needed
 from bfmkit.testing.dataset import DatasetContract
 
 BODY = DMControlEnvironment("walker", "stand", episode_steps=4)
@@ -130,7 +130,7 @@ class TestExorlDataset(DatasetContract):
         assert len(ExorlDataset(self.folder, BODY, checksum=checksum)) == 15
         spoil(self.folder, 1, action=np.ones((5, 6), np.float32))
         shutil.rmtree(self.folder / "memory_map")
-        with pytest.raises(BadData, match=f"checksum is .*, not {checksum}"):
+        with pytest.raises(DataError, match=f"checksum is .*, not {checksum}"):
             len(ExorlDataset(self.folder, BODY, checksum=checksum))
 
 
@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_used_is_named_or_skipped(folder: Path, damage: st
         path.write_bytes(path.read_bytes()[:-200])
     if damage == "no zip at all":
         path.write_bytes(b"")
-    with pytest.raises(BadData, match=message) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         len(ExorlDataset(folder, BODY))
     assert str(path) in str(caught.value)
     assert "skip_corrupt" in str(caught.value)
@@ -178,7 +178,7 @@ def test_a_file_that_cannot_be_used_is_named_or_skipped(folder: Path, damage: st
     assert len(lenient) == 11
     assert [row["name"] for row in lenient.source["skipped"]] == [path.name]
     # What was skipped once is no secret to whoever does not skip.
-    with pytest.raises(BadData, match=message):
+    with pytest.raises(DataError, match=message):
         len(ExorlDataset(folder, BODY))
 
 
@@ -205,7 +205,7 @@ def test_a_file_that_is_no_longer_there_is_named_or_skipped(folder: Path, how: s
     if how == "is a link to nothing":
         path.symlink_to(folder / "nowhere.npz")
         strict, lenient = ExorlDataset(folder, BODY), ExorlDataset(folder, BODY, skip_corrupt=True)
-    with pytest.raises(BadData, match="cannot be read: No such file") as caught:
+    with pytest.raises(DataError, match="cannot be read: No such file") as caught:
         len(strict)
     assert str(path) in str(caught.value)
     assert len(lenient) == 11
@@ -222,14 +222,14 @@ def test_a_reset_that_nobody_recorded_does_not_matter(folder: Path) -> None:
 
 
 def test_a_mixed_folder_is_refused(folder: Path) -> None:
-    with pytest.raises(BadData, match="episode of another domain"):
+    with pytest.raises(DataError, match="episode of another domain"):
         len(ExorlDataset(folder, DMControlEnvironment("cheetah", "run")))
 
 
 def test_nothing_usable_is_said(folder: Path) -> None:
     for index in STEPS:
         spoil(folder, index, physics=None)
-    with pytest.raises(BadData, match="none of 4 episodes"):
+    with pytest.raises(DataError, match="none of 4 episodes"):
         len(ExorlDataset(folder, BODY, skip_corrupt=True))
 
 
@@ -252,7 +252,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
     needed = bytes_needed(BODY.spec, 15)
     usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(needed, 1, needed - 1))
-    with pytest.raises(BadData, match=r"15 transitions takes 0\.01 MB, and 0\.00 MB are free") as caught:
+    with pytest.raises(DataError, match=r"15 transitions takes 0\.01 MB, and 0\.00 MB are free") as caught:
         len(ExorlDataset(folder, BODY))
     assert str(folder / "memory_map") in str(caught.value)
     assert sorted(path.name for path in folder.iterdir() if path.suffix != ".lock") == ["buffer"]
@@ -265,6 +265,6 @@ def test_a_disk_that_fills_up_on_the_way_is_an_error_and_no_crash(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(BadData, match="No space left"):
+    with pytest.raises(DataError, match="No space left"):
         len(ExorlDataset(folder, BODY))
     assert sorted(path.name for path in folder.iterdir() if path.suffix != ".lock") == ["buffer"]

@@ -10,7 +10,7 @@ import torch
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.datasets.minari import MinariDataset
-from bfmkit.data.conversion import BadData
+from bfmkit.data.conversion import DataError
 from bfmkit.environments.adapted import adapted_spec
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
@@ -103,13 +103,13 @@ class TestMinariDataset(DatasetContract):
 
     def test_an_episode_that_is_not_finite_is_named_or_skipped(self) -> None:
         create("joints/bad-v0", bad=2)
-        with pytest.raises(BadData, match="bad-v0 episode 2: observations are not finite in row 2"):
+        with pytest.raises(DataError, match="bad-v0 episode 2: observations are not finite in row 2"):
             len(MinariDataset("joints/bad-v0"))
         assert len(MinariDataset("joints/bad-v0", domain="joints", skip_corrupt=True)) == 10
 
     def test_an_observation_that_float32_does_not_hold_is_named(self) -> None:
         create("joints/large-v0", bad=1, worst=1e300)
-        with pytest.raises(BadData, match="episode 1: observations are too large for float32 in row 2"):
+        with pytest.raises(DataError, match="episode 1: observations are too large for float32 in row 2"):
             len(MinariDataset("joints/large-v0"))
 
     def test_what_was_skipped_is_said_and_recorded(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from bfmkit.cli import main
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.recipe import load_recipe
-from bfmkit.runs.run_directory import RunDirectoryRefused, join_run
+from bfmkit.runs.run_directory import RunDirectoryError, join_run
 
 RECIPE = """
 type: pretrain
@@ -81,9 +81,9 @@ def test_machines_must_be_told_where_to_meet(
 
 def test_a_machine_does_not_join_another_run(recipe: Path) -> None:
     loaded = load_recipe(recipe)
-    with pytest.raises(RunDirectoryRefused, match="do both see this disk"):
+    with pytest.raises(RunDirectoryError, match="do both see this disk"):
         join_run(recipe.parent / "out", loaded, patience=0.0)
     (recipe.parent / "out").mkdir()
     (recipe.parent / "out" / "recipe.yaml").write_text(load_recipe(recipe, ["updates=6"]).to_yaml())
-    with pytest.raises(RunDirectoryRefused, match="updates was 6 there"):
+    with pytest.raises(RunDirectoryError, match="updates was 6 there"):
         join_run(recipe.parent / "out", loaded)

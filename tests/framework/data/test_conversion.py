@@ -8,7 +8,7 @@ import pytest
 from tensordict import TensorDict
 
 from bfmkit.data import conversion
-from bfmkit.data.conversion import BadData, Piece, converted
+from bfmkit.data.conversion import DataError, Piece, converted
 from bfmkit.data.shards import empty_transitions, read_shard
 from bfmkit.testing.models import ball_spec
 
@@ -32,7 +32,7 @@ class Source:
         self.reads += 1
         number = self.numbers[index]
         if number is None:
-            raise BadData(f"episode {index}: damaged")
+            raise DataError(f"episode {index}: damaged")
         rows = empty_transitions(SPEC, 2)
         rows["observation"] += number
         return rows, f"checksum of {number}"
@@ -107,6 +107,6 @@ def test_room_is_told_in_a_unit_that_shows_it(
 ) -> None:
     monkeypatch.setattr(conversion, "bytes_needed", lambda *_: needed)
     monkeypatch.setattr(conversion.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free}))
-    with pytest.raises(BadData) as caught:
+    with pytest.raises(DataError) as caught:
         converted(tmp_path / "map", SPEC, Source().pieces())
     assert said in str(caught.value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bfmkit.data.conversion import BadData
+from bfmkit.data.conversion import DataError
 from bfmkit.data.exorl_layout import EpisodeFile, episode_files, read_episode, row_sizes, write_episode
 from bfmkit.data.shards import empty_transitions
 from bfmkit.testing.models import ball_spec
@@ -52,7 +52,7 @@ def test_a_header_that_makes_no_sense_is_a_damaged_file(file: EpisodeFile, heade
         for name, content in contents.items():
             archive.writestr(name, content)
     for read in (lambda: read_episode(file, SPEC), lambda: row_sizes(file)):
-        with pytest.raises(BadData, match="damaged") as caught:
+        with pytest.raises(DataError, match="damaged") as caught:
             read()
         assert str(file.path) in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -68,7 +68,7 @@ def test_what_zip_files_could_be_and_episodes_are_not_is_a_damaged_file(file: Ep
     content = bytearray(file.path.read_bytes())
     content[content.index(b"PK\x01\x02") + place] = value
     file.path.write_bytes(content)
-    with pytest.raises(BadData, match="damaged") as caught:
+    with pytest.raises(DataError, match="damaged") as caught:
         read_episode(file, SPEC)
     assert str(file.path) in str(caught.value)
 
@@ -94,7 +94,7 @@ def test_whatever_bits_flip_the_file_is_named_or_read(file: EpisodeFile, compres
         file.path.write_bytes(damaged)
         try:
             read = read_episode(file, SPEC)[0]
-        except BadData as error:
+        except DataError as error:
             refusals.append(str(error))
         else:
             # A bit of a date, say: nothing that a checksum covers.
@@ -116,7 +116,7 @@ def test_memory_and_the_keyboard_are_nobodys_damage(file: EpisodeFile, monkeypat
 
 def test_an_episode_of_no_steps_is_named(file: EpisodeFile) -> None:
     path = file.path.rename(file.path.with_name("episode_000000_0.npz"))
-    with pytest.raises(BadData, match=r"episode_000000_0\.npz: an episode of no steps"):
+    with pytest.raises(DataError, match=r"episode_000000_0\.npz: an episode of no steps"):
         read_episode(EpisodeFile(0, 0, path), SPEC)
 
 
@@ -133,5 +133,5 @@ def test_other_types_are_read_as_far_as_they_fit(file: EpisodeFile) -> None:
     assert (read_episode(file, SPEC)[0] == expected).all()
     arrays["action"][3, 0] = 1e300
     np.savez(file.path, **arrays)
-    with pytest.raises(BadData, match="action is too large for float32 in row 3"):
+    with pytest.raises(DataError, match="action is too large for float32 in row 3"):
         read_episode(file, SPEC)

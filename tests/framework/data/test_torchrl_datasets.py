@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bfmkit.data.torchrl_datasets  # noqa: F401  makes the name known, so it comes before TorchRL's
-from bfmkit.data.conversion import BadData
+from bfmkit.data.conversion import DataError
 from bfmkit.data.exorl_layout import write_episode
 from bfmkit.data.shards import empty_transitions
 from bfmkit.testing.models import ball_spec
@@ -60,12 +60,12 @@ def test_a_part_or_a_damaged_file(root: Path) -> None:
 def test_a_damaged_first_file_is_named_or_skipped(root: Path, content: bytes) -> None:
     buffer = root / "ball" / "rnd" / "buffer"
     (buffer / "episode_000000_5.npz").write_bytes(content)
-    with pytest.raises(BadData, match="episode_000000_5.npz: truncated or damaged"):
+    with pytest.raises(DataError, match="episode_000000_5.npz: truncated or damaged"):
         load_dataset("exorl:ball/rnd", root=root)
     data = load_dataset("exorl:ball/rnd", root=root, skip_corrupt=True)
     assert data[:]["observation"][0, 0] == 10
     assert [row["name"] for row in data.source["skipped"]] == ["episode_000000_5.npz"]
     for path in buffer.iterdir():
         path.write_bytes(content)
-    with pytest.raises(BadData, match=r"none of 3 episodes can be used; the first: .*episode_000000_5.npz"):
+    with pytest.raises(DataError, match=r"none of 3 episodes can be used; the first: .*episode_000000_5.npz"):
         load_dataset("exorl:ball/rnd", root=root, skip_corrupt=True)

@@ -12,7 +12,7 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
-from bfmkit.inference.confidence_radius import TheoreticalRadius, TwoStageRadius
+from bfmkit.inference.confidence_radius import SelfNormalizedRadius, TwoStageRadius
 from bfmkit.interfaces import Posterior
 from bfmkit.testing.posteriors import KnownPosterior
 
@@ -33,7 +33,7 @@ def test_is_the_formula_with_determinants_worked_out_anew(
     prior = regularization * torch.eye(3, dtype=torch.float64)
     ratio = torch.linalg.det(prior + features.mT @ features).sqrt() / torch.linalg.det(prior).sqrt()
     expected = noise_bound * (2 * (ratio / delta).log()).sqrt() + math.sqrt(regularization) * weight_norm
-    radius = TheoreticalRadius(delta, noise_bound, weight_norm).of(posterior, belief)
+    radius = SelfNormalizedRadius(delta, noise_bound, weight_norm).of(posterior, belief)
     torch.testing.assert_close(radius, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -41,7 +41,7 @@ def test_the_weights_stay_within_the_radius_as_often_as_promised() -> None:
     runs, dim, steps, noise = 400, 3, 60, 0.5
     generator = torch.Generator().manual_seed(0)
     weights = torch.nn.functional.normalize(torch.randn(runs, dim, generator=generator, dtype=torch.float64), dim=-1)
-    posterior, settings = RidgePosterior(0.1), TheoreticalRadius(delta=0.2, noise_bound=noise, weight_norm=1.0)
+    posterior, settings = RidgePosterior(0.1), SelfNormalizedRadius(delta=0.2, noise_bound=noise, weight_norm=1.0)
     belief, everyone = posterior.prior(runs, dim), torch.ones(runs, dtype=torch.bool)
     left = torch.zeros(runs, dtype=torch.bool)
     closest = torch.zeros(runs, dtype=torch.float64)
@@ -64,7 +64,7 @@ def test_noise_and_prior_in_other_units_give_the_same_ellipsoid() -> None:
     widths = []
     for posterior in (BayesianPosterior(noise_std=0.1, prior_std=2.0), RidgePosterior(regularization=0.0025)):
         belief = posterior.condition_on(posterior.prior(2, 3), features, torch.ones(2, 5))
-        widths.append(TheoreticalRadius().of(posterior, belief).unsqueeze(-1) * posterior.std(belief, x))
+        widths.append(SelfNormalizedRadius().of(posterior, belief).unsqueeze(-1) * posterior.std(belief, x))
     torch.testing.assert_close(*widths)
 
 
@@ -83,7 +83,7 @@ def test_noise_and_prior_in_other_units_give_the_same_ellipsoid() -> None:
 )
 def test_is_refused_where_nothing_is_proved(posterior: Posterior) -> None:
     with pytest.raises(ValueError, match=type(posterior).__name__):
-        TheoreticalRadius().of(posterior, posterior.prior(1, 2))
+        SelfNormalizedRadius().of(posterior, posterior.prior(1, 2))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_is_refused_where_nothing_is_proved(posterior: Posterior) -> None:
 )
 def test_refuses_what_makes_no_sense(arguments: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
-        TheoreticalRadius(**arguments)
+        SelfNormalizedRadius(**arguments)
 
 
 def test_the_stage_goes_by_each_runs_episode() -> None:

@@ -10,7 +10,7 @@ from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.inference.episode import run_episode
-from bfmkit.interfaces import RunStopped, StepResult
+from bfmkit.interfaces import RunStoppedError, StepResult
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 
@@ -72,7 +72,7 @@ def test_a_run_that_is_stopped_leaves_the_others_going() -> None:
     assert episode.stopped.tolist() == [True, False]
     assert episode.returns[1].isfinite()
     assert episode.labels.tolist() == [2, 20]
-    with pytest.raises(RunStopped, match="step 2"):
+    with pytest.raises(RunStoppedError, match="step 2"):
         run_episode(learner([0]), Sick())
 
 

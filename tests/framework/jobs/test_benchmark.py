@@ -15,7 +15,7 @@ from bfmkit.evaluation.benchmark.entry import RecipeEntry
 from bfmkit.evaluation.cells import CELLS, ORACLES, Cell, read_cells
 from bfmkit.evaluation.comparison import compare
 from bfmkit.evaluation.results import read_failures, read_results
-from bfmkit.interfaces import BFM, Environment, JobFailed, StepResult
+from bfmkit.interfaces import BFM, Environment, JobError, StepResult
 from bfmkit.jobs.benchmark import BenchmarkJob
 from bfmkit.recipe import RecipeError, load_recipe
 from bfmkit.recipe.yaml_text import read, write
@@ -177,7 +177,7 @@ def test_a_run_that_stops_fails_alone(
     trouble().run(tmp_path / "well", CPU)
     monkeypatch.setattr(Trouble, "sick", (1,))
     capsys.readouterr()
-    with pytest.raises(JobFailed, match=r"^2 of 9 cells failed; .*summary\.json names them too$"):
+    with pytest.raises(JobError, match=r"^2 of 9 cells failed; .*summary\.json names them too$"):
         trouble().run(tmp_path / "ill", CPU)
     said = capsys.readouterr().err
     assert "reference oracle, group 0: 3 cells done\n" in said
@@ -198,7 +198,7 @@ def test_a_run_that_stops_fails_alone(
     assert len(summary["failed"]) == 2
     # Nothing left to run, and still not a success.
     monkeypatch.setattr(Trouble, "steps", 0)
-    with pytest.raises(JobFailed):
+    with pytest.raises(JobError):
         trouble().run(tmp_path / "ill", CPU)
     assert Trouble.steps == 0
 
@@ -210,7 +210,7 @@ def test_a_batch_that_raises_is_run_again_row_by_row(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(Trouble, "raising", (2,))
-    with pytest.raises(JobFailed, match=r"2 of 9 cells failed"):
+    with pytest.raises(JobError, match=r"2 of 9 cells failed"):
         trouble().run(tmp_path, CPU)
     said = capsys.readouterr().err
     assert re.search(r"failed: random, task task_0, seed 2: ArithmeticError: seed 2 is impossible \(test_.*\)\n", said)
@@ -256,7 +256,7 @@ def test_a_deleted_cell_is_run_again_and_the_others_stay(tmp_path: Path, trouble
 
 def test_a_recipe_that_has_changed_is_not_gone_on_with(tmp_path: Path, trouble: Callable[..., BenchmarkJob]) -> None:
     trouble().run(tmp_path, CPU)
-    with pytest.raises(JobFailed, match=r"opti_bfm_ts\.yaml: the recipe has changed since; bfm\.discount was not said"):
+    with pytest.raises(JobError, match=r"opti_bfm_ts\.yaml: the recipe has changed since; bfm\.discount was not said"):
         trouble(overrides=("bfm={type: linear, discount: 0.5}", "environment={type: trouble}")).run(tmp_path, CPU)
 
 

@@ -22,7 +22,7 @@ from bfmkit.cli import main
 from bfmkit.evaluation.benchmark.ray import NICENESS
 from bfmkit.evaluation.cells import CELLS, read_cells
 from bfmkit.evaluation.results import benchmark_table
-from bfmkit.interfaces import JobFailed
+from bfmkit.interfaces import JobError
 from bfmkit.jobs.benchmark import BenchmarkJob
 from bfmkit.registry import discovery
 
@@ -190,7 +190,7 @@ def test_a_worker_that_dies_again_and_again_loses_its_cells_until_the_next_time(
     out.mkdir()
     overrides = (TABULAR[0], TABULAR[1].replace("tabular", "deadly"), "oracle_episodes=0")
     settings = {"tasks": ["random_0"], "episodes": 3, "batch_size": 1, "overrides": overrides}
-    with pytest.raises(JobFailed, match="1 of 2 cells failed"):
+    with pytest.raises(JobError, match="1 of 2 cells failed"):
         job("random", runner="processes", workers=1, **settings).run(out, CPU)
     said = capsys.readouterr().err
     assert "random, group 1: 0 cells done, 1 failed, lost: its process died 2 times (by SIGKILL)" in said

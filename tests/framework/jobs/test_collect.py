@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
-from bfmkit.interfaces import Environment, Explorer, JobFailed
+from bfmkit.interfaces import Environment, Explorer, JobError
 from bfmkit.jobs.collect import CollectJob
 from bfmkit.recipe import RecipeError, defer
 from bfmkit.testing.job import JobContract
@@ -98,7 +98,7 @@ def test_what_cannot_be_made_is_refused_when_the_job_is_built(environment: dict,
 def test_a_process_that_fails_is_named(tmp_path: Path) -> None:
     job().run(tmp_path, CPU)
     (tmp_path / "dataset" / "shard-000.json").write_text("{")
-    with pytest.raises(JobFailed, match="shard-000"):
+    with pytest.raises(JobError, match="shard-000"):
         job().run(tmp_path, CPU)
 
 

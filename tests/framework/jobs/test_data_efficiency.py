@@ -8,7 +8,7 @@ import torch
 
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.evaluation.benchmark.entry import RecipeEntry
-from bfmkit.interfaces import JobFailed, StepResult
+from bfmkit.interfaces import JobError, StepResult
 from bfmkit.jobs.data_efficiency import DataEfficiencyJob, summarise
 from bfmkit.runs.run_directory import read_metrics
 from bfmkit.testing.job import JobContract
@@ -76,7 +76,7 @@ def test_goes_on_with_the_task_it_was_at(tmp_path: Path) -> None:
 
 
 def test_an_agent_that_gathers_nothing_is_no_gatherer(tmp_path: Path) -> None:
-    with pytest.raises(JobFailed, match="nobody: keeps no belief"):
+    with pytest.raises(JobError, match="nobody: keeps no belief"):
         job(gatherers=[RecipeEntry("random", "nobody")]).run(tmp_path, CPU)
 
 

@@ -19,7 +19,7 @@ from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.confidence_radius import TwoStageRadius
-from bfmkit.interfaces import JobFailed, StepResult
+from bfmkit.interfaces import JobError, StepResult
 from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe import load_recipe
 from bfmkit.runs.checkpoint import Ledger
@@ -240,7 +240,7 @@ def test_a_stopped_run_is_listed_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: tuple[int, ...]
 ) -> None:
     monkeypatch.setattr(Sick, "seeds", seeds)
-    with pytest.raises(JobFailed, match=rf"{len(seeds)} of 3 runs stopped.*seed 1, episode 1.*step 24.*reward"):
+    with pytest.raises(JobError, match=rf"{len(seeds)} of 3 runs stopped.*seed 1, episode 1.*step 24.*reward"):
         job(Sick(), seeds=3).run(tmp_path, CPU)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert len(summary["stopped"]) == len(seeds)
@@ -248,7 +248,7 @@ def test_a_stopped_run_is_listed_and_the_others_go_on(
     finished = {(row["seed"], row["episode"]) for row in rows(tmp_path)}
     assert finished == {(seed, episode) for seed in range(3) for episode in range(1 if seed in seeds else 4)}
     # Again on the same directory: nothing left to run, and still not a success.
-    with pytest.raises(JobFailed):
+    with pytest.raises(JobError):
         job(Sick(), seeds=3).run(tmp_path, CPU)
 
 

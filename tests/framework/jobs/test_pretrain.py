@@ -14,7 +14,7 @@ from bfmkit.components.datasets.exorl import ExorlDataset
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.data.exorl_layout import write_episode
-from bfmkit.interfaces import JobFailed, Objective
+from bfmkit.interfaces import JobError, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe import defer
 from bfmkit.testing.job import JobContract
@@ -161,7 +161,7 @@ def test_a_loss_that_is_not_finite_ends_it_and_keeps_the_update(
         return transitions
 
     broken.dataset.to_device = poisoned
-    with pytest.raises(JobFailed, match=r"update \d+: .*not finite.*saved.*bfmkit run replay_update"):
+    with pytest.raises(JobError, match=r"update \d+: .*not finite.*saved.*bfmkit run replay_update"):
         broken.run(tmp_path, CPU)
     (file,) = tmp_path.glob("failed_update_*.pt")
     content = torch.load(file, weights_only=True)
@@ -265,7 +265,7 @@ def test_goes_on_from_a_trained_model(pretrain: Pretrain, tmp_path: Path) -> Non
 def test_refuses_to_start_from_another_model(pretrain: Pretrain, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         pretrain(init_from=str(tmp_path / "nowhere"))
-    with pytest.raises(JobFailed, match="zoo:walker-fb is not the one"):
+    with pytest.raises(JobError, match="zoo:walker-fb is not the one"):
         pretrain(init_from="zoo:walker-fb").run(tmp_path, CPU)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.environments.dm_control import DMControlEnvironment
-from bfmkit.interfaces import JobFailed
+from bfmkit.interfaces import JobError
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.training.self_collection import SelfCollection
 
@@ -113,7 +113,7 @@ def test_a_full_disk_keeps_the_state_before(
     settings = {"updates": 8, "save_minutes": 1e-9}
     pretrain(**settings).run(whole, CPU)
     monkeypatch.setattr(CheckpointCallback, "save", on_a_small_disk)
-    with pytest.raises(JobFailed, match=r"last\.ckpt: the training state cannot be written .*too large.*is kept"):
+    with pytest.raises(JobError, match=r"last\.ckpt: the training state cannot be written .*too large.*is kept"):
         pretrain(**settings).run(stopped, CPU)
     monkeypatch.undo()
     state = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)

@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDict
 
 from bfmkit.cli import main
-from bfmkit.interfaces import EnvironmentSpec, JobFailed, Objective
+from bfmkit.interfaces import EnvironmentSpec, JobError, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.jobs.replay_update import ReplayUpdateJob
 from bfmkit.recipe import defer
@@ -107,7 +107,7 @@ def test_the_command_that_a_pretraining_ends_with_replays_it(tmp_path: Path, mon
     out = tmp_path / "my run"
     out.mkdir()
     job = PretrainJob(MemoryMapDataset(tmp_path / "data"), defer(Objective, OBJECTIVE), 50, batch_size=8)
-    with pytest.raises(JobFailed, match=r"update \d+: .*loss_measure.* not finite") as stopped:
+    with pytest.raises(JobError, match=r"update \d+: .*loss_measure.* not finite") as stopped:
         job.run(out, CPU)
     assert not (out / "model").exists()
     command = re.search(r"To replay the update: (.*)", str(stopped.value))[1]

@@ -7,7 +7,7 @@ import torch
 
 from bfmkit.cli import main
 from bfmkit.inference.experiment import Run
-from bfmkit.live.recorded import NothingRecorded, RecordedPage, Recording
+from bfmkit.live.recorded import NoRecordingError, RecordedPage, Recording
 from bfmkit.live.server import page_server
 
 
@@ -39,7 +39,7 @@ def test_a_traced_run_is_played_again(directory: Path) -> None:
 
 
 def test_what_holds_no_recording_is_refused(tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(NothingRecorded, match="no run directory"):
+    with pytest.raises(NoRecordingError, match="no run directory"):
         Recording.load(tmp_path)
     (tmp_path / "recipe.yaml").write_text((directory / "recipe.yaml").read_text())
     assert main(["live", "--run", str(tmp_path), "--no-browser", "--port", "18789"]) == 2

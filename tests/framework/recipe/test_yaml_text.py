@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bfmkit.recipe.yaml_text import BadText, read, write
+from bfmkit.recipe.yaml_text import YamlError, read, write
 
 # Letters, digits, signs and spaces of all scripts; YAML itself gives up on some control characters.
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cf", "Zl", "Zp")))
@@ -70,7 +70,7 @@ def test_plain_values_mean_what_they_look_like(text: str, value: object) -> None
     ],
 )
 def test_everything_else_is_refused_with_its_line(text: str, message: str, line: int | None) -> None:
-    with pytest.raises(BadText, match=message.replace("[", "\\[")) as caught:
+    with pytest.raises(YamlError, match=message.replace("[", "\\[")) as caught:
         read(text)
     assert caught.value.line == line
 
@@ -78,10 +78,10 @@ def test_everything_else_is_refused_with_its_line(text: str, message: str, line:
 def test_aliases_do_not_multiply_without_end() -> None:
     laughs = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
     laughs += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
-    with pytest.raises(BadText, match="multiplies"):
+    with pytest.raises(YamlError, match="multiplies"):
         read(laughs)
 
 
 def test_a_text_nested_too_deeply_is_refused() -> None:
-    with pytest.raises(BadText):
+    with pytest.raises(YamlError):
         read("[" * 5000 + "]" * 5000)

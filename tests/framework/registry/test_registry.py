@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from bfmkit.interfaces import Posterior, QueryRule, Schedule
-from bfmkit.registry import UnknownComponent, lookup, names, register, registry
+from bfmkit.registry import UnknownComponentError, lookup, names, register, registry
 from bfmkit.registry.kinds import KINDS
 from bfmkit.testing.registry import registered
 
@@ -45,11 +45,13 @@ def test_our_components_are_found_by_name() -> None:
 
 
 def test_an_unknown_name_gets_the_nearest_and_all() -> None:
-    with pytest.raises(UnknownComponent, match=r'no schedule "evry"; did you mean "every"\? \(.*episode, every.*\)'):
+    with pytest.raises(
+        UnknownComponentError, match=r'no schedule "evry"; did you mean "every"\? \(.*episode, every.*\)'
+    ):
         lookup(Schedule, "evry")
-    with pytest.raises(UnknownComponent, match='no schedule "../every"'):
+    with pytest.raises(UnknownComponentError, match='no schedule "../every"'):
         lookup(Schedule, "../every")
-    with pytest.raises(UnknownComponent, match='no kind "postrior"; did you mean "posterior"'):
+    with pytest.raises(UnknownComponentError, match='no kind "postrior"; did you mean "posterior"'):
         names("postrior")
 
 
@@ -59,7 +61,7 @@ def test_one_name_may_be_used_in_two_kinds() -> None:
     with registered(Lamp, "every", Bright):
         assert lookup(Lamp, "every") is Bright
         assert lookup(Schedule, "every") is not Bright
-    with pytest.raises(UnknownComponent):
+    with pytest.raises(UnknownComponentError):
         lookup(Lamp, "every")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bfmkit.report.document import fill
-from bfmkit.runs.run_directory import RunDirectoryRefused
+from bfmkit.runs.run_directory import RunDirectoryError
 
 
 @pytest.fixture(scope="module")
@@ -72,5 +72,5 @@ def test_what_is_no_longer_true_is_said(runs: Path) -> None:
     ],
 )
 def test_what_cannot_be_filled_in_is_refused(runs: Path, text: str, reason: str) -> None:
-    with pytest.raises(RunDirectoryRefused, match=reason):
+    with pytest.raises(RunDirectoryError, match=reason):
         fill(text, runs)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bfmkit.components.environments.dm_control import DMControlEnvironment
-from bfmkit.report.rendering import NoPictures, render
+from bfmkit.report.rendering import RenderingError, render
 
 MAZE = """
 type: infer
@@ -25,7 +25,7 @@ def test_a_body_is_drawn_by_another_process(tmp_path: Path) -> None:
     elsewhere[:2] = (0.2, -0.2)
     try:
         frames = render(recipe, np.stack([start, elsewhere]), 60, 80)
-    except NoPictures as error:
+    except RenderingError as error:
         pytest.skip(f"nothing can be drawn here: {error}")
     assert frames.shape == (2, 60, 80, 3)
     assert frames.dtype == np.uint8
@@ -35,6 +35,6 @@ def test_a_body_is_drawn_by_another_process(tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_said_in_a_line(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("type: infer\nno: recipe\n")
-    with pytest.raises(NoPictures) as error:
+    with pytest.raises(RenderingError) as error:
         render(recipe, np.zeros((1, 4)), 10, 10)
     assert len(str(error.value).splitlines()) == 1

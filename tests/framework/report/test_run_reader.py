@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bfmkit.report.run_reader import chosen, read_runs
-from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryRefused
+from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryError
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_recipes_and_tasks_are_chosen_and_renamed(finder: Path, guesser: Path) -
         (((), ["fly"]), "no run has the task fly"),
         (((), (), {"nobody": "x"}), "--labels: no run has a recipe or task nobody"),
     ):
-        with pytest.raises(RunDirectoryRefused, match=words):
+        with pytest.raises(RunDirectoryError, match=words):
             chosen(runs, *arguments)
 
 
@@ -86,7 +86,7 @@ def test_what_holds_no_finished_run_is_refused_line_by_line(copy: Path, tmp_path
     odd = Path(shutil.copytree(copy, tmp_path / "odd"))
     (odd / RECIPE).write_text("- no\n- recipe\n")
     paths = [tmp_path / "lost", tmp_path / "empty", unfinished, nothing, torn, odd, copy, copy, tmp_path / "some.yaml"]
-    with pytest.raises(RunDirectoryRefused) as refusal:
+    with pytest.raises(RunDirectoryError) as refusal:
         read_runs(paths)
     lines = str(refusal.value).splitlines()
     words = [

@@ -9,7 +9,7 @@ from dm_control.utils import rewards
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bfmkit.rewards.expression import DEEPEST, LONGEST, RewardRefused, parse_reward
+from bfmkit.rewards.expression import DEEPEST, LONGEST, RewardError, parse_reward
 from bfmkit.rewards.functions import FUNCTIONS, usage
 
 NAMES = ("upright", "horizontal_velocity", "torso_height")
@@ -182,7 +182,7 @@ REFUSED = [
 @pytest.mark.parametrize(("text", "column", "reason"), REFUSED, ids=range(len(REFUSED)))
 def test_anything_else_is_refused_with_its_column(text: str, column: int, reason: str) -> None:
     start = time.perf_counter()
-    with pytest.raises(RewardRefused, match=reason) as caught:
+    with pytest.raises(RewardError, match=reason) as caught:
         parse_reward(text, NAMES)
     assert caught.value.column == column, caught.value
     assert f"column {column}: " in str(caught.value)
@@ -194,7 +194,7 @@ def column_or_value(text: str) -> int:
     """The column where a text is refused; 1 for one that gives numbers."""
     try:
         reward = parse_reward(text, NAMES)
-    except RewardRefused as refused:
+    except RewardError as refused:
         return refused.column
     assert np.asarray(reward(TABLE), float).shape in ((), (41,))
     return 1

@@ -13,7 +13,7 @@ from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.report.plots.explanation import draw_explanation
 from bfmkit.runs.explanation import Explanation, explain
 from bfmkit.runs.label_log import Logbook
-from bfmkit.runs.record import Record, RecordRefused
+from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.recording import record_of
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
@@ -98,7 +98,7 @@ def test_goes_without_environment_or_transitions(tmp_path: Path) -> None:
 
 
 def test_another_model_is_refused() -> None:
-    with pytest.raises(RecordRefused, match="any more"):
+    with pytest.raises(RecordError, match="any more"):
         explain(record(), LinearBFM(labelled=32))
-    with pytest.raises(RecordRefused, match="hand it over"):
+    with pytest.raises(RecordError, match="hand it over"):
         explain(replace(record(), facts={key: value for key, value in record().facts.items() if key != "bfm"}))

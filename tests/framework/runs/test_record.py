@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from bfmkit.runs import record as module
-from bfmkit.runs.record import Record, RecordRefused, record_name
+from bfmkit.runs.record import Record, RecordError, record_name
 
 
 def record() -> Record:
@@ -27,16 +27,16 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
 
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    with pytest.raises(RecordRefused, match="there is no such file"):
+    with pytest.raises(RecordError, match="there is no such file"):
         Record.load(path)
-    with pytest.raises(RecordRefused, match="there is no such file"):
+    with pytest.raises(RecordError, match="there is no such file"):
         Record.load(tmp_path)
     for content in (b"", b"garbage", b"PK\x03\x04" + bytes(100), b"\xff" * 64):
         path.write_bytes(content)
-        with pytest.raises(RecordRefused, match="no inference record, or a damaged one"):
+        with pytest.raises(RecordError, match="no inference record, or a damaged one"):
             Record.load(path)
     save_file({"weights": torch.ones(3)}, path)
-    with pytest.raises(RecordRefused, match="but no inference record"):
+    with pytest.raises(RecordError, match="but no inference record"):
         Record.load(path)
 
 
@@ -46,14 +46,14 @@ def test_a_record_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for end in (1, 9, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:end])
-        with pytest.raises(RecordRefused, match="damaged"):
+        with pytest.raises(RecordError, match="damaged"):
             Record.load(path)
     # Every byte counts: of the numbers, and of the words in the header.
     for place in (len(whole) - 1, whole.index(b"stand"), whole.index(b"online")):
         changed = bytearray(whole)
         changed[place] ^= 1
         path.write_bytes(bytes(changed))
-        with pytest.raises(RecordRefused, match="damaged"):
+        with pytest.raises(RecordError, match="damaged"):
             Record.load(path)
 
 
@@ -61,7 +61,7 @@ def test_a_newer_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "FORMAT", 99)
     record().save(tmp_path / "x.safetensors")
     monkeypatch.undo()
-    with pytest.raises(RecordRefused, match="format 99.*update"):
+    with pytest.raises(RecordError, match="format 99.*update"):
         Record.load(tmp_path / "x.safetensors")
 
 

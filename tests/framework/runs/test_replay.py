@@ -30,7 +30,7 @@ from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.inference.episode import run_episode
 from bfmkit.runs.label_log import Logbook
-from bfmkit.runs.record import Record, RecordRefused
+from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.recording import record_of, save_record
 from bfmkit.runs.replay import Parts, replay
 from bfmkit.testing.models import BallEnvironment, LinearBFM
@@ -176,9 +176,9 @@ def test_another_model_is_refused() -> None:
     agent = lived(AGENTS["ridge"]())
     record = record_of(agent)
     for other in (LinearBFM(discount=0.8), LinearBFM(labelled=63), LinearBFM(episode_steps=21)):
-        with pytest.raises(RecordRefused, match="is not the model of this record any more"):
+        with pytest.raises(RecordError, match="is not the model of this record any more"):
             replay(record, Parts(other, agent.posterior, agent.acquisition))
-    with pytest.raises(RecordRefused, match="hand them over"):
+    with pytest.raises(RecordError, match="hand them over"):
         replay(record)
 
 

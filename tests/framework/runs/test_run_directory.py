@@ -11,7 +11,7 @@ import torch
 
 from bfmkit.recipe import load_recipe
 from bfmkit.runs.run_directory import (
-    RunDirectoryRefused,
+    RunDirectoryError,
     append_metrics,
     cut_torn_line,
     default_out,
@@ -64,7 +64,7 @@ def test_another_recipe_is_refused_by_its_first_difference(recipe, here: Path) -
         ("steps=4",): "steps was not said there and is 4 here",
         ("query_rule.mode=soft",): 'query_rule.mode was not said there and is "soft" here',
     }.items():
-        with pytest.raises(RunDirectoryRefused, match=difference), open_run(out, load_recipe("mine", overrides), FACTS):
+        with pytest.raises(RunDirectoryError, match=difference), open_run(out, load_recipe("mine", overrides), FACTS):
             pass
 
 
@@ -72,7 +72,7 @@ def test_what_is_no_run_directory_is_left_alone(recipe, here: Path) -> None:
     (here / "full").mkdir()
     (here / "full" / "thesis.txt").write_text("years of work")
     for name in ("full", "full/thesis.txt", "full/thesis.txt/deeper"):
-        with pytest.raises(RunDirectoryRefused, match=name), open_run(here / name, recipe, FACTS):
+        with pytest.raises(RunDirectoryError, match=name), open_run(here / name, recipe, FACTS):
             pass
     assert [each.name for each in (here / "full").iterdir()] == ["thesis.txt"]
     (here / "empty").mkdir()
@@ -82,7 +82,7 @@ def test_what_is_no_run_directory_is_left_alone(recipe, here: Path) -> None:
 
 def test_two_processes_do_not_share_a_run(recipe, here: Path) -> None:
     second = open_run(here / "run", recipe, FACTS)
-    with open_run(here / "run", recipe, FACTS), pytest.raises(RunDirectoryRefused, match="another process"), second:
+    with open_run(here / "run", recipe, FACTS), pytest.raises(RunDirectoryError, match="another process"), second:
         pass
     with open_run(here / "run", recipe, FACTS) as resumes:
         assert resumes

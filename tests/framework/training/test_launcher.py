@@ -13,7 +13,7 @@ import torch
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
-from bfmkit.interfaces import JobFailed, Objective
+from bfmkit.interfaces import JobError, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe import defer
 from bfmkit.runs.run_directory import read_metrics
@@ -92,7 +92,7 @@ def test_two_processes_train_one_model_and_go_on_after_a_kill(tmp_path: Path) ->
 
     ended = run_script(tmp_path, DYING, job(tmp_path, **settings), killed)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    with pytest.raises(JobFailed, match="begun by 2 processes"):
+    with pytest.raises(JobError, match="begun by 2 processes"):
         job(tmp_path, **{**settings, "devices": 1}).run(killed, CPU)
     job(tmp_path, **settings).run(killed, CPU)
     expected, found = (Checkpoint(str(out / "model")).model.state_dict() for out in (whole, killed))
@@ -126,7 +126,7 @@ def test_a_process_that_fails_before_the_others_meet_it_ends_them(tmp_path: Path
 def test_several_machines_find_each_other_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(JobFailed, match="MASTER_ADDR"):
+    with pytest.raises(JobError, match="MASTER_ADDR"):
         first_place(devices=4, nodes=2)
     monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
     monkeypatch.setenv("MASTER_PORT", "12345")
@@ -135,7 +135,7 @@ def test_several_machines_find_each_other_by_the_environment(monkeypatch: pytest
     assert place == Place(4, 2, 1, 0, "10.0.0.1", 12345)
     assert (place.rank, place.processes) == (4, 8)
     monkeypatch.setenv("NODE_RANK", "2")
-    with pytest.raises(JobFailed, match="between 0 and 1"):
+    with pytest.raises(JobError, match="between 0 and 1"):
         first_place(devices=4, nodes=2)
 
 

@@ -117,7 +117,7 @@ def test_of_a_recorded_group_the_update_that_failed_is_found(tmp_path: Path, mon
     monkeypatch.setattr(Pretraining, "trainer", type("Trainer", (), {"is_global_zero": True, "world_size": 1}))
     made = module(tmp_path, captures=True, bad=6)
     made.training_step((0, 4), 0)
-    with pytest.raises(lightning_module.JobFailed, match=r"update 6: loss_measure"):
+    with pytest.raises(lightning_module.JobError, match=r"update 6: loss_measure"):
         made.training_step((4, 4), 0)
     content = torch.load(tmp_path / "failed_update_6.pt", weights_only=True)
     assert content["batch"]["action"][3].isnan().all()
