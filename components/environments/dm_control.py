@@ -151,7 +151,7 @@ class DMControlEnvironment(Environment):
             observation=observation,
             reward=reward,
             terminated=torch.zeros(len(reward), dtype=torch.bool),
-            truncated=torch.tensor(self.clock.truncated()),
+            truncated=self.clock.truncated(),
             physics=self._states(),
         )
 

@@ -83,7 +83,7 @@ class TabularEnvironment(Environment):
             observation=self._observation(),
             reward=self._reward(going),
             terminated=torch.zeros(len(self.tasks), dtype=torch.bool),
-            truncated=torch.tensor(self.clock.truncated()),
+            truncated=self.clock.truncated(),
             physics=self._physics(),
         )
 

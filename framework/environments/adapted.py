@@ -122,7 +122,7 @@ class AdaptedEnvironment(Environment):
         rewards, tables = torch.zeros(count), list(self._tables(physics, action))
         for row in going:
             rewards[row] = float(self._rewards[row]({**tables[row], STEP: self.clock.step[row]}))
-        terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
+        terminated, truncated = torch.tensor(self.clock.terminated), self.clock.truncated()
         return StepResult(self._observed.float(), rewards, terminated, truncated, physics)
 
     def frame(self, row: int) -> np.ndarray | None:  # (height, width, 3) uint8

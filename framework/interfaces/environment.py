@@ -254,7 +254,7 @@ class Environment(EnvBase):
     def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDict:
         chosen = None if tensordict is None else tensordict.get("_reset", None)
         observation, physics = self.reset_batch(None if chosen is None else chosen.reshape(-1).cpu())
-        terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
+        terminated, truncated = torch.tensor(self.clock.terminated), self.clock.truncated()
         return TensorDict(
             {"observation": observation, "physics": physics, **_flags(terminated, truncated)}, self.batch_size
         )

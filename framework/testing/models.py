@@ -128,7 +128,7 @@ class BallEnvironment(Environment):
             table = dict(zip(self.spec.quantities, position[row].tolist(), strict=True)) | {STEP: step}
             reward[row] = float(self.reward_of(self.tasks[row])(table))
             self.clock.terminated[row] = step >= self._lengths[row]
-        terminated, truncated = torch.tensor(self.clock.terminated), torch.tensor(self.clock.truncated())
+        terminated, truncated = torch.tensor(self.clock.terminated), self.clock.truncated()
         return StepResult(position.float(), reward, terminated, truncated, position.clone())
 
     def snapshot(self) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""One row of an environment, without a batch dimension."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensordict import TensorDictBase
+from torchrl.envs import EnvBase
+
+from bfmkit.interfaces import Environment
+
+
+class SingleEnvironment(EnvBase):
+    """The first row of an environment of ours as TorchRL's single environments are: of batch size ().
+
+    ``SerialEnv(2, lambda: SingleEnvironment(environment))`` is then a batch of (2,).
+
+    Args:
+        environment: its first row's task is the reward.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(batch_size=())
+        self._row = environment.with_tasks(environment.tasks[:1])
+        self.observation_spec = self._row.observation_spec[0]
+        self.action_spec = self._row.action_spec[0]
+        self.reward_spec = self._row.reward_spec[0]
+        self.full_done_spec = self._row.full_done_spec[0]
+
+    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDictBase:
+        return self._row._reset()[0]
+
+    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
+        return self._row._step(tensordict.select("action").unsqueeze(0))[0]
+
+    def _set_seed(self, seed: int | None) -> None:
+        self._row._set_seed(seed)
