@@ -76,6 +76,174 @@ def test_a_component_imports_no_other_component_of_its_kind() -> None:
     assert guilty == []
 
 
+FLOORS = (
+    "api", "cli", "jobs", "live", "regret", "report", "evaluation", "training", "testing", "runs", "inference",
+        "models",
+    "data", "environments", "tabular", "recipe", "interfaces", "rewards", "registry", "utils",
+)  # fmt: skip
+"""The folders of framework/, from the top floor down. A file imports from its own floor and from those below it."""
+
+UP = {
+    ("evaluation.benchmark.entry", "jobs.infer"),
+    ("evaluation.benchmark.grid", "jobs.infer"),
+    ("evaluation.benchmark.workbench", "jobs.infer"),
+    ("live.build", "jobs.infer"),
+}
+"""Imports that still run up: they ask the job for its tasks, seeds and oracle. The set only shrinks."""
+
+
+def imports_within_framework() -> dict[str, set[str]]:
+    """Each module of framework/ and those of it that it imports, without the package's name in front."""
+    modules = {
+        package_of(path) + (f".{path.stem}" if path.stem != "__init__" else ""): path for path in sources(FRAMEWORK)
+    }
+    found = {}
+    for module, path in modules.items():
+        names = {name for name in imports(path) if name in modules and name not in {"bfmkit", module}}
+        # `from package import module` names both; the module is what is meant.
+        packages = {name for name in names if any(other.startswith(f"{name}.") for other in names)}
+        found[module.removeprefix("bfmkit.")] = {name.removeprefix("bfmkit.") for name in names - packages}
+    return found
+
+
+def test_every_folder_has_its_floor_and_nothing_else_lies_at_the_top() -> None:
+    folders = {path.name for path in FRAMEWORK.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(FLOORS) - {"api"}
+    assert {path.name for path in FRAMEWORK.iterdir() if path.is_file()} <= {
+        "__init__.py",
+        "__main__.py",
+        "api.py",
+        "py.typed",
+    }
+
+
+def test_no_import_runs_up() -> None:
+    up = {
+        (module, other)
+        for module, others in imports_within_framework().items()
+        for other in others
+        if module != "bfmkit" and FLOORS.index(module.split(".")[0]) > FLOORS.index(other.split(".")[0])
+    }
+    assert up == UP
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    graph = {module: others for module, others in imports_within_framework().items() if module != "bfmkit"}
+    while leaves := {module for module, others in graph.items() if not others & graph.keys()}:
+        graph = {module: others for module, others in graph.items() if module not in leaves}
+    assert circles(graph) == {}
+
+
+def circles(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    """What is left once modules that nobody in the rest imports are gone too."""
+    while tops := graph.keys() - {other for others in graph.values() for other in others}:
+        graph = {module: others for module, others in graph.items() if module not in tops}
+    return graph
+
+
+NO_TEST_OF_THEIR_OWN = {
+    "framework/cli/checking",
+    "framework/cli/copying",
+    "framework/cli/errors",
+    "framework/cli/explaining",
+    "framework/cli/models",
+    "framework/cli/printing_schema",
+    "framework/data/exploration",
+    "framework/data/shards",
+    "framework/data/stored_dataset",
+    "framework/data/stored_transitions",
+    "framework/environments/body",
+    "framework/environments/gymnasium_body",
+    "framework/environments/gymnasium_registration",
+    "framework/environments/mujoco_appearance",
+    "framework/environments/torchrl_body",
+    "framework/evaluation/benchmark/grid",
+    "framework/evaluation/benchmark/processes",
+    "framework/evaluation/benchmark/ray",
+    "framework/evaluation/benchmark/runners",
+    "framework/evaluation/diagnostics/online",
+    "framework/evaluation/diagnostics/policy_evaluation",
+    "framework/evaluation/diagnostics/report",
+    "framework/inference/batched_agent",
+    "framework/inference/bernoulli_posterior",
+    "framework/inference/candidate_acquisition",
+    "framework/inference/experiment",
+    "framework/inference/oracle_returns",
+    "framework/inference/recent_features",
+    "framework/inference/step_buffer",
+    "framework/inference/task_belief",
+    "framework/live/build",
+    "framework/live/film_export",
+    "framework/live/player",
+    "framework/live/scene",
+    "framework/live/serve",
+    "framework/live/server",
+    "framework/models/digest",
+    "framework/models/learned_bfm",
+    "framework/recipe/checking",
+    "framework/recipe/inheriting",
+    "framework/recipe/node",
+    "framework/recipe/overriding",
+    "framework/recipe/problems",
+    "framework/recipe/resolving",
+    "framework/recipe/signature",
+    "framework/recipe/values",
+    "framework/registry/kinds",
+    "framework/registry/messages",
+    "framework/regret/pool_model",
+    "framework/regret/rules",
+    "framework/report/pictures",
+    "framework/report/plots/explanation",
+    "framework/report/plots/trace",
+    "framework/report/sources",
+    "framework/rewards/functions",
+    "framework/runs/recording",
+    "framework/runs/run_records",
+    "framework/runs/trace_writer",
+    "framework/training/actor_critic_objective",
+    "framework/training/callbacks",
+    "framework/training/failed_update",
+    "framework/training/precision",
+    "framework/training/rng_state",
+    "framework/training/state_file",
+    "framework/utils/errors",
+    "framework/utils/files",
+    "framework/utils/paths",
+    "framework/utils/processes",
+    "framework/utils/second_moment",
+    "framework/utils/unit_ball",
+    "components/bfms/metamotivo_format/folder",
+    "components/bfms/metamotivo_format/networks",
+    "components/environments/domains/domain",
+}
+"""Files without a mirrored test, tested through their users. The set only shrinks."""
+
+
+def test_tests_mirror_the_sources() -> None:
+    tests = {str(path.relative_to(ROOT / "tests")) for path in sources(ROOT / "tests")}
+    files = [path.relative_to(ROOT).with_suffix("") for path in sources(FRAMEWORK) + sources(COMPONENTS)]
+    # An interface is tested by what implements it, a contract by what passes it.
+    abstract = {Path("framework/interfaces"), Path("framework/testing")}
+    bare = {
+        str(file)
+        for file in files
+        if file.name != "__init__" and file.parent not in abstract and f"{file.parent}/test_{file.name}.py" not in tests
+    }
+    assert bare == NO_TEST_OF_THEIR_OWN
+
+
+def test_every_test_stands_where_its_source_does() -> None:
+    """``test_NAME.py``, or ``test_NAME_ASPECT.py`` where one file would be too long."""
+    files = {str(path.relative_to(ROOT).with_suffix("")) for path in sources(FRAMEWORK) + sources(COMPONENTS)}
+    astray = []
+    for root in ("framework", "components"):
+        for path in (ROOT / "tests" / root).rglob("test_*.py"):
+            own = path.relative_to(ROOT / "tests").parent / path.stem.removeprefix("test_")
+            if not any(str(own) == file or str(own).startswith(f"{file}_") for file in files):
+                astray.append(str(own))
+    assert astray == []
+
+
 def test_interfaces_know_little_but_interfaces() -> None:
     guilty = [
         f"{path.relative_to(ROOT)}: {module}"
@@ -83,7 +251,13 @@ def test_interfaces_know_little_but_interfaces() -> None:
         for module in imports(path)
         if module.startswith("bfmkit")
         and not module.startswith(
-            ("bfmkit.interfaces", "bfmkit.utils.rng", "bfmkit.rewards.expression", "bfmkit.registry")
+            (
+                "bfmkit.interfaces",
+                "bfmkit.utils.rng",
+                "bfmkit.utils.errors",
+                "bfmkit.rewards.expression",
+                "bfmkit.registry",
+            )
         )
     ]
     assert guilty == []
