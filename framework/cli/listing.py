@@ -78,7 +78,7 @@ def _component(kind: Kind, name: str) -> list[str]:
         raise CommandError(str(error)) from error
     about = argument_descriptions(cls)
     lines = [f"{kind.name}.{name}: {(inspect.getdoc(cls) or '').partition(chr(10))[0]}", ""]
-    node = {"type": name}
+    node: dict[str, int | float | str] = {"type": name}
     for argument in signature_of(cls).arguments.values():
         default = "required" if argument.default is REQUIRED else f"default {_yaml(argument.default)}"
         lines.append(f"  {argument.name}: {describe(argument.annotation)}; {default}")

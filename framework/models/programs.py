@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,14 +62,14 @@ def save_onnx(bfm: BFM, file: Path | str, part: Part = "policy") -> None:
         ValueError: if there is no such part, or the extra is missing.
     """
     try:
-        import onnxscript  # noqa: F401
+        import onnxscript  # type: ignore[import-not-found]  # noqa: F401
     except ImportError as error:
         raise ValueError("writing ONNX needs the extra: pip install 'bfmkit[onnx]'") from error
     inputs, output = (["observation", "z"], "action")
     if part == "features":
         inputs, output = ["observation", "action", "next_observation"], "features"
     exported = torch.onnx.export(program(bfm, part), input_names=inputs, output_names=[output], dynamo=True)
-    exported.save(str(file))
+    cast(torch.onnx.ONNXProgram, exported).save(str(file))
 
 
 def _parts(bfm: BFM, part: Part) -> tuple[nn.Module, tuple[Tensor, ...]]:

@@ -144,7 +144,7 @@ def chosen(
         trees = {calls.get(name, name): tree for name, tree in trees.items()}
         results = None if run.results is None else taken(run.results)
         if results is None or not results.is_empty():
-            frames = {"results": results, "failures": taken(run.failures), "trace": taken(run.trace)}
+            frames: dict[str, Any] = {"results": results, "failures": taken(run.failures), "trace": taken(run.trace)}
             found.append(replace(run, recipes=trees, **frames))
     return found
 

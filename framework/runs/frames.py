@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def write_frames(
     """One file an episode of a batch; none where nothing was drawn."""
     if not any(frames.values()):
         return
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for row, by_step in frames.items():
         arrays[f"{row}.steps"] = np.array(list(by_step))
         arrays[f"{row}.frames"] = np.stack(list(by_step.values()))

@@ -38,7 +38,7 @@ def grid(
         job = _built(recipe, workbench, settings, problems)
         if job is None:
             continue
-        names = {role: _reference(role, recipe, job, references) for role in ("oracle", "floor")}
+        names: dict[str, Any] = {role: _reference(role, recipe, job, references) for role in ("oracle", "floor")}
         of_recipes.append(Group(recipe.name, 0, recipe.tree, tuple(job.runs), job.episodes, **names))
     if problems and all(problem.missing_file for problem in problems):
         raise FileNotFoundError("; ".join(map(str, problems)))
