@@ -26,6 +26,7 @@ _CLASS_ENDINGS = {
     "agent": "Agent",
     "feature_map": "Features",
     "feature_objective": "Objective",
+    "environment": "Environment",
 }
 _DEFAULT_PACKAGE = "my_components"
 _TEST_MODULES = ("pytest", "mpmath")
