@@ -1,44 +1,183 @@
-"""From the name of a recipe to an agent that acts."""
+"""The public face: components, models, recipes, agents and runs from Python."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from bfmkit.environments.labels import labelled_transitions
-from bfmkit.interfaces import Agent
+from bfmkit.interfaces import BFM, Agent, Environment
 from bfmkit.jobs.infer import InferJob
-from bfmkit.recipe import load_recipe
+from bfmkit.models.folder import load_model as read_model
+from bfmkit.models.path import resolve
+from bfmkit.recipe import Recipe, build_node
+from bfmkit.recipe import load_recipe as read_recipe
+from bfmkit.registry import discovery, register
+from bfmkit.registry.kinds import KINDS
+from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.recording import save_record
+from bfmkit.runs.run_directory import default_out, open_run, write_summary
+from bfmkit.utils.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+__all__ = [
+    "Component", "RunResult", "list_components", "load_agent", "load_model", "load_recipe", "make", "make_env",
+    "read_results", "register", "run", "save_record",
+]  # fmt: skip
+
+
+class Component(NamedTuple):
+    """Name, summary and package of a component."""
+
+    name: str
+    summary: str
+    package: str
+
+
+class RunResult(NamedTuple):
+    """Run directory and summary of a finished run."""
+
+    out: Path
+    summary: dict[str, Any]
+
+
+def list_components(kind: str) -> list[Component]:
+    """Components of a kind, by name; none of them is imported.
+
+    Raises:
+        RefusedError: if there is no such kind.
+
+    Example:
+        >>> [component.name for component in list_components("query_rule")]
+        ['always', 'budget', 'd_gap']
+    """
+    _require_kind(kind)
+    return [Component(found.name, found.summary, found.package) for found in discovery.find(KINDS[kind].folder)]
+
+
+def make(kind: str, name: str, **arguments: Any) -> Any:
+    """Component built from its arguments, which are checked as a recipe's are.
+
+    Raises:
+        RefusedError: if there is no such kind.
+        RecipeError: if there is no such component, or with all that is wrong with its arguments.
+
+    Example:
+        >>> make("posterior", "ridge", regularization=2.0).regularization
+        2.0
+    """
+    _require_kind(kind)
+    return build_node(KINDS[kind].interface(), {"type": name, **arguments})
+
+
+def make_env(domain: str, task: str, num_envs: int = 1, type: str = "dm_control", **arguments: Any) -> Environment:
+    """Batched environment with one task in every row.
+
+    Raises:
+        RecipeError: if there is no such domain or task, or an argument is wrong.
+
+    Example:
+        >>> len(make_env("walker", "run", num_envs=4).tasks)
+        4
+    """
+    environment: Environment = make("environment", type, domain=domain, task=task, **arguments)
+    return environment.with_tasks([task] * num_envs)
+
+
+def load_model(path: str) -> BFM:
+    """Behaviour foundation model of a folder, ``zoo:NAME`` or ``hf:OWNER/NAME``.
+
+    Raises:
+        FileNotFoundError: if there is no such model.
+
+    Example:
+        >>> load_model("zoo:point-mass-maze-radial").dim
+        100
+    """
+    return read_model(resolve(path))[0]
+
+
+def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Checked recipe, from a file or the name of a shipped one.
+
+    Raises:
+        RecipeError: with all that is wrong with it.
+
+    Example:
+        >>> load_recipe("opti_bfm", ["environment.task=walk"]).tree["environment"]["task"]
+        'walk'
+    """
+    return read_recipe(recipe, list(overrides))
+
+
+def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torch.device | str = "cpu") -> RunResult:
+    """Run of a recipe's job in a run directory; the same directory again resumes it. Works in a notebook.
+
+    Args:
+        recipe: from :func:`load_recipe`, a file, or the name of a shipped recipe.
+        out: the run directory; ``runs/RECIPE-TIME`` if not given.
+        device: where to compute.
+
+    Raises:
+        RecipeError: with all that is wrong with the recipe.
+        RunDirectoryError: if ``out`` holds something else.
+        JobError: if the job ends without having done all of its work.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    device, job = torch.device(device), recipe.build()
+    folder = Path(out) if out is not None else default_out(recipe)
+    facts = {"recipe": recipe.source, "seed": recipe.tree.get("seed"), "device": str(device),
+             "threads": torch.get_num_threads()}  # fmt: skip
+    with open_run(folder, recipe, facts):
+        summary = job.run(folder, device)
+        write_summary(folder, summary)
+    return RunResult(folder, summary)
+
+
+def read_results(out: str | Path) -> pl.DataFrame:
+    """Episodes of a run directory, a row each."""
+    from bfmkit.evaluation.results import read_results as read
+
+    return read(Path(out))
 
 
 def load_agent(
     recipe: str | Path,
-    overrides: Sequence[str] = (),
+    *overrides: str,
     seeds: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
     logbook: bool = True,
 ) -> Agent:
-    """Build the model and the agent of an inference recipe, and start the agent.
+    """Agent of an inference recipe, with its model, started.
 
     The recipe's environment is built only for an agent that wants labelled transitions; their rewards are those of
-    the recipe's task.
+    the recipe's task. Call ``agent.begin_episode()`` where an episode begins anew.
 
     Args:
         recipe: a file, or the name of a shipped recipe.
         overrides: ``"path.to.key=value"``, as on the command line.
         seeds: one a run; the recipe's seed if none are given.
         device: where to compute.
-        logbook: whether the agent keeps what its belief takes in, so that :func:`bfmkit.save_record` can tell where
-            its weights come from; some 4d + 9 bytes a step and run.
+        logbook: whether the agent keeps what its belief takes in, for :func:`save_record`; some 4d + 9 bytes a step and
+            run, so not for a robot that acts for weeks.
 
     Raises:
         RecipeError: with all that is wrong with the recipe.
         ValueError: if it is the recipe of another job.
+
+    Example:
+        >>> agent = load_agent("opti_bfm", "seed=3")
+        >>> agent.act(torch.zeros(1, agent.bfm.environment_spec.observation_size)).shape
+        torch.Size([1, 6])
     """
-    loaded = load_recipe(recipe, list(overrides))
+    loaded = load_recipe(recipe, overrides)
     if not issubclass(loaded.job_class, InferJob):
         raise ValueError(f"{loaded.source}: an agent comes from a recipe of type infer, not {loaded.tree['type']}")
     parts = loaded.root.arguments
@@ -55,3 +194,8 @@ def load_agent(
         agent.logbook = Logbook(origin | {"start_labels": "the model's inference set, labelled by the environment"})
     agent.start(bfm, runs, labelled)
     return agent
+
+
+def _require_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise RefusedError(f'no kind "{kind}"{suggestion(kind, list(KINDS))} {one_of(list(KINDS))}')

@@ -82,7 +82,7 @@ def record_of(
 
 
 def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None = None) -> Record:
-    """Write down what one run of an agent from :func:`bfmkit.load` believes, and all that it follows from.
+    """Write down what one run of an agent from :func:`bfmkit.load_agent` believes, and all that it follows from.
 
     Args:
         agent: that has acted and observed.

@@ -22,7 +22,7 @@ def test_the_file_is_short() -> None:
 def test_choices_and_returns_are_those_of_the_modular_agent(task: str) -> None:
     file = runpy.run_path(str(FILE))
     returns, _ = file["run"](task, 3, 2, episode_steps=STEPS)
-    agent = bfmkit.load("opti_bfm", "seed=3")
+    agent = bfmkit.load_agent("opti_bfm", "seed=3")
     environment = DMControlEnvironment("walker", task, STEPS).fitted_to(agent.bfm.environment_spec, "the model")
     environment.seed([3])
     model, belief = file["Model"](resolve("zoo:walker")), file["Ridge"](agent.bfm.dim)

@@ -13,6 +13,7 @@ from bfmkit.interfaces import BFM, Environment, RunStoppedError
 from bfmkit.recipe import RecipeError
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.testing.registry import registered
+from bfmkit.utils.errors import RefusedError
 
 RECIPE = """
 type: infer
@@ -53,7 +54,7 @@ def recipe(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_an_agent_acts_and_learns_without_an_environment(recipe: Path) -> None:
-    agent = bfmkit.load(recipe)
+    agent = bfmkit.load_agent(recipe)
     assert agent.seeds == (4,)
     observation = torch.zeros(4)
     for _ in range(60):
@@ -66,14 +67,14 @@ def test_an_agent_acts_and_learns_without_an_environment(recipe: Path) -> None:
 
 
 def test_overrides_and_seeds_are_taken(recipe: Path) -> None:
-    agent = bfmkit.load(str(recipe), "agent.posterior.regularization=3", seeds=[1, 2])
+    agent = bfmkit.load_agent(str(recipe), "agent.posterior.regularization=3", seeds=[1, 2])
     assert agent.seeds == (1, 2)
     assert agent.posterior.regularization == 3.0
     assert agent.act(torch.zeros(2, 4)).shape == (2, 4)
 
 
 def test_labels_come_from_the_recipes_environment(recipe: Path) -> None:
-    agent = bfmkit.load(recipe, "agent={type: oracle}")
+    agent = bfmkit.load_agent(recipe, "agent={type: oracle}")
     action = agent.act(torch.zeros(4))
     assert action[2] > 0.999
     assert BallWorld.built == 1
@@ -81,11 +82,11 @@ def test_labels_come_from_the_recipes_environment(recipe: Path) -> None:
 
 def test_what_goes_wrong_is_said(recipe: Path) -> None:
     with pytest.raises(RecipeError, match="ridgee"):
-        bfmkit.load(recipe, "agent.posterior.type=ridgee")
+        bfmkit.load_agent(recipe, "agent.posterior.type=ridgee")
     with pytest.raises(RunStoppedError, match="seed 4"):
-        bfmkit.load(recipe).act([0.0, float("nan"), 0.0, 0.0])
+        bfmkit.load_agent(recipe).act([0.0, float("nan"), 0.0, 0.0])
     with pytest.raises(ValueError, match="inference set"):
-        bfmkit.load(recipe, "agent={type: oracle}", "bfm.labelled=0")
+        bfmkit.load_agent(recipe, "agent={type: oracle}", "bfm.labelled=0")
 
 
 def test_a_recipe_of_another_job_is_refused(recipe: Path, tmp_path: Path) -> None:
@@ -100,9 +101,39 @@ def test_a_recipe_of_another_job_is_refused(recipe: Path, tmp_path: Path) -> Non
     other = tmp_path / "idle.yaml"
     other.write_text("type: idle\n")
     with registered(Job, "idle", Idle), pytest.raises(ValueError, match="infer, not idle"):
-        bfmkit.load(other)
+        bfmkit.load_agent(other)
 
 
 def test_importing_bfmkit_imports_nothing_heavy() -> None:
-    code = "import sys, bfmkit; bfmkit.load; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, bfmkit; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_examples_are_true() -> None:
+    import doctest
+
+    from bfmkit import api
+
+    failed, tried = doctest.testmod(api)
+    assert failed == 0
+    assert tried >= 7
+
+
+def test_the_public_face_is_lazy_and_complete() -> None:
+    code = "import sys, bfmkit; assert 'torch' not in sys.modules; print(bfmkit.__version__); "
+    code += "[getattr(bfmkit, name) for name in bfmkit.__all__]"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "0.1.0\n"), done.stderr
+    with pytest.raises(AttributeError, match="nothing"):
+        bfmkit.nothing
+
+
+def test_a_kind_that_there_is_not_is_refused_by_name() -> None:
+    with pytest.raises(RefusedError, match='no kind "postrior"; did you mean "posterior"'):
+        bfmkit.make("postrior", "ridge")
+
+
+def test_a_recipe_runs_without_the_command_line(recipe: Path, tmp_path: Path) -> None:
+    result = bfmkit.run(bfmkit.load_recipe(recipe, ["episodes=2", "oracle_episodes=0"]), tmp_path / "out")
+    assert result.out == tmp_path / "out"
+    assert len(bfmkit.read_results(result.out)) == 2
