@@ -161,6 +161,12 @@ def build_parser() -> argparse.ArgumentParser:
     report = add("report", "reporting", "write one page about finished runs: tables, pictures, recipes side by side")
     report.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=expand_home)
     report.add_argument("--out", type=expand_home, default=Path("report.html"), help="the HTML file (report.html)")
+    report.add_argument("--recipes", metavar="NAME", nargs="+", default=[], help="only these, in this order")
+    report.add_argument("--tasks", metavar="NAME", nargs="+", default=[], help="only these")
+    report.add_argument(
+        "--labels", metavar="NAME=LABEL", nargs="+", default=[], help="other names for recipes and tasks"
+    )
+    report.add_argument("--formats", metavar="FORMAT", nargs="+", default=[], help="of figures, besides png: pdf, svg")
     report.add_argument("--videos", type=int, default=1, help="tasks of a traced run that get a moving picture (1)")
 
     fill = add("fill", "filling", "fill in a document whose numbers, tables and pictures come from finished runs")

@@ -18,9 +18,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.videos < 0:
         raise CommandError(f"--videos {arguments.videos}: must not be negative")
     from bfmkit.report.page import write_report
-    from bfmkit.report.plots.style import also_as
+    from bfmkit.report.plots.style import FORMATS, also_as
     from bfmkit.report.run_reader import chosen, read_runs
 
+    for name in arguments.formats:
+        if name not in FORMATS:
+            raise Refused(f"--formats {name}: figures are written as png, and as {' and '.join(FORMATS)}")
     runs = chosen(read_runs(arguments.run_dirs), arguments.recipes, arguments.tasks, _labels(arguments.labels))
     try:
         _require_writable(out)

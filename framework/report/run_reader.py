@@ -144,8 +144,8 @@ def chosen(
         trees = {calls.get(name, name): tree for name, tree in trees.items()}
         results = None if run.results is None else taken(run.results)
         if results is None or not results.is_empty():
-            frames: dict[str, Any] = {"results": results, "failures": taken(run.failures), "trace": taken(run.trace)}
-            found.append(replace(run, recipes=trees, **frames))
+            failures, trace = taken(run.failures), taken(run.trace)
+            found.append(replace(run, recipes=trees, results=results, failures=failures, trace=trace))
     return found
 
 

@@ -38,8 +38,11 @@ def grid(
         job = _built(recipe, workbench, settings, problems)
         if job is None:
             continue
-        names: dict[str, Any] = {role: _reference(role, recipe, job, references) for role in ("oracle", "floor")}
-        of_recipes.append(Group(recipe.name, 0, recipe.tree, tuple(job.runs), job.episodes, **names))
+        group = Group(
+            recipe.name, 0, recipe.tree, tuple(job.runs), job.episodes,
+            oracle=_reference("oracle", recipe, job, references), floor=_reference("floor", recipe, job, references),
+        )  # fmt: skip
+        of_recipes.append(group)
     if problems and all(problem.missing_file for problem in problems):
         raise FileNotFoundError("; ".join(map(str, problems)))
     if problems:

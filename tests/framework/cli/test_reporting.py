@@ -40,6 +40,10 @@ def test_bad_input_is_refused_in_a_line(bfmkit: Callable, study: Path, tmp_path:
         ([study, "--out", tmp_path / "file" / "x.html"], "cannot be written"),
         ([study, "--out", tmp_path / f"{'x' * 300}.html"], "cannot be written"),
         ([study, "--videos", "-1"], "negative"),
+        ([study, "--labels", "opti_bfm"], "NAME=LABEL"),
+        ([study, "--formats", "jpg"], "pdf and svg"),
+        ([study, "--recipes", "nobody"], "no run has the recipe nobody"),
+        ([study, "--tasks", "fly"], "no run has the task fly"),
     ):
         outcome = bfmkit("report", *words)
         assert outcome.code == 2, words

@@ -67,7 +67,7 @@ def test_a_benchmark_has_its_own_recipe_beside_those_that_it_compares(contest: P
     assert other.settings is None
 
 
-def test_failed_yardsticks_are_read_and_told_apart(contest: Path, tmp_path: Path) -> None:
+def test_failed_references_are_read_and_told_apart(contest: Path, tmp_path: Path) -> None:
     assert read_runs([contest])[0].failures["recipe"].to_list() == ["reference oracle", "second"]
     twin = Path(shutil.copytree(contest, tmp_path / "twin"))
     names = [run.failures["recipe"].to_list() for run in read_runs([contest, twin])]
