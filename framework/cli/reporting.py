@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     for name in arguments.formats:
         if name not in FORMATS:
-            raise Refused(f"--formats {name}: figures are written as png, and as {' and '.join(FORMATS)}")
+            raise CommandError(f"--formats {name}: figures are written as png, and as {' and '.join(FORMATS)}")
     runs = chosen(read_runs(arguments.run_dirs), arguments.recipes, arguments.tasks, _labels(arguments.labels))
     try:
         _require_writable(out)
