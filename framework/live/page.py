@@ -44,6 +44,8 @@ class Page:
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self.playing, self.speed, self.steps_asked = True, 1.0, 0
         self.steerer: int | None = None
+        self.refused = 0
+        """How often somebody who does not steer has tried to."""
         self._accepted: dict[str, Any] = {}
         environment = session.environment
         appearance = environment.appearance()
@@ -76,6 +78,7 @@ class Page:
             return False
         if self.shared or self.steerer in (None, event.client_id):
             return True
+        self.refused += 1
         event.client.add_notification("Not steering", "Another page steers this session.", auto_close_seconds=4)
         return False
 
