@@ -47,8 +47,8 @@ def test_every_template_passes_its_contract_and_can_be_used(bfmkit, here: Path, 
     )
     built = python("-c", check, cwd=here)
     assert built.stdout.split() == [f"My{_camel(kind)}{ending}" for kind, ending in TEMPLATES.items()], built.stderr
-    again = bfmkit("new", "query_rule", "my_rule")
-    assert (again.code, again.err) == (2, 'there is a query_rule "my_rule" already\n')
+    again = bfmkit("new", "query_rule", "my_query_rule")
+    assert (again.code, again.err) == (2, 'there is a query_rule "my_query_rule" already\n')
 
 
 def _camel(kind: str) -> str:
