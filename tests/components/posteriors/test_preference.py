@@ -8,6 +8,12 @@ from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.posteriors.preference import PreferencePosterior
 from bfmkit.testing.models import LinearBFM
+from bfmkit.testing.posterior import PosteriorContract
+
+
+class TestPreferencePosterior(PosteriorContract):
+    def make(self) -> PreferencePosterior:
+        return PreferencePosterior()
 
 
 def acted(steps: int) -> tuple[TaskInferenceAgent, torch.Tensor]:
