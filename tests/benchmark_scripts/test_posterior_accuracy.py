@@ -31,8 +31,8 @@ def test_succeeds_where_every_belief_is_near_the_truth(benchmark: ModuleType, ca
 def test_fails_where_one_is_not_and_prints_everything_all_the_same(
     benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    exact = benchmark.RidgePosterior.width
-    monkeypatch.setattr(benchmark.RidgePosterior, "width", lambda *told: 1.0001 * exact(*told))
+    exact = benchmark.RidgePosterior.std
+    monkeypatch.setattr(benchmark.RidgePosterior, "std", lambda *told: 1.0001 * exact(*told))
     assert benchmark.main() == 1
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("sliding_window") for line in lines) == 5

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from dm_control import suite
-
 from bfmkit.components.environments.domains.domain import Domain
 from bfmkit.registry.messages import one_of, suggestion
 
@@ -19,6 +17,8 @@ def make_domain(name: str) -> Domain:
         ValueError: if there is none; the message lists those there are.
     """
     if name not in NAMES:
+        from dm_control import suite  # imports SciPy, so not where a name is right
+
         elsewhere = ""
         if name in suite.TASKS_BY_DOMAIN:
             task = suite.TASKS_BY_DOMAIN[name][0][1]

@@ -76,7 +76,8 @@ def train(name: str, place: Place, folder: Path) -> Objective:
     batches = SimpleNamespace(chunk=lambda first, count: torch.stack([transitions(ROWS)[part]] * count))
     module = Pretraining(made, 1, 1e-12, "constant", None, folder, batches)
     trainer = lightning.Trainer(
-        accelerator="cpu", devices=2, strategy=place.strategy(torch.device("cpu")), max_epochs=1, logger=False,
+        accelerator="cpu", devices=2, strategy=place.strategy(torch.device("cpu")), plugins=[place.environment()],
+        max_epochs=1, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     with warnings.catch_warnings():
