@@ -117,7 +117,7 @@ def test_an_overconfident_posterior_is_told_of_once_with_what_helps(
 
 @pytest.mark.parametrize("block", [1, 25])
 def test_a_run_of_one_episode_is_told_at_its_end(block: int, caplog: pytest.LogCaptureFixture) -> None:
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), EverySchedule(block), block=block)
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), EverySchedule(block), update_every=block)
     agent.start(LinearBFM(episode_steps=300), [3])
     with caplog.at_level(logging.WARNING):
         run_episode(agent, Noisy(episode_steps=300))

@@ -118,7 +118,7 @@ def test_episodes_too_short_to_compare_are_said_to_be(tmp_path: Path) -> None:
 def test_the_environment_of_the_models_body_is_taken() -> None:
     other = environment(50, size=4)
     job = InspectJob(Faulty(), [other, environment(50)])
-    assert job.environment is not None and job.environment.spec.domain == Faulty().spec.domain
+    assert job.environment is not None and job.environment.spec.domain == Faulty().environment_spec.domain
     with pytest.raises(ValueError, match="no environment is of the model's body"):
         InspectJob(Faulty(), [other])
 

@@ -67,7 +67,7 @@ def contest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (out / SUMMARY).write_text(to_json({"seeds": [7, 8], "batch_size": 64, "threads": 1}))
     long = "RuntimeError: " + "mat1 and mat2 shapes cannot be multiplied " * 3 + "(ridge.py:120)"
     for name in ("first", "second"):
-        agent = {"type": "random"} if name == "first" else {"type": "task_inference", "block": 25}
+        agent = {"type": "random"} if name == "first" else {"type": "task_inference", "update_every": 25}
         played = {"type": "infer", "agent": agent, "episodes": 2, "tasks": ["up", "down"], "seeds": [7, 8]}
         (out / "recipes" / f"{name}.yaml").write_text(write(played))
         for task, seed in (("up", 7), ("up", 8), ("down", 7), ("down", 8)):

@@ -56,9 +56,9 @@ AGENTS = {
     "unknown noise": lambda: TaskInferenceAgent(NormalInverseGammaPosterior(), ThompsonAcquisition(0.5)),
     "window": lambda: TaskInferenceAgent(SlidingWindowPosterior(steps=9), InformationAcquisition(SphereCandidates(8))),
     "few labels": lambda: TaskInferenceAgent(BayesianPosterior(0.1), ucb(), DeterminantSchedule(), DGapQueryRule(0.2)),
-    "blocks": lambda: TaskInferenceAgent(RidgePosterior(discount=0.9), ucb(), EverySchedule(7), block=5),
+    "blocks": lambda: TaskInferenceAgent(RidgePosterior(discount=0.9), ucb(), EverySchedule(7), update_every=5),
     "blocks of few labels": lambda: TaskInferenceAgent(
-        EnsemblePosterior(members=6), ThompsonAcquisition(), DeterminantSchedule(), BudgetQueryRule(17), block=4
+        EnsemblePosterior(members=6), ThompsonAcquisition(), DeterminantSchedule(), BudgetQueryRule(17), update_every=4
     ),
     "warm": lambda: TaskInferenceAgent(RidgePosterior(discount=0.95), GreedyAcquisition(), labelled_transitions=20),
 }

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import StepResult
 from bfmkit.testing.models import BallEnvironment, LinearBFM
-from bfmkit.training.self_collection import LatentPolicyActor, SelfCollection, SelfCollector
+from bfmkit.training.self_collection import LATENT_TRANSITIONS, LatentPolicyActor, SelfCollection, SelfCollector
 
 
 class Objective:
@@ -48,7 +48,7 @@ def test_z_is_held_and_then_changed() -> None:
     actor = LatentPolicyActor(Objective(), self_collection, states)
     chosen = [actor.act(torch.zeros(2, 4))[0].argmax().item() for _ in range(7)]
     assert chosen == [1, 1, 1, 2, 2, 2, 3]
-    assert asked == [2, 2, 2]
+    assert asked == [LATENT_TRANSITIONS] * 3
 
 
 def test_noise_is_added_and_actions_stay_in_range() -> None:
@@ -64,10 +64,10 @@ def test_noise_is_added_and_actions_stay_in_range() -> None:
 def test_rounds_differ_and_one_that_diverges_is_played_again(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = BallEnvironment(tasks=["task_0"])
     seeds: list[tuple[int, ...]] = []
-    advance, seed = BallEnvironment.advance, BallEnvironment.seed
+    advance, seed = BallEnvironment.step_batch, BallEnvironment.seed
 
-    def diverging(self: BallEnvironment, action: Tensor) -> StepResult:
-        outcome = advance(self, action)
+    def diverging(self: BallEnvironment, action: Tensor, rows: Tensor | None = None) -> StepResult:
+        outcome = advance(self, action, rows)
         return outcome._replace(observation=outcome.observation * torch.nan) if len(seeds) == 1 else outcome
 
     def recording(self: BallEnvironment, given: list[int], episode: int = 0) -> None:
@@ -86,10 +86,10 @@ def test_rounds_differ_and_one_that_diverges_is_played_again(monkeypatch: pytest
 def test_gives_up_where_every_round_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = SimpleNamespace(bfm=LinearBFM(dim=4), latents=lambda states: states * torch.nan)
     monkeypatch.setattr(BallEnvironment, "_require_finite", lambda *_: None, raising=False)
-    advance = BallEnvironment.advance
+    advance = BallEnvironment.step_batch
 
-    def diverging(self: BallEnvironment, action: Tensor) -> StepResult:
-        outcome = advance(self, torch.zeros_like(action))
+    def diverging(self: BallEnvironment, action: Tensor, rows: Tensor | None = None) -> StepResult:
+        outcome = advance(self, torch.zeros_like(action), rows)
         return outcome._replace(physics=outcome.physics * torch.inf + torch.inf)
 
     monkeypatch.setattr(BallEnvironment, "step_batch", diverging)
