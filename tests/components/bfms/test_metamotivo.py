@@ -30,7 +30,7 @@ class Data(Dataset):
     """States drawn at random, as many as asked for."""
 
     def __init__(self, count: int = 300, observation: int = 24) -> None:
-        self.environment_spec = EnvironmentSpec("walker", observation, 6, 2, 100, 0.02, ("stand",))
+        self.spec = EnvironmentSpec("walker", observation, 6, 2, 100, 0.02, ("stand",))
         self.transitions = TensorDict(
             {
                 "observation": torch.randn(count, observation),

@@ -311,14 +311,14 @@ import torch
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.recipe import load_recipe
 torch.set_num_threads(1)
-whole, steps = DMControlEnvironment.advance, 0
-def step_batch(self, action):
+whole, steps = DMControlEnvironment.step_batch, 0
+def step_batch(self, action, rows=None):
     global steps
     steps += 1
     if steps == 1700:
         os.kill(os.getpid(), signal.SIGKILL)
-    return whole(self, action)
-DMControlEnvironment.advance = advance
+    return whole(self, action, rows)
+DMControlEnvironment.step_batch = step_batch
 load_recipe("opti_bfm_two_stage", sys.argv[2:]).build().run(Path(sys.argv[1]), torch.device("cpu"))
 """
 

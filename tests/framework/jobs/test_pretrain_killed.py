@@ -98,7 +98,7 @@ def test_a_full_disk_keeps_the_state_before(
 
     def on_a_small_disk(state: CheckpointCallback, trainer: object) -> None:
         if len(saved) < 3:
-            saved.append(trainer.lightning_module.update.item())
+            saved.append(trainer.lightning_module.update)
             return save(state, trainer)
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         # The file breaks off in the middle, as on a disk that fills up while it is written.

@@ -181,11 +181,15 @@ def test_a_plugin_that_is_being_written_is_found_from_its_folder(tmp_path: Path)
         "[project.entry-points]\n'bfmkit.components' = 3",
     ],
 )
-def test_a_folder_that_is_no_plugin_is_left_alone(tmp_path: Path, text: str) -> None:
+def test_a_folder_that_is_no_plugin_brings_its_modules_alone(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
-    before = discovery.packages(), list(sys.path)
+    before, path = discovery.packages(), list(sys.path)
+    monkeypatch.setattr(sys, "path", list(path))
     discovery.add_project(tmp_path)
-    assert (discovery.packages(), sys.path) == before
+    assert sys.path == [*path, str(tmp_path)]
+    assert discovery.packages() == before
 
 
 def test_ours_come_first_so_that_no_plugin_hides_them(site: Path, tmp_path: Path) -> None:
