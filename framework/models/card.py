@@ -25,7 +25,8 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
         "Trained without rewards by `bfmkit`; `recipe.yaml` beside this file builds it, `model.safetensors` fills it,",
         "and `inference_set.safetensors` holds transitions that an oracle can label.",
         "",
-        f"* data: {summary['transitions']:,} transitions of exploration and {summary['practised']:,} of practice",
+        f"* data: {summary['transitions']:,} transitions of exploration and "
+        f"{summary['practised']:,} of self-collection",
         *(_dataset(row) for row in summary["data"]),
         f"* training: {summary['updates']:,} updates in {summary['seconds'] / 60:.0f} minutes",
         f"* command: `{provenance.get('command', 'unknown')}`",

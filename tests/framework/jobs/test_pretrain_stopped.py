@@ -41,6 +41,8 @@ def stopped(folder: Path, number: signal.Signals) -> tuple[int, str]:
         [sys.executable, "-c", "from bfmkit.cli import main; raise SystemExit(main())",
          "run", "mine.yaml", "--out", "out", "--device", "cpu", "--threads", "1"],
         cwd=folder, env=os.environ | SCHEDULED, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        # A process in the background of a shell ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     try:
         while process.poll() is None and not (metrics.exists() and metrics.stat().st_size > before):

@@ -34,7 +34,7 @@ def test_says_what_the_run_directory_records(tmp_path: Path, git: dict | None, e
     recorded = {"command": "bfmkit run mine", "versions": {"torch": "9.9"}, "git": git}
     (tmp_path / "provenance.json").write_text(json.dumps(recorded))
     card = write_card(ball_spec(), tmp_path, SUMMARY)
-    assert "5,000 transitions of exploration and 640 of self_collection" in card
+    assert "5,000 transitions of exploration and 640 of self-collection" in card
     assert "* dataset: `data/ball/rnd`, 3 of 1,080 episodes skipped, checksum c0ffee\n" in card
     assert "* dataset: `data/ball/icm`, 20 episodes, checksum decaf\n" in card
     assert "* dataset: `runs/collect_ball/dataset`\n" in card
