@@ -91,12 +91,12 @@ class FourierFeatures(FeatureMap):
     @torch.no_grad()
     def prepare(self, observation: Tensor) -> None:  # (n, o)
         """Take Q from states of the data; signs so that the largest entry of a direction is positive."""
-        num_frequencies = self._waves(observation).double()
-        directions = torch.linalg.eigh(num_frequencies.mT @ num_frequencies).eigenvectors.flip(1)[:, : self.dim]
+        waves = self._waves(observation).double()
+        directions = torch.linalg.eigh(waves.mT @ waves).eigenvectors.flip(1)[:, : self.dim]
         largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
         self.directions.copy_(directions * largest.sign())
 
-    def _waves(self, observation: Tensor) -> Tensor:  # (*b, o) -> (*b, waves + 1)
+    def _waves(self, observation: Tensor) -> Tensor:  # (*b, o) -> (*b, num_frequencies + 1)
         x = observation[..., self.entries].clamp(-self._clip, self._clip)
-        num_frequencies = math.sqrt(2) * torch.cos(x @ self.frequencies + self.phases)
-        return torch.cat([num_frequencies, torch.ones_like(num_frequencies[..., :1])], dim=-1)
+        waves = math.sqrt(2) * torch.cos(x @ self.frequencies + self.phases)
+        return torch.cat([waves, torch.ones_like(waves[..., :1])], dim=-1)
