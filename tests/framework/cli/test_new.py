@@ -8,10 +8,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bfmkit.cli.new import _CLASS_ENDINGS as TEMPLATES
 from bfmkit.registry import discovery
+from bfmkit.registry.kinds import KINDS
+
+NETWORKS = {"type": "two_stream", "width": 8}
+ARGUMENTS: dict[str, dict] = {kind: {} for kind in TEMPLATES} | {
+    "bfm": {"networks": NETWORKS},
+    "objective": {"bfm": {"type": "universal_sf", "features": {"type": "identity"}, "networks": NETWORKS}},
+    "dataset": {"path": "mine.npz"},
+    "job": {
+        "bfm": {"type": "checkpoint", "path": "zoo:walker"},
+        "environment": {"type": "dm_control", "domain": "walker", "task": "walk"},
+        "agent": {"type": "my_agent"},
+    },
+}
+"""What a recipe's node of each kind must say beside its type."""
+TRANSITIONS = {
+    **dict.fromkeys(("observation", "action", "next_observation", "physics"), np.zeros((3, 2))),
+    **dict.fromkeys(("terminated", "truncated"), np.zeros(3, dtype=bool)),
+}
 
 
 def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -36,19 +55,29 @@ def test_every_template_passes_its_contract_and_can_be_used(bfmkit, here: Path, 
     tested = python("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=here)
     assert tested.returncode == 0, tested.stdout
     assert int(re.search(r"(\d+) passed", tested.stdout)[1]) > 5 * len(TEMPLATES), tested.stdout  # type: ignore[index]
+    assert (
+        "All checks passed"
+        in python("-m", "ruff", "check", "--select", "E,F,I", "--line-length", "120", ".", cwd=here).stdout
+    )
+    np.savez(here / "mine.npz", **TRANSITIONS)
     check = (
         "from bfmkit.cli.main import main, discovery, Path\n"
         "discovery.add_project(Path.cwd())\n"
         "from bfmkit.registry.kinds import KINDS\n"
         "from bfmkit.recipe import build_node\n"
         "from bfmkit.testing.models import ball_spec\n"
-        f"for kind in {list(TEMPLATES)!r}:\n"
-        "    print(type(build_node(KINDS[kind].interface(), {'type': f'my_{kind}'}, spec=ball_spec())).__name__)\n"
+        f"for kind, arguments in {ARGUMENTS!r}.items():\n"
+        "    node = {'type': f'my_{kind}', **arguments}\n"
+        "    print(type(build_node(KINDS[kind].interface(), node, spec=ball_spec())).__name__)\n"
     )
     built = python("-c", check, cwd=here)
-    assert built.stdout.split() == [f"My{_camel(kind)}{ending}" for kind, ending in TEMPLATES.items()], built.stderr
+    assert built.stdout.split() == [f"My{_camel(kind)}{TEMPLATES[kind]}" for kind in ARGUMENTS], built.stderr
     again = bfmkit("new", "query_rule", "my_query_rule")
     assert (again.code, again.err) == (2, 'there is a query_rule "my_query_rule" already\n')
+
+
+def test_every_kind_has_a_template() -> None:
+    assert set(TEMPLATES) == set(KINDS)
 
 
 def _camel(kind: str) -> str:
@@ -90,7 +119,6 @@ def test_in_our_own_checkout_it_goes_among_our_own(bfmkit, here: Path, no_projec
     ("words", "line"),
     [
         (["query_rul", "x"], 'no kind "query_rul"; did you mean "query_rule"?'),
-        (["job", "x"], "job: there is no template for this kind; start from "),
         (["query_rule", "Wide-Open"], '"Wide-Open" is not a component name: use lower_snake_case'),
         (["query_rule", "class"], '"class" is not a component name'),
         (["query_rule", "always"], 'there is a query_rule "always" already'),
