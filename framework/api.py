@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import Tensor
 
+from bfmkit.environments.adapted import OWN_REWARD, adapt
 from bfmkit.environments.labels import labelled_transitions
-from bfmkit.interfaces import BFM, Agent, Environment
+from bfmkit.inference.episode import run_episode
+from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
 from bfmkit.jobs.infer import InferJob
 from bfmkit.models.folder import load_model as read_model
 from bfmkit.models.path import resolve
@@ -28,8 +32,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = [
-    "Component", "RunResult", "list_components", "load_agent", "load_model", "load_recipe", "make", "make_env",
-    "read_results", "register", "run", "save_record",
+    "Component", "RunResult", "evaluate", "list_components", "load_agent", "load_model", "load_recipe", "make",
+    "make_env", "read_results", "register", "run", "save_record",
 ]  # fmt: skip
 
 
@@ -77,18 +81,35 @@ def make(kind: str, name: str, **arguments: Any) -> Any:
     return build_node(KINDS[kind].interface(), {"type": name, **arguments})
 
 
-def make_env(domain: str, task: str, num_envs: int = 1, type: str = "dm_control", **arguments: Any) -> Environment:
+def make_env(
+    environment: Any, task: str | None = None, num_envs: int = 1, type: str = "dm_control", **arguments: Any
+) -> Environment:
     """Batched environment with one task in every row.
+
+    Args:
+        environment: a domain, such as ``"walker"``, an environment of Gymnasium or TorchRL, or a function that makes
+            one.
+        task: its name, or a typed reward; of another library's environment its own reward if not given.
+        num_envs: B, the number of rows.
+        type: the component that has the domain.
+        arguments: further arguments of that component.
 
     Raises:
         RecipeError: if there is no such domain or task, or an argument is wrong.
+        ValueError: if another library's environment cannot be adapted, or for a typed reward that it cannot have.
 
     Example:
         >>> len(make_env("walker", "run", num_envs=4).tasks)
         4
+        >>> import gymnasium
+        >>> make_env(gymnasium.make("Pendulum-v1"), num_envs=2).spec.observation_names
+        ('observation_0', 'observation_1', 'observation_2')
     """
-    environment: Environment = make("environment", type, domain=domain, task=task, **arguments)
-    return environment.with_tasks([task] * num_envs)
+    if isinstance(environment, str):
+        first: Environment = make("environment", type, domain=environment, task=task, **arguments)
+    else:
+        first = adapt(environment, OWN_REWARD if task is None else task)
+    return first.with_tasks(first.tasks[:1] * num_envs)
 
 
 def load_model(path: str) -> BFM:
@@ -129,6 +150,13 @@ def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torc
         RecipeError: with all that is wrong with the recipe.
         RunDirectoryError: if ``out`` holds something else.
         JobError: if the job ends without having done all of its work.
+
+    Example:
+        >>> import tempfile
+        >>> brief = ["episodes=1", "oracle_episodes=0", "environment.episode_steps=50"]
+        >>> result = run(load_recipe("opti_bfm", brief), out=tempfile.mkdtemp())
+        >>> list(result.summary["tasks"])
+        ['stand']
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     device, job = torch.device(device), recipe.build()
@@ -142,7 +170,20 @@ def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torc
 
 
 def read_results(out: str | Path) -> pl.DataFrame:
-    """Episodes of a run directory, a row each."""
+    """Episodes of a run of ``infer`` or ``benchmark``, a row each.
+
+    Args:
+        out: the run directory, also of a run that goes on or was interrupted.
+
+    Raises:
+        ValueError: if the directory holds no run, or one of another job.
+
+    Example:
+        >>> import tempfile
+        >>> brief = ["episodes=2", "oracle_episodes=0", "environment.episode_steps=50"]
+        >>> read_results(run(load_recipe("opti_bfm", brief), tempfile.mkdtemp()).out)["episode"].to_list()
+        [0, 1]
+    """
     from bfmkit.evaluation.results import read_results as read
 
     return read(Path(out))
@@ -194,6 +235,39 @@ def load_agent(
         agent.logbook = Logbook(origin | {"start_labels": "the model's inference set, labelled by the environment"})
     agent.start(bfm, runs, labelled)
     return agent
+
+
+def evaluate(agent: Agent, env: Environment, episodes: int = 10) -> Tensor:  # (episodes, B) float64
+    """Returns of an agent that acts and learns for some episodes, one row an episode and one column a run.
+
+    The agent goes on from what it believes; :attr:`Agent.state_dict` before it and ``load_state_dict`` after it leave
+    that as it was. Runs that were stopped have NaN from that episode on (:attr:`Agent.failures` says why).
+
+    Args:
+        agent: started, such as from :func:`load_agent`.
+        env: with as many rows as the agent has runs; row i begins the episodes of the agent's seed i.
+        episodes: how many.
+
+    Raises:
+        ValueError: if the agent is not started, the numbers of rows differ, or the model is of another body.
+
+    Example:
+        >>> agent = load_agent("opti_bfm", seeds=[0, 1])
+        >>> evaluate(agent, make_env("walker", "stand", num_envs=2, episode_steps=50), episodes=3).shape
+        torch.Size([3, 2])
+    """
+    if not hasattr(agent, "bfm"):
+        raise ValueError("the agent has no model yet: take it from bfmkit.load_agent, or call its start()")
+    if len(env.tasks) != len(agent.seeds):
+        raise ValueError(f"the agent has {len(agent.seeds)} runs, and the environment {len(env.tasks)} rows")
+    env = env.fitted_to(agent.bfm.environment_spec, "the model")
+    env.seed(agent.seeds)
+    returns = torch.full((episodes, len(agent.seeds)), torch.nan, dtype=torch.float64)
+    with suppress(RunStoppedError):
+        for row in returns:
+            episode = run_episode(agent, env)
+            row.copy_(torch.where(episode.stopped, torch.nan, episode.returns))
+    return returns
 
 
 def _require_kind(kind: str) -> None:

@@ -190,6 +190,26 @@ def test_following_a_document_works(document: Path, folder: Path) -> None:
         pytest.skip(f"not run, for the zoo has no walker-fb yet: {', '.join(session.left_out)}")
 
 
+def test_snippets_of_the_readme_pass_mypy(tmp_path: Path) -> None:
+    snippets = [block for block in blocks(ROOT / "README.md") if block.language == "python"]
+    assert len(snippets) > 3
+    for index, block in enumerate(snippets):
+        (tmp_path / f"snippet_{index}.py").write_text(block.text, encoding="utf-8")
+    # Laid out as `make lint` does; what other libraries lack, and what the library itself has, is not asked here.
+    (tmp_path / "bfmkit").mkdir()
+    for source in [*(ROOT / "framework").iterdir(), ROOT / "components", ROOT / "recipes"]:
+        (tmp_path / "bfmkit" / source.name).symlink_to(source)
+    (tmp_path / "mypy.ini").write_text(
+        "[mypy]\nfollow_imports = silent\nignore_missing_imports = true\ncheck_untyped_defs = true\n"
+        "disable_error_code = type-abstract\n"
+    )
+    # Reading torch's types takes a minute, once.
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(ROOT / ".mypy_cache" / "readme")]
+    files = sorted(path.name for path in tmp_path.glob("snippet_*.py"))
+    done = subprocess.run([*command, *files], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
 def test_links_lead_somewhere(document: Path) -> None:
     text = re.sub(r"^( *)```.*?^\1```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)

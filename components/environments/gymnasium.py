@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from bfmkit.environments.adapted import OWN_REWARD, AdaptedEnvironment
+from bfmkit.environments.adapted import EPISODE_STEPS, OWN_REWARD, AdaptedEnvironment
 from bfmkit.interfaces import Environment
 from bfmkit.registry import register
-
-EPISODE_STEPS = 1000
 
 
 @register(Environment, "gymnasium")

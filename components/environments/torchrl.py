@@ -9,7 +9,7 @@ from typing import Any
 import torchrl.envs
 from torchrl.envs import EnvBase
 
-from bfmkit.environments.adapted import OWN_REWARD, AdaptedEnvironment
+from bfmkit.environments.adapted import EPISODE_STEPS, OWN_REWARD, AdaptedEnvironment
 from bfmkit.interfaces import Environment
 from bfmkit.registry import register
 from bfmkit.registry.messages import suggestion
@@ -43,7 +43,7 @@ class TorchRLEnvironment(AdaptedEnvironment):
         arguments: dict[str, Any] | None = None,
         task: str | list[str] = OWN_REWARD,
         reward: str | None = None,
-        episode_steps: int = 1000,
+        episode_steps: int = EPISODE_STEPS,
         observation_keys: list[str] | None = None,
         domain: str | None = None,
     ) -> None:

@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
+from bfmkit.cli.completion import SHELLS, CompletionAction
 from bfmkit.registry import discovery
 from bfmkit.utils.errors import FAILED, REFUSED, BfmkitError
 from bfmkit.utils.paths import expand_home
@@ -97,6 +98,12 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bfmkit {version('bfmkit')}")
+    parser.add_argument(
+        "--completion",
+        choices=SHELLS,
+        action=CompletionAction,
+        help='print a script for TAB: eval "$(bfmkit --completion bash)"',
+    )
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from bfmkit.rewards.expression import STEP
 from bfmkit.utils.rng import generator
 
 OWN_REWARD = "own_reward"
+EPISODE_STEPS = 1000
+"""The length of episodes of an environment that sets no limit."""
 
 
 def adapted_spec(domain: str, names: Sequence[str], actions: int, episode_steps: int) -> EnvironmentSpec:
@@ -66,7 +70,7 @@ class AdaptedEnvironment(Environment):
         make: Callable[[], Any],
         domain: str,
         task: str | Sequence[str] = OWN_REWARD,
-        episode_steps: int = 1000,
+        episode_steps: int = EPISODE_STEPS,
         observation_keys: Sequence[str] | None = None,
     ) -> None:
         if episode_steps < 1:
@@ -181,3 +185,32 @@ def body_of(environment: Any, keys: Sequence[str] | None, domain: str) -> Body:
     if hasattr(environment, "observation_space"):
         return GymnasiumBody(environment, keys, domain)
     raise ValueError(f"{domain} is neither a TorchRL environment nor a gymnasium.Env: {type(environment).__name__}")
+
+
+def adapt(source: Any, task: str = OWN_REWARD) -> Environment:
+    """One row of an environment of another library; each further row, made by ``with_tasks``, is made alike.
+
+    Args:
+        source: a ``gymnasium.Env`` or a TorchRL environment, of which every row is a deep copy, or a function that
+            makes one.
+        task: ``own_reward``, or a typed reward.
+
+    Raises:
+        ValueError: if it is none of these, or cannot be adapted or copied.
+    """
+    is_environment = isinstance(source, EnvBase) or hasattr(source, "observation_space")
+    make = source if callable(source) and not is_environment else partial(_copy, source)
+    environment = source if is_environment else make()
+    spec = getattr(environment, "spec", None)
+    domain = getattr(spec, "id", None) or type(environment).__name__
+    return AdaptedEnvironment(make, domain, task, getattr(spec, "max_episode_steps", None) or EPISODE_STEPS)
+
+
+def _copy(environment: Any) -> Any:
+    try:
+        return deepcopy(environment)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{type(environment).__name__} cannot be copied ({reason}); give a function that makes one"
+        ) from error

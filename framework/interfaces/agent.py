@@ -12,6 +12,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces.bfm import BFM
+from bfmkit.interfaces.posterior import Posterior
 from bfmkit.utils.errors import BfmkitError
 
 
@@ -48,6 +49,9 @@ class Agent(ABC):
     bfm: BFM
     """The model whose policies it acts with, as :meth:`start` was given it."""
 
+    posterior: Posterior
+    """The posterior over weights; only agents that learn have one."""
+
     seeds: tuple[int, ...]
     """The seed of each run; B = len(seeds)."""
 
@@ -60,6 +64,15 @@ class Agent(ABC):
 
     failures: dict[int, str]
     """Stopped runs: index -> one line naming run, step and reason."""
+
+    @property
+    def belief(self) -> TensorDict:  # batch (B,)
+        """Parameters of :attr:`posterior` after all rewards so far.
+
+        Raises:
+            AttributeError: if the agent learns nothing.
+        """
+        raise AttributeError(f"{type(self).__name__} learns nothing, so it has no belief")
 
     @abstractmethod
     def start(

@@ -30,12 +30,21 @@ class BrokenComponentError(RefusedError, LookupError):
 
 
 def register(interface: type, name: str) -> Callable[[T], T]:
-    """Class decorator: make a component known to recipes as ``name``.
+    """Class decorator that makes a component known to recipes as ``name``.
 
     Raises:
         TypeError: if the class does not implement ``interface``, leaves a method abstract, or has a constructor
             argument without an annotation (recipes are checked against annotations).
         ValueError: if ``name`` is not lower_snake_case, or another class has it already.
+
+    Example:
+        >>> from bfmkit.interfaces import QueryRule
+        >>> @register(QueryRule, "even_labels")
+        ... class EvenLabels(QueryRule):
+        ...     def should_query(self, posterior, belief, features, labels):
+        ...         return labels % 2 == 0  # every second reward
+        >>> names(QueryRule)
+        ['always', 'budget', 'd_gap', 'even_labels']
     """
     kind: str = interface.kind  # type: ignore[attr-defined]
 

@@ -82,7 +82,7 @@ def record_of(
 
 
 def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None = None) -> Record:
-    """Write down what one run of an agent from :func:`bfmkit.load_agent` believes, and all that it follows from.
+    """Record of what one run of an agent from :func:`bfmkit.load_agent` believes, written to a file.
 
     Args:
         agent: that has acted and observed.
@@ -92,6 +92,13 @@ def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None =
 
     Raises:
         ValueError: as :func:`record_of`.
+
+    Example:
+        >>> import tempfile, bfmkit
+        >>> agent, environment = bfmkit.load_agent("opti_bfm"), bfmkit.make_env("walker", "stand", episode_steps=50)
+        >>> _ = bfmkit.evaluate(agent, environment, episodes=1)
+        >>> save_record(agent, f"{tempfile.mkdtemp()}/stand.safetensors", task="stand").facts["steps"]
+        50
     """
     record = record_of(agent, run, task)
     record.save(Path(path))
