@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bfmkit.interfaces.spec import EnvironmentSpec
+from bfmkit.rewards.expression import split_name
 
 
 def task_rows(spec: EnvironmentSpec, task: str | Sequence[str] | None, reward: str | None) -> list[str]:
@@ -12,7 +13,7 @@ def task_rows(spec: EnvironmentSpec, task: str | Sequence[str] | None, reward: s
 
     Args:
         spec: of the environment.
-        task: a name, several names joined by ``+``, or a list of names and typed rewards.
+        task: a name, several names joined by ``+``, a named reward, or a list of names and typed rewards.
         reward: a typed reward, for a single row; given one, ``task`` is not looked at.
 
     Raises:
@@ -24,6 +25,8 @@ def task_rows(spec: EnvironmentSpec, task: str | Sequence[str] | None, reward: s
         raise ValueError(f"{spec.domain} needs a task ({', '.join(spec.tasks)}) or a reward")
     if not isinstance(task, str):
         return list(task)
+    if split_name(task)[0] is not None:
+        return [task]
     names = task.split("+")
     for name in names:
         # A plus sign joins names here; in a typed reward, which goes under another key, it adds numbers.

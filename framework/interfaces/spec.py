@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bfmkit.registry.messages import one_of, suggestion
-from bfmkit.rewards.expression import STEP, RewardExpression, parse_reward
+from bfmkit.rewards.expression import STEP, RewardError, RewardExpression, parse_reward, split_name
 
 ANY_DOMAIN = "any"
 """The domain of a model that does not say what it was made for; it fits every body of its sizes."""
@@ -79,7 +79,7 @@ class EnvironmentSpec:
         return cls(**values)
 
     def require_task(self, task: str) -> None:
-        """Refuse a task that is neither the name of one nor a reward that can be typed over :attr:`quantities`.
+        """Refuse a task that is neither one of the spec nor a reward that can be typed over :attr:`quantities`.
 
         Raises:
             ValueError: with the nearest name, and all of them; or with the column where a typed reward goes wrong.
@@ -97,16 +97,33 @@ class EnvironmentSpec:
             raise ValueError(f'{self.domain} has no task "{task}"{suggestion(task, known)} {one_of(known)}')
 
     def typed_reward(self, task: str) -> RewardExpression | None:
-        """The reward that ``task`` spells out, a function of the quantities and ``step``; None for a named task.
+        """The reward that ``task`` spells out, a function of the quantities and ``step``; None for a task of the spec.
+
+        A formula may have a name, as in ``low = torso_height < 0.8``.
 
         Raises:
-            ValueError: as :meth:`require_task`.
+            ValueError: as :meth:`require_task`, or if that name is taken.
         """
         if task in self.tasks or task in self.changing_tasks:
             return None
+        name, formula = split_name(task)
+        if name is not None:
+            return self._named_reward(task, name, formula)
         if task.isidentifier() and task not in (*self.quantities, STEP):
             self.require_named_task(task)
         return parse_reward(task, self.quantities)
+
+    def _named_reward(self, task: str, name: str, formula: str) -> RewardExpression:
+        if name in (*self.quantities, STEP):
+            raise RewardError(
+                task, 1, f'"{name}" is a quantity; a comparison is written ==, and a reward has another name'
+            )
+        if name in (*self.tasks, *self.changing_tasks):
+            raise RewardError(task, 1, f'{self.domain} has a task "{name}" already; choose another name')
+        try:
+            return parse_reward(formula, self.quantities)
+        except RewardError as error:
+            raise RewardError(task, len(task) - len(formula) + error.column, error.reason) from None
 
     def require_compatible(self, other: EnvironmentSpec, what: str) -> None:
         """Refuse ``what`` (a model, a dataset) that was made for another body.

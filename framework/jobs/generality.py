@@ -16,6 +16,7 @@ from bfmkit.evaluation.diagnostics.rollouts import rollout
 from bfmkit.inference.oracle_returns import oracle_returns
 from bfmkit.interfaces import BFM, Environment, Job
 from bfmkit.registry import register
+from bfmkit.rewards.expression import STEP, task_title
 from bfmkit.runs.run_directory import append_metrics
 from bfmkit.utils.checks import require_positive
 from bfmkit.utils.progress_bar import ProgressBar
@@ -38,19 +39,6 @@ class NamedModel:
     bfm: BFM
 
 
-@dataclass(frozen=True)
-class NamedReward:
-    """A typed reward to compare on.
-
-    Args:
-        name: what it is called in the results.
-        reward: the formula.
-    """
-
-    name: str
-    reward: str
-
-
 @register(Job, "generality")
 class GeneralityJob(Job):
     """Compares models by oracle returns on typed rewards, beside the best of many random latents.
@@ -63,7 +51,7 @@ class GeneralityJob(Job):
     Args:
         models: each with an inference set.
         environment: of their body; its task is not read.
-        rewards: typed rewards.
+        rewards: typed rewards, best with names: ``low = torso_height < 0.5``.
         episodes: of the oracle and of the best random z, for each reward.
         random_latents: how many z the search tries.
         batch_size: episodes of the search that are run together.
@@ -80,7 +68,7 @@ class GeneralityJob(Job):
         self,
         models: list[NamedModel],
         environment: Environment,
-        rewards: list[NamedReward],
+        rewards: list[str],
         episodes: int = 10,
         random_latents: int = 256,
         batch_size: int = 32,
@@ -89,16 +77,16 @@ class GeneralityJob(Job):
         require_positive(episodes=episodes, random_latents=random_latents, batch_size=batch_size)
         if not models or not rewards:
             raise ValueError("generality compares at least one model on at least one reward")
-        for reward in (each.reward for each in rewards):
+        for reward in rewards:
             environment.spec.require_task(reward)
-            if "step" in re.findall(r"\w+", reward):
+            if STEP in re.findall(r"\w+", reward):
                 raise ValueError(f'reward "{reward}" depends on the step, which no linear reward does')
         for model in models:
             environment.fitted_to(model.bfm.environment_spec, f"the model {model.name}")
             if model.bfm.inference_set() is None:
                 raise ValueError(f"the model {model.name} brings no inference set for the oracle to label")
         self.models = {model.name: model.bfm for model in models}
-        self.rewards = {reward.name: reward.reward for reward in rewards}
+        self.rewards = {task_title(reward): reward for reward in rewards}
         if len(self.models) < len(models) or len(self.rewards) < len(rewards):
             raise ValueError("two models or two rewards have one name")
         self.environment = environment

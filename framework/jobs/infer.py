@@ -21,6 +21,7 @@ from bfmkit.inference.experiment import Role, Run, run_episodes, stats_numbers, 
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots import draw_returns
+from bfmkit.rewards.expression import task_title
 from bfmkit.runs.checkpoint import Ledger
 from bfmkit.runs.run_directory import (
     FLOOR_METRICS,
@@ -307,14 +308,14 @@ class _Outputs:
         known = [(task, seed, value) for task, seed, value in returns if np.isfinite(value)]
         prefix = "return" if stage.role == "agent" else f"{stage.role}_return"
         for task, seed, value in known:
-            self.log.add_scalar(f"{prefix}/{task}/seed_{seed}", value, episode)
+            self.log.add_scalar(f"{prefix}/{task_title(task)}/seed_{seed}", value, episode)
         if known:
             self._last = {"last_return": float(np.mean([value for *_, value in known]))}
             self.bar.advance(0, **self._last)
             by_task: dict[str, list[float]] = {}
             for task, _, value in known:
                 by_task.setdefault(task, []).append(value)
-            parts = (f"{task} {np.mean(values):.0f}" for task, values in by_task.items())
+            parts = (f"{task_title(task)} {np.mean(values):.0f}" for task, values in by_task.items())
             self.bar.say(f"{stage.role}, episode {episode + 1}: {', '.join(parts)}")
 
 
@@ -374,11 +375,11 @@ def _table(summary: dict[str, Any]) -> Iterator[str]:
         "oracle": lambda numbers: numbers["oracle_later_return"],
         "floor": lambda numbers: numbers["floor_later_return"],
     }
-    width = max([len("mean"), *map(len, tasks)]) + 2
+    width = max(len("mean"), *(len(task_title(task)) for task in tasks)) + 2
     yield f"{'task':<{width}}" + "".join(f"{name:>10}" for name in columns) + "  relative return"
     for task, numbers in tasks.items():
         cells = "".join(f"{_number(column(numbers), '.1f'):>10}" for column in columns.values())
-        yield f"{task:<{width}}{cells}  {_score(numbers)}"
+        yield f"{task_title(task):<{width}}{cells}  {_score(numbers)}"
     if len(tasks) > 1:
         scored = counted(len(summary["relative_return_tasks"]), len(tasks))
         yield f"{'mean':<{width}}{'':>40}  {_score(summary)}, over {scored}"
@@ -392,13 +393,13 @@ def _table(summary: dict[str, Any]) -> Iterator[str]:
             yield f"{role}: was given {count} of these episodes; its mean is over the last {min(half, count)}."
     yield f"{DEFINITION}{interval}."
     for task, reason in summary["no_relative_return"].items():
-        yield f"{task} has no relative return: {reason}."
+        yield f"{task_title(task)} has no relative return: {reason}."
     if summary["stage"]:
         yield f"exploring: {summary['stage']}."
     for task, numbers in tasks.items():
         known = numbers.get("calibration")
         if known is not None and known["rewards"]:
-            yield f"{task}: {Calibration(**known).words()}"
+            yield f"{task_title(task)}: {Calibration(**known).words()}"
 
 
 def _score(numbers: dict[str, Any]) -> str:

@@ -122,7 +122,10 @@ class Checker:
                 allowed = [*signature.arguments, *other_keys]
                 near = nearest(key, allowed)
                 meant.add(near)
-                hint = did_you_mean(near)
+                inside = next(
+                    (f"{name}.{key}" for name, part in given.items() if isinstance(part, dict) and key in part), None
+                )
+                hint = did_you_mean(inside or near)
                 item = self._say((*path, key), f'{owner} has no argument "{key}"{hint} {one_of(signature.arguments)}')
             if checked is not INVALID:
                 checked[key] = item

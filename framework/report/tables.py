@@ -12,6 +12,7 @@ import polars as pl
 from bfmkit.evaluation.cells import reference_label
 from bfmkit.evaluation.relative_return import counted
 from bfmkit.report.plots.style import in_order
+from bfmkit.rewards.expression import task_title
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def results_table(statistics: Mapping[str, Any]) -> Table:
             rows.append(
                 (
                     Cell(recipe),
-                    Cell(task),
+                    Cell(task_title(task)),
                     _number(of_task["seeds"], 0),
                     _number(returns[0] if returns else None, 1),
                     _number(of_task["later_return"], 1),
@@ -110,7 +111,7 @@ def scores_table(statistics: Mapping[str, Any]) -> Table | None:
         f"bold; [..]: {percent} bootstrap interval." + "".join(f" {said}" for said in _unscored(statistics))
     )
     mean = [f"mean of {counted(len(scored), len(tasks))}"] if len(tasks) > 1 else []
-    return Table("scores", caption, ("recipe", *scored, *mean), tuple(map(tuple, rows)))
+    return Table("scores", caption, ("recipe", *map(task_title, scored), *mean), tuple(map(tuple, rows)))
 
 
 def _score(numbers: Mapping[str, Any], task: str) -> float | None:
@@ -217,7 +218,7 @@ def _unscored(statistics: Mapping[str, Any]) -> list[str]:
         for numbers in statistics["recipes"].values()
         for task, reason in numbers["no_relative_return"].items()
     }
-    return [f"{task} has no relative return: {reason}." for task, reason in reasons.items()]
+    return [f"{task_title(task)} has no relative return: {reason}." for task, reason in reasons.items()]
 
 
 def _relative(numbers: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -45,6 +45,8 @@ _INSTEAD = {
     "²": "say **2",
 }
 
+_NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)")
+
 Table = Mapping[str, Any]
 """Name -> a number, or an array (n,)."""
 
@@ -96,6 +98,24 @@ def parse_reward(text: str, quantities: tuple[str, ...]) -> RewardExpression:
     reader = _Reader(text, quantities)
     part = reader.read(_syntax_tree(text), 1)
     return RewardExpression(text, frozenset(reader.used), part.evaluate)
+
+
+def split_name(task: str) -> tuple[str | None, str]:
+    """Name and formula of a named reward, ``kneel = upright * (torso_height < 0.8)``; no name for any other task.
+
+    Example:
+        >>> split_name("low = torso_height < 0.8")
+        ('low', ' torso_height < 0.8')
+        >>> split_name("walk")
+        (None, 'walk')
+    """
+    match = _NAMED.match(task)
+    return (match[1], task[match.end() :]) if match else (None, task)
+
+
+def task_title(task: str) -> str:
+    """What a task is called in tables and figures: its name, or its formula where it has none."""
+    return split_name(task)[0] or task
 
 
 def _check_characters(text: str) -> None:

@@ -39,6 +39,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from bfmkit.models.digest import tensors_digest
+from bfmkit.rewards.expression import task_title
 from bfmkit.utils.errors import RefusedError
 from bfmkit.utils.files import to_json, write_atomically
 
@@ -108,8 +109,9 @@ class Record:
 
 
 def record_name(task: str, seed: int) -> str:
-    """The file name of a run's record; a typed reward is shortened, and made unmistakable by its checksum."""
-    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", task).strip("-.")[:40]
-    if plain != task:
+    """File name of a run's record; a typed reward goes by its name, or shortened and with its checksum."""
+    title = task_title(task)
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", title).strip("-.")[:40]
+    if plain != title:
         plain = f"{plain}-{crc32(task.encode()):08x}"
     return f"{plain}-seed-{seed}.safetensors"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bfmkit.rewards.expression import task_title
 from bfmkit.utils.files import write_atomically
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def legend_above(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
 
 def title_of(task: str, width: int = 32) -> str:
     """A task as the title of a panel, or of a figure that is ``width`` letters wide; a typed reward may be long."""
-    return textwrap.fill(task, width)
+    return textwrap.fill(task_title(task), width)
 
 
 FORMATS = ("pdf", "svg")

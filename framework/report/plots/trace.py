@@ -9,6 +9,7 @@ from bfmkit.evaluation.cells import folder_name
 from bfmkit.inference.experiment import Run
 from bfmkit.report.plots.belief import draw_belief
 from bfmkit.report.plots.plane import draw_believed_reward
+from bfmkit.rewards.expression import task_title
 from bfmkit.runs.trace import read_run, read_trace
 from bfmkit.runs.traced_plane import believed_rewards, read_plane
 
@@ -32,4 +33,6 @@ def draw_trace(out: Path, tasks: Sequence[str], seeds: Sequence[int]) -> None:
         beliefs = [] if traced is None else believed_rewards(plane, traced)
         if beliefs:
             path = out / "figures" / f"believed_reward_{folder_name(task)}.png"
-            draw_believed_reward(path, plane.plane, plane.rewards[task], beliefs, f"{task}, seed {seeds[0]}")
+            draw_believed_reward(
+                path, plane.plane, plane.rewards[task], beliefs, f"{task_title(task)}, seed {seeds[0]}"
+            )

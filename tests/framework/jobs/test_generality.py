@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bfmkit.jobs.generality import GeneralityJob, NamedModel, NamedReward
+from bfmkit.jobs.generality import GeneralityJob, NamedModel
 from bfmkit.runs.run_directory import read_metrics
 from bfmkit.testing.job import JobContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
@@ -26,7 +26,7 @@ class NarrowBFM(LinearBFM):
 def job(**settings: object) -> GeneralityJob:
     given = {"models": {"exact": LinearBFM()}, "rewards": REWARDS, "episodes": 3, "random_latents": 40, **settings}
     given["models"] = [NamedModel(*item) for item in given["models"].items()]
-    given["rewards"] = [NamedReward(*item) for item in given["rewards"].items()]
+    given["rewards"] = [f"{name} = {formula}" for name, formula in given["rewards"].items()]
     return GeneralityJob(environment=BallEnvironment(), **given)  # type: ignore[arg-type]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,6 +100,16 @@ def test_a_typed_reward_is_a_task_like_any_other(tmp_path: Path) -> None:
     assert job(world).tasks == (typed,)
     with pytest.raises(ValueError, match="column 5"):
         job(world, tasks=["2 * y"])
+
+
+def test_a_named_reward_goes_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = "east = 2 * x_1 - x_3 / 2"
+    summary = job(tasks=[named], episodes=2).run(tmp_path, CPU)
+    assert summary["tasks"][named]["oracle_return"] == pytest.approx(20 * 4.25**0.5, rel=1e-4)
+    shown = capsys.readouterr().err
+    assert "agent, episode 1: east " in shown
+    assert re.search(r"^east +\d", shown, re.MULTILINE)
+    assert [path.name for path in (tmp_path / "records").iterdir()] == ["east-seed-0.safetensors"]
 
 
 def test_the_oracle_of_a_task_that_changes_follows_it(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ def test_overrides_are_checked_against_the_constructor(toys, here: Path) -> None
     assert load_recipe("mine", ["query_rule.threshold=${steps}", "steps=4"]).build().query_rule.threshold == 4
     for override, expected in {
         "query_rule.treshold=1": 'command line: query_rule.treshold: "toy" has no argument "treshold"; did you mean "threshold"?',
+        "threshold=1": 'command line: threshold: "toy" has no argument "threshold"; did you mean "query_rule.threshold"?',
         "query_ruel.threshold=1": 'command line: query_ruel: "toy" has no argument "query_ruel"; did you mean "query_rule"?',
         "steps.x=1": "command line: steps: expected a whole number, got a mapping",
         "query_rule.threshold.x=1": 'command line: query_rule.threshold.x: "query_rule.threshold" is 2, and has nothing inside',

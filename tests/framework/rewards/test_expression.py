@@ -9,7 +9,7 @@ from dm_control.utils import rewards
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bfmkit.rewards.expression import DEEPEST, LONGEST, RewardError, parse_reward
+from bfmkit.rewards.expression import DEEPEST, LONGEST, RewardError, parse_reward, task_title
 from bfmkit.rewards.functions import FUNCTIONS, usage
 
 NAMES = ("upright", "horizontal_velocity", "torso_height")
@@ -240,3 +240,9 @@ def test_every_function_says_what_it_does() -> None:
     for name, function in FUNCTIONS.items():
         assert function.__doc__
         assert usage(name).startswith(f"{name}(")
+
+
+def test_a_task_is_called_by_its_name() -> None:
+    assert task_title("low = torso_height < 0.8") == "low"
+    assert task_title("torso_height == 0.8") == "torso_height == 0.8"
+    assert task_title("walk") == "walk"
