@@ -12,8 +12,8 @@ from torch import Tensor
 from bfmkit.environments.adapted import OWN_REWARD, adapt
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.inference.episode import run_episode
+from bfmkit.inference.experiment import Experiment
 from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
-from bfmkit.jobs.infer import InferJob
 from bfmkit.models.folder import load_model as read_model
 from bfmkit.models.path import resolve
 from bfmkit.recipe import Recipe, build_node
@@ -219,7 +219,7 @@ def load_agent(
         torch.Size([1, 6])
     """
     loaded = load_recipe(recipe, overrides)
-    if not issubclass(loaded.job_class, InferJob):
+    if not issubclass(loaded.job_class, Experiment):
         raise ValueError(f"{loaded.source}: an agent comes from a recipe of type infer, not {loaded.tree['type']}")
     parts = loaded.root.arguments
     bfm = parts["bfm"].build().to(device)

@@ -1,7 +1,8 @@
-"""Runs that share a batch: one agent, a row a run, from its first episode to its last."""
+"""Experiments: an agent and its references on tasks and seeds; runs that share a batch."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -10,6 +11,9 @@ from typing import Any, Literal, NamedTuple
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.inference.episode import Episode, EpisodeSnapshot, EpisodeStats, Step, run_episode
 from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
+from bfmkit.registry import lookup
+
+logger = logging.getLogger(__name__)
 
 Role = Literal["agent", "oracle", "floor"]
 """Who acts: the agent, or one of the two references that it is measured against."""
@@ -20,6 +24,106 @@ class Run(NamedTuple):
 
     task: str
     seed: int
+
+
+class Experiment:
+    """An agent, an oracle and a floor on the same runs, one run a task and a seed.
+
+    Args:
+        bfm: the model whose policies to act with.
+        environment: where; its rewards are what the agent is to find out.
+        agent: how.
+        episodes: of each run, the agent learning on from one to the next.
+        seed: of the first run.
+        seeds: how many seeds, counted on from ``seed``; or the seeds themselves, and then ``seed`` is not looked at.
+        tasks: their names, or ``all``; none given: those of the environment.
+        oracle: the upper reference; none given: the agent ``oracle`` as it is by default.
+        oracle_episodes: of each run; none given: as many as the agent's. 0 goes without an oracle.
+        floor: the lower reference; none given: the agent ``random``.
+        floor_episodes: of each run; none given: as many as the agent's, or 0 without an oracle.
+
+    Raises:
+        ValueError: if a number is out of range, a seed comes twice, a task does not exist, the model was made for
+            another body, or there are no transitions to label for an agent that needs some.
+    """
+
+    def __init__(
+        self,
+        bfm: BFM,
+        environment: Environment,
+        agent: Agent,
+        episodes: int = 10,
+        seed: int = 0,
+        seeds: int | list[int] = 1,
+        tasks: str | list[str] | None = None,
+        oracle: Agent | None = None,
+        oracle_episodes: int | None = None,
+        floor: Agent | None = None,
+        floor_episodes: int | None = None,
+    ) -> None:
+        if episodes < 1:
+            raise ValueError(f"episodes must be at least 1, got {episodes}")
+        for name, number in (("oracle_episodes", oracle_episodes), ("floor_episodes", floor_episodes)):
+            if number is not None and number < 0:
+                raise ValueError(f"{name} must not be negative, got {number}")
+        self.bfm, self.agent, self.episodes = bfm, agent, episodes
+        self.environment = environment.fitted_to(bfm.environment_spec, "the model")
+        self.seeds, self.tasks = chosen_seeds(seed, seeds), chosen_tasks(self.environment, tasks)
+        self.runs = [Run(task, run_seed) for task in self.tasks for run_seed in self.seeds]
+        self.oracle_episodes = episodes if oracle_episodes is None else oracle_episodes
+        self.oracle: Agent | None = None
+        if self.oracle_episodes > 0:
+            self.oracle = oracle if oracle is not None else lookup(Agent, "oracle")()
+        if bfm.inference_set() is None:
+            self._require_no_labels()
+        unset = episodes if self.oracle is not None else 0
+        self.floor_episodes = unset if floor_episodes is None else floor_episodes
+        self.floor: Agent = floor if floor is not None else lookup(Agent, "random")()
+
+    def acting(self, role: Role) -> Agent:
+        """The agent of a role."""
+        reference = {"oracle": self.oracle, "floor": self.floor}.get(role)
+        return self.agent if reference is None else reference
+
+    def _require_no_labels(self) -> None:
+        if self.agent.labelled_transitions > 0:
+            raise ValueError("the agent needs labelled transitions, and this model brings no inference set to label")
+        if self.oracle is not None and self.oracle.labelled_transitions > 0:
+            logger.warning("this model brings no inference set, so there is no oracle to compare with")
+            self.oracle, self.oracle_episodes = None, 0
+
+
+def chosen_seeds(seed: int, seeds: int | list[int]) -> tuple[int, ...]:
+    """So many seeds from ``seed`` on, or those given.
+
+    Raises:
+        ValueError: if there is none, or one comes twice.
+    """
+    chosen = list(range(seed, seed + seeds)) if isinstance(seeds, int) else list(seeds)
+    if not chosen:
+        raise ValueError("seeds must be at least one")
+    if len(set(chosen)) != len(chosen):
+        raise ValueError(f"seeds {chosen} has one twice")
+    return tuple(chosen)
+
+
+def chosen_tasks(environment: Environment, tasks: str | list[str] | None) -> tuple[str, ...]:
+    """The tasks named, ``all`` of them, or those of the environment's rows, each once.
+
+    Raises:
+        ValueError: if there is none, or one does not exist.
+    """
+    if tasks is None:
+        chosen: list[str] = list(environment.tasks)
+    elif tasks == "all":
+        chosen = list(environment.spec.tasks)
+    else:
+        chosen = [tasks] if isinstance(tasks, str) else list(tasks)
+    if not chosen:
+        raise ValueError("tasks must name at least one task")
+    for task in chosen:
+        environment.spec.require_task(task)
+    return tuple(dict.fromkeys(chosen))
 
 
 def run_episodes(

@@ -19,9 +19,8 @@ from bfmkit.evaluation.benchmark.runners import GroupDone, InProcess, Runner
 from bfmkit.evaluation.benchmark.workbench import Workbench
 from bfmkit.evaluation.cells import CELLS, FLOORS, ORACLES, Cell, folder_name, read_cell
 from bfmkit.evaluation.relative_return import counted
-from bfmkit.inference.experiment import Run
+from bfmkit.inference.experiment import Run, chosen_seeds
 from bfmkit.interfaces import Job, JobError
-from bfmkit.jobs.infer import chosen_seeds
 from bfmkit.recipe.yaml_text import read, write
 from bfmkit.registry import register
 from bfmkit.runs.run_directory import SUMMARY, first_difference, write_summary

@@ -17,9 +17,9 @@ import torch
 from bfmkit.evaluation.relative_return import DEFINITION, TaskReturns, counted, overall_summary
 from bfmkit.inference.calibration import RESIDUALS, Calibration
 from bfmkit.inference.episode import Episode, EpisodeSnapshot, Step
-from bfmkit.inference.experiment import Role, Run, run_episodes, stats_numbers, window_numbers
+from bfmkit.inference.experiment import Experiment, Role, run_episodes, stats_numbers, window_numbers
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError
-from bfmkit.registry import lookup, register
+from bfmkit.registry import register
 from bfmkit.report.plots import draw_returns
 from bfmkit.rewards.expression import task_title
 from bfmkit.runs.checkpoint import Ledger
@@ -60,7 +60,7 @@ class Stage:
 
 
 @register(Job, "infer")
-class InferJob(Job):
+class InferJob(Experiment, Job):
     """Runs an agent for some episodes of each task and seed; then an oracle and a floor on the same, for comparison.
 
     One run a task and a seed. Runs share batches for speed. All of a run's randomness comes from its own seed, so its
@@ -107,41 +107,14 @@ class InferJob(Job):
         batch_size: int = 64,
         trace_every: int | None = None,
     ) -> None:
-        if episodes < 1:
-            raise ValueError(f"episodes must be at least 1, got {episodes}")
-        for name, number in (("oracle_episodes", oracle_episodes), ("floor_episodes", floor_episodes)):
-            if number is not None and number < 0:
-                raise ValueError(f"{name} must not be negative, got {number}")
+        super().__init__(
+            bfm, environment, agent, episodes, seed, seeds, tasks, oracle, oracle_episodes, floor, floor_episodes
+        )
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if trace_every is not None and trace_every < 1:
             raise ValueError(f"trace_every must be at least 1, got {trace_every}")
-        environment = environment.fitted_to(bfm.environment_spec, "the model")
-        self.bfm, self.environment, self.agent = bfm, environment, agent
-        self.episodes, self.batch_size, self.trace_every = episodes, batch_size, trace_every
-        self.seeds = chosen_seeds(seed, seeds)
-        self.tasks = _tasks(environment, tasks)
-        self.runs = [Run(task, run_seed) for task in self.tasks for run_seed in self.seeds]
-        self.oracle_episodes = episodes if oracle_episodes is None else oracle_episodes
-        self.oracle: Agent | None = None
-        if self.oracle_episodes > 0:
-            self.oracle = oracle if oracle is not None else lookup(Agent, "oracle")()
-        if bfm.inference_set() is None:
-            if agent.labelled_transitions > 0:
-                raise ValueError(
-                    "the agent needs labelled transitions, and this model brings no inference set to label"
-                )
-            if self.oracle is not None and self.oracle.labelled_transitions > 0:
-                logger.warning("this model brings no inference set, so there is no oracle to compare with")
-                self.oracle, self.oracle_episodes = None, 0
-        unset = episodes if self.oracle is not None else 0
-        self.floor_episodes = unset if floor_episodes is None else floor_episodes
-        self.floor: Agent = floor if floor is not None else lookup(Agent, "random")()
-
-    def acting(self, role: Role) -> Agent:
-        """The agent of a role."""
-        reference = {"oracle": self.oracle, "floor": self.floor}.get(role)
-        return self.agent if reference is None else reference
+        self.batch_size, self.trace_every = batch_size, trace_every
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Run what is left to run; the numbers are those of a run that was never interrupted."""
@@ -336,34 +309,6 @@ class _Watch:
         if self._pending == STEPS_SHOWN_TOGETHER:
             self._bar.advance(self._pending, **self._numbers)
             self._pending = 0
-
-
-def chosen_seeds(seed: int, seeds: int | list[int]) -> tuple[int, ...]:
-    """So many seeds from ``seed`` on, or those given.
-
-    Raises:
-        ValueError: if there is none, or one comes twice.
-    """
-    chosen = list(range(seed, seed + seeds)) if isinstance(seeds, int) else list(seeds)
-    if not chosen:
-        raise ValueError("seeds must be at least one")
-    if len(set(chosen)) != len(chosen):
-        raise ValueError(f"seeds {chosen} has one twice")
-    return tuple(chosen)
-
-
-def _tasks(environment: Environment, tasks: str | list[str] | None) -> tuple[str, ...]:
-    if tasks is None:
-        chosen: list[str] = list(environment.tasks)
-    elif tasks == "all":
-        chosen = list(environment.spec.tasks)
-    else:
-        chosen = [tasks] if isinstance(tasks, str) else list(tasks)
-    if not chosen:
-        raise ValueError("tasks must name at least one task")
-    for task in chosen:
-        environment.spec.require_task(task)
-    return tuple(dict.fromkeys(chosen))
 
 
 def _table(summary: dict[str, Any]) -> Iterator[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from bfmkit.inference.experiment import Experiment
 from bfmkit.interfaces import Agent, Environment
-from bfmkit.jobs.infer import InferJob
 from bfmkit.live.player import Player
 from bfmkit.live.session import OWN, LiveSession, oracle_player
 from bfmkit.recipe import Recipe, load_recipe
@@ -53,6 +53,6 @@ def build_session(recipe: str | Path, overrides: Sequence[str], out: Path, besid
 
 def _infer_recipe(recipe: str | Path, overrides: Sequence[str]) -> Recipe:
     loaded = load_recipe(recipe, list(overrides))
-    if not issubclass(loaded.job_class, InferJob):
+    if not issubclass(loaded.job_class, Experiment):
         raise ValueError(f"{loaded.source}: a page shows a recipe of type infer, not {loaded.tree['type']}")
     return loaded

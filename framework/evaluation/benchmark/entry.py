@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bfmkit.inference.experiment import Experiment
 from bfmkit.interfaces import Job
-from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe import Recipe, RecipeError, load_recipe
 from bfmkit.recipe.inheriting import gather
 from bfmkit.recipe.node import Node
@@ -131,7 +131,7 @@ def _require_inference(path: Path, tree: dict[str, Any]) -> None:
         job: type | None = lookup(Job, kind) if isinstance(kind, str) else None
     except LookupError:
         return
-    if job is not None and not issubclass(job, InferJob):
+    if job is not None and not issubclass(job, Experiment):
         raise refuse(label(path), "", f"a benchmark compares recipes of type {INFERENCE}, not {kind}")
 
 

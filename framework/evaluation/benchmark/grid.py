@@ -8,8 +8,7 @@ from typing import Any, Literal
 from bfmkit.evaluation.benchmark.entry import BenchmarkRecipe, of_entry
 from bfmkit.evaluation.benchmark.group import Group
 from bfmkit.evaluation.benchmark.workbench import Workbench
-from bfmkit.inference.experiment import Role, Run
-from bfmkit.jobs.infer import InferJob
+from bfmkit.inference.experiment import Experiment, Role, Run
 from bfmkit.recipe import RecipeError
 from bfmkit.recipe.problems import Problem
 from bfmkit.recipe.yaml_text import write
@@ -35,12 +34,13 @@ def grid(
     references: dict[tuple[Role, str], Group] = {}
     problems: list[Problem] = []
     for recipe in benchmark_recipes:
-        job = _built(recipe, workbench, settings, problems)
-        if job is None:
+        experiment = _built(recipe, workbench, settings, problems)
+        if experiment is None:
             continue
         group = Group(
-            recipe.name, 0, recipe.tree, tuple(job.runs), job.episodes,
-            oracle=_reference("oracle", recipe, job, references), floor=_reference("floor", recipe, job, references),
+            recipe.name, 0, recipe.tree, tuple(experiment.runs), experiment.episodes,
+            oracle=_reference("oracle", recipe, experiment, references),
+            floor=_reference("floor", recipe, experiment, references),
         )  # fmt: skip
         of_recipes.append(group)
     if problems and all(problem.missing_file for problem in problems):
@@ -52,17 +52,20 @@ def grid(
 
 
 def _reference(
-    role: Literal["oracle", "floor"], recipe: BenchmarkRecipe, job: InferJob, known: dict[tuple[Role, str], Group]
+    role: Literal["oracle", "floor"],
+    recipe: BenchmarkRecipe,
+    experiment: Experiment,
+    known: dict[tuple[Role, str], Group],
 ) -> str | None:
     """The name of a recipe's reference, which is added to those known, or shared; None if it has none."""
-    episodes = job.oracle_episodes if role == "oracle" else job.floor_episodes
+    episodes = experiment.oracle_episodes if role == "oracle" else experiment.floor_episodes
     if episodes == 0:
         return None
     key = role, write({name: recipe.tree.get(name) for name in ("bfm", "environment", role)})
     count = sum(other == role for other, _ in known)
     name = f"{role}_{count + 1}" if count else role
     group = known.setdefault(key, Group(name, 0, recipe.tree, (), 0, role=role))
-    known[key] = group.extended(job.runs, episodes)
+    known[key] = group.extended(experiment.runs, episodes)
     return group.name
 
 
@@ -82,10 +85,10 @@ def as_played(recipe: BenchmarkRecipe, groups: Sequence[Group]) -> dict[str, Any
 
 def _built(
     recipe: BenchmarkRecipe, workbench: Workbench, settings: Mapping[str, Any], problems: list[Problem]
-) -> InferJob | None:
-    """The job of a recipe; None, and its problems added to the others, where it cannot be built."""
+) -> Experiment | None:
+    """The experiment of a recipe; None, and its problems added to the others, where it cannot be built."""
     try:
-        return workbench.infer_job(recipe.tree, recipe.root, **settings)
+        return workbench.experiment(recipe.tree, recipe.root, **settings)
     except RecipeError as error:
         problems += [of_entry(recipe.name, problem) for problem in error.problems]
     except ValueError as error:

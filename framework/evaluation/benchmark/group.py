@@ -136,18 +136,18 @@ def run_group(work: GroupTask, workbench: Workbench | None = None) -> Iterator[G
 
 def _run_batch(work: GroupTask, workbench: Workbench) -> Iterator[GroupEvent]:
     group = work.group
-    job = workbench.infer_job(
+    experiment = workbench.experiment(
         group.tree,
         tasks=list(dict.fromkeys(run.task for run in group.runs)),
         seeds=list(dict.fromkeys(run.seed for run in group.runs)),
         episodes=group.episodes,
     )
-    agent = job.acting(group.role)
-    job.bfm.to(torch.device(group.device))
+    agent = experiment.acting(group.role)
+    experiment.bfm.to(torch.device(group.device))
     memory = _Memory.load(work.saved) if work.saved is not None else _Memory(episodes=[[] for _ in group.runs])
     started = time.monotonic() - memory.seconds
     played = run_episodes(
-        agent, job.bfm, job.environment, group.runs, group.episodes, _Unwatched,
+        agent, experiment.bfm, experiment.environment, group.runs, group.episodes, _Unwatched,
         first=memory.first, state=memory.agent,
     )  # fmt: skip
     for result in played:

@@ -1,14 +1,17 @@
-"""Builds inference jobs whose models and environments are the same, and keeps those for the next."""
+"""Builds experiments whose models and environments are the same, and keeps those for the next."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from bfmkit.inference.experiment import Experiment
 from bfmkit.interfaces import Job
-from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe import check_node
 from bfmkit.recipe.node import Node
 from bfmkit.recipe.yaml_text import write
+from bfmkit.registry import constructor_parameters
+
+EXPERIMENT = {parameter.name for parameter in constructor_parameters(Experiment)} - {"bfm", "environment"}
 
 
 class Workbench:
@@ -17,13 +20,13 @@ class Workbench:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[str, Any]] = {}
 
-    def infer_job(self, tree: dict[str, Any], root: Node | None = None, **settings: Any) -> InferJob:
-        """The job that a resolved inference recipe says, with some of its settings replaced.
+    def experiment(self, tree: dict[str, Any], root: Node | None = None, **settings: Any) -> Experiment:
+        """The experiment that a resolved inference recipe says, with some of its settings replaced.
 
         Args:
             tree: the recipe.
             root: the same, checked; it is checked here if not given.
-            settings: arguments of the job.
+            settings: arguments of the experiment.
 
         Raises:
             RecipeError: with what a constructor refuses.
@@ -33,8 +36,8 @@ class Workbench:
         agents = {
             name: arguments[name].build() for name in ("agent", "oracle", "floor") if arguments.get(name) is not None
         }
-        plain = {name: value for name, value in arguments.items() if name not in ("bfm", "environment", *agents)}
-        return InferJob(
+        plain = {name: value for name, value in arguments.items() if name in EXPERIMENT - {*agents}}
+        return Experiment(
             bfm=self._build("bfm", arguments["bfm"]),
             environment=self._build("environment", arguments["environment"]),
             **agents,

@@ -282,13 +282,6 @@ def test_without_an_oracle_nothing_is_relative(tmp_path: Path) -> None:
     assert summary["relative_return"] is None
 
 
-def test_a_model_without_transitions_goes_without_the_oracle() -> None:
-    agent = TaskInferenceAgent(RidgePosterior(), UCBAcquisition(EllipsoidCandidates()))
-    assert InferJob(LinearBFM(labelled=0), BallEnvironment(), agent).oracle is None
-    with pytest.raises(ValueError, match="inference set"):
-        InferJob(LinearBFM(labelled=0), BallEnvironment(), OracleAgent())
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

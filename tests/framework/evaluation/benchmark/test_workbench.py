@@ -23,24 +23,24 @@ def tree(**changes: Any) -> dict[str, Any]:
 
 def test_model_and_environment_are_kept_while_they_are_the_same() -> None:
     bench = Workbench()
-    first = bench.infer_job(tree())
-    again = bench.infer_job(tree(agent={"type": "oracle"}), tasks=["random_3"], seeds=[5, 6], episodes=7)
+    first = bench.experiment(tree())
+    again = bench.experiment(tree(agent={"type": "oracle"}), tasks=["random_3"], seeds=[5, 6], episodes=7)
     assert again.bfm is first.bfm
     assert again.environment is first.environment
     assert again.agent is not first.agent
     assert (again.tasks, again.seeds, again.episodes) == (("random_3",), (5, 6), 7)
-    other = bench.infer_job(tree(bfm={"type": "tabular", "mdp": MDP, "discount": 0.5}))
+    other = bench.experiment(tree(bfm={"type": "tabular", "mdp": MDP, "discount": 0.5}))
     assert other.bfm is not first.bfm
     assert other.bfm.discount == 0.5
     assert other.environment is first.environment
     # Only one is kept.
-    assert bench.infer_job(tree()).bfm is not first.bfm
+    assert bench.experiment(tree()).bfm is not first.bfm
 
 
 def test_what_is_wrong_is_said() -> None:
     with pytest.raises(RecipeError, match="typo"):
-        Workbench().infer_job(tree(agent={"type": "random", "typo": 1}))
+        Workbench().experiment(tree(agent={"type": "random", "typo": 1}))
     with pytest.raises(RecipeError, match="discount"):
-        Workbench().infer_job(tree(bfm={"type": "tabular", "mdp": MDP, "discount": 2}))
+        Workbench().experiment(tree(bfm={"type": "tabular", "mdp": MDP, "discount": 2}))
     with pytest.raises(ValueError, match="fly"):
-        Workbench().infer_job(tree(), tasks=["fly"])
+        Workbench().experiment(tree(), tasks=["fly"])
