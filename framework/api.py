@@ -21,7 +21,7 @@ from bfmkit.recipe import load_recipe as read_recipe
 from bfmkit.registry import discovery, register
 from bfmkit.registry.kinds import KINDS
 from bfmkit.registry.messages import one_of, suggestion
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.recording import save_record
 from bfmkit.runs.run_directory import default_out, open_run, write_summary
 from bfmkit.utils.errors import RefusedError
@@ -194,7 +194,7 @@ def load_agent(
     *overrides: str,
     seeds: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
-    logbook: bool = True,
+    label_log: bool = True,
 ) -> Agent:
     """Agent of an inference recipe, with its model, started.
 
@@ -206,8 +206,8 @@ def load_agent(
         overrides: ``"path.to.key=value"``, as on the command line.
         seeds: one a run; the recipe's seed if none are given.
         device: where to compute.
-        logbook: whether the agent keeps what its belief takes in, for :func:`save_record`; some 4d + 9 bytes a step and
-            run, so not for a robot that acts for weeks.
+        label_log: whether the agent keeps what its belief takes in, for :func:`save_record`; some 4d + 9 bytes a step
+            and run, so not for a robot that acts for weeks.
 
     Raises:
         RecipeError: with all that is wrong with the recipe.
@@ -230,9 +230,9 @@ def load_agent(
         environment = parts["environment"].build()
         tasks = [environment.tasks[0]] * len(runs)
         labelled = labelled_transitions(bfm, environment, tasks, agent.labelled_transitions, agent.label_every)
-    if logbook:
+    if label_log:
         origin = {name: loaded.tree[name] for name in ("bfm", "agent", "environment") if name in loaded.tree}
-        agent.logbook = Logbook(origin | {"start_labels": "the model's inference set, labelled by the environment"})
+        agent.label_log = LabelLog(origin | {"start_labels": "the model's inference set, labelled by the environment"})
     agent.start(bfm, runs, labelled)
     return agent
 

@@ -162,7 +162,6 @@ NO_TEST_OF_THEIR_OWN = {
     "framework/inference/candidate_acquisition",
     "framework/inference/oracle_returns",
     "framework/inference/recent_features",
-    "framework/inference/step_buffer",
     "framework/inference/task_belief",
     "framework/live/build",
     "framework/live/film_export",

@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.inference.batched_agent import BatchedAgent
+from bfmkit.inference.batched_agent import BatchedAgent, Transitions
 from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import Agent
 from bfmkit.registry import register
@@ -90,7 +90,7 @@ class LolaAgent(BatchedAgent):
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
         runs, dim = len(self.seeds), self.bfm.dim
         vector = torch.zeros(runs, dim, dtype=torch.float64, device=self.device)
-        center = self._onto_sphere(self.noise("lola start", (dim,), None))
+        center = self._onto_sphere(self.noise("lola start", (dim,), self.indices))
         entries: dict[str, Tensor | TensorDict] = {}
         if labelled is not None and self.labelled_transitions > 0:
             fitted = least_squares_weights(*self.labelled_features(labelled))
@@ -116,14 +116,13 @@ class LolaAgent(BatchedAgent):
         """Say that the next observation opens an episode; a window that belongs to the last one ends here."""
         super().begin_episode(runs)
         if self.windows == "episode":
-            opens = torch.ones(len(self.seeds), dtype=torch.bool) if runs is None else self._mask(runs, "runs")
+            opens = self.everyone if runs is None else self._mask(runs, "runs")
             steps = self.state.get("window_steps")
             self._finish(opens & (steps > 0) & (steps < self.lookahead), None)
             steps.masked_fill_(opens, 0)
 
-    def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:  # (n, d)
-        indices = torch.arange(len(self.seeds)) if runs is None else runs
-        opening = indices[self.state.get("window_steps")[indices] == 0]
+    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:  # (n, d)
+        opening = runs[self.state.get("window_steps")[runs] == 0]
         weights = self.state.get("weights")
         if len(opening) > 0:
             rows = opening.to(self.device)
@@ -131,30 +130,20 @@ class LolaAgent(BatchedAgent):
             projected = self._onto_sphere(drawn)
             self.state.get("point")[rows] = projected if self.density == "projected" else drawn
             weights = weights.index_copy(0, rows, projected)
-        return weights if runs is None else weights[runs.to(self.device)]
+        return self.rows_of(weights, runs)
 
-    def learn(
-        self,
-        observation: Tensor,
-        action: Tensor,
-        next_observation: Tensor,
-        reward: Tensor,
-        observed: Tensor,
-        runs: Tensor | None,
-    ) -> Tensor:
+    def learn(self, step: Transitions, active: Tensor) -> Tensor:  # batch (B,), (B,) bool -> (B,) bool
         state = self.state
         steps = state.get("window_steps")
-        counts = steps < self.lookahead
-        if runs is not None:
-            counts = counts & runs
-        taken = counts & observed
+        counts = (steps < self.lookahead) & active
+        taken = counts & step.observed
         discount = (self.bfm.discount ** steps.double()).to(self.device)
-        state.get("window_return").add_(torch.where(taken.to(self.device), discount * reward, 0.0))
-        state.get("window_whole").logical_and_(observed | ~counts)
+        state.get("window_return").add_(torch.where(taken.to(self.device), discount * step.reward, 0.0))
+        state.get("window_whole").logical_and_(step.observed | ~counts)
         steps.add_(counts)
         ended = counts & (steps == self.lookahead)
         if ended.any():
-            self._finish(ended, next_observation)
+            self._finish(ended, step.next_observation)
             if self.windows == "running":
                 steps.masked_fill_(ended, 0)
         return taken

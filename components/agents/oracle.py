@@ -69,10 +69,10 @@ class OracleAgent(BatchedAgent):
             opens, step = self.state.get("opens_episode"), self.state.get("step")
             self.state.set("episode_start", torch.where(opens, step, self.state.get("episode_start")))
 
-    def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
+    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:
         solution = self.state.get("solution")
         if self.label_every is not None:
             phase = (self.state.get("step") - self.state.get("episode_start")) // self.label_every
             phase = phase.clamp(max=solution.shape[1] - 1).to(self.device)
             solution = solution[torch.arange(len(solution), device=self.device), phase]  # (B, T, d) -> (B, d)
-        return solution if runs is None else solution[runs.to(self.device)]
+        return self.rows_of(solution, runs)

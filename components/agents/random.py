@@ -21,6 +21,6 @@ class RandomAgent(BatchedAgent):
     def __init__(self, schedule: Schedule | None = None) -> None:
         super().__init__(schedule)
 
-    def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
+    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:
         noise = self.noise("direction", (self.bfm.dim,), runs)
         return noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)

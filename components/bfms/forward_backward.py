@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
-from bfmkit.models.learned_bfm import RELATIVE_RIDGE, LearntBFM
+from bfmkit.models.learned_bfm import RELATIVE_RIDGE, LearnedBFM
 from bfmkit.models.projection import project
 from bfmkit.registry import register
 from bfmkit.utils.second_moment import ridged_inverse, second_moment
 
 
 @register(BFM, "forward_backward")
-class ForwardBackward(LearntBFM):
+class ForwardBackward(LearnedBFM):
     """F(s, a, z)ᵀB(s⁺) models the discounted visits to s⁺ under π_z, relative to the data's distribution ρ.
 
     ψ(s, a, z) = F(s, a, z),   φ(s⁺) = C⁻¹B(s⁺),   C = E_ρ[B Bᵀ],   z = √d · w / ‖w‖

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
-from bfmkit.models.learned_bfm import LearntBFM
+from bfmkit.models.learned_bfm import LearnedBFM
 from bfmkit.models.projection import project
 from bfmkit.registry import register
 from bfmkit.utils.checks import require_positive
@@ -14,7 +14,7 @@ from bfmkit.utils.second_moment import second_moment
 
 
 @register(BFM, "td_jepa")
-class TDJepa(LearntBFM):
+class TDJepa(LearnedBFM):
     """Codes of states for policies to read, codes of tasks for rewards to be linear in, each predicting the other.
 
     φ(s, a, s') = t(s'),   ψ(s, a, z) = T(e(s), z, a),   π_z(s) = π(e(s), z),   z = √d · w / ‖w‖

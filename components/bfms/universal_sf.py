@@ -7,13 +7,13 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, FeatureMap, Networks
-from bfmkit.models.learned_bfm import LearntBFM
+from bfmkit.models.learned_bfm import LearnedBFM
 from bfmkit.registry import register
 from bfmkit.utils.second_moment import second_moment
 
 
 @register(BFM, "universal_sf")
-class UniversalSF(LearntBFM):
+class UniversalSF(LearnedBFM):
     """ψ(s, a, z), the discounted sum of given features φ under π_z, learnt for all z at once.
 
     z = √d · w / ‖w‖,   π_z(s) ≈ argmax_a ψ(s, a, z)ᵀz

@@ -1,4 +1,4 @@
-"""What agents have in common: counting, choosing z when it is due, and stopping runs that went wrong."""
+"""Base class of batched online agents: step counters, scheduled selection of z, failed runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,18 @@ from bfmkit.utils.checks import one_per_row
 from bfmkit.utils.rng import normal_noise
 
 
+class Transitions(NamedTuple):
+    """One step of each of B runs, or n steps of each of m runs, oldest first; batch (B,) or (m, n)."""
+
+    observation: Tensor  # (*batch, o)
+    action: Tensor  # (*batch, a)
+    next_observation: Tensor  # (*batch, o)
+    reward: Tensor  # (*batch) float64, zero where not observed
+    observed: Tensor  # (*batch) bool on the CPU
+
+
 class SelectionInputs(NamedTuple):
-    """What a choice was made from, beside what an agent remembers."""
+    """What weights were selected from, beside what an agent remembers."""
 
     observation: Tensor  # (n, o)
     previous: Tensor  # (n, d) float64, the weights before it
@@ -48,31 +58,27 @@ class BatchedAgent(Agent):
     def propose(
         self,
         observation: Tensor,  # (n, o)
-        runs: Tensor | None,  # (n,) int64, indices of the runs that choose; None: all of them, in order
+        runs: Tensor,  # (n,) int64, ascending indices of the runs that choose
     ) -> Tensor:  # (n, d)
         """The weights to act for from now on."""
 
     def learn(
         self,
-        observation: Tensor,  # (B, o)
-        action: Tensor,  # (B, a)
-        next_observation: Tensor,  # (B, o)
-        reward: Tensor,  # (B,) float64
-        observed: Tensor,  # (B,) bool on the CPU
-        runs: Tensor | None,  # (B,) bool on the CPU; None: all
-    ) -> Tensor | None:  # (B,) bool on the CPU
-        """Take in a step of the runs; say which rewards were taken in (None: no reward at all)."""
-        return None
+        step: Transitions,  # batch (B,)
+        active: Tensor,  # (B,) bool on the CPU, the runs that took it
+    ) -> Tensor:  # (B,) bool on the CPU
+        """Take in a step of the active runs; say which rewards were taken in, here none."""
+        return self.nobody
 
     def choosing(self, runs: Tensor) -> None:
         """Called before the runs of a (B,) mask choose, for subclasses that have put learning off; may stop some."""
 
-    def chosen(self, runs: Tensor, asked: SelectionInputs) -> None:
+    def chosen(self, runs: Tensor, inputs: SelectionInputs) -> None:
         """Called after the runs of a (B,) mask have chosen, all or some of those asked."""
 
     def information(self) -> Tensor:  # (B,) float64
         """Growth of the log determinant of the precision since the last choice; NaN for an agent without a belief."""
-        return torch.full((len(self.seeds),), float("nan"), dtype=torch.float64)
+        return self.unknown
 
     # The life of an agent.
 
@@ -87,9 +93,10 @@ class BatchedAgent(Agent):
         self.device, self.dtype = _place(bfm)
         self.failures = {}
         rows, dim = len(self.seeds), bfm.dim
-        # What every step needs; nobody changes them.
+        # What every step needs; nobody changes them. That a mask is this very `everyone` saves looking into it.
         self.indices = torch.arange(rows)
         self.everyone, self.nobody = self.indices >= 0, self.indices < 0
+        self.unknown = torch.full((rows,), math.nan, dtype=torch.float64)
         self.state = TensorDict(
             {
                 "weights": torch.zeros(rows, dim, dtype=torch.float64, device=self.device),
@@ -107,17 +114,13 @@ class BatchedAgent(Agent):
 
     def begin_episode(self, runs: Tensor | None = None) -> None:
         self._require_start()
-        opens = self.state.get("opens_episode")
-        if runs is None:
-            opens.fill_(True)
-        else:
-            opens.logical_or_(self._mask(runs, "runs"))
+        self.state.get("opens_episode").logical_or_(self.everyone if runs is None else self._mask(runs, "runs"))
 
     @torch.no_grad()
     def choose(self, observation: Tensor, runs: Tensor | None = None) -> Tensor:  # (B, o) -> (B, d)
         self._require_start()
         rows = self._rows(observation, "observation", self.bfm.environment_spec.observation_size)
-        z = self._choose(rows, self._moving(runs))
+        z = self._select(rows, self._active(runs))
         return z if rows.ndim == _as_tensor(observation).ndim else z[0]
 
     @torch.no_grad()
@@ -125,16 +128,11 @@ class BatchedAgent(Agent):
         self._require_start()
         given = _as_tensor(observation)
         rows = self._rows(given, "observation", self.bfm.environment_spec.observation_size)
-        moving = self._moving(runs)
-        z = self._choose(rows, moving)
-        action = self.bfm.act(self._blank(rows, self._still_moving(moving)), z)
-        bad = _not_finite(action)
-        if bad is not None:
-            self._stop(bad, self._still_moving(moving), "the action is not finite")
-        standing = self._still_moving(moving)
-        if standing is not None:
-            action = torch.where(standing.to(self.device).unsqueeze(-1), action, 0.0)
-        action = action.to(given.device)
+        active = self._active(runs)
+        z = self._select(rows, active)
+        action = self.bfm.act(self._masked(rows, self._going(active)), z)
+        self._require_finite(action, self._going(active), "the action")
+        action = self._masked(action, self._going(active)).to(given.device)
         return action if given.ndim == 2 else action[0]
 
     @torch.no_grad()
@@ -149,42 +147,25 @@ class BatchedAgent(Agent):
     ) -> None:
         self._require_start()
         sizes = self.bfm.environment_spec
-        observation = self._rows(observation, "observation", sizes.observation_size)
-        action = self._rows(action, "action", sizes.action_size)
-        next_observation = self._rows(next_observation, "next observation", sizes.observation_size)
-        reward = self._rewards(reward)
-        arrived = self._mask(observed, "observed") if observed is not None else None
-        moving = self._moving(runs)
-        # A reward that has not arrived may be anything; it never gets further than this line.
-        offered = reward if arrived is None else torch.where(arrived.to(self.device), reward, 0.0)
-        # All together, for each look takes as long as a layer of a network.
-        if _not_finite(torch.cat([observation, action, next_observation, offered.unsqueeze(-1)], -1)) is not None:
-            for value, name in (
-                (observation, "the observation"),
-                (action, "the action"),
-                (next_observation, "the next observation"),
-                (offered, "the reward"),
-            ):
-                bad = _not_finite(value)
-                if bad is not None:
-                    self._stop(bad, self._still_moving(moving), f"{name} is not finite")
-        still = self._still_moving(moving)
-        if still is not None:
-            observation, next_observation = self._blank(observation, still), self._blank(next_observation, still)
-            action, offered = self._blank(action, still), torch.where(still.to(self.device), offered, 0.0)
-        takes = self.everyone if arrived is None else arrived
-        taken = self.learn(
-            observation, action, next_observation, offered, takes if still is None else takes & still, still
+        step = Transitions(
+            self._rows(observation, "observation", sizes.observation_size),
+            self._rows(action, "action", sizes.action_size),
+            self._rows(next_observation, "next observation", sizes.observation_size),
+            self._rewards(reward),
+            self.everyone if observed is None else self._mask(observed, "observed"),
         )
-        moved = self._still_moving(moving)
-        if moved is None:
-            self.state.get("step").add_(1)
-            self.state.get("steps_since_choice").add_(1)
-        else:
-            self.state.get("step").add_(moved)
-            self.state.get("steps_since_choice").add_(moved)
-        if taken is not None:
-            self.state.get("labels").add_(taken)
+        # A reward that has not arrived may be anything; it never gets further than this line.
+        step = step._replace(reward=self._masked(step.reward, step.observed))
+        active = self._active(runs)
+        self._require_finite_step(step, active)
+        active = self._going(active)
+        if active is not self.everyone:
+            step = Transitions._make([*(self._masked(part, active) for part in step[:-1]), step.observed & active])
+        taken = self.learn(step, active)
+        active = self._going(active)
+        self.state.get("step").add_(active)
+        self.state.get("steps_since_choice").add_(active)
+        self.state.get("labels").add_(taken if active is self.everyone else taken & active)
 
     def stop(self, runs: Tensor, reason: str) -> None:
         """Stop those of ``runs`` (B,) that still go on; for subclasses, from :meth:`propose` or :meth:`learn`.
@@ -211,10 +192,9 @@ class BatchedAgent(Agent):
             raise ValueError(f"rewards must be ({len(features)}, {len(self.seeds)}), got {tuple(reward.shape)}")
         return features, reward
 
-    def noise(self, stream: str, shape: tuple[int, ...], runs: Tensor | None) -> Tensor:  # (n, *shape) float64
-        """Standard normal noise of the runs at their present steps, on the model's device."""
-        steps = self.state.get("step").tolist()
-        indices = range(len(steps)) if runs is None else runs.tolist()
+    def noise(self, stream: str, shape: tuple[int, ...], runs: Tensor) -> Tensor:  # (n, *shape) float64
+        """Standard normal noise of some runs, by index, at their present steps, on the model's device."""
+        steps, indices = self.state.get("step").tolist(), runs.tolist()
         drawn = normal_noise([self.seeds[run] for run in indices], stream, [steps[run] for run in indices], shape)
         return drawn.to(self.device)
 
@@ -222,88 +202,84 @@ class BatchedAgent(Agent):
         """The number of each run's present episode, from 0."""
         return self.state.get("episodes_begun") - 1 + self.state.get("opens_episode").long()
 
+    def rows_of(self, value: Tensor, runs: Tensor) -> Tensor:  # (B, *rest), (n,) int64 -> (n, *rest)
+        """The rows of some runs; ``value`` itself where these are all of them, in order."""
+        return value if len(runs) == len(self.seeds) else value[runs.to(value.device)]
+
+    def with_rows(self, value: Tensor, runs: Tensor, rows: Tensor) -> Tensor:  # (B, *rest), (n,), (n, *rest)
+        """``value`` with other rows for some runs, and untouched itself."""
+        return rows if len(runs) == len(self.seeds) else value.index_copy(0, runs.to(value.device), rows)
+
     # Inside.
 
-    def _choose(self, observation: Tensor, moving: Tensor | None) -> Tensor:  # (B, o) -> (B, d)
-        bad = _not_finite(observation)
-        if bad is not None:
-            self._stop(bad, self._still_moving(moving), "the observation is not finite")
+    def _select(self, observation: Tensor, active: Tensor) -> Tensor:  # (B, o), (B,) bool -> (B, d)
+        """The z of each run, selected anew where that is due."""
+        self._require_finite(observation, active, "the observation")
         state = self.state
-        due = self._due()
-        still = self._still_moving(moving)
-        if still is not None:
-            due = due & still
-        everyone = bool(due.all())
-        if not everyone and not due.any():
+        due = self._due() & self._going(active)
+        if not due.any():
             return state.get("z")
         self.choosing(due)
-        if self.failures:
-            due = due & ~state.get("stopped")
-            everyone = bool(due.all())
+        runs = self._going(due).nonzero().squeeze(-1)
+        if len(runs) == 0:
+            return state.get("z")
         previous = state.get("weights")
-        if everyone:
-            weights, indices = self.propose(observation, None), self.indices
-            bad = _not_finite(weights)
-            if bad is None:
-                state.set("weights", weights)
-                state.set("z", self.bfm.policy_latent(weights.to(self.dtype)))
-                self._chosen(due, SelectionInputs(observation, previous, indices))
-                return state.get("z")
-            asked = SelectionInputs(observation, previous, indices)
-        else:
-            indices = due.nonzero().squeeze(-1)
-            if len(indices) == 0:
-                return state.get("z")
-            rows = indices.to(self.device)
-            asked = SelectionInputs(observation[rows], previous[rows], indices)
-            weights = self.propose(asked.observation, indices)
-            bad = _not_finite(weights)
+        inputs = SelectionInputs(self.rows_of(observation, runs), self.rows_of(previous, runs), runs)
+        weights = self.propose(inputs.observation, runs)
+        bad = _not_finite(weights)
         if bad is not None:
-            self._stop(
-                torch.zeros_like(due).index_put((indices,), bad.cpu()), None, "the chosen weights are not finite"
-            )
-            indices, weights = indices[~bad.cpu()], weights[~bad]
-        rows = indices.to(self.device)
-        # Copies: an earlier z may be lying in somebody's rollout.
-        state.set("weights", previous.index_copy(0, rows, weights))
-        state.set("z", state.get("z").index_copy(0, rows, self.bfm.policy_latent(weights.to(self.dtype))))
-        self._chosen(torch.zeros_like(due).index_fill(0, indices, True), asked)
+            self.stop(torch.zeros_like(due).index_put((runs,), bad.cpu()), "the chosen weights are not finite")
+            runs, weights = runs[~bad.cpu()], weights[~bad]
+        # Not in place: an earlier z may be lying in somebody's rollout.
+        state.set("weights", self.with_rows(previous, runs, weights))
+        state.set("z", self.with_rows(state.get("z"), runs, self.bfm.policy_latent(weights.to(self.dtype))))
+        chosen = torch.zeros_like(due).index_fill(0, runs, True)
+        state.get("steps_since_choice").masked_fill_(chosen, 0)
+        state.get("episodes_begun").add_(state.get("opens_episode") & chosen)
+        state.get("opens_episode").masked_fill_(chosen, False)
+        self.chosen(chosen, inputs)
         return state.get("z")
 
     def _due(self) -> Tensor:  # (B,) bool
         since = self.state.get("steps_since_choice")
-        if self.schedule is None:
-            due = since >= 1
-        else:
-            due = self.schedule.due(ScheduleState(self.state.get("step"), since, self.information())).cpu()
-            # Acting twice in one step is one choice.
-            due = due & (since >= 1)
+        # Acting twice in one step is one choice.
+        due = since >= 1
+        if self.schedule is not None:
+            information = self.information() if self.schedule.needs_information else self.unknown
+            due = due & self.schedule.due(ScheduleState(self.state.get("step"), since, information)).cpu()
         return due | self.state.get("opens_episode")
 
-    def _chosen(self, runs: Tensor, asked: SelectionInputs) -> None:
-        self.state.get("steps_since_choice").masked_fill_(runs, 0)
-        opens = self.state.get("opens_episode")
-        self.state.get("episodes_begun").add_(opens & runs)
-        opens.masked_fill_(runs, False)
-        self.chosen(runs, asked)
-
-    def _moving(self, runs: Tensor | None) -> Tensor | None:  # (B,) bool; None: all
+    def _active(self, runs: Tensor | None) -> Tensor:  # (B,) bool; `everyone` itself where all are
+        """Which runs a call is about, of those that go on."""
         self._require_a_run()
-        return None if runs is None else self._mask(runs, "runs")
+        if runs is None:
+            return self._going(self.everyone)
+        mask = self._mask(runs, "runs")
+        return self._going(self.everyone if mask.all() else mask)
 
-    def _still_moving(self, moving: Tensor | None) -> Tensor | None:  # (B,) bool; None: all
-        if not self.failures:
-            return None if moving is None or bool(moving.all()) else moving
-        going = ~self.state.get("stopped")
-        return going if moving is None else moving & going
+    def _going(self, active: Tensor) -> Tensor:  # (B,) bool
+        """Those of the active runs that have not stopped; ``active`` itself as long as none has."""
+        return active & ~self.state.get("stopped") if self.failures else active
 
-    def _stop(self, bad: Tensor, moving: Tensor | None, reason: str) -> None:
-        bad = bad.cpu()
-        self.stop(bad if moving is None else bad & moving, reason)
-
-    def _blank(self, value: Tensor, still: Tensor | None) -> Tensor:
+    def _masked(self, value: Tensor, active: Tensor) -> Tensor:  # (B, *rest), (B,) bool
         """Zero in the rows that stand still: whatever is there must not reach the networks."""
-        return value if still is None else torch.where(still.to(self.device).unsqueeze(-1), value, 0.0)
+        if active is self.everyone:
+            return value
+        return torch.where(active.to(self.device).reshape(-1, *[1] * (value.ndim - 1)), value, 0.0)
+
+    def _require_finite(self, value: Tensor, active: Tensor, name: str) -> None:  # (B, *rest), (B,) bool
+        """Stop the active runs in which a value is not finite."""
+        bad = _not_finite(value)
+        if bad is not None:
+            self.stop(bad.cpu() & active, f"{name} is not finite")
+
+    def _require_finite_step(self, step: Transitions, active: Tensor) -> None:  # batch (B,), (B,) bool
+        # All together, for each look takes as long as a layer of a network.
+        together = torch.cat([step.observation, step.action, step.next_observation, step.reward.unsqueeze(-1)], -1)
+        if _not_finite(together) is not None:
+            names = ("the observation", "the action", "the next observation", "the reward")
+            for value, name in zip(step[:-1], names, strict=True):
+                self._require_finite(value, active, name)
 
     def _rows(self, value: Tensor, name: str, size: int) -> Tensor:  # (B, size), or (size,) when B = 1
         value, runs = _as_tensor(value), len(self.seeds)

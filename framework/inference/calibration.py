@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
@@ -32,34 +33,51 @@ def blank(runs: int, device: torch.device | str = "cpu") -> Tensor:  # (B, 5) fl
     return torch.zeros(runs, _COLUMNS, dtype=torch.float64, device=device)
 
 
-class Foretold(NamedTuple):
+class Predictions(NamedTuple):
     """What was expected of n rewards of each of m runs, beside what they were."""
 
     residual: Tensor  # (m, n) float64, r less what was expected of it
-    width: Tensor  # (m, n) float64, the belief's standard deviation of the reward
+    std: Tensor  # (m, n) float64, the belief's standard deviation of the reward
     reward: Tensor  # (m, n) float64
     observed: Tensor  # (m, n) bool; where it is not, the others may be anything
 
 
-def foretold(
+def predict(
     posterior: Posterior,
     belief: TensorDictBase,  # batch (m,), which has not seen the rewards yet
     features: Tensor,  # (m, n, d), finite where observed
     reward: Tensor,  # (m, n)
     observed: Tensor,  # (m, n) bool
-) -> Foretold:
+) -> Predictions:
     """Rewards beside what a belief expects of them."""
     # As few operations as possible: this may be done at every step, and each costs more than its arithmetic.
     features = features.double()
     expected = posterior.predictive_mean(belief, features)
     # Copies: what is kept of rewards may lie where the next ones will.
-    return Foretold(reward - expected, posterior.predictive_std(belief, features), reward.clone(), observed.clone())
+    return Predictions(reward - expected, posterior.predictive_std(belief, features), reward.clone(), observed.clone())
 
 
-def counted(sums: Tensor, rewards: Foretold) -> Tensor:  # (m, 5) -> (m, 5)
+def counted(
+    sums: Tensor,  # (B, 5)
+    predictions: Sequence[tuple[Tensor, Predictions]],  # of some runs, (m,) int64 ascending, batch (m, n)
+) -> Tensor:  # (B, 5)
     """The sums with the rewards observed."""
-    residual, width, reward, observed = rewards
-    inside = residual.abs().unsqueeze(-1) <= width.unsqueeze(-1) * _WIDTHS.to(width.device)
+    count = len(sums)
+    for is_whole, some in groupby(predictions, lambda each: len(each[0]) == count):
+        if is_whole:
+            # Many at a time, which takes a fraction.
+            parts = zip(*(each for _, each in some), strict=True)
+            sums = _added(sums, Predictions(*(torch.cat(part, 1) for part in parts)))
+        else:
+            for runs, each in some:
+                rows = runs.to(sums.device)
+                sums = sums.index_copy(0, rows, _added(sums[rows], each))
+    return sums
+
+
+def _added(sums: Tensor, predictions: Predictions) -> Tensor:  # (m, 5), batch (m, n) -> (m, 5)
+    residual, std, reward, observed = predictions
+    inside = residual.abs().unsqueeze(-1) <= std.unsqueeze(-1) * _WIDTHS.to(std.device)
     taken = observed.to(sums.device).unsqueeze(-1)
     rows = torch.cat([taken, inside, reward.square().unsqueeze(-1), reward.unsqueeze(-1)], dim=-1)
     # One after another, so that it does not matter how many are counted together.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
@@ -29,6 +28,5 @@ class FixedWeightsAgent(BatchedAgent):
             raise ValueError(f"weights must be ({dim},) or ({runs}, {dim}), got {tuple(self.weights.shape)}")
         return {"solution": self.weights.expand(runs, dim).to(self.device).clone()}
 
-    def propose(self, observation: Tensor, runs: Tensor | None) -> Tensor:
-        solution: Tensor = self.state.get("solution")
-        return solution if runs is None else solution[runs.to(torch.device(solution.device))]
+    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:
+        return self.rows_of(self.state.get("solution"), runs)

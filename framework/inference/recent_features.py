@@ -5,9 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-RECENT = "recent_features"
-"""The entry of an agent's state that holds them, (B, H, d): step t in slot t modulo H."""
-
 Stretch = int | tuple[int, int]
 """Past steps of a run: the last n; or (newest, oldest), from ``newest`` steps ago up to, but not with, ``oldest``."""
 

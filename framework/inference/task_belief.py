@@ -1,138 +1,345 @@
-"""What beliefs make of some steps, and what to do where a step is none to learn from."""
+"""What B runs believe of their tasks: the posterior's belief, steps it has yet to learn from, and its calibration."""
 
 from __future__ import annotations
 
+import copy
+import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.inference.calibration import Foretold, foretold
-from bfmkit.inference.step_buffer import Steps
+from bfmkit.inference import calibration, recent_features
+from bfmkit.inference.batched_agent import Transitions
+from bfmkit.inference.calibration import RESIDUALS, Calibration, Predictions
+from bfmkit.inference.recent_features import Stretch
 from bfmkit.interfaces import BFM, Posterior, QueryRule
+
+logger = logging.getLogger(__name__)
 
 LARGEST_REWARD = 1e100
 """The square of a larger one, times that of a feature, need not be a number any more."""
 
 TOO_LARGE = "reward or features are too large to learn from: the belief would no longer be finite"
 
+CHECKED_EVERY = 1000
+"""Updates at most between two looks at whether the belief's intervals hold."""
+
 
 @dataclass(frozen=True)
-class Learnt:
-    """m runs after n steps."""
+class _Update:
+    """What n steps make of the beliefs of m runs."""
 
-    belief: TensorDict  # batch (m,)
-    foretold: Foretold | None  # what was expected of the rewards; None if nothing could be
-    information: Tensor | None  # (m,), what the rewards told; None if nobody asked
+    belief: TensorDictBase  # batch (m,)
     features: Tensor  # (m, n, d)
-    reward: Tensor  # (m, n)
-    observed: Tensor  # (m, n) bool on the CPU, what was learnt from but for steps from a broken one on
-    broken: Mapping[int, tuple[int, str]] = field(default_factory=dict)
-    """Runs with a step that cannot be learnt from: row -> which one, and why. They know what came before it."""
-
-    def lengths(self) -> Tensor:  # (m,) int64
-        """How many of its steps each run knows."""
-        lengths = torch.full((len(self.reward),), self.reward.shape[1])
-        for row, (length, _) in self.broken.items():
-            lengths[row] = length
-        return lengths
+    predictions: Predictions
+    information: Tensor | None  # (m,), what the rewards told; None if it is not counted
+    broken: Tensor | None  # (m,) bool, runs with a step that cannot be learnt from; None: there is none
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """m runs before some steps.
+class TaskBelief:
+    """The belief of B runs and what belongs to it, kept as entries of an agent's state.
+
+    ``belief``; ``residuals`` (B, 5), the sums of :mod:`bfmkit.inference.calibration`; with ``update_every`` above 1
+    ``pending``, the steps to be learnt from later, whose ``count`` (B,) says how many they are; ``information`` (B,),
+    the growth of the log determinant of the precision since somebody set it to zero; ``recent_features`` (B, H, d).
+
+    Nothing has changed until an update is worked out: whatever goes wrong leaves every run as it was. A run with a
+    step that cannot be learnt from learns those before it, and is stopped as of that step.
 
     Args:
-        posterior: of their beliefs.
+        posterior: of the beliefs.
         bfm: whose features to learn with.
-        belief: batch (m,).
-        wants_information: whether to say how much the rewards tell.
+        seeds: of the runs.
+        stop: stops the runs of a (B,) mask, for a reason; may raise.
+        log: where to write what the beliefs take in; None: nowhere.
+        query_rule: which rewards to learn from; None: all of them.
+        update_every: how many steps to learn from at once, at most.
+        label_memory: how many past steps' features to keep, for labels that come late.
+        counts_information: whether to count how much rewards tell.
     """
 
-    posterior: Posterior
-    bfm: BFM
-    belief: TensorDict
-    wants_information: bool = False
+    state: TensorDict
+    """Of the agent, batch (B,); the entries of :meth:`prior` are in it."""
 
-    def learn(
+    def __init__(
         self,
-        steps: Steps,  # (m, n)
-        query_rule: QueryRule | None = None,  # one that looks at features; n = 1 then
-        labels: Tensor | None = None,  # (m,) int64, for the query rule
-    ) -> Learnt:
-        """All steps at once; where one cannot be learnt from, those before it."""
-        runs, count = steps.reward.shape
-        transitions = (part.flatten(0, 1) for part in (steps.observation, steps.action, steps.next_observation))
-        features = self.bfm.features(*transitions)
-        if features.shape != (runs * count, self.bfm.dim):
-            # One tensor for all runs, so none of them can go on.
-            width = f"features have shape {tuple(features.shape[1:])}, the model says ({self.bfm.dim},)"
-            features = steps.reward.new_zeros(runs, count, self.bfm.dim)
-            nothing = steps.reward.new_zeros(runs) if self.wants_information else None
-            broken = dict.fromkeys(range(runs), (0, width))
-            return Learnt(self.belief, None, nothing, features, steps.reward, steps.observed, broken)
-        features, observed = features.unflatten(0, (runs, count)), steps.observed
-        broken = {}
-        if not math.isfinite(features.sum().item()):
-            bad = ~features.isfinite().all(dim=-1).cpu()
-            for row in bad.any(dim=-1).nonzero().squeeze(-1).tolist():
-                broken[row] = (int(bad[row].int().argmax()), "features are not finite")
-        if query_rule is not None and labels is not None:
-            observed = observed & query_rule.should_query(
-                self.posterior, self.belief, features[:, 0], labels
-            ).cpu().unsqueeze(1)
-        whole = observed
-        if broken:
-            whole = observed.clone()
-            whole[list(broken)] = False
-        taken = whole.to(features.device)
-        belief = self.posterior.update_batch(self.belief, features, steps.reward, taken)
-        for row in self._beyond(belief, steps.reward, taken):
-            broken[row] = (self._first_beyond(row, features, steps.reward, taken), TOO_LARGE)
-        known = foretold(self.posterior, self.belief, features, steps.reward, observed)
-        told = self.posterior.joint_information_gain(self.belief, features, taken) if self.wants_information else None
-        learnt = Learnt(belief, known, told, features, steps.reward, observed, broken)
-        return self._mended(learnt) if broken else learnt
+        posterior: Posterior,
+        bfm: BFM,
+        seeds: Sequence[int],
+        stop: Callable[[Tensor, str], None],
+        log: Any = None,
+        query_rule: QueryRule | None = None,
+        update_every: int = 1,
+        label_memory: int = 0,
+        counts_information: bool = False,
+    ) -> None:
+        self.posterior, self.bfm, self.seeds, self.stop, self.log = posterior, bfm, seeds, stop, log
+        self.query_rule, self.update_every, self.label_memory = query_rule, update_every, label_memory
+        self.counts_information = counts_information
+        self._uncounted: list[tuple[Tensor, Predictions]] = []
+        self._broken: dict[int, tuple[str, int]] = {}  # run -> why, and how many counted steps it did not learn from
+        self._warned = False
 
-    def _beyond(self, belief: TensorDictBase, reward: Tensor, taken: Tensor) -> list[int]:
-        """The rows whose rewards were too much for their beliefs."""
-        mean = self.posterior.mean(belief)
-        if math.isfinite(mean.sum().item()) and reward.abs().max().item() <= LARGEST_REWARD:
-            return []
-        beyond = ((reward.abs() > LARGEST_REWARD) & taken).any(dim=-1)
-        beyond |= ~mean.isfinite().all(dim=-1) & taken.any(dim=-1)
-        return beyond.nonzero().squeeze(-1).tolist()
+    def prior(self, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor | TensorDict]:
+        """The entries before the first step."""
+        runs, example = len(self.seeds), torch.zeros(0, dtype=dtype, device=device)
+        entries: dict[str, Tensor | TensorDict] = {
+            "belief": self.posterior.prior_for(self.seeds, self.bfm.dim, device),
+            RESIDUALS: calibration.blank(runs, device),
+        }
+        if self.counts_information:
+            entries["information"] = torch.zeros(runs, dtype=torch.float64)
+        if self.update_every > 1:
+            spec = self.bfm.environment_spec
+            entries["pending"] = _no_steps(runs, self.update_every, spec.observation_size, spec.action_size, example)
+        if self.label_memory > 0:
+            entries["recent_features"] = example.new_zeros(runs, self.label_memory, self.bfm.dim)
+        if self.log is not None:
+            self.log.begin(None, None)
+        return entries
 
-    def _first_beyond(self, row: int, features: Tensor, reward: Tensor, taken: Tensor) -> int:
-        """Which step was too much for the belief of a row."""
-        belief: TensorDictBase = self.belief[row : row + 1]
-        last = reward.shape[1] - 1
-        for step in range(last):
-            there = slice(row, row + 1), slice(step, step + 1)
-            belief = self.posterior.update_batch(belief, features[there], reward[there], taken[there])
-            if self._beyond(belief, reward[there], taken[there]):
-                return step
-        return last
+    def condition_on(self, belief: TensorDict, features: Tensor, reward: Tensor) -> TensorDict:  # (n, d), (n, B)
+        """A belief after n labelled transitions, the same for all runs, each with its own rewards."""
+        if not (features.isfinite().all() and reward.isfinite().all()):
+            raise ValueError("a labelled transition has features or a reward that is not finite")
+        if self.log is not None:
+            self.log.begin(features, reward)
+        return self.posterior.condition_on(belief, features.expand(len(self.seeds), *features.shape), reward.mT)
 
-    def _mended(self, learnt: Learnt) -> Learnt:
-        """Rows with a broken step as the steps before it leave them."""
-        belief, observed = learnt.belief.clone(), learnt.observed.clone()
-        told = None if learnt.information is None else learnt.information.clone()
-        for row, (length, _) in learnt.broken.items():
-            rows = slice(row, row + 1)
-            known, known_told = self.belief[rows], learnt.reward.new_zeros(1)
-            observed[row, length:] = False
-            if length > 0:
-                part = learnt.features[rows, :length], learnt.reward[rows, :length]
-                taken = learnt.observed[rows, :length].to(part[0].device)
-                known = self.posterior.update_batch(known, *part, taken)
-                if told is not None:
-                    known_told = self.posterior.joint_information_gain(self.belief[rows], part[0], taken)
-            belief[rows] = known
-            if told is not None:
-                told[rows] = known_told
-        known_before = None if learnt.foretold is None else learnt.foretold._replace(observed=observed)
-        return replace(learnt, belief=belief, foretold=known_before, information=told)
+    @property
+    def belief(self) -> TensorDict:  # batch (B,)
+        """What the posterior believes of all rewards so far; looking changes nothing."""
+        if self.update_every > 1 and self.state.get("pending").get("count").any():
+            ahead = copy.copy(self)
+            ahead.state, ahead.stop, ahead.log = self.state.clone(), _ignore, None
+            ahead._uncounted, ahead._broken, ahead._warned = [], {}, True
+            ahead.flush()
+            return ahead.belief
+        belief: TensorDict = self.state.get("belief")
+        return belief
+
+    def add(self, step: Transitions, active: Tensor) -> Tensor:  # batch (B,), (B,) bool -> (B,) bool
+        """Learn a step of the active runs, now or later; says which of its rewards are taken in."""
+        runs, features = active.nonzero().squeeze(-1), None
+        if self.query_rule is not None:
+            features, observed = self._queried(self.query_rule, step, runs)
+            step = step._replace(observed=observed)
+        steps = Transitions(*(part.unsqueeze(1) for part in step))
+        if self.update_every == 1:
+            self._learn(runs, self._rows(steps, runs), 0, features)
+            self._stop_broken()
+            return step.observed
+        pending = self.state.get("pending")
+        counts = pending.get("count")
+        for count, group in _equally_many(counts, runs):
+            self._put(pending, count, step, group)
+        full = runs[counts[runs] == self.update_every - 1]
+        self._take(full, newest=1)
+        counts.add_(active.index_fill(0, full, False))
+        return step.observed
+
+    def flush(self, runs: Tensor | None = None) -> None:  # (B,) bool; None: all
+        """Learn from pending steps now; of stopped runs too, for they came before whatever stopped them."""
+        if self.update_every > 1:
+            waiting = self.state.get("pending").get("count") > 0
+            self._take((waiting if runs is None else waiting & runs).nonzero().squeeze(-1))
+
+    def label(self, features: Tensor, reward: Tensor, weight: float, runs: Tensor) -> None:  # (B, d), (B,), (B,) bool
+        """Learn one late label of each of the runs; nothing has changed if it cannot be learnt."""
+        state, old = self.state, self.state.get("belief")
+        chosen = runs.to(features.device)
+        features, reward = torch.where(chosen.unsqueeze(-1), features, 0.0), torch.where(chosen, reward, 0.0)
+        # All runs at once, and as many when it is replayed: sums depend on how many rows they have.
+        new = self.posterior.label(old, features, reward, weight)
+        if not self.posterior.mean(new)[chosen].isfinite().all():
+            raise ValueError(TOO_LARGE)
+        if self.counts_information:
+            gain = self.posterior.information_gain(old, features)
+            state.get("information").add_(torch.where(chosen, gain, 0.0).cpu())
+        rows = chosen.nonzero().squeeze(-1)
+        state.set("belief", old.apply(lambda before, after: before.index_copy(0, rows, after[rows]), new))
+        state.get("labels").add_(runs)
+        if self.log is not None:
+            self.log.label(features, reward, weight, runs, state.get("step"))
+
+    def past_features(self, stretch: Stretch) -> tuple[Tensor, Tensor]:  # (B, d) float64, (B,) float64
+        """The sum of the features of a stretch of past steps, and of how many steps."""
+        return recent_features.total(self.state.get("recent_features"), self.state.get("step"), stretch)
+
+    def check_calibration(self) -> None:
+        """Count how far rewards lay from what was expected of them, and warn once where a belief is overconfident."""
+        sums = calibration.counted(self.state.get(RESIDUALS), self._uncounted)
+        self._uncounted = []
+        self.state.set(RESIDUALS, sums)
+        if self._warned:
+            return
+        found = [Calibration.of(row) for row in sums.cpu()]
+        off = sorted((each.within_two or 0.0, run) for run, each in enumerate(found) if each.is_overconfident)
+        if off:
+            whose = [f"the run of seed {self.seeds[run]}" for _, run in off]
+            logger.warning("%s", calibration.warning(whose, found[off[0][1]], self.posterior))
+            self._warned = True
+
+    # Inside.
+
+    def _rows(self, steps: Transitions, runs: Tensor) -> Transitions:  # batch (B, ...) -> (m, ...)
+        return steps if len(runs) == len(self.seeds) else _of(steps, runs)
+
+    def _beliefs(self, runs: Tensor) -> TensorDictBase:  # (m,) int64 -> batch (m,)
+        belief: TensorDictBase = self.state.get("belief")
+        return belief if len(runs) == len(self.seeds) else belief[runs.to(belief.device)]
+
+    def _queried(self, rule: QueryRule, step: Transitions, runs: Tensor) -> tuple[Tensor | None, Tensor]:  # (B,) bool
+        """Features of the step, (m, 1, d), if the query rule looks at them; and which rewards it lets in."""
+        features, seen = None, step.reward.new_full((len(runs), self.bfm.dim), math.nan)
+        if rule.needs_features:
+            features = self._features(Transitions(*(part.unsqueeze(1) for part in self._rows(step, runs))))
+            seen = features[:, 0]
+        labels = self.state.get("labels")[runs].to(seen.device)
+        asked = rule.should_query(self.posterior, self._beliefs(runs), seen, labels).cpu()
+        return features, step.observed & torch.zeros_like(step.observed).index_copy_(0, runs, asked)
+
+    def _features(self, steps: Transitions) -> Tensor:  # batch (m, n) -> (m, n, d); NaN if they have another shape
+        batch = steps.reward.shape
+        features = self.bfm.features(*(part.flatten(0, 1) for part in steps[:3]))
+        self._shape = tuple(features.shape[1:])
+        if features.shape != (batch.numel(), self.bfm.dim):
+            return steps.reward.new_full((*batch, self.bfm.dim), math.nan)
+        return features.unflatten(0, batch)
+
+    def _put(self, pending: TensorDict, slot: int, step: Transitions, runs: Tensor) -> None:  # batch (B,), (m,) int64
+        for name, value in zip(Transitions._fields, step, strict=True):
+            room = pending.get(name).select(1, slot)
+            if len(runs) == len(self.seeds):
+                room.copy_(value)
+            else:
+                rows = runs.to(value.device)
+                room.index_copy_(0, rows, value[rows])
+
+    def _take(self, runs: Tensor, newest: int = 0) -> None:  # (m,) int64
+        """Learn the pending steps of some runs, and the newest one, which is not counted yet."""
+        pending = self.state.get("pending")
+        for count, group in _equally_many(pending.get("count"), runs):
+            steps = Transitions(*(pending.get(name)[:, : count + newest] for name in Transitions._fields))
+            steps = self._rows(steps, group)
+            self._learn(group, steps, count)
+            pending.get("count").index_fill_(0, group, 0)
+            if self._broken:
+                self._uncount(group, steps.observed[:, :count])
+        self._stop_broken()
+
+    def _learn(
+        self,
+        runs: Tensor,  # (m,) int64
+        steps: Transitions,  # batch (m, n)
+        counted: int,  # how many of these steps and of later ones the runs have counted
+        features: Tensor | None = None,  # (m, n, d); None: not worked out yet
+    ) -> None:
+        """All steps at once; of runs with a step that cannot be learnt from, one by one up to that step."""
+        update = self._update(runs, steps, features)
+        if update.broken is None:
+            self._write_down(runs, steps, counted, update)
+            return
+        features = update.features
+        whole, left = (~update.broken).nonzero().squeeze(-1), update.broken.nonzero().squeeze(-1)
+        if len(whole) > 0:
+            self._learn(runs[whole], _of(steps, whole), counted, features[whole.to(features.device)])
+        if steps.reward.shape[1] == 1:
+            reasons = (self._reason(features[row]) for row in left.tolist())
+            self._broken |= {run: (reason, counted) for run, reason in zip(runs[left].tolist(), reasons, strict=True)}
+            return
+        for index in range(steps.reward.shape[1]):
+            one = Transitions(*(part[:, index : index + 1] for part in _of(steps, left)))
+            self._learn(runs[left], one, counted - index, features[left.to(features.device), index : index + 1])
+            left = left[[run not in self._broken for run in runs[left].tolist()]]
+            if len(left) == 0:
+                return
+
+    def _update(self, runs: Tensor, steps: Transitions, features: Tensor | None) -> _Update:
+        posterior, belief = self.posterior, self._beliefs(runs)
+        features = self._features(steps) if features is None else features
+        reward, observed, broken = steps.reward, steps.observed.to(features.device), None
+        if not (math.isfinite(features.sum().item()) and reward.abs().max().item() <= LARGEST_REWARD):
+            broken = ~features.isfinite().all(-1).all(-1) | ((reward.abs() > LARGEST_REWARD) & observed).any(-1)
+            observed = observed & ~broken.unsqueeze(-1)
+        updated = posterior.update_batch(belief, features, reward, observed)
+        mean = posterior.mean(updated)
+        if not math.isfinite(mean.sum().item()):
+            beyond = ~mean.isfinite().all(-1) & observed.any(-1)
+            broken = beyond if broken is None else broken | beyond
+        information = None
+        if self.counts_information:
+            information = posterior.joint_information_gain(belief, features, observed).cpu()
+        predictions = calibration.predict(posterior, belief, features, reward, steps.observed)
+        return _Update(updated, features, predictions, information, None if broken is None else broken.cpu())
+
+    def _write_down(self, runs: Tensor, steps: Transitions, counted: int, update: _Update) -> None:
+        """Make it what these runs know."""
+        state, belief = self.state, update.belief
+        if len(runs) < len(self.seeds):
+            rows = runs.to(update.features.device)
+            belief = state.get("belief").apply(lambda old, new: old.index_copy(0, rows, new), belief)
+        state.set("belief", belief)
+        if self.label_memory > 0:
+            first = state.get("step")[runs] - counted
+            recent_features.write(state.get("recent_features"), update.features, first, runs)
+        if update.information is not None:
+            state.get("information").index_add_(0, runs, update.information)
+        if self.log is not None:
+            self.log.take(update.features, steps.reward, steps.observed, runs, len(self.seeds))
+        self._uncounted.append((runs, update.predictions))
+        if len(self._uncounted) >= CHECKED_EVERY:
+            self.check_calibration()
+
+    def _reason(self, features: Tensor) -> str:  # (1, d)
+        if self._shape != (self.bfm.dim,):
+            return f"features have shape {self._shape}, the model says ({self.bfm.dim},)"
+        return TOO_LARGE if features.isfinite().all() else "features are not finite"
+
+    def _uncount(self, runs: Tensor, observed: Tensor) -> None:  # (m,) int64, (m, n) bool
+        """Take back the last of n counted steps, which runs that broke did not learn from."""
+        for run, rewards in zip(runs.tolist(), observed, strict=True):
+            _, lost = self._broken.get(run, ("", 0))
+            for name in ("step", "steps_since_choice"):
+                self.state.get(name)[run] -= lost
+            self.state.get("labels")[run] -= rewards[len(rewards) - lost :].sum()
+
+    def _stop_broken(self) -> None:
+        """Stop the runs with a step that could not be learnt from; the last thing done, for it may raise."""
+        broken, self._broken = self._broken, {}
+        for reason in dict.fromkeys(reason for reason, _ in broken.values()):
+            mask = torch.zeros(len(self.seeds), dtype=torch.bool)
+            mask[[run for run, (why, _) in broken.items() if why == reason]] = True
+            self.stop(mask, reason)
+
+
+def _ignore(*_: object) -> None:
+    """Stop no run: a belief that looks ahead only finds out what it would be."""
+
+
+def _no_steps(runs: int, room: int, observations: int, actions: int, example: Tensor) -> TensorDict:  # batch (B,)
+    """Room for so many steps of each run, on the device and of the type of an example."""
+    parts = Transitions(
+        example.new_zeros(runs, room, observations),
+        example.new_zeros(runs, room, actions),
+        example.new_zeros(runs, room, observations),
+        torch.zeros(runs, room, dtype=torch.float64, device=example.device),
+        torch.zeros(runs, room, dtype=torch.bool),
+    )
+    return TensorDict({**parts._asdict(), "count": torch.zeros(runs, dtype=torch.int64)}, [runs])
+
+
+def _of(steps: Transitions, rows: Tensor) -> Transitions:  # batch (m, ...), (k,) int64 -> (k, ...)
+    return Transitions(*(part[rows.to(part.device)] for part in steps))
+
+
+def _equally_many(counts: Tensor, runs: Tensor) -> Iterator[tuple[int, Tensor]]:  # (B,) int64, (m,) int64
+    """The runs in groups of equal counts, with the count."""
+    numbers = counts[runs].tolist()
+    for number in sorted(set(numbers)):
+        yield number, runs if numbers.count(number) == len(numbers) else runs[[each == number for each in numbers]]

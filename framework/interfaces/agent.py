@@ -58,8 +58,8 @@ class Agent(ABC):
     state: TensorDict
     """Batch (B,): ``weights``, ``z``, ``step``, ``labels``, ``stopped`` and whatever the agent adds."""
 
-    logbook: Any = None
-    """A :class:`bfmkit.runs.label_log.Logbook` for an agent with a belief to write down what the belief takes in;
+    label_log: Any = None
+    """A :class:`bfmkit.runs.label_log.LabelLog` for an agent with a belief to write down what the belief takes in;
     None: nobody wants to know. Given before :meth:`start`."""
 
     failures: dict[int, str]
@@ -249,5 +249,6 @@ class Agent(ABC):
                     f"the saved {key} has shape {tuple(saved.shape)}, this agent's has {tuple(value.shape)}"
                 )
             value.copy_(saved)
-        self.state = restored
+        for key, value in restored.items():
+            self.state.set(key, value)
         self.failures = {int(run): str(reason) for run, reason in state["failures"].items()}

@@ -23,7 +23,7 @@ from bfmkit.inference.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError, Posterior
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots.data_efficiency import draw_data_efficiency
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_summary
 from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
@@ -149,8 +149,8 @@ class DataEfficiencyJob(Job):
 
     def _gathered(self, name: str, agent: Agent, task: str, bar: ProgressBar) -> dict[int, Tensor]:  # n -> (seeds, d)
         """Weights from what an agent gathers, the first n labels of each seed."""
-        book = Logbook()
-        agent.logbook = book
+        book = LabelLog()
+        agent.label_log = book
         runs = [Run(task, seed) for seed in self.seeds]
 
         def watch(_: Step) -> None:

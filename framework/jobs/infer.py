@@ -163,7 +163,7 @@ class InferJob(Experiment, Job):
             ledger.save(outputs.checkpoint)
 
         records = RunRecords(outputs.out)
-        agent.logbook = records.logbook() if stage.role == "agent" else None
+        agent.label_log = records.label_log() if stage.role == "agent" else None
         episodes = run_episodes(
             agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first, state=ledger.agent,
             # The first steps of a trace would be gone.

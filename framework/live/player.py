@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 
 EPISODES_KEPT = 1000
 REACH_SECONDS = 20.0
@@ -83,7 +83,7 @@ class Player:
         """Start the agent anew; its body stays where it is, and its episodes are forgotten too."""
         labelled, agent = None, self.agent
         if self.has_belief:
-            agent.logbook = Logbook(copy.deepcopy(dict(self.origin)), self.pages)
+            agent.label_log = LabelLog(copy.deepcopy(dict(self.origin)), self.pages)
         if agent.labelled_transitions > 0:
             count, every = agent.labelled_transitions, agent.label_every
             labelled = labelled_transitions(self.bfm, self.environment, [self.task], count, every)

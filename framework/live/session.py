@@ -287,7 +287,7 @@ class LiveSession:
             if schedule is not None:
                 agent.schedule = schedule
             chosen.origin = {**chosen.origin, "agent": node}
-            agent.logbook.origin["agent"] = node
+            agent.label_log.origin["agent"] = node
             agent.begin_episode()
         self._new_rules.clear()
 

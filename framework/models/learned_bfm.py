@@ -13,7 +13,7 @@ RELATIVE_RIDGE = 1e-6
 SMALLEST_DEVIATION = 1e-3
 
 
-class LearntBFM(BFM):
+class LearnedBFM(BFM):
     """A BFM whose networks see observations standardised with the data's mean and deviation, and z on a sphere.
 
     z = policy_latent(w) = √d · w / ‖w‖

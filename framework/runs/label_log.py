@@ -49,17 +49,15 @@ class _Taken(NamedTuple):
     observed: Tensor  # (m, n) bool
     runs: Tensor  # (m,)
     among: int  # B
-    lengths: Tensor  # (m,)
 
     def columns(self) -> tuple[Tensor, Tensor, Tensor]:  # (n, B, d), (n, B), (n, B) uint8
         """One row a step, with all runs beside each other."""
-        number = torch.arange(self.reward.shape[1]).unsqueeze(-1)
-        moved = number < self.lengths
-        taken = moved & self.observed.mT
+        taken = self.observed.mT
+        last = torch.arange(len(taken)).unsqueeze(-1) == len(taken) - 1
         # What was not taken in may be anything, and is not worth keeping.
         features = self.features.cpu().transpose(0, 1).masked_fill(~taken.unsqueeze(-1), 0.0)
         rewards = self.reward.cpu().mT.masked_fill(~taken, 0.0)
-        flags = moved * _MOVED + taken * _OBSERVED + (number == self.lengths - 1) * _LAST
+        flags = _MOVED + taken * _OBSERVED + last * _LAST
         parts = features, rewards, flags.to(torch.uint8)
         if len(self.runs) == self.among:
             return parts
@@ -82,10 +80,10 @@ class LastSelection(NamedTuple):
     episode: int  # in which episode, from 0
 
 
-class Logbook:
+class LabelLog:
     """Keeps what B runs' beliefs take in, so that each can be worked out again.
 
-    An agent that keeps a belief writes into the logbook it is given (``agent.logbook = Logbook()``, before its start).
+    An agent that keeps a belief writes into the log it is given (``agent.label_log = LabelLog()``, before its start).
     Features are kept rather than observations: a network's output depends in the last digit on how many rows it worked
     on, and a belief can then be worked out again without the model. One step of one run takes 4d + 9 bytes.
 
@@ -124,11 +122,9 @@ class Logbook:
         observed: Tensor,  # (m, n) bool on the CPU: which rewards the belief took in
         runs: Tensor,  # (m,) int64: whose steps these are
         among: int,  # B, how many runs there are
-        lengths: Tensor | None = None,  # (m,) int64: how many of these steps count; None: all
     ) -> None:
         """Steps that the beliefs of some runs took in at once."""
-        lengths = torch.full((len(runs),), reward.shape[1]) if lengths is None else lengths
-        self._pending.append(_Taken(features.clone(), reward.clone(), observed.clone(), runs, among, lengths))
+        self._pending.append(_Taken(features.clone(), reward.clone(), observed.clone(), runs, among))
         self._pending_steps += reward.shape[1]
         if self._pending_steps >= PACKED:
             self._pack()

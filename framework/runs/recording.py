@@ -24,23 +24,23 @@ def record_of(
     task: str | None = None,
     surroundings: dict[str, Any] | None = None,
 ) -> Record:
-    """The record of one run of an agent that has kept a logbook; it learns now from what it has put off.
+    """The record of one run of an agent that has kept a label log; it learns now from what it has put off.
 
     Args:
-        agent: started with a logbook, whose ``origin`` says as much as is known of ``bfm``, ``agent`` and
+        agent: started with a label log, whose ``origin`` says as much as is known of ``bfm``, ``agent`` and
             ``environment`` (nodes of a recipe), and in ``labels`` and ``start_labels`` where its rewards come from.
         run: which of its runs.
         task: what was asked for, if anybody knows.
         surroundings: :func:`surroundings`, where several records share them; None: found out now.
 
     Raises:
-        ValueError: if the agent has kept no logbook, or not from its start on, or keeps no belief.
+        ValueError: if the agent has kept no label log, or not from its start on, or keeps no belief.
     """
-    book = agent.logbook
+    book = agent.label_log
     if book is None or "belief" not in agent.state.keys():
-        raise ValueError("a record needs an agent with a belief that was given a logbook before its start")
+        raise ValueError("a record needs an agent with a belief that was given a label log before its start")
     if not book.is_whole:
-        raise ValueError("no record: this agent went on from a state that was saved without its logbook")
+        raise ValueError("no record: this agent went on from a state that was saved without its label log")
     agent_parts: Any = agent
     agent.flush()
     state, posterior, bfm = agent.state, agent_parts.posterior, agent_parts.bfm

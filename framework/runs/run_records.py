@@ -10,14 +10,14 @@ from typing import Any
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import Agent
 from bfmkit.recipe.yaml_text import read
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.record import FOLDER, record_name
 from bfmkit.runs.recording import describe, record_of
 from bfmkit.runs.run_directory import RECIPE
 
 
 class RunRecords:
-    """Has an agent keep a logbook while it acts, and writes the records when it is done.
+    """Has an agent keep a label log while it acts, and writes the records when it is done.
 
     Args:
         out: the run directory. What the records say of model, agent and environment is what its ``recipe.yaml`` says.
@@ -27,9 +27,9 @@ class RunRecords:
         self.out = out
         self._pages = out / "checkpoints" / "labels"
 
-    def logbook(self) -> Logbook:
+    def label_log(self) -> LabelLog:
         """A new one, whose pages lie among the run's checkpoints."""
-        return Logbook(self._origin(), self._pages)
+        return LabelLog(self._origin(), self._pages)
 
     def write(self, agent: Agent, runs: Sequence[Run]) -> None:
         """One record for each run of an agent with a belief; none for other agents."""

@@ -176,7 +176,7 @@ def measure(width: int, repeats: int, runs: int = 1, device: str = "cpu") -> dic
         bfm.act(observation, z),
         bfm.features(observation, torch.zeros(runs, 6, device=device), observation),
     )
-    noise = agent.noise("acquisition", rule.noise_shape(50), None)
+    noise = agent.noise("acquisition", rule.noise_shape(50), agent.indices)
     context = AcquisitionContext(
         posterior, belief, bfm, observation, weights, noise, torch.zeros(runs, dtype=torch.int64), 0.1
     )
@@ -189,7 +189,7 @@ def measure(width: int, repeats: int, runs: int = 1, device: str = "cpu") -> dic
         "its matrix products": products(width, repeats, runs, device),
         "features": milliseconds(lambda: bfm.features(observation, action, observation), repeats),
         "update": milliseconds(lambda: posterior.update(belief, features, rewards, observed), repeats),
-        "noise": milliseconds(lambda: agent.noise("acquisition", rule.noise_shape(50), None), repeats),
+        "noise": milliseconds(lambda: agent.noise("acquisition", rule.noise_shape(50), agent.indices), repeats),
         "candidates": milliseconds(lambda: bfm.policy_latent(candidates.draw(context).float()), repeats),
         "successor features": milliseconds(lambda: bfm.candidate_successor_features(observation, latents), repeats),
         "bounds": milliseconds(lambda: posterior.ucb(belief, successor_features, 0.1).amin(-1).argmax(-1), repeats),

@@ -39,8 +39,8 @@ class Counting(TaskInferenceAgent):
 
     choices = 0
 
-    def chosen(self, runs: torch.Tensor, asked: SelectionInputs) -> None:
-        super().chosen(runs, asked)
+    def chosen(self, runs: torch.Tensor, inputs: SelectionInputs) -> None:
+        super().chosen(runs, inputs)
         self.choices += int(runs.sum())
 
 

@@ -28,7 +28,7 @@ from bfmkit.interfaces import (
     StepResult,
 )
 from bfmkit.recipe import RecipeError, build_node
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.utils.rng import normal_noise
@@ -301,7 +301,7 @@ def test_features_too_large_to_learn_from_stop_their_run_alone() -> None:
 def test_a_step_that_fails_leaves_everything_as_it_was(where: str) -> None:
     posterior = RidgePosterior()
     agent = TaskInferenceAgent(posterior, GreedyAcquisition(), Telling())
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     agent.start(LinearBFM(), [5, 6])
     observation = torch.full((2, 4), 0.5)
     agent.observe(observation, agent.act(observation), observation, torch.ones(2))
@@ -314,7 +314,7 @@ def test_a_step_that_fails_leaves_everything_as_it_was(where: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         agent.observe(observation, observation, observation, torch.ones(2))
     assert (agent.state == before).all()
-    assert agent.logbook.labels(0).total == 1
+    assert agent.label_log.labels(0).total == 1
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])

@@ -43,7 +43,7 @@ class TestAgentThatLearnsInBlocks(AgentContract):
             agent.begin_episode()
             for step in range(20):
                 if saves and step == 11:
-                    assert agent.state["kept", "count"].tolist() == [1, 1, 1]
+                    assert agent.state["pending", "count"].tolist() == [1, 1, 1]
                     file = io.BytesIO()
                     torch.save(agent.state_dict(), file)
                     file.seek(0)
@@ -108,14 +108,14 @@ def test_nothing_is_put_off_beyond_a_choice_or_an_episode() -> None:
     agent, counts, choices = agent_of(RidgePosterior(), 5), [], []
 
     def look(_: object) -> None:
-        counts.append(agent.state["kept", "count"].tolist()[0])
+        counts.append(agent.state["pending", "count"].tolist()[0])
         choices.append(agent.state["steps_since_choice"].tolist()[0])
 
     run_episode(agent, BallEnvironment(tasks=TASKS), look)
     # After a step: full at five, emptied before the choice at seven.
     assert counts == [1, 2, 3, 4, 0, 1, 2, 1, 2, 3, 4, 0, 1, 2, 1, 2, 3, 4, 0, 1]
     assert choices[:8] == [1, 2, 3, 4, 5, 6, 7, 1]
-    assert agent.state["kept", "count"].tolist() == [0, 0]
+    assert agent.state["pending", "count"].tolist() == [0, 0]
     assert (agent.belief == agent.state["belief"]).all()
 
 

@@ -15,7 +15,7 @@ from bfmkit.components.posteriors.standardized import StandardizedPosterior
 from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import Posterior, StepResult
 from bfmkit.runs.explanation import explain
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.recording import record_of
 from bfmkit.runs.replay import Parts, replay
 from bfmkit.testing.models import BallEnvironment, LinearBFM
@@ -119,7 +119,7 @@ def choices(posterior: Posterior, scale: float, offset: float) -> tuple[Tensor, 
     world = Affine(tasks=["task_0", "task_2"])
     world.scale, world.offset = scale, offset
     agent = TaskInferenceAgent(posterior, UCBAcquisition(EllipsoidCandidates(count=16), 0.5))
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     agent.start(LinearBFM(), [3, 4])
     rows = world.with_tasks(["task_0", "task_2"])
     rows.seed([3, 4])

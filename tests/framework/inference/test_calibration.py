@@ -13,7 +13,7 @@ from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGamma
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.standardized import StandardizedPosterior
 from bfmkit.components.schedules.every import EverySchedule
-from bfmkit.inference.calibration import Calibration, blank, calibrations, counted, foretold
+from bfmkit.inference.calibration import Calibration, blank, calibrations, counted, predict
 from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import Posterior
 from bfmkit.testing.models import BallEnvironment, LinearBFM
@@ -29,9 +29,13 @@ def test_counts_by_hand() -> None:
     rewards = torch.tensor([[2.5, 4.5], [0.75, -9.0]]).double()
     observed = torch.tensor([[True, True], [True, False]])
     features = features.unsqueeze(1).expand(2, 2, 2)
-    sums = counted(sums, foretold(posterior, belief, features[:, :1], rewards[:, :1], observed[:, :1]))
-    sums = counted(sums, foretold(posterior, belief, features[:, 1:], rewards[:, 1:], observed[:, 1:]))
-    assert torch.equal(sums, counted(blank(2), foretold(posterior, belief, features, rewards, observed)))
+    both, second = torch.arange(2), torch.tensor([1])
+    steps = [predict(posterior, belief, features[:, at], rewards[:, at], observed[:, at]) for at in ([0], [1])]
+    sums = counted(sums, [(both, steps[0]), (both, steps[1])])
+    assert torch.equal(sums, counted(counted(blank(2), [(both, steps[0])]), [(both, steps[1])]))
+    assert torch.equal(sums, counted(blank(2), [(both, predict(posterior, belief, features, rewards, observed))]))
+    alone = predict(posterior, belief[1:], features[1:], rewards[1:], observed[1:])
+    assert torch.equal(sums[1], counted(blank(2), [(second, alone)])[1])
     assert sums.tolist() == [[2.0, 1.0, 1.0, 26.5, 7.0], [1.0, 0.0, 1.0, 0.5625, 0.75]]
     first, second = (Calibration.of(row) for row in sums)
     assert first == Calibration(2, 0.5, 0.5, 3.5, 1.0)
@@ -48,7 +52,10 @@ def test_what_was_not_observed_may_be_anything() -> None:
     posterior = KnownPosterior()
     nothing = torch.tensor([[False]])
     features, reward = torch.full((1, 1, 3), float("nan")), torch.tensor([[float("nan")]]).double()
-    assert (counted(blank(1), foretold(posterior, posterior.prior(1, 3), features, reward, nothing)) == 0).all()
+    assert (
+        counted(blank(1), [(torch.arange(1), predict(posterior, posterior.prior(1, 3), features, reward, nothing))])
+        == 0
+    ).all()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,7 @@ def test_a_belief_that_is_right_is_calibrated(posterior: Posterior) -> None:
         features = torch.randn(runs, dim, generator=generator, dtype=torch.float64)
         reward = (features * weights).sum(-1) + 0.5 * torch.randn(runs, generator=generator, dtype=torch.float64)
         seen = features.unsqueeze(1), reward.unsqueeze(1), everyone.unsqueeze(1)
-        sums = counted(sums, foretold(posterior, belief, *seen))
+        sums = counted(sums, [(torch.arange(runs), predict(posterior, belief, *seen))])
         belief = posterior.update(belief, features, reward, everyone)
     found = Calibration.of(sums)
     assert found.rewards == runs * steps

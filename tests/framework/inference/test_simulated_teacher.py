@@ -10,7 +10,7 @@ from bfmkit.components.posteriors.logistic import LogisticPosterior
 from bfmkit.components.posteriors.preference import PreferencePosterior
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.simulated_teacher import Teacher
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.recording import record_of
 from bfmkit.runs.replay import Parts, replay
 from bfmkit.testing.agent import AgentContract
@@ -36,13 +36,13 @@ class TestAgentTaughtByComparisons(AgentContract):
 
 def shown(agent: TaskInferenceAgent, rewards: list[float]) -> list[tuple[int, float]]:
     """The presses (step, value) of a teacher who sees these rewards one after another."""
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     agent.start(LinearBFM(), [5])
     agent.begin_episode()
     here = torch.full((4,), 0.3)
     for reward in rewards:
         agent.observe(here, here, here, reward)
-    late = agent.logbook.late_labels(0)
+    late = agent.label_log.late_labels(0)
     return list(zip(late.steps.tolist(), late.rewards.tolist(), strict=True))
 
 
@@ -88,7 +88,7 @@ def test_of_two_clips_the_better_one_is_told() -> None:
 
 def test_what_was_taught_is_replayed_to_the_same_bits() -> None:
     agent = TestAgentTaughtByPresses().make()
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     agent.start(LinearBFM(), [3])
     agent.begin_episode()
     observation = torch.full((4,), 0.2)

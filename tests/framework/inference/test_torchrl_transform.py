@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from tensordict import TensorDict
+from torch import Tensor
 from torchrl.collectors import Collector, MultiAsyncCollector, MultiSyncCollector
 from torchrl.data import Bounded, Composite, Unbounded
 from torchrl.envs import ActionScaling, CatTensors, Compose, DMControlEnv, EnvBase, TransformedEnv
@@ -22,6 +23,7 @@ from bfmkit.components.environments.tabular import TabularEnvironment
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.every import EverySchedule
+from bfmkit.inference.batched_agent import Transitions
 from bfmkit.inference.episode import run_episode
 from bfmkit.inference.torchrl_transform import TaskInferenceTransform
 from bfmkit.interfaces import BFM, Environment
@@ -214,7 +216,12 @@ def test_wider_actions_are_scaled_or_refused() -> None:
     with pytest.raises(ValueError, match=r"lie in \[-1, 1\], this environment's in \[-2, 2\]; put ActionScaling"):
         TransformedEnv(Torque(), TaskInferenceTransform(started([3])))
     agent, seen = started([3]), []
-    agent.learn = lambda observation, action, *rest: seen.append(action.clone())  # type: ignore[method-assign]
+
+    def learn(step: Transitions, active: Tensor) -> Tensor:
+        seen.append(step.action.clone())
+        return torch.zeros_like(active)
+
+    agent.learn = learn  # type: ignore[method-assign]
     environment = TransformedEnv(Torque(), Compose(ActionScaling(), TaskInferenceTransform(agent)))
     rollout = environment.rollout(3, LinearBFM())
     torch.testing.assert_close(rollout["next", "observation"], 2 * rollout["action"])

@@ -12,7 +12,7 @@ from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.report.plots.explanation import draw_explanation
 from bfmkit.runs.explanation import Explanation, explain
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.recording import record_of
 from bfmkit.testing.models import BallEnvironment, LinearBFM
@@ -21,7 +21,7 @@ from bfmkit.testing.models import BallEnvironment, LinearBFM
 def record() -> Record:
     """Of a world with features x_0 to x_3, where x_1 has been seen alone and is worth 2."""
     agent = TaskInferenceAgent(RidgePosterior(regularization=1.0), GreedyAcquisition())
-    agent.logbook = Logbook({"agent": {"posterior": {"type": "ridge", "regularization": 1.0}}})
+    agent.label_log = LabelLog({"agent": {"posterior": {"type": "ridge", "regularization": 1.0}}})
     agent.start(LinearBFM(), [7])
     there = torch.tensor([0.0, 1.0, 0.0, 0.0])
     for _ in range(999):
@@ -88,7 +88,7 @@ def test_goes_without_environment_or_transitions(tmp_path: Path) -> None:
     assert "along one direction of the weights" in alone.paragraph()
     draw_explanation(tmp_path / "x.png", alone)
     agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     agent.start(LinearBFM(labelled=0), [0])
     nothing = explain(record_of(agent), LinearBFM(labelled=0), BallEnvironment())
     assert nothing.believed is None

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from bfmkit.runs import label_log as module
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 
 
-def written(folder: Path | None = None, steps: int = 7) -> Logbook:
+def written(folder: Path | None = None, steps: int = 7) -> LabelLog:
     """Two runs; the second stands still at odd steps, the first is not told its reward at steps 2 and 3."""
-    book = Logbook(folder=folder)
+    book = LabelLog(folder=folder)
     book.begin(None, None)
     for step in range(steps):
         book.choose(
@@ -53,14 +53,15 @@ def test_each_run_has_its_own_rewards_and_steps(
 
 @pytest.mark.parametrize("packed", [1, 4, 1000])
 def test_steps_taken_in_at_once(monkeypatch: pytest.MonkeyPatch, packed: int) -> None:
-    """Three runs; the last two take in four steps at once, of which the very last run can do with only two."""
+    """Three runs; the second takes in four steps at once, the last one two of as many."""
     monkeypatch.setattr(module, "PACKED", packed)
-    book = Logbook()
+    book = LabelLog()
     rewards = torch.arange(12.0).double().reshape(3, 4)
     features, observed = rewards.unsqueeze(-1).float(), torch.ones(3, 4, dtype=torch.bool)
     observed[1, 2] = False
     book.take(features[:, :1], rewards[:, :1], observed[:, :1], torch.arange(3), 3)
-    book.take(features[1:], rewards[1:], observed[1:], torch.tensor([1, 2]), 3, torch.tensor([4, 2]))
+    book.take(features[1:2], rewards[1:2], observed[1:2], torch.tensor([1]), 3)
+    book.take(features[2:, :2], rewards[2:, :2], observed[2:, :2], torch.tensor([2]), 3)
     known = [book.labels(run) for run in range(3)]
     assert [each.total for each in known] == [1, 5, 3]
     assert [each.ends.tolist() for each in known] == [[1], [1, 5], [1, 3]]
@@ -89,14 +90,14 @@ def test_the_last_choice_of_each_run() -> None:
     assert (first.step, first.size, first.row, first.episode) == (6, 2, 0, 0)
     assert (second.step, second.size, second.row, second.episode) == (4, 1, 0, 2)
     assert second.observation.tolist() == [8.0] * 3 and second.previous.tolist() == [1.0, 1.0]
-    empty = Logbook()
+    empty = LabelLog()
     empty.begin(None, None)
     assert empty.choice(0) is None
     assert empty.labels(0).total == 0
 
 
 def test_what_the_caller_does_to_its_tensors_changes_nothing() -> None:
-    book = Logbook()
+    book = LabelLog()
     book.begin(None, None)
     observation, reward, features = torch.ones(1, 3), torch.ones(1, 1).double(), torch.ones(1, 1, 2)
     observed, step = torch.tensor([[True]]), torch.tensor([0])
@@ -119,7 +120,7 @@ def test_goes_on_where_it_was_saved(tmp_path: Path, on_disk: bool) -> None:
     # Written after the save, as by a run that was killed then.
     book.take(torch.ones(2, 1, 2), torch.ones(2, 1).double(), both[:, None], torch.arange(2), 2)
     book.state_dict()
-    again = Logbook(folder=folder)
+    again = LabelLog(folder=folder)
     again.begin(None, None)
     again.load_state_dict(torch.load(file, weights_only=True))
     again.take(torch.zeros(2, 1, 2), torch.tensor([[5.0], [6.0]]).double(), both[:, None], torch.arange(2), 2)
@@ -132,7 +133,7 @@ def test_goes_on_where_it_was_saved(tmp_path: Path, on_disk: bool) -> None:
 def test_pages_that_are_gone_are_missed(tmp_path: Path) -> None:
     state = written(tmp_path).state_dict()
     (tmp_path / "000000.safetensors").unlink()
-    again = Logbook(folder=tmp_path)
+    again = LabelLog(folder=tmp_path)
     again.begin(None, None)
     with pytest.raises(FileNotFoundError, match="are gone"):
         again.load_state_dict(state)

@@ -29,7 +29,7 @@ from bfmkit.components.schedules.determinant import DeterminantSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.inference.episode import run_episode
-from bfmkit.runs.label_log import Logbook
+from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.recording import record_of, save_record
 from bfmkit.runs.replay import Parts, replay
@@ -66,7 +66,7 @@ AGENTS = {
 
 def lived(agent: TaskInferenceAgent, lengths: list[int] | None = None) -> TaskInferenceAgent:
     """Three runs over two episodes, of different lengths where ``lengths`` says so; some rewards never arrive."""
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     labelled = None
     if agent.labelled_transitions:
         labelled = labelled_transitions(LinearBFM(), BallEnvironment(), TASKS, agent.labelled_transitions)
@@ -97,7 +97,7 @@ def test_the_same_bits_again(tmp_path: Path, name: str, lengths: list[int] | Non
 def test_late_labels_are_replayed_where_they_came(tmp_path: Path, name: str) -> None:
     agent = AGENTS[name]()
     agent.label_memory = 10
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     agent.start(LinearBFM(), SEEDS)
     agent.begin_episode()
     observation = torch.full((3, 4), 0.2)
@@ -121,7 +121,7 @@ def test_late_labels_survive_a_saved_state(tmp_path: Path) -> None:
     agents = []
     for _ in range(2):
         agent = AGENTS["ridge"]()
-        agent.label_memory, agent.logbook = 5, Logbook()
+        agent.label_memory, agent.label_log = 5, LabelLog()
         agent.start(LinearBFM(), [3])
         agents.append(agent)
     first, second = agents
@@ -194,7 +194,7 @@ def test_other_versions_are_told() -> None:
 
 def test_a_run_that_was_stopped_has_a_record_up_to_there() -> None:
     agent = TaskInferenceAgent(RidgePosterior(), ucb())
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     agent.start(LinearBFM(), [1, 2])
     environment = BallEnvironment(tasks=["task_0", "task_1"])
     run_episode(agent, environment)
@@ -208,19 +208,19 @@ def test_a_run_that_was_stopped_has_a_record_up_to_there() -> None:
     assert replay(record, Parts(LinearBFM(), agent.posterior, agent.acquisition)).same
 
 
-def test_needs_a_logbook_from_the_start_on() -> None:
+def test_needs_a_label_log_from_the_start_on() -> None:
     agent = TaskInferenceAgent(RidgePosterior(), ucb())
     agent.start(LinearBFM(), [1])
-    with pytest.raises(ValueError, match="logbook"):
+    with pytest.raises(ValueError, match="label log"):
         record_of(agent)
     saved = agent.state_dict()
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     agent.start(LinearBFM(), [1])
     agent.load_state_dict(saved)
-    with pytest.raises(ValueError, match="saved without its logbook"):
+    with pytest.raises(ValueError, match="saved without its label log"):
         record_of(agent)
     other = RandomAgent()
-    other.logbook = Logbook()
+    other.label_log = LabelLog()
     other.start(LinearBFM(), [1])
     with pytest.raises(ValueError, match="belief"):
         record_of(other)
@@ -228,14 +228,14 @@ def test_needs_a_logbook_from_the_start_on() -> None:
 
 def test_an_agent_that_went_on_has_the_whole_record() -> None:
     agent = AGENTS["forgetting"]()
-    agent.logbook = Logbook()
+    agent.label_log = LabelLog()
     agent.start(LinearBFM(), SEEDS)
     environment = BallEnvironment(tasks=TASKS)
     run_episode(agent, environment)
     saved = agent.state_dict()
     run_episode(agent, environment)
     again = AGENTS["forgetting"]()
-    again.logbook = Logbook()
+    again.label_log = LabelLog()
     again.start(LinearBFM(), SEEDS)
     again.load_state_dict(saved)
     later = BallEnvironment(tasks=TASKS)
