@@ -33,6 +33,7 @@ _CLASS_ENDINGS = {
     "latent_sampler": "Latents",
     "dataset": "Dataset",
     "explorer": "Explorer",
+    "improver": "Improver",
     "job": "Job",
 }
 _DEFAULT_PACKAGE = "my_components"

@@ -9,6 +9,7 @@ from bfmkit.interfaces.environment import Environment, StepResult
 from bfmkit.interfaces.explorer import Explorer
 from bfmkit.interfaces.feature_map import FeatureMap
 from bfmkit.interfaces.feature_objective import FeatureBatch, FeatureObjective
+from bfmkit.interfaces.improver import Improver, InferredTask, ObservedStep
 from bfmkit.interfaces.job import Job
 from bfmkit.interfaces.latent_sampler import LatentContext, LatentSampler
 from bfmkit.interfaces.networks import Networks
@@ -33,12 +34,15 @@ __all__ = [
     "FeatureBatch",
     "FeatureMap",
     "FeatureObjective",
+    "Improver",
+    "InferredTask",
     "Job",
     "JobError",
     "LatentContext",
     "LatentSampler",
     "Networks",
     "Objective",
+    "ObservedStep",
     "Part",
     "Plane",
     "Posterior",

@@ -37,6 +37,7 @@ KINDS: dict[str, Kind] = {
         Kind("objective", "objectives", "bfmkit.interfaces.objective:Objective"),
         Kind("environment", "environments", "bfmkit.interfaces.environment:Environment"),
         Kind("dataset", "datasets", "bfmkit.interfaces.dataset:Dataset"),
+        Kind("improver", "improvers", "bfmkit.interfaces.improver:Improver"),
         Kind("explorer", "explorers", "bfmkit.interfaces.explorer:Explorer"),
     )
 }

@@ -13,7 +13,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from bfmkit.inference.episode import run_episode
-from bfmkit.interfaces import Agent, RunStoppedError
+from bfmkit.interfaces import BFM, Agent, RunStoppedError
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 SEEDS = (11, 3, 8)
@@ -27,13 +27,21 @@ class AgentContract(ABC):
     """
 
     @abstractmethod
-    def make(self) -> Agent:
+    def make(self) -> Any:
         """The agent under test, not started."""
+
+    def agent(self) -> Agent:
+        """The agent, not started; contracts of an agent's parts build it around :meth:`make`."""
+        return self.make()
+
+    def model(self) -> BFM:
+        """The model whose policies it acts with."""
+        return LinearBFM()
 
     def started(self, runs: Sequence[int] = (0, 1, 2)) -> Agent:
         """The agent with the runs of those indices."""
-        agent = self.make()
-        agent.start(LinearBFM(), [SEEDS[run] for run in runs], self.labelled(agent, [TASKS[run] for run in runs]))
+        agent = self.agent()
+        agent.start(self.model(), [SEEDS[run] for run in runs], self.labelled(agent, [TASKS[run] for run in runs]))
         return agent
 
     def labelled(self, agent: Agent, tasks: Sequence[str]) -> TensorDictBase | None:
@@ -229,9 +237,9 @@ class AgentContract(ABC):
         assert (agent.state == before).all()
 
     def test_asks_for_the_labels_it_needs(self) -> None:
-        agent = self.make()
+        agent = self.agent()
         if agent.labelled_transitions > 0:
             with pytest.raises(ValueError):
-                agent.start(LinearBFM(), SEEDS, None)
+                agent.start(self.model(), SEEDS, None)
         with pytest.raises(ValueError):
-            agent.start(LinearBFM(), (), TensorDict({}, [0]))
+            agent.start(self.model(), (), TensorDict({}, [0]))

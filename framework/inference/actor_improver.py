@@ -1,0 +1,230 @@
+"""Base class of improvers that train an actor from a replay buffer of their own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from bfmkit.interfaces import Improver, InferredTask, ObservedStep
+from bfmkit.utils.batched_adam import BatchedAdam
+from bfmkit.utils.checks import require_positive
+from bfmkit.utils.rng import generator, normal_noise
+
+CHUNK = 2048
+"""Transitions that the model looks at together when a buffer is gone through."""
+
+
+class ReplayBatch(NamedTuple):
+    """n transitions of each of B runs, drawn from its own buffer."""
+
+    observation: Tensor  # (B, n, o)
+    action: Tensor  # (B, n, a)
+    next_observation: Tensor  # (B, n, o)
+    reward: Tensor  # (B, n)
+    base_action: Tensor  # (B, n, a), π_z(s) of the anchored z
+    next_base_action: Tensor  # (B, n, a), π_z(s')
+    inferred_value: Tensor  # (B, n), min_e ψ_e(s, a, z)ᵀŵ
+
+
+class ActorImprover(Improver):
+    r"""Moves the actor of B runs up the gradient of an action value, each from its own transitions.
+
+    maximise  mean_s [ q(s, π(s))/q̄ − penalty · ‖π(s) − π_z(s)‖² ],  q̄ = mean |ψ(s, a, z)ᵀŵ| over the buffer
+
+    z and ŵ are the inferred ones of the moment of :meth:`anchor` and stay; steps from before count too. A subclass says
+    what the actor is (:meth:`actor`), of which parameters, and what an action is worth (:meth:`value`). Buffers are
+    rings in :attr:`state` and not TorchRL's, for each run owns one, draws from it as it would alone, and stands still
+    where it is told to. Gradients are those of B separate actors, computed together.
+
+    Args:
+        batch_size: transitions an update.
+        update_every: environment steps between two updates.
+        learning_rate: of Adam.
+        noise: standard deviation of what is added to actions while the improved policy acts.
+        penalty: of actions away from the inferred policy's.
+        capacity: transitions that a run keeps.
+
+    Raises:
+        ValueError: if a number is not positive, or ``noise`` or ``penalty`` negative.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        update_every: int = 2,
+        learning_rate: float = 3e-4,
+        noise: float = 0.1,
+        penalty: float = 0.05,
+        capacity: int = 50_000,
+    ) -> None:
+        require_positive(
+            batch_size=batch_size, update_every=update_every, learning_rate=learning_rate, capacity=capacity
+        )
+        for name, number in (("noise", noise), ("penalty", penalty)):
+            if number < 0:
+                raise ValueError(f"{name} must not be negative, got {number}")
+        self.batch_size, self.update_every, self.capacity = batch_size, update_every, capacity
+        self.noise, self.penalty, self.adam = noise, penalty, BatchedAdam(learning_rate)
+
+    @abstractmethod
+    def actor_parameters(self) -> TensorDict:
+        """Parameters of the actor, batch (B,), with which it is the inferred policy exactly."""
+
+    @abstractmethod
+    def actor(
+        self,
+        parameters: TensorDict,
+        observation: Tensor,  # (B, n, o)
+        base_action: Tensor,  # (B, n, a)
+    ) -> Tensor:  # (B, n, a) in [-1, 1]
+        """The improved policy's actions."""
+
+    def value(self, observation: Tensor, action: Tensor) -> Tensor:  # (B, n, o), (B, n, a) -> (B, n)
+        """min_e ψ_e(s, a, z)ᵀŵ; subclasses may know more."""
+        return self.inferred_value(observation, action)
+
+    def update_critic(self, batch: ReplayBatch, runs: Tensor) -> None:
+        """One update of whatever :meth:`value` has learnt."""
+
+    # What it does with them.
+
+    def prepare(self) -> dict[str, Any]:
+        runs, spec = len(self.seeds), self.bfm.environment_spec
+        o, a = spec.observation_size, spec.action_size
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(runs, *shape, device=self.device)
+
+        sizes = {"observation": (o,), "action": (a,), "next_observation": (o,), "reward": (),
+                 "base_action": (a,), "next_base_action": (a,), "inferred_value": ()}  # fmt: skip
+        buffer = {name: zeros(self.capacity, *shape) for name, shape in sizes.items()}
+        counts = {name: torch.zeros(runs, dtype=torch.int64) for name in ("stored", "updates")}
+        parameters = self.actor_parameters()
+        return {
+            **counts,
+            "buffer": TensorDict(buffer, [runs]),
+            "z": zeros(self.bfm.dim),
+            "weights": zeros(self.bfm.dim),
+            "scale": zeros() + 1.0,
+            "center": zeros(o),
+            "spread": zeros(o) + 1.0,
+            "actor": parameters,
+            "actor_adam": self.adam.blank(parameters),
+        }
+
+    def anchor(self, inferred: InferredTask, runs: Tensor) -> None:
+        state, weights = self.state, inferred.weights()
+        chosen = runs.to(self.device)
+        latent = self.bfm.policy_latent(weights.to(state["z"].dtype))
+        for name, value in (("z", latent), ("weights", weights.to(state["z"].dtype))):
+            state[name] = torch.where(chosen.unsqueeze(-1), value, state[name])
+        for run in runs.nonzero().squeeze(-1).tolist():
+            self._look_back(run, min(int(state["stored"][run]), self.capacity))
+
+    def _look_back(self, run: int, count: int) -> None:
+        """Scales, and the inferred policy's actions, of what a run has stored."""
+        if count == 0:
+            return
+        rows, z = self.state["buffer"][run], self.state["z"][run]
+        for first in range(0, count, CHUNK):
+            part = slice(first, min(first + CHUNK, count))
+            rows["base_action"][part] = self.bfm.act(rows["observation"][part], z)
+            rows["next_base_action"][part] = self.bfm.act(rows["next_observation"][part], z)
+            successor_features = self.bfm.successor_features(rows["observation"][part], z, rows["action"][part])
+            rows["inferred_value"][part] = (successor_features @ self.state["weights"][run]).amin(-1)
+        self.state["scale"][run] = rows["inferred_value"][:count].abs().mean().clamp(min=1e-6)
+        self.state["center"][run] = rows["observation"][:count].mean(0)
+        self.state["spread"][run] = rows["observation"][:count].std(0, correction=0).clamp(min=1e-2)
+
+    def act(self, observation: Tensor, z: Tensor, inferred: InferredTask) -> Tensor:  # (B, a)
+        base = self.bfm.act(observation, self.state["z"])
+        action = self.actor(self.state["actor"], observation.unsqueeze(1), base.unsqueeze(1)).squeeze(1)
+        if self.noise > 0:
+            drawn = normal_noise(self.seeds, "improver action", inferred.step.tolist(), tuple(base.shape[1:]))
+            action = action + self.noise * drawn.to(action)
+        return action.clamp(-1, 1)
+
+    def learn(self, step: ObservedStep, inferred: InferredTask, anchored: Tensor) -> None:
+        self._store(step)
+        state = self.state
+        enough = state["stored"] >= self.batch_size
+        due = step.moved & anchored & enough & (inferred.step % self.update_every == 0)
+        if due.any():
+            batch = self._drawn(inferred.step, due)
+            self.update_critic(batch, due)
+            self._update_actor(batch, due)
+            state["updates"].add_(due)
+
+    def _store(self, step: ObservedStep) -> None:
+        rows = step.observed.nonzero().squeeze(-1)
+        if len(rows) == 0:
+            return
+        there, slots = rows.to(self.device), (self.state["stored"][rows] % self.capacity).to(self.device)
+        z = self.state["z"][there]
+        successor_features = self.bfm.successor_features(step.observation[there], z, step.action[there])
+        known = (successor_features @ self.state["weights"][there].unsqueeze(-1)).squeeze(-1).amin(-1)
+        parts = {
+            "observation": step.observation[there],
+            "action": step.action[there],
+            "next_observation": step.next_observation[there],
+            "reward": step.reward[there].to(z.dtype),
+            "base_action": self.bfm.act(step.observation[there], z),
+            "next_base_action": self.bfm.act(step.next_observation[there], z),
+            "inferred_value": known,
+        }
+        for name, value in parts.items():
+            self.state["buffer", name][there, slots] = value.to(z.dtype)
+        self.state["stored"].add_(step.observed)
+
+    def _drawn(self, steps: Tensor, due: Tensor) -> ReplayBatch:
+        """A batch of each run, drawn by its seed and step; the first transition again where none is due."""
+        stored = self.state["stored"].clamp(max=self.capacity).tolist()
+        indices = torch.zeros(len(self.seeds), self.batch_size, dtype=torch.int64)
+        for run in due.nonzero().squeeze(-1).tolist():
+            draw = generator(self.seeds[run], "improver batch", int(steps[run]))
+            indices[run] = torch.from_numpy(draw.integers(stored[run], size=self.batch_size))
+        rows = torch.arange(len(self.seeds)).unsqueeze(-1).to(self.device)
+        return ReplayBatch(*(self.state["buffer", name][rows, indices] for name in ReplayBatch._fields))
+
+    def _update_actor(self, batch: ReplayBatch, runs: Tensor) -> None:
+        parameters = self.state["actor"]
+        with torch.enable_grad():
+            leaves = parameters.apply(lambda value: value.detach().requires_grad_())
+            action = self.actor(leaves, batch.observation, batch.base_action)
+            value = self.value(batch.observation, action) / self.state["scale"].unsqueeze(-1)
+            away = (action - batch.base_action).square().sum(-1)
+            # A sum over runs: each one's gradient is that of its own mean.
+            loss = (self.penalty * away - value).mean(-1).sum()
+        self.descend(loss, leaves, parameters, self.state["actor_adam"], runs)
+
+    def descend(
+        self, loss: Tensor, leaves: TensorDict, parameters: TensorDict, memory: TensorDict, runs: Tensor
+    ) -> None:
+        """One step of Adam down the gradient; runs whose gradient is not finite stand still."""
+        names = list(leaves.keys(True, True))
+        found = torch.autograd.grad(loss, [leaves.get(name) for name in names])
+        finite = torch.stack([slope.flatten(1).sum(1).isfinite() for slope in found]).all(0).cpu()
+        gradient = parameters.empty()
+        for name, slope in zip(names, found, strict=True):
+            gradient.set(name, slope)
+        self.adam.step(parameters, gradient, memory, runs & finite)
+
+    def inferred_value(self, observation: Tensor, action: Tensor) -> Tensor:  # (B, n, o), (B, n, a) -> (B, n)
+        """min_e ψ_e(s, a, z)ᵀŵ of the anchored z and weights."""
+        z = self.state["z"].unsqueeze(1).expand(*observation.shape[:2], -1)
+        values = self.bfm.successor_features(observation, z, action) @ self.state["weights"][:, None, :, None]
+        return values.squeeze(-1).amin(-1)
+
+    def scaled(self, observation: Tensor) -> Tensor:  # (B, n, o)
+        """Observations in units of those stored at the anchor, at most ten."""
+        center, spread = self.state["center"].unsqueeze(1), self.state["spread"].unsqueeze(1)
+        return ((observation - center) / spread).clamp(-10, 10)
+
+
+def clamped(action: Tensor) -> Tensor:  # (*b, a)
+    """In [-1, 1] in value, not in gradient, so that an actor at its limits still learns."""
+    return action + (action.clamp(-1, 1) - action).detach()

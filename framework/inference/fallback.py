@@ -1,0 +1,144 @@
+"""Return to the inferred policy where the improved one does not earn more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+LONGEST_WAIT = 8
+"""Episodes at most between two trials of an improved policy that was found worse."""
+
+
+@dataclass(frozen=True)
+class Fallback:
+    r"""Decides, for each run and episode, whether the improved policy acts; and takes it back within the episode.
+
+    G_t is the return of an episode so far, m_t its mean over the last ``window`` episodes of the inferred policy, m
+    that of a whole one.
+
+        deficit D ← max(0, D + m − G) after each improved episode (at its end, or where it was taken back)
+        the improved policy acts while D + m_t − G_t ≤ tolerance · |m| · (episodes so far)
+
+    So what improved episodes lose to the inferred policy, gains not counted, stays within ``tolerance`` of what that
+    would have earned, up to the ``check_every`` steps between two looks and the state that it is handed back in.
+    An improved policy whose last ``window`` episodes earned less than m on average waits for 2, 4, 8 episodes before
+    it is tried again; and m is measured anew once in ``recheck`` episodes.
+
+    Args:
+        tolerance: share of the inferred policy's return that trials may cost.
+        warmup: episodes of the inferred policy before the first trial.
+        window: episodes that a mean is taken over.
+        recheck: improved episodes in a row at most.
+        check_every: steps between two looks within an episode.
+
+    Raises:
+        ValueError: if ``tolerance`` is not positive or a number of episodes or steps less than 1.
+
+    Reference:
+        Wu et al., Conservative bandits, 2016, whose budget this is, looked at within episodes too.
+    """
+
+    tolerance: float = 0.02
+    warmup: int = 6
+    window: int = 4
+    recheck: int = 12
+    check_every: int = 50
+
+    def __post_init__(self) -> None:
+        if not self.tolerance > 0:
+            raise ValueError(f"tolerance must be positive, got {self.tolerance}")
+        for name in ("warmup", "window", "recheck", "check_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def blank(self, runs: int, episode_steps: int) -> TensorDict:  # batch (B,), on the CPU
+        """The state before the first episode."""
+        checks = -(-episode_steps // self.check_every)
+        counters = {
+            name: torch.zeros(runs, dtype=torch.int64)
+            for name in ("steps", "episodes", "inferred", "improved_episodes", "in_a_row", "wait", "failures")
+        }
+        flags = {name: torch.zeros(runs, dtype=torch.bool) for name in ("improves", "taken_back")}
+        sums = {name: torch.zeros(runs, dtype=torch.float64) for name in ("earned", "deficit")}
+        curves = {
+            "curve": torch.zeros(runs, checks, dtype=torch.float64),
+            "curves": torch.zeros(runs, self.window, checks, dtype=torch.float64),
+            "gains": torch.zeros(runs, self.window, dtype=torch.float64),
+        }
+        return TensorDict({**counters, **flags, **sums, **curves}, [runs])
+
+    def is_ready(self, state: TensorDict) -> Tensor:  # (B,) bool
+        """Runs past their warm-up; the episode that begins counts."""
+        return state["inferred"] >= self.warmup
+
+    def begin_episode(self, state: TensorDict, runs: Tensor) -> None:  # (B,) bool
+        """Close the last episode of the runs of a mask, and decide who acts in the next."""
+        for run in runs.nonzero().squeeze(-1).tolist():
+            row = state[run]
+            if row["steps"] > 0:
+                self._close(row)
+            self._decide(row)
+            for name in ("steps", "earned", "taken_back", "curve"):
+                row[name].zero_()
+
+    def count(self, state: TensorDict, reward: Tensor, moved: Tensor) -> None:  # (B,) float64, (B,) bool
+        """Add one step's rewards; take runs back whose improved episode costs too much."""
+        state["steps"].add_(moved)
+        state["earned"].add_(torch.where(moved, reward, 0.0))
+        for run in (moved & (state["steps"] % self.check_every == 0)).nonzero().squeeze(-1).tolist():
+            self._look(state[run])
+
+    def _look(self, row: TensorDict) -> None:
+        checks = len(row["curve"])
+        index = min(int(row["steps"]) // self.check_every, checks) - 1
+        row["curve"][index:] = row["earned"]
+        if not row["improves"] or int(row["steps"]) > checks * self.check_every:
+            return
+        curve = self._mean_curve(row)
+        lost = row["deficit"] + curve[index] - row["earned"]
+        if lost > self.tolerance * curve[-1].abs() * (row["episodes"] + 1):
+            self._score(row, curve[index], curve[-1])
+            row["improves"].fill_(False)
+            row["taken_back"].fill_(True)
+
+    def _close(self, row: TensorDict) -> None:
+        row["episodes"].add_(1)
+        last = min(-(-int(row["steps"]) // self.check_every), len(row["curve"])) - 1
+        row["curve"][last:] = row["earned"]
+        if row["improves"]:
+            expected = self._mean_curve(row)[-1]
+            self._score(row, expected, expected)
+        elif not row["taken_back"]:
+            row["curves"][int(row["inferred"]) % self.window] = row["curve"]
+            row["inferred"].add_(1)
+            row["in_a_row"].zero_()
+            row["wait"].sub_(1).clamp_(min=0)
+        else:
+            row["wait"].sub_(1).clamp_(min=0)
+
+    def _score(self, row: TensorDict, expected: Tensor, whole: Tensor) -> None:
+        """Count what an improved episode, or its part, earned beside the inferred policy's mean."""
+        gain = row["earned"] - expected
+        row["deficit"].sub_(gain).clamp_(min=0.0)
+        row["gains"][int(row["improved_episodes"]) % self.window] = gain / whole.abs().clamp(min=1e-12)
+        row["improved_episodes"].add_(1)
+        row["in_a_row"].add_(1)
+        known = min(int(row["improved_episodes"]), self.window)
+        if row["gains"][:known].mean() < 0:
+            row["failures"].add_(1)
+            row["wait"].fill_(min(2 ** int(row["failures"]), LONGEST_WAIT))
+            # A policy that has gone on learning is a new one: what it earned before says nothing of it.
+            row["improved_episodes"].zero_()
+        else:
+            row["failures"].zero_()
+
+    def _decide(self, row: TensorDict) -> None:
+        ready = row["inferred"] >= self.warmup
+        affordable = row["deficit"] <= self.tolerance * self._mean_curve(row)[-1].abs() * (row["episodes"] + 1)
+        row["improves"].copy_(ready & affordable & (row["wait"] == 0) & (row["in_a_row"] < self.recheck))
+
+    def _mean_curve(self, row: TensorDict) -> Tensor:  # (K,)
+        return row["curves"][: max(1, min(int(row["inferred"]), self.window))].mean(0)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from bfmkit.components.agents.fine_tuning import FineTuningAgent
+from bfmkit.inference.actor_improver import ActorImprover, clamped
+from bfmkit.inference.episode import run_episode
+from bfmkit.inference.fixed_weights import FixedWeightsAgent
+from bfmkit.testing.models import BallEnvironment, LinearBFM
+
+
+class Offset(ActorImprover):
+    """An actor of one vector, added to the inferred action."""
+
+    def actor_parameters(self) -> TensorDict:
+        return TensorDict({"offset": torch.zeros(len(self.seeds), 1, 4)}, [len(self.seeds)])
+
+    def actor(self, parameters: TensorDict, observation: Tensor, base_action: Tensor) -> Tensor:
+        return clamped(base_action + parameters["offset"])
+
+
+def living(improver: Offset, episodes: int, seeds: tuple[int, ...] = (0, 1)) -> FineTuningAgent:
+    agent = FineTuningAgent(FixedWeightsAgent(torch.tensor([0.6, 0.8, 0.0, 0.0])), improver, None)
+    agent.start(LinearBFM(), seeds)
+    environment = BallEnvironment(tasks=["task_0"] * len(seeds))
+    environment.seed(seeds)
+    for _ in range(episodes):
+        run_episode(agent, environment)
+    return agent
+
+
+def test_a_full_buffer_forgets_the_oldest() -> None:
+    state = living(Offset(batch_size=4, capacity=30), 2).state["improver"]
+    assert state["stored"].tolist() == [40, 40]
+    buffer = state["buffer"]
+    # Step 39 lies at 9, step 10 at 10: one follows the other except there.
+    torch.testing.assert_close(buffer["next_observation"][:, 5], buffer["observation"][:, 6])
+    assert not torch.equal(buffer["next_observation"][:, 9], buffer["observation"][:, 10])
+
+
+def test_what_is_stored_is_what_the_model_says_of_the_anchored_latent() -> None:
+    improver = Offset(batch_size=4, noise=0.3)
+    living(improver, 1)
+    buffer = {name: value[:, :20] for name, value in improver.state["buffer"].items()}
+    torch.testing.assert_close(buffer["base_action"], torch.tensor([0.6, 0.8, 0.0, 0.0]).expand(2, 20, 4))
+    expected = improver.inferred_value(buffer["observation"], buffer["action"])
+    torch.testing.assert_close(buffer["inferred_value"], expected)
+
+
+def test_the_penalty_holds_the_actor_at_the_inferred_policy() -> None:
+    def moved(penalty: float) -> float:
+        improver = Offset(batch_size=8, noise=0.0, learning_rate=0.05, penalty=penalty)
+        living(improver, 3)
+        return float(improver.state["actor", "offset"].abs().max())
+
+    assert moved(100.0) < 0.1 * moved(0.0)
+
+
+def test_noise_and_batches_are_functions_of_the_seed() -> None:
+    both, one = Offset(batch_size=8, noise=0.2), Offset(batch_size=8, noise=0.2)
+    living(both, 2)
+    living(one, 2, (1,))
+    torch.testing.assert_close(both.state["buffer", "action"][1:], one.state["buffer", "action"], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(both.state["buffer", "action"][0], both.state["buffer", "action"][1])
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
+    class Broken(Offset):
+        def value(self, observation: Tensor, action: Tensor) -> Tensor:
+            broken = torch.tensor([float("nan"), 1.0]).reshape(2, 1)
+            return broken * action.sum(-1)
+
+    improver = Broken(batch_size=4)
+    living(improver, 1)
+    assert improver.state["actor", "offset"][0].eq(0).all()
+    assert improver.state["actor", "offset"][1].ne(0).any()

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from bfmkit.inference.fallback import Fallback
+
+STEPS = 100
+
+
+def live(fallback: Fallback, episodes: int, improved: Callable[[int], float], inferred: float = 1.0) -> list[float]:
+    """Returns of so many episodes in which each step earns what its policy does."""
+    state, returns = fallback.blank(1, STEPS), []
+    for episode in range(episodes):
+        fallback.begin_episode(state, torch.tensor([True]))
+        total = 0.0
+        for _ in range(STEPS):
+            reward = improved(episode) if state["improves"].item() else inferred
+            total += reward
+            fallback.count(state, torch.tensor([reward], dtype=torch.float64), torch.tensor([True]))
+        returns.append(total)
+    return returns
+
+
+@pytest.mark.parametrize("inferred", [1.0, -1.0])
+def test_a_policy_that_earns_nothing_costs_no_more_than_the_tolerance(inferred: float) -> None:
+    fallback = Fallback(tolerance=0.02, warmup=3, check_every=5)
+    returns = live(fallback, 50, lambda _: inferred - 1.0, inferred)
+    lost = 50 * STEPS * inferred - sum(returns)
+    # Five steps may pass before each look.
+    assert 0 < lost <= 0.02 * 50 * STEPS + 5
+
+
+def test_a_better_policy_acts_from_the_end_of_the_warm_up_on() -> None:
+    returns = live(Fallback(warmup=3, recheck=10), 27, lambda _: 1.5)
+    assert returns == [100.0] * 3 + [150.0] * 10 + [100.0] + [150.0] * 10 + [100.0] + [150.0] * 2
+
+
+def test_a_policy_that_was_bad_is_tried_again_and_kept_once_it_is_good() -> None:
+    returns = live(Fallback(warmup=3, recheck=100, check_every=10), 40, lambda episode: 0.5 if episode < 15 else 1.2)
+    assert returns[-10:] == [pytest.approx(120.0)] * 10
+    assert min(returns) > 80
+
+
+def test_a_policy_that_turns_bad_is_taken_back_within_the_episode() -> None:
+    returns = live(Fallback(warmup=3, recheck=100, check_every=5), 20, lambda episode: 1.2 if episode < 12 else 0.0)
+    assert returns[11] == pytest.approx(120.0)
+    # Gains of earlier episodes are no licence to lose.
+    assert returns[12] > 60
+
+
+def test_runs_decide_for_themselves() -> None:
+    fallback = Fallback(warmup=1, check_every=10)
+    state = fallback.blank(2, 20)
+    everyone = torch.tensor([True, True])
+    for _ in range(6):
+        fallback.begin_episode(state, everyone)
+        for _ in range(20):
+            reward = torch.where(state["improves"], torch.tensor([2.0, 0.5]).double(), 1.0)
+            fallback.count(state, reward, everyone)
+    fallback.begin_episode(state, everyone)
+    assert state["improves"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"tolerance": 0.0}, {"warmup": 0}, {"window": 0}, {"recheck": 0}, {"check_every": 0}]
+)
+def test_refuses_what_makes_no_sense(arguments: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        Fallback(**arguments)
