@@ -50,8 +50,12 @@ def test_what_is_stored_is_what_the_model_says_of_the_anchored_latent() -> None:
 
 
 def test_the_penalty_holds_the_actor_at_the_inferred_policy() -> None:
+    class Eastward(Offset):
+        def value(self, observation: Tensor, action: Tensor) -> Tensor:
+            return action[..., 0]
+
     def moved(penalty: float) -> float:
-        improver = Offset(batch_size=8, noise=0.0, learning_rate=0.05, penalty=penalty)
+        improver = Eastward(batch_size=8, noise=0.0, learning_rate=0.05, penalty=penalty)
         living(improver, 3)
         return float(improver.state["actor", "offset"].abs().max())
 
