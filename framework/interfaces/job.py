@@ -18,6 +18,9 @@ class Job(ABC):
     incidental: ClassVar[frozenset[str]] = frozenset()
     """Arguments that say how to work and change no result: a run may be gone on with under other ones."""
 
+    extendable: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that count, and may be larger when a run is gone on with, even one that is finished."""
+
     logs: ClassVar[bool] = True
     """Whether it has numbers over time, which go to TensorBoard and whoever listens to that."""
 

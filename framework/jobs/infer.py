@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError
 from bfmkit.registry import register
 from bfmkit.report.plots import draw_returns
 from bfmkit.rewards.expression import task_title
-from bfmkit.runs.checkpoint import Ledger
+from bfmkit.runs.checkpoint import InferenceCheckpoint
 from bfmkit.runs.run_directory import (
     FLOOR_METRICS,
     METRICS,
@@ -58,6 +58,11 @@ class Stage:
     runs: tuple[int, ...]  # indices into the job's runs
     episodes: int
 
+    @property
+    def name(self) -> str:
+        """What checkpoints call it; the same with more episodes."""
+        return f"{self.role}-{self.runs[0]}"
+
 
 @register(Job, "infer")
 class InferJob(Experiment, Job):
@@ -67,8 +72,8 @@ class InferJob(Experiment, Job):
     choices are those it makes alone, to rounding: float32 products depend in the last digit on how many rows they
     have, and a body that falls chaotically makes that visible within some hundred steps. The same ``batch_size`` gives
     the same numbers. The job goes on at the start of the episode in which it was interrupted, or within a long one,
-    unless it is traced, at the end of the last 1,000 steps. What each run came to believe, and from what, is left in
-    ``records/``.
+    unless it is traced, at the end of the last 1,000 steps; and with more episodes than it had, after its last.
+    What each run came to believe, and from what, is left in ``records/``.
 
     Args:
         bfm: the model whose policies to act with.
@@ -90,6 +95,8 @@ class InferJob(Experiment, Job):
         ValueError: if a number is not positive, a seed comes twice, a task does not exist, the model was made for
             another body, or there are no transitions to label for an agent that needs some.
     """
+
+    extendable: ClassVar[frozenset[str]] = frozenset({"episodes", "oracle_episodes", "floor_episodes"})
 
     def __init__(
         self,
@@ -119,36 +126,38 @@ class InferJob(Experiment, Job):
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Run what is left to run; the numbers are those of a run that was never interrupted."""
         self.bfm.to(device)
-        checkpoint = out / "checkpoints" / "progress.pt"
-        ledger = Ledger.load(checkpoint) if checkpoint.is_file() else self._empty_ledger()
+        path = out / "checkpoints" / "progress.pt"
+        state = InferenceCheckpoint.load(path) if path.is_file() else self._empty_checkpoint()
+        state.grow(self._episodes_by_role)
         # What was written after the checkpoint is written again.
         for role, name in FILES.items():
-            kept = read_metrics(out, name)[: ledger.rows[role]]
+            kept = read_metrics(out, name)[: state.rows[role]]
             if kept or name == METRICS or (out / name).exists():
                 write_atomically(out / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
-        with self._log(out) as log, self._bar(ledger) as bar:
-            for index, stage in enumerate(self._stages()):
-                if index >= ledger.stage:
-                    self._run_stage(stage, ledger, _Outputs(out, checkpoint, log, bar))
-        return self._finish(out, ledger)
+        with self._log(out) as log, self._bar(state) as bar:
+            for stage in self._stages():
+                if state.episodes.get(stage.name, 0) < stage.episodes:
+                    self._run_stage(stage, state, _Outputs(out, path, log, bar))
+        return self._finish(out, state)
 
     def _stages(self) -> list[Stage]:
         everyone = range(len(self.runs))
         groups = [tuple(everyone[first : first + self.batch_size]) for first in everyone[:: self.batch_size]]
-        stages = []
-        for group in groups:
-            stages.append(Stage("agent", group, self.episodes))
-            if self.oracle is not None:
-                # A trace compares each z of the agent with the oracle's, which must be known by then.
-                place = len(stages) - (self.trace_every is not None)
-                stages.insert(place, Stage("oracle", group, self.oracle_episodes))
-            if self.floor_episodes > 0:
-                stages.append(Stage("floor", group, self.floor_episodes))
-        return stages
+        counts = self._episodes_by_role
+        return [Stage(role, group, counts[role]) for group in groups for role in self._roles if counts[role] > 0]
 
-    def _run_stage(self, stage: Stage, ledger: Ledger, outputs: _Outputs) -> None:
-        agent = self.acting(stage.role)
-        runs, first = [self.runs[run] for run in stage.runs], ledger.episode
+    @property
+    def _roles(self) -> tuple[Role, ...]:
+        # A trace compares each z of the agent with the oracle's, which must be known by then.
+        return ("agent", "oracle", "floor") if self.trace_every is None else ("oracle", "agent", "floor")
+
+    @property
+    def _episodes_by_role(self) -> dict[Role, int]:
+        return {"agent": self.episodes, "oracle": self.oracle_episodes, "floor": self.floor_episodes}
+
+    def _run_stage(self, stage: Stage, state: InferenceCheckpoint, outputs: _Outputs) -> None:
+        agent, name = self.acting(stage.role), stage.name
+        runs, first = [self.runs[run] for run in stage.runs], state.episodes.get(name, 0)
 
         tracer = Tracer(outputs.out, self.trace_every, stage.runs[0], runs, self.environment.spec.episode_steps)
 
@@ -158,48 +167,55 @@ class InferJob(Experiment, Job):
                 return bar
             return tracer.watching(agent, self.bfm, stage.role == "oracle", episode, bar)
 
-        def on_window(episode: int, snapshot: EpisodeSnapshot) -> None:
-            ledger.episode, ledger.snapshot, ledger.agent = episode, snapshot, agent.state_dict()
-            ledger.save(outputs.checkpoint)
+        def on_window(_: int, snapshot: EpisodeSnapshot) -> None:
+            state.snapshots[name], state.agents[name] = snapshot, agent.state_dict()
+            state.save(outputs.checkpoint)
 
-        records = RunRecords(outputs.out)
+        records = RunRecords(outputs.out, name)
         agent.label_log = records.label_log() if stage.role == "agent" else None
         episodes = run_episodes(
-            agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first, state=ledger.agent,
+            agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first,
+            state=state.agents.get(name),
             # The first steps of a trace would be gone.
-            snapshot=ledger.snapshot, on_window=on_window if self.trace_every is None else None,
+            snapshot=state.snapshots.get(name), on_window=on_window if self.trace_every is None else None,
         )  # fmt: skip
         for episode, result in enumerate(episodes, start=first):
-            self._record(stage, episode, result, agent, ledger, outputs)
+            self._record(stage, episode, result, agent, state, outputs)
         if stage.role == "agent":
             records.write(agent, runs)
             sums = agent.state.get(RESIDUALS, torch.zeros(0)).tolist()
-            ledger.residuals |= dict(zip(stage.runs, sums, strict=False))
-        ledger.stage, ledger.episode, ledger.agent, ledger.snapshot = ledger.stage + 1, 0, None, None
-        ledger.save(outputs.checkpoint)
-        records.tidy()
+            state.residuals |= dict(zip(stage.runs, sums, strict=False))
+        # Also where all runs were stopped before the last episode.
+        state.episodes[name] = stage.episodes
+        state.save(outputs.checkpoint)
 
     def _record(
-        self, stage: Stage, episode: int, result: Episode | None, agent: Agent, ledger: Ledger, outputs: _Outputs
+        self,
+        stage: Stage,
+        episode: int,
+        result: Episode | None,
+        agent: Agent,
+        state: InferenceCheckpoint,
+        outputs: _Outputs,
     ) -> None:
         for row, reason in agent.failures.items():
             run = stage.runs[row]
             task, seed = self.runs[run]
             whose = "" if stage.role == "agent" else f"the {stage.role}'s "
-            ledger.failures.setdefault(run, f"{whose}task {task}, seed {seed}, episode {episode}: {reason}")
+            state.failures.setdefault(run, f"{whose}task {task}, seed {seed}, episode {episode}: {reason}")
         if result is None:
             return
-        whole = ledger.returns[stage.role]
+        whole = state.returns[stage.role]
         rows: list[dict[str, Any]] = []
         for row, run in enumerate(stage.runs):
             if not result.stopped[row]:
                 whole[run, episode] = float(result.returns[row])
                 rows += self._rows(run, episode, row, result)
         append_metrics(outputs.out, rows, FILES[stage.role])
-        ledger.rows[stage.role] += len(rows)
+        state.rows[stage.role] += len(rows)
         outputs.log_returns(stage, episode, [(*self.runs[run], whole[run, episode]) for run in stage.runs])
-        ledger.episode, ledger.agent, ledger.snapshot = episode + 1, agent.state_dict(), None
-        ledger.save(outputs.checkpoint)
+        state.finish_episode(stage.name, episode, agent.state_dict())
+        state.save(outputs.checkpoint)
 
     def _rows(self, run: int, episode: int, row: int, result: Episode) -> Iterator[dict[str, Any]]:
         task, seed = self.runs[run]
@@ -207,18 +223,18 @@ class InferJob(Experiment, Job):
         for stats in window_numbers(result, row) or [stats_numbers(result, row)]:
             yield head | stats
 
-    def _finish(self, out: Path, ledger: Ledger) -> dict[str, Any]:
-        runs = {task: self._finished(task, ledger) for task in self.tasks}
-        tasks = {task: TaskReturns.of(*(ledger.returns[role][kept] for role in FILES)) for task, kept in runs.items()}
+    def _finish(self, out: Path, state: InferenceCheckpoint) -> dict[str, Any]:
+        runs = {task: self._finished(task, state) for task in self.tasks}
+        tasks = {task: TaskReturns.of(*(state.returns[role][kept] for role in FILES)) for task, kept in runs.items()}
         summary: dict[str, Any] = {
-            "tasks": {task: each.summary() | self._calibration(task, ledger) for task, each in tasks.items()},
+            "tasks": {task: each.summary() | self._calibration(task, state) for task, each in tasks.items()},
             **overall_summary(tasks),
             "episodes": self.episodes,
             "oracle_episodes": self.oracle_episodes,
             "floor_episodes": self.floor_episodes,
             "seeds": list(self.seeds),
             "stage": self.agent.stage(self.episodes),
-            "stopped": [ledger.failures[run] for run in sorted(ledger.failures)],
+            "stopped": [state.failures[run] for run in sorted(state.failures)],
         }
         seeds = {task: [self.runs[run][1] for run in kept] for task, kept in runs.items()}
         draw_returns(out / "figures" / "return.png", tasks, seeds)
@@ -229,30 +245,29 @@ class InferJob(Experiment, Job):
             draw_trace(out, self.tasks, self.seeds)
         write_summary(out, summary)
         sys.stderr.write("".join(f"{line}\n" for line in _table(summary)))
-        if ledger.failures:
-            raise JobError(f"{len(ledger.failures)} of {len(self.runs)} runs stopped: " + "; ".join(summary["stopped"]))
+        if state.failures:
+            raise JobError(f"{len(state.failures)} of {len(self.runs)} runs stopped: " + "; ".join(summary["stopped"]))
         return summary
 
-    def _calibration(self, task: str, ledger: Ledger) -> dict[str, Any]:
+    def _calibration(self, task: str, state: InferenceCheckpoint) -> dict[str, Any]:
         """How often the rewards of a task lay where its runs' beliefs expected them; nothing of other agents."""
         sums = [
-            ledger.residuals[run] for run, each in enumerate(self.runs) if each.task == task and run in ledger.residuals
+            state.residuals[run] for run, each in enumerate(self.runs) if each.task == task and run in state.residuals
         ]
         return {"calibration": Calibration.of(torch.tensor(sums, dtype=torch.float64)).to_dict()} if sums else {}
 
-    def _finished(self, task: str, ledger: Ledger) -> list[int]:
+    def _finished(self, task: str, state: InferenceCheckpoint) -> list[int]:
         """The runs of one task that came through."""
-        return [run for run, (name, _) in enumerate(self.runs) if name == task and run not in ledger.failures]
+        return [run for run, (name, _) in enumerate(self.runs) if name == task and run not in state.failures]
 
-    def _empty_ledger(self) -> Ledger:
-        counts = {"agent": self.episodes, "oracle": self.oracle_episodes, "floor": self.floor_episodes}
-        return Ledger({role: np.full((len(self.runs), count), np.nan) for role, count in counts.items()})
+    def _empty_checkpoint(self) -> InferenceCheckpoint:
+        counts = self._episodes_by_role
+        return InferenceCheckpoint({role: np.full((len(self.runs), count), np.nan) for role, count in counts.items()})
 
-    def _bar(self, ledger: Ledger) -> ProgressBar:
+    def _bar(self, state: InferenceCheckpoint) -> ProgressBar:
         steps = self.environment.spec.episode_steps
         stages = self._stages()
-        done = (sum(stage.episodes for stage in stages[: ledger.stage]) + ledger.episode) * steps
-        done += 0 if ledger.snapshot is None else ledger.snapshot["index"]
+        done = steps * sum(state.episodes.values()) + sum(snapshot["index"] for snapshot in state.snapshots.values())
         return ProgressBar("infer", sum(stage.episodes for stage in stages) * steps, "steps", done)
 
     def _log(self, out: Path) -> Any:

@@ -1,9 +1,10 @@
-"""How far an inference job is, on disk."""
+"""Checkpoint of an inference job: how far each of its stages is, and what it has got so far."""
 
 from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,28 @@ from bfmkit.utils.files import write_atomically
 
 
 @dataclass
-class Ledger:
-    """How far the job is, and what it has got so far; enough to go on from."""
+class InferenceCheckpoint:
+    """Enough to go on from, also with more episodes than a finished job had."""
 
     returns: dict[str, np.ndarray]  # role -> (runs, episodes of it), NaN where there is nothing yet
-    stage: int = 0
-    episode: int = 0
+    episodes: dict[str, int] = field(default_factory=dict)  # stage -> how many are done
+    agents: dict[str, dict[str, Any]] = field(default_factory=dict)  # stage -> the agent's state
+    snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)  # stage -> of an episode, left in its middle
     rows: Counter[str] = field(default_factory=Counter)  # role -> of its file of episodes
-    agent: dict[str, Any] | None = None  # state in the middle of a stage
-    snapshot: dict[str, Any] | None = None  # of the episode, where it was left in its middle
     residuals: dict[int, list[float]] = field(default_factory=dict)  # run -> sums of bfmkit.inference.calibration
     failures: dict[int, str] = field(default_factory=dict)  # run -> why it was stopped
+
+    def grow(self, episodes: Mapping[str, int]) -> None:
+        """Make room for so many episodes of each role."""
+        for role, count in episodes.items():
+            returns = self.returns[role]
+            missing = max(0, count - returns.shape[1])
+            self.returns[role] = np.pad(returns, ((0, 0), (0, missing)), constant_values=np.nan)
+
+    def finish_episode(self, stage: str, episode: int, agent: dict[str, Any]) -> None:
+        """Note that an episode is over, and what the agent has learnt."""
+        self.episodes[stage], self.agents[stage] = episode + 1, agent
+        self.snapshots.pop(stage, None)
 
     def save(self, path: Path) -> None:
         """Write it whole; ``torch.load`` reads it weights-only."""
@@ -38,7 +50,7 @@ class Ledger:
         write_atomically(path, file.getvalue())
 
     @classmethod
-    def load(cls, path: Path) -> Ledger:
+    def load(cls, path: Path) -> InferenceCheckpoint:
         """The inverse of :meth:`save`."""
         content = torch.load(path, weights_only=True, map_location="cpu")
         content["returns"] = {role: values.numpy() for role, values in content["returns"].items()}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from bfmkit.utils.files import plain_values, to_json, write_atomically
 from bfmkit.utils.provenance import provenance
 
 if TYPE_CHECKING:
+    from bfmkit.interfaces import Job
     from bfmkit.recipe import Recipe
 
 RECIPE, PROVENANCE, METRICS, SUMMARY = "recipe.yaml", "provenance.json", "metrics.jsonl", "summary.json"
@@ -47,7 +49,7 @@ def open_run(out: Path, recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[bo
 
     Args:
         out: the directory.
-        recipe: written to ``recipe.yaml``; on reopening, compared with it.
+        recipe: written to ``recipe.yaml``; on reopening, compared with it. What the job can extend may be larger.
         facts: go into ``provenance.json`` beside versions and git revision.
 
     Yields:
@@ -57,15 +59,14 @@ def open_run(out: Path, recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[bo
         RunDirectoryError: if ``out`` holds something else, a run of another recipe, or one that is still running.
     """
     resumes = (out / RECIPE).is_file()
-    if resumes:
-        _require_same(out, recipe)
-    elif out.exists() and (not out.is_dir() or any(each.name != ".lock" for each in out.iterdir())):
+    is_longer = resumes and _require_same(out, recipe)
+    if not resumes and out.exists() and (not out.is_dir() or any(each.name != ".lock" for each in out.iterdir())):
         raise RunDirectoryError(f"{out}: there is something here already, and it is no run directory")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with _lock(out):
             _write_provenance(out, facts)
-            if not resumes:
+            if not resumes or is_longer:
                 write_atomically(out / RECIPE, recipe.to_yaml())
             for name in (METRICS, ORACLE_METRICS, FLOOR_METRICS):
                 cut_torn_line(out / name)
@@ -95,7 +96,8 @@ def join_run(out: Path, recipe: Recipe, patience: float = 600.0) -> None:
     _require_same(out, recipe)
 
 
-def _require_same(out: Path, recipe: Recipe) -> None:
+def _require_same(out: Path, recipe: Recipe) -> bool:
+    """Refuse another recipe than that of the run; gives whether this one extends it."""
     try:
         earlier = read((out / RECIPE).read_text(encoding="utf-8"))
     except (YamlError, OSError, UnicodeDecodeError) as error:
@@ -104,9 +106,24 @@ def _require_same(out: Path, recipe: Recipe) -> None:
     for tree in trees:
         for key in recipe.job_class.incidental if isinstance(tree, dict) else ():
             tree.pop(key, None)
+    is_longer = _without_extensions(*trees, recipe.job_class)
     difference = first_difference(*trees)
     if difference is not None:
         raise RunDirectoryError(f"{out}: holds the run of another recipe; {difference}; choose another --out")
+    return is_longer
+
+
+def _without_extensions(earlier: Any, now: Any, job: type[Job]) -> bool:
+    """Take counts out of both that are larger now; gives whether there was one."""
+    is_longer = False
+    for key in job.extendable if isinstance(earlier, dict) and isinstance(now, dict) else ():
+        default = signature(job).parameters[key].default
+        counts = earlier.get(key, default), now.get(key, default)
+        if all(isinstance(count, int) for count in counts) and counts[0] < counts[1]:
+            is_longer = True
+            for tree in (earlier, now):
+                tree.pop(key, None)
+    return is_longer
 
 
 def first_difference(earlier: Any, now: Any, path: str = "") -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ class RunRecords:
 
     Args:
         out: the run directory. What the records say of model, agent and environment is what its ``recipe.yaml`` says.
+        stage: of the job; each has a logbook of its own.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, stage: str) -> None:
         self.out = out
-        self._pages = out / "checkpoints" / "labels"
+        self._pages = out / "checkpoints" / f"labels-{stage}"
 
     def label_log(self) -> LabelLog:
         """A new one, whose pages lie among the run's checkpoints."""
@@ -40,10 +40,6 @@ class RunRecords:
         for row, run in enumerate(runs):
             record = record_of(agent, row, run.task, surroundings)
             record.save(self.out / FOLDER / record_name(run.task, run.seed))
-
-    def tidy(self) -> None:
-        """Throw the pages away: the records have what was on them."""
-        shutil.rmtree(self._pages, ignore_errors=True)
 
     def _origin(self) -> dict[str, Any]:
         recipe = self.out / RECIPE

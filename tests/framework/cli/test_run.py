@@ -216,6 +216,16 @@ def test_a_job_that_logs_nothing_opens_no_run_elsewhere(bfmkit, here: Path, toys
     assert bfmkit("run", "mine", "--out", "run", "--logger", "tensorboard").code == 0
 
 
+def test_a_finished_run_is_gone_on_with_for_longer(bfmkit, here: Path, toys, monkeypatch) -> None:
+    monkeypatch.setattr(toys.Job, "extendable", frozenset({"steps"}))
+    assert bfmkit("run", "mine", "--out", "run").code == 0
+    assert bfmkit("run", "mine", "--out", "run", "steps=7").code == 0
+    assert "steps: 7" in (here / "run" / "recipe.yaml").read_text()
+    shorter = bfmkit("run", "mine", "--out", "run", "steps=6")
+    assert shorter.code == 2
+    assert "steps was 7 there and is 6 here" in shorter.err
+
+
 def test_a_run_is_gone_on_with_whatever_changes_no_result(bfmkit, here: Path, toys, monkeypatch) -> None:
     monkeypatch.setattr(toys.Job, "incidental", frozenset({"rate"}))
     assert bfmkit("run", "mine", "--out", "run", "rate=0.5").code == 0

@@ -23,7 +23,7 @@ from bfmkit.inference.confidence_radius import TwoStageRadius
 from bfmkit.interfaces import JobError, StepResult
 from bfmkit.jobs.infer import InferJob
 from bfmkit.recipe import load_recipe
-from bfmkit.runs.checkpoint import Ledger
+from bfmkit.runs.checkpoint import InferenceCheckpoint
 from bfmkit.runs.record import Record
 from bfmkit.runs.replay import Parts, replay
 from bfmkit.testing.job import JobContract
@@ -225,6 +225,27 @@ def test_a_finished_job_has_nothing_left_to_do(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.jsonl").read_bytes() == written
 
 
+@pytest.mark.parametrize("after", [None, 170])
+def test_more_episodes_go_on_where_fewer_ended(tmp_path: Path, after: int | None) -> None:
+    for name in ("whole", "longer"):
+        (tmp_path / name).mkdir()
+    Interrupted.left = 10**9
+    expected = job(Interrupted(), seeds=3, batch_size=2, episodes=6).run(tmp_path / "whole", CPU)
+    if after is not None:
+        Interrupted.left = after
+        with pytest.raises(KeyboardInterrupt):
+            job(Interrupted(), seeds=3, batch_size=2).run(tmp_path / "longer", CPU)
+        Interrupted.left = 10**9
+    else:
+        job(Interrupted(), seeds=3, batch_size=2).run(tmp_path / "longer", CPU)
+    assert job(Interrupted(), seeds=3, batch_size=2, episodes=6).run(tmp_path / "longer", CPU) == expected
+    assert by_run(tmp_path / "longer") == by_run(tmp_path / "whole")
+    for path in (tmp_path / "whole" / "records").iterdir():
+        one, other = (Record.load(tmp_path / name / "records" / path.name) for name in ("whole", "longer"))
+        assert one.tensors.keys() == other.tensors.keys()
+        assert all(torch.equal(value, other.tensors[key]) for key, value in one.tensors.items())
+
+
 class Sick(BallEnvironment):
     """The reward of some seeds is not finite from the second episode on, unless the action is the oracle's."""
 
@@ -337,8 +358,8 @@ def test_a_long_episode_killed_in_its_middle_goes_on_to_the_same_bits(tmp_path: 
         words = [sys.executable, "-c", KILLED, str(tmp_path / "torn"), *LONG]
         killed = subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=600, check=False)
         assert killed.returncode == -signal.SIGKILL
-        ledger = Ledger.load(tmp_path / "torn" / "checkpoints" / "progress.pt")
-        assert ledger.snapshot is not None and ledger.snapshot["index"] == 1000
+        left = InferenceCheckpoint.load(tmp_path / "torn" / "checkpoints" / "progress.pt")
+        assert left.snapshots["agent-0"]["index"] == 1000
         assert load_recipe("opti_bfm_two_stage", LONG).build().run(tmp_path / "torn", CPU) == expected
     finally:
         torch.set_num_threads(threads)

@@ -6,24 +6,29 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bfmkit.runs.checkpoint import Ledger
+from bfmkit.runs.checkpoint import InferenceCheckpoint
 
 
 def test_survives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / "progress.pt"
-    ledger = Ledger(
-        {"agent": np.array([[1.0, np.nan]]), "oracle": np.zeros((1, 0))},
-        1,
-        2,
-        Counter(agent=3),
-        {"state": {"z": torch.ones(2)}},
-        failures={0: "why"},
+    state = InferenceCheckpoint(
+        {"agent": np.array([[1.0, np.nan]]), "oracle": np.zeros((1, 0))}, rows=Counter(agent=3), failures={0: "why"}
     )
-    ledger.save(path)
-    again = Ledger.load(path)
-    np.testing.assert_array_equal(again.returns["agent"], ledger.returns["agent"])
+    state.snapshots["agent-0"] = {"index": 1000}
+    state.finish_episode("agent-0", 1, {"state": {"z": torch.ones(2)}})
+    state.save(path)
+    again = InferenceCheckpoint.load(path)
+    np.testing.assert_array_equal(again.returns["agent"], state.returns["agent"])
     assert again.returns["oracle"].shape == (1, 0)
-    assert (again.stage, again.episode, again.failures) == (1, 2, {0: "why"})
+    assert (again.episodes, again.snapshots, again.failures) == ({"agent-0": 2}, {}, {0: "why"})
     assert (again.rows["agent"], again.rows["oracle"]) == (3, 0)
-    assert torch.equal(again.agent["state"]["z"], torch.ones(2))
+    assert torch.equal(again.agents["agent-0"]["state"]["z"], torch.ones(2))
     assert [file.name for file in path.parent.iterdir()] == ["progress.pt"]
+
+
+def test_makes_room_for_more_episodes() -> None:
+    state = InferenceCheckpoint({"agent": np.array([[1.0, 2.0]]), "oracle": np.zeros((1, 0))})
+    state.grow({"agent": 3, "oracle": 0})
+    np.testing.assert_array_equal(state.returns["agent"], [[1.0, 2.0, np.nan]])
+    state.grow({"agent": 1})
+    assert state.returns["agent"].shape == (1, 3)
