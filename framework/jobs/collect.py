@@ -6,7 +6,9 @@ import queue
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from tensordict import TensorDictBase
 from torch import multiprocessing
 
 from bfmkit.data.shard_worker import ShardPlan, collect_shard
@@ -14,11 +16,14 @@ from bfmkit.data.shards import claim, read_shard, shard_names
 from bfmkit.interfaces import Environment, Explorer, Job, JobError
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
+from bfmkit.report.plots.coverage import draw_coverage
 from bfmkit.runs.run_directory import append_metrics
 from bfmkit.utils.checks import require_positive
 from bfmkit.utils.progress_bar import ProgressBar
 
 POLL_SECONDS = 0.5
+DRAWN = 20_000
+"""Transitions of a shard that the picture of their coverage is made of."""
 
 
 @register(Job, "collect")
@@ -26,7 +31,8 @@ class CollectJob(Job):
     """Explores with several processes, each with its own explorer and its own batch of environments.
 
     Every process writes whole episodes to a shard of its own, so nothing is shared and a killed run goes on with
-    everything that was written.
+    everything that was written. At the end ``figures/coverage.png`` shows which values of the physics
+    quantities were visited.
 
     Args:
         environment: where to explore; its rewards are not looked at.
@@ -61,8 +67,8 @@ class CollectJob(Job):
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Gather until every shard is full; ``out/dataset`` is the result."""
-        spec = self.environment.build().spec
-        folder = out / "dataset"
+        environment = self.environment.build()
+        spec, folder = environment.spec, out / "dataset"
         claim(folder, spec)
         block = self.environments * spec.episode_steps
         blocks = -(-self.transitions // (self.workers * block))
@@ -82,12 +88,17 @@ class CollectJob(Job):
             for process in processes:
                 process.kill()
                 process.join()
-        sizes = {name: len(read_shard(folder, name)) for name in shard_names(folder)}
+        shards = {name: read_shard(folder, name) for name in shard_names(folder)}
+        sizes = {name: len(shard) for name, shard in shards.items()}
+        halves = [_quantities(environment, list(shards.values()), half) for half in (0, 1)]
+        draw_coverage(out / "figures" / "coverage.png", *halves)
         return {"transitions": sum(sizes.values()), "shards": sizes, "spec": spec.to_dict()}
 
     def _watch(self, processes: list, messages: Any, out: Path, total: int) -> None:
         done: dict[str, int] = {}
         with ProgressBar("collect", total, unit="transitions") as bar:
+            if total > self.transitions:
+                bar.say(f"{total:,} transitions: whole episodes of {self.environments * self.workers} environments")
             while True:
                 alive = any(process.is_alive() for process in processes)
                 try:
@@ -107,3 +118,14 @@ class CollectJob(Job):
                 done[message["shard"]] = message["transitions"]
                 numbers = {key: value for key, value in message.items() if isinstance(value, float)}
                 bar.advance(gained, **numbers)
+
+
+def _quantities(environment: Environment, shards: list[TensorDictBase], half: int) -> dict[str, np.ndarray]:
+    """Physics quantities, name -> (n,), of the first or second half of each shard."""
+    parts = []
+    for shard in shards:
+        middle = len(shard) // 2
+        rows = range(middle) if half == 0 else range(middle, len(shard))
+        some = shard[list(rows[:: max(1, len(shard) // DRAWN)])]
+        parts.append(environment.quantities(some["next", "physics"], some["action"]))
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}

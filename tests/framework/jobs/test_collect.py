@@ -47,9 +47,13 @@ class TestCollectJob(JobContract):
         )
 
 
-def test_what_two_processes_gather_is_whole_episodes_that_relabel(tmp_path: Path) -> None:
+def test_what_two_processes_gather_is_whole_episodes_that_relabel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     summary = job(workers=2, transitions=150).run(tmp_path, CPU)
     assert summary["transitions"] == 160
+    assert (tmp_path / "figures" / "coverage.png").is_file()
+    assert "160 transitions: whole episodes of 4 environments" in capsys.readouterr().err
     dataset = MemoryMapDataset(tmp_path)
     everything = dataset.read(torch.arange(len(dataset)))
     ends = everything["next", "truncated"].nonzero().squeeze(-1)
