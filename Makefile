@@ -4,6 +4,7 @@
 #   make test    install what the tests need as well, and run them
 #   make lint    style, formatting and types
 #   make docs    build the documentation site into build/site
+#   make gpu     on a machine with a GPU: its tests, benchmarks and a wide model, in ten minutes
 #   make clean   remove .venv and whatever was built
 #
 #   make demo PYTHON=/usr/bin/python3.12     with a Python of your choice
@@ -11,7 +12,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test lint docs gpu clean
 
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3 python,\
@@ -34,6 +35,9 @@ lint: .venv/.installed-dev
 	@rm -rf .venv/types && mkdir -p .venv/types/bfmkit
 	@ln -s "$(CURDIR)"/framework/* "$(CURDIR)/components" "$(CURDIR)/recipes" .venv/types/bfmkit/
 	cd .venv/types && ../bin/mypy --config-file "$(CURDIR)/pyproject.toml" --cache-dir ../../.mypy_cache -p bfmkit
+
+gpu: .venv/.installed-dev
+	$(BIN)/python tests/benchmarks/gpu.py --out runs/gpu
 
 docs: .venv/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
