@@ -15,7 +15,7 @@ def test_shares_are_those_of_each_half(tmp_path: Path) -> None:
     second = {"height": np.linspace(0.0, 1.0, 300), "still": np.zeros(300)}
     draw_coverage(path, first, second)
     assert path.stat().st_size > 5000
-    rows = list(csv.DictReader(path.with_suffix(".csv").open()))
+    rows = list(csv.DictReader(path.with_suffix(".csv").read_text().splitlines()))
     assert {row["quantity"] for row in rows} == {"height"}
     early = [row for row in rows if row["half"] == "first half"]
     peak = max(early, key=lambda row: float(row["share"]))
