@@ -120,9 +120,10 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--threads", type=int, help="threads for torch (one a physical core that is free)")
     run.add_argument(
         "--logger",
-        choices=("tensorboard", "wandb"),
-        default="tensorboard",
-        help="wandb: TensorBoard's log goes there too",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="tensorboard, csv, wandb or mlflow; may be given more than once (tensorboard)",
     )
 
     listing = add("list", "listing", "list components by kind, and recipes")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -22,7 +23,13 @@ class Job(ABC):
     """Arguments that count, and may be larger when a run is gone on with, even one that is finished."""
 
     logs: ClassVar[bool] = True
-    """Whether it has numbers over time, which go to TensorBoard and whoever listens to that."""
+    """Whether it has numbers over time."""
+
+    loggers: Sequence[Any] = ("tensorboard",)
+    """Where these go; ``--logger`` sets it."""
+
+    processes: int = 1
+    """How many processes run it together; the first one writes the run directory."""
 
     @abstractmethod
     def run(

@@ -23,6 +23,7 @@ from bfmkit.inference.experiment import Run, chosen_seeds
 from bfmkit.interfaces import Job, JobError
 from bfmkit.recipe.yaml_text import read, write
 from bfmkit.registry import register
+from bfmkit.runs.metric_log import MetricLog
 from bfmkit.runs.run_directory import SUMMARY, first_difference, write_summary
 from bfmkit.utils.files import to_json, write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
@@ -111,10 +112,7 @@ class BenchmarkJob(Job):
         for recipe in self.benchmark_recipes:
             _keep_recipe(out, recipe, as_played(recipe, self.groups))
         groups = [group.on(str(device)) for group in self.groups]
-        # Imported here: it takes a second, and nothing but a running job needs it.
-        from torch.utils.tensorboard import SummaryWriter
-
-        with SummaryWriter(str(out / "tensorboard")) as log, _Book(out, groups, log) as book:
+        with MetricLog(out, self.loggers) as log, _Book(out, groups, log) as book:
             for group, news in self.runner(book.open_groups(), book.work):
                 if isinstance(news, GroupEvent):
                     book.note(group, news)
@@ -236,7 +234,7 @@ class _Book:
         for run, value in news.returns.items():
             by_task.setdefault(run.task, []).append(value)
         for task, values in by_task.items():
-            self._log.add_scalar(f"return/{group.label}/{task}", np.mean(values), news.episode)
+            self._log.log_metrics({f"return/{group.label}/{task}": float(np.mean(values))}, news.episode)
 
     def _said(self, group: Group) -> str:
         """The relative return of a recipe, as far as its cells are there."""

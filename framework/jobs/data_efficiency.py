@@ -24,6 +24,7 @@ from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError, Posterior
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots.data_efficiency import draw_data_efficiency
 from bfmkit.runs.label_log import LabelLog
+from bfmkit.runs.metric_log import MetricLog
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_summary
 from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
@@ -108,11 +109,8 @@ class DataEfficiencyJob(Job):
         gathering = math.ceil(self.labels[-1] / steps) * len(self.gatherers)
         trying = 3 * self.episodes
         total = (gathering + trying) * steps * len(self.tasks)
-        # Imported here: it takes a second, and nothing but a running job needs it.
-        from torch.utils.tensorboard import SummaryWriter
-
         bar = ProgressBar("data_efficiency", total, "steps", (gathering + trying) * steps * len(done))
-        with SummaryWriter(str(out / "tensorboard")) as log, bar:
+        with MetricLog(out, self.loggers) as log, bar:
             for task in self.tasks:
                 if task not in done:
                     rows = list(self._study(task, bar))
@@ -121,7 +119,7 @@ class DataEfficiencyJob(Job):
                     bar.say(f"{task}: done")
         return self._finish(out)
 
-    def _log(self, log: Any, rows: list[dict[str, Any]]) -> None:
+    def _log(self, log: MetricLog, rows: list[dict[str, Any]]) -> None:
         """The mean return over seeds of each source, at each number of labels; the oracle's is the same at all."""
         for task, numbers in summarise(rows).items():
             returns = {source: entry["return"] for source, entry in numbers["sources"].items()}
@@ -129,7 +127,7 @@ class DataEfficiencyJob(Job):
                 returns[reference] = [numbers[f"{reference}_return"]] * len(self.labels)
             for source, values in returns.items():
                 for count, value in zip(self.labels, values, strict=True):
-                    log.add_scalar(f"return/{task}/{source}", value, count)
+                    log.log_metrics({f"return/{task}/{source}": value}, count)
 
     def _study(self, task: str, bar: ProgressBar) -> Iterator[dict[str, Any]]:
         """Rows: task, source, labels, seed, return."""

@@ -23,6 +23,7 @@ from bfmkit.registry import register
 from bfmkit.report.plots import draw_returns
 from bfmkit.rewards.expression import task_title
 from bfmkit.runs.checkpoint import InferenceCheckpoint
+from bfmkit.runs.metric_log import MetricLog
 from bfmkit.runs.run_directory import (
     FLOOR_METRICS,
     METRICS,
@@ -270,17 +271,14 @@ class InferJob(Experiment, Job):
         done = steps * sum(state.episodes.values()) + sum(snapshot["index"] for snapshot in state.snapshots.values())
         return ProgressBar("infer", sum(stage.episodes for stage in stages) * steps, "steps", done)
 
-    def _log(self, out: Path) -> Any:
-        # Imported here: it takes a second, and nothing but a running job needs it.
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(out / "tensorboard"))
+    def _log(self, out: Path) -> MetricLog:
+        return MetricLog(out, self.loggers)
 
 
 class _Outputs:
     """Where a stage reports to."""
 
-    def __init__(self, out: Path, checkpoint: Path, log: Any, bar: ProgressBar) -> None:
+    def __init__(self, out: Path, checkpoint: Path, log: MetricLog, bar: ProgressBar) -> None:
         self.out, self.checkpoint, self.log, self.bar = out, checkpoint, log, bar
         self._last: dict[str, float | str] = {}
 
@@ -296,7 +294,7 @@ class _Outputs:
         known = [(task, seed, value) for task, seed, value in returns if np.isfinite(value)]
         prefix = "return" if stage.role == "agent" else f"{stage.role}_return"
         for task, seed, value in known:
-            self.log.add_scalar(f"{prefix}/{task_title(task)}/seed_{seed}", value, episode)
+            self.log.log_metrics({f"{prefix}/{task_title(task)}/seed_{seed}": value}, episode)
         if known:
             self._last = {"last_return": float(np.mean([value for *_, value in known]))}
             self.bar.advance(0, **self._last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from bfmkit.interfaces import BFM, Environment, Job
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
 from bfmkit.report.plots.diagnostics import draw_agreement, draw_spectrum, draw_spread
+from bfmkit.runs.metric_log import MetricLog
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import generator, normal_noise
 
@@ -79,7 +81,7 @@ class InspectJob(Job):
         else:
             with ProgressBar("inspect", 2 * self.environment.spec.episode_steps) as bar:
                 self._look_at_policies(report, figures, self.environment, device, bar)
-        _log(out, report)
+        _log(out, report, self.loggers)
         sys.stderr.write("".join(f"{line}\n" for line in report.lines()))
         facts = {"domain": self.bfm.environment_spec.domain, "dim": self.bfm.dim, "discount": self.bfm.discount}
         return report.summary() | facts
@@ -157,14 +159,10 @@ class InspectJob(Job):
         return found
 
 
-def _log(out: Path, report: Report) -> None:
+def _log(out: Path, report: Report, loggers: Sequence[str]) -> None:
     """The measures, called as in the log of a training, to be looked at beside it."""
-    # Imported here: it takes a second, and nothing but a running job needs it.
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(out / "tensorboard")) as log:
-        for measure in report.measures:
-            log.add_scalar(f"health/{measure.name}", measure.value, 0)
+    with MetricLog(out, loggers) as log:
+        log.log_metrics({f"health/{measure.name}": measure.value for measure in report.measures}, 0)
 
 
 def _fitting(environments: list[Deferred[Environment]], bfm: BFM) -> Environment:

@@ -19,6 +19,7 @@ from bfmkit.regret.bound import RegretBound
 from bfmkit.regret.report import Curves, draw_regret, summarise
 from bfmkit.regret.rules import RULES
 from bfmkit.regret.simulate import Runs, simulate
+from bfmkit.runs.metric_log import MetricLog
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_summary
 from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.mdp_layout import MDPLayout
@@ -144,11 +145,8 @@ class RegretJob(Job):
         done = self._done(out)
         studies = [(dim, name) for dim in self.dims for name in self.seeds]
         waiting = [study for study in studies if study not in done]
-        # Imported here: it takes a second, and nothing but a running job needs it.
-        from torch.utils.tensorboard import SummaryWriter
-
         bar = ProgressBar("regret", len(studies) * self.episodes, "episodes", len(done) * self.episodes)
-        with SummaryWriter(str(out / "tensorboard")) as log, bar:
+        with MetricLog(out, self.loggers) as log, bar:
 
             def show(study: tuple[int, str], episodes: int) -> None:
                 bar.advance(episodes, d=study[0], rule=study[1])
@@ -165,11 +163,11 @@ class RegretJob(Job):
         sys.stderr.write("".join(f"{line}\n" for line in _table(summary)))
         return summary
 
-    def _log(self, log: Any, study: tuple[int, str], rows: list[dict[str, Any]]) -> None:
+    def _log(self, log: MetricLog, study: tuple[int, str], rows: list[dict[str, Any]]) -> None:
         """The mean regret over seeds of one rule in one dimension, after each episode of the grid."""
         dim, name = study
         for episode, value in zip(self.grid, np.mean([row["regret"] for row in rows], axis=0), strict=True):
-            log.add_scalar(f"regret/d_{dim}/{name}", value, episode)
+            log.log_metrics({f"regret/d_{dim}/{name}": float(value)}, episode)
 
     def _play(self, study: tuple[int, str], tell: Callable[[int], None]) -> list[dict[str, Any]]:
         """The rows of one rule in one dimension."""
