@@ -23,7 +23,8 @@ from bfmkit.registry.kinds import KINDS
 from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.recording import save_record
-from bfmkit.runs.run_directory import default_out, open_run, write_summary
+from bfmkit.runs.run_directory import default_out, join_run, open_run, write_summary
+from bfmkit.training.cluster import is_first_process
 from bfmkit.utils.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torc
         RecipeError: with all that is wrong with the recipe.
         RunDirectoryError: if ``out`` holds something else.
         JobError: if the job ends without having done all of its work.
+        ValueError: if several processes run the job, and ``out`` is not given.
 
     Example:
         >>> import tempfile
@@ -160,7 +162,12 @@ def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torc
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     device, job = torch.device(device), recipe.build()
+    if job.processes > 1 and out is None:
+        raise ValueError("several processes share a run directory: give out")
     folder = Path(out) if out is not None else default_out(recipe)
+    if job.processes > 1 and not is_first_process():
+        join_run(folder, recipe)
+        return RunResult(folder, job.run(folder, device))
     facts = {"recipe": recipe.source, "seed": recipe.tree.get("seed"), "device": str(device),
              "threads": torch.get_num_threads()}  # fmt: skip
     with open_run(folder, recipe, facts):

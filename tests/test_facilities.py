@@ -109,6 +109,9 @@ def stored() -> Iterator[MemoryMapDataset]:
         claim(Path(folder), spec)
         rows = empty_transitions(spec, 40)
         rows["next", "truncated"][19::20] = True
+        noise = torch.Generator().manual_seed(0)
+        for key in ("observation", "action", ("next", "observation")):
+            rows[key].uniform_(-1, 1, generator=noise)
         ShardWriter(Path(folder), "shard-000", spec, 40).append(rows)
         yield MemoryMapDataset(Path(folder))
 
@@ -356,6 +359,66 @@ for name, words in (
     facility("Lightning", f"`Trainer(callbacks=[{name}(...)])` on a training")(
         lambda name=name, words=words: trained((name, words))
     )
+
+
+@facility("Lightning", "`Trainer.fit(Pretraining(...), datamodule=TransitionData(...))`")
+def _() -> None:
+    import lightning
+
+    from bfmkit.components.bfms.forward_backward import ForwardBackward
+    from bfmkit.components.networks.two_stream import TwoStreamNetworks
+    from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
+    from bfmkit.training.data_module import TransitionData
+    from bfmkit.training.lightning_module import Pretraining
+
+    with stored() as data, tempfile.TemporaryDirectory() as folder:
+        model = ForwardBackward(data.spec, TwoStreamNetworks(8, 8), dim=2)
+        module = Pretraining(ForwardBackwardObjective(model), 4, 1e-3, "constant", None, Path(folder))
+        transitions = TransitionData(data, updates=4, batch_size=8, seed=0, out=Path(folder), epoch=2)
+        trainer = lightning.Trainer(
+            accelerator="cpu", max_epochs=2, logger=False, default_root_dir=folder, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(module, datamodule=transitions)
+        assert module.update == 4
+        assert "loss_measure" in trainer.callback_metrics
+
+
+def pretrained(**words: Any) -> None:
+    from bfmkit.interfaces import Objective
+    from bfmkit.jobs.pretrain import PretrainJob
+    from bfmkit.recipe import defer
+    from bfmkit.training.trainer_options import LightningClass
+
+    networks = {"type": "two_stream", "width": 8, "encoder_width": 8}
+    node = {"type": "forward_backward", "bfm": {"type": "forward_backward", "dim": 2, "networks": networks}}
+    words["callbacks"] = [LightningClass(*each) for each in words.get("callbacks", [])]
+    with stored() as data, tempfile.TemporaryDirectory() as folder:
+        job = PretrainJob(
+            data, defer(Objective, node), updates=4, batch_size=8, inference_set=10, evaluate_every=2, health_every=2,
+            **words,
+        )  # fmt: skip
+        job.run(Path(folder), torch.device("cpu"))
+
+
+for name, words in (
+    ("EarlyStopping", {"monitor": "health/bellman_error"}), ("ModelCheckpoint", {"monitor": "loss_measure"}),
+    ("LearningRateMonitor", {}), ("DeviceStatsMonitor", {"cpu_stats": False}), ("RichProgressBar", {}),
+    ("TQDMProgressBar", {}), ("RichModelSummary", {}), ("GradientAccumulationScheduler", {"scheduling": {0: 2}}),
+):  # fmt: skip
+    facility("Lightning", f"`callbacks: [{name}]` in a recipe")(
+        lambda name=name, words=words: pretrained(callbacks=[(name, words)])
+    )
+for key, value in (
+    ("gradient_clip_val", 1.0), ("max_time", "00:00:10:00"), ("profiler", "simple"), ("detect_anomaly", True),
+    ("deterministic", True), ("fast_dev_run", True), ("limit_train_batches", 1), ("devices", 2),
+    ("accumulate_grad_batches", 2), ("max_tim", 2),
+):  # fmt: skip
+    facility("Lightning", f"`trainer: {{{key}: {str(value).lower()}}}` in a recipe")(
+        lambda key=key, value=value: pretrained(trainer={key: value})
+    )
+facility("Lightning", "`logger: [tensorboard, csv]` in a recipe")(lambda: pretrained(logger=["tensorboard", "csv"]))
+facility("Lightning", "`logger: [neptune]` in a recipe")(lambda: pretrained(logger=["neptune"]))
 
 # Gymnasium.
 

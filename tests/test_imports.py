@@ -192,7 +192,6 @@ NO_TEST_OF_THEIR_OWN = {
     "framework/runs/run_records",
     "framework/runs/trace_writer",
     "framework/training/actor_critic_objective",
-    "framework/training/callbacks",
     "framework/training/failed_update",
     "framework/training/precision",
     "framework/training/rng_state",

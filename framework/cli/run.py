@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 import traceback
-from contextlib import AbstractContextManager, nullcontext
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,25 +26,23 @@ def run(arguments: argparse.Namespace) -> int:
 
     load = CoreLoad()
     from bfmkit.recipe import load_recipe
-    from bfmkit.runs.run_directory import default_out, join_run, open_run, write_summary
+    from bfmkit.runs.run_directory import open_run, write_summary
+    from bfmkit.training.cluster import is_first_process
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     device = choose_device(arguments.device)
     threads = _threads(arguments.threads, arguments.out, load)
-    _require_logger(arguments.logger, recipe)
+    _require_loggers(arguments.logger, recipe)
     job = recipe.build()
-    if getattr(job, "nodes", 1) > 1 and arguments.out is None:
-        raise CommandError("several machines share a run directory: give --out")
-    out: Path = arguments.out or default_out(recipe)
-    if _accompanies(job):
-        join_run(out, recipe)
-        _run_job(job, out, device, arguments)
-        return 0
+    if arguments.logger:
+        job.loggers = arguments.logger
+    out = _out(arguments.out, recipe, job)
+    if job.processes > 1 and not is_first_process():
+        return _accompany(job, out, recipe, device)
     with open_run(out, recipe, _facts(recipe, job, device, threads.count)) as resumes:
         doing = "going on with" if resumes else "writing to"
         sys.stderr.write(f"{recipe.name} ({recipe.source}): {doing} {out}; {threads}\n")
-        with _logger(arguments.logger, out, recipe):
-            summary = _run_job(job, out, device, arguments)
+        summary = _run_job(job, out, device, arguments)
         write_summary(out, summary)
     _say_outputs(out, recipe)
     sys.stdout.write(f"{out}\n")
@@ -97,27 +93,44 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _accompanies(job: Job) -> bool:
-    """Whether another machine, the first of several, writes the run directory."""
-    return getattr(job, "nodes", 1) > 1 and os.environ.get("NODE_RANK", "0") != "0"
+def _out(asked: Path | None, recipe: Recipe, job: Job) -> Path:
+    """The run directory; processes that Lightning starts by this command line are told which."""
+    from bfmkit.runs.run_directory import default_out
+    from bfmkit.training.cluster import is_launched
+
+    if asked is not None:
+        return asked
+    out = default_out(recipe)
+    if job.processes > 1:
+        if getattr(job, "nodes", 1) > 1 or is_launched():
+            raise CommandError("several processes share a run directory: give --out")
+        sys.argv += ["--out", str(out)]
+    return out
 
 
-def _require_logger(name: str, recipe: Recipe) -> None:
-    if name != "wandb":
-        return
+def _accompany(job: Job, out: Path, recipe: Recipe, device: torch.device) -> int:
+    """Take part in a job whose first process writes the run directory."""
+    from bfmkit.runs.run_directory import join_run, read_provenance
+    from bfmkit.utils.stop_signals import stop_signals
+    from bfmkit.utils.threads import pin_threads
+
+    join_run(out, recipe)
+    pin_threads(int(read_provenance(out)["threads"]))
+    try:
+        with stop_signals():
+            job.run(out, device)
+    except KeyboardInterrupt:
+        pass  # all processes stop together, and the first one says so
+    return 0
+
+
+def _require_loggers(names: Sequence[str], recipe: Recipe) -> None:
+    from bfmkit.runs.metric_log import require_loggers
+
     # A job says so by a class attribute; there would be a run on W&B with nothing in it.
-    if not recipe.job_class.logs:
-        raise CommandError(f'--logger wandb: the job "{recipe.tree["type"]}" logs nothing')
-    if find_spec("wandb") is None:
-        raise CommandError("--logger wandb: not installed; pip install 'bfmkit[wandb]'")
-
-
-def _logger(name: str, out: Path, recipe: Recipe) -> AbstractContextManager[None]:
-    if name != "wandb":
-        return nullcontext()
-    from bfmkit.runs.wandb_logging import wandb_session
-
-    return wandb_session(out, recipe.tree)
+    if names and not recipe.job_class.logs:
+        raise CommandError(f'--logger {names[0]}: the job "{recipe.tree["type"]}" logs nothing')
+    require_loggers(names)
 
 
 def _facts(recipe: Recipe, job: Job, device: torch.device, threads: int) -> dict[str, Any]:

@@ -74,16 +74,26 @@ class UpdateGroups:
         together: the largest group.
         every: numbers of updates after whose multiples something happens.
         position: asked when iteration starts, so that a resumed training goes on with the update it stopped at.
+        epoch: updates of an epoch of the trainer; all of them if not given.
     """
 
-    def __init__(self, updates: int, together: int, every: Sequence[int], position: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        updates: int,
+        together: int,
+        every: Sequence[int],
+        position: Callable[[], int],
+        epoch: int | None = None,
+    ) -> None:
         self._updates, self._together, self._every, self._position = updates, together, every, position
+        self._epoch = epoch or updates
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Groups from the present position on."""
+        """Groups from the present position to the end of its epoch."""
         number = self._position()
-        while number < self._updates:
+        last = min((number // self._epoch + 1) * self._epoch, self._updates)
+        while number < last:
             stops = [(number // every + 1) * every for every in self._every]
-            end = min(number + self._together, self._updates, *stops)
+            end = min(number + self._together, last, *stops)
             yield number, end - number
             number = end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,8 +15,6 @@ import torch
 from tensordict import TensorDictBase
 from torch import distributed
 
-from bfmkit.data.sampling import TransitionBatches, UpdateGroups
-from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.environments.labels import label
 from bfmkit.inference.oracle_returns import oracle_returns
 from bfmkit.interfaces import Agent, Dataset, Environment, Job, JobError, Objective
@@ -25,24 +24,29 @@ from bfmkit.models.path import resolve
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots.training import draw_training
+from bfmkit.runs.metric_log import finish, lightning_logger, require_loggers
 from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.training.allocator import keep_freed_memory
+from bfmkit.training.cluster import cluster_arguments, is_first_process, shared_machine
 from bfmkit.training.ema import frozen_copy
 from bfmkit.training.precision import Precision, float32_products
 from bfmkit.training.self_collection import SelfCollection, SelfCollector
+from bfmkit.training.trainer_options import LightningClass, require_trainer_arguments
 from bfmkit.utils.rng import generator
 from bfmkit.utils.stop_signals import held
 
 if TYPE_CHECKING:
     import lightning
+    from lightning.pytorch.loggers import Logger
 
-    from bfmkit.training.launcher import Place
+    from bfmkit.training.data_module import TransitionData
     from bfmkit.training.lightning_module import Pretraining
 
 SCALE_SAMPLE = 100_000
 HEALTH_SAMPLE = 2_000
-APART = 1_000_003
-"""From one process's seed to the next."""
+CALLBACKS, LOGGERS = "lightning.pytorch.callbacks", "lightning.pytorch.loggers"
+CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
+"""Trainer arguments that are the module's, which makes its updates itself."""
 
 
 @register(Job, "pretrain")
@@ -80,7 +84,13 @@ class PretrainJob(Job):
         cuda_graph: whether to record an update as a CUDA graph and replay it; on a CPU it changes nothing.
         devices: processes on this machine that train together, one a device (CPUs count as one; several processes on a
             CPU are for trying out). ``batch_size`` is that of all together.
-        nodes: machines, each running the same command with MASTER_ADDR, MASTER_PORT and NODE_RANK set.
+        nodes: machines. Lightning starts the processes of one machine; torchrun, SLURM (``srun``), Kubernetes and
+            whoever sets MASTER_ADDR, MASTER_PORT and NODE_RANK start those of several.
+        trainer: further arguments of Lightning's Trainer, e.g. ``{gradient_clip_val: 1.0, max_time: "00:08:00:00"}``.
+            An epoch of the trainer is ``evaluate_every`` updates.
+        callbacks: of Lightning, after ours; losses, ``health/NAME``, ``oracle_return/TASK`` and ``oracle_return/mean``
+            can be monitored.
+        logger: ``tensorboard``, ``csv``, ``wandb``, ``mlflow``, or loggers of Lightning by class and arguments.
         seed: of batches, networks and noise.
 
     Raises:
@@ -117,6 +127,9 @@ class PretrainJob(Job):
         cuda_graph: bool = False,
         devices: int = 1,
         nodes: int = 1,
+        trainer: dict[str, Any] | None = None,
+        callbacks: list[LightningClass] | None = None,
+        logger: list[str | LightningClass] | None = None,
         seed: int = 0,
     ) -> None:
         numbers = {"updates": updates, "batch_size": batch_size, "learning_rate": learning_rate,
@@ -160,25 +173,70 @@ class PretrainJob(Job):
         self.health_every = health_every
         self.save_minutes, self.data_device, self.updates_per_step = save_minutes, data_device, updates_per_step
         self.precision, self.compile, self.cuda_graph = precision, compile, cuda_graph
-        self.devices, self.nodes = devices, nodes
+        self.devices, self.nodes, self.processes = devices, nodes, devices * nodes
+        self.trainer, self.callbacks = dict(trainer or {}), list(callbacks or [])
+        if self.trainer:
+            require_trainer_arguments(self.trainer)
+        for callback in self.callbacks:
+            import lightning
+
+            callback.build(CALLBACKS, lightning.Callback)
+        if logger is not None:
+            require_loggers([each for each in logger if isinstance(each, str)])
+            self.loggers = logger
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Train, evaluate, and write the model folder; together with other processes if there are to be any."""
-        from bfmkit.training.launcher import companions, first_place
+        with float32_products(self.precision), shared_machine(self.devices):
+            return self._train(out, device)
 
-        place = first_place(self.devices, self.nodes)
-        with float32_products(self.precision):
-            if place.processes == 1:
-                return self._train(out, device, place)
-            # Data that are yet to be converted are converted here, once.
-            len(self.dataset)
-            with companions(place, self._train, out, device):
-                return self._train(out, device, place)
-
-    def _train(self, out: Path, device: torch.device, place: Place) -> dict[str, Any]:
+    def _train(self, out: Path, device: torch.device) -> dict[str, Any]:
         # Lightning takes seconds to import, and checking a recipe of this job needs none of it.
+        from bfmkit.training.data_module import TransitionData
+        from bfmkit.training.lightning_module import Pretraining
+
+        keep_freed_memory()
+        state = out / "checkpoints" / "last.ckpt"
+        state.parent.mkdir(exist_ok=True)
+        objective, collection = self._objective(), self.self_collection
+        stops = [self.evaluate_every, self.health_every, *([] if collection is None else [collection.every])]
+        data = TransitionData(
+            self.dataset, self.updates, self.batch_size, self.seed, out, self.evaluate_every, self.updates_per_step,
+            stops, collection, objective.future_discount,
+            None if self.data_device == "auto" else self.data_device == "device", state.exists(),
+        )  # fmt: skip
+        module = Pretraining(
+            objective, self.updates, self.learning_rate, self.lr_schedule, self.ema_decay, out, None,
+            {"objective": self.objective.to_dict(), "spec": self.dataset.spec.to_dict()}, self.precision, self.compile,
+            self.cuda_graph and device.type == "cuda", self.warmup,
+            **{name: value for name, value in self.trainer.items() if name in CLIPPING},
+        )  # fmt: skip
+        outcome = _Outcome(self, module, data, out)
+        trainer = self._trainer(out, device, module, outcome)
+        self._fit(trainer, module, data, state)
+        if not trainer.is_global_zero:
+            return {}
+        labelled = outcome.latest()
+        outcome.save(out / "model", labelled)
+        return outcome.facts() | self._judged(module, outcome.tasks, labelled, out)
+
+    def _objective(self) -> Objective:
+        """The objective, with what it takes from data and from the model that training starts from."""
+        torch.manual_seed(self.seed)
+        objective = self.objective.build(self.dataset.spec)
+        rows = self._rows(len(self.dataset), SCALE_SAMPLE, "observation scale")
+        objective.prepare(self.dataset.read_keys(rows, ["observation"])["observation"].cpu())
+        if self._start_model is not None:
+            try:
+                objective.start_from(self._start_model)
+            except RuntimeError as error:
+                raise JobError(f"the model {self.init_from} is not the one this recipe trains: {error}") from error
+        return objective
+
+    def _trainer(self, out: Path, device: torch.device, module: Pretraining, outcome: _Outcome) -> lightning.Trainer:
         import lightning
-        from lightning.pytorch.loggers import TensorBoardLogger
+        from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+        from lightning.pytorch.utilities.exceptions import MisconfigurationException
         from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
         from bfmkit.training.callbacks import (
@@ -187,136 +245,71 @@ class PretrainJob(Job):
             PeriodicEvaluation,
             ProgressCallback,
         )
-        from bfmkit.training.lightning_module import Pretraining
 
-        device = place.device(device)
-        keep_freed_memory()
-        torch.manual_seed(self.seed)
-        objective = self.objective.build(self.dataset.spec)
-        self_collection, given = self.self_collection, len(self.dataset)
-        room = 0 if self_collection is None else self_collection.rounds(self.updates - 1) * self_collection.block
-        # Each process keeps its own copy of what was practised: they need not share a disk.
-        folder = out / "self_collection" if place.rank == 0 else out / "checkpoints" / f"self_collection-{place.rank}"
-        on_device = None if self.data_device == "auto" else self.data_device == "device"
-        pool = TransitionPool(self.dataset, device, room, folder, on_device)
-        scaled = pool.batch(self._rows(given, SCALE_SAMPLE, "observation scale"))["observation"]
-        objective.prepare(scaled.cpu())
-        if self._start_model is not None:
-            try:
-                objective.start_from(self._start_model)
-            except RuntimeError as error:
-                raise JobError(f"the model {self.init_from} is not the one this recipe trains: {error}") from error
-        if place.rank > 0:
-            # The same model, and noise of its own.
-            torch.manual_seed(self.seed + APART * place.rank)
-
-        def size(number: int) -> int:
-            # The update right after a round draws from what there was before it: that batch may be drawn ahead.
-            return (
-                given
-                if self_collection is None
-                else given + self_collection.rounds(max(number - 1, 0)) * self_collection.block
-            )
-
-        share = (place.rank, place.processes)
-        batches = TransitionBatches(pool, self.batch_size, self.seed, size, objective.future_discount, share)
-        module = Pretraining(
-            objective, self.updates, self.learning_rate, self.lr_schedule, self.ema_decay, out, batches,
-            {"objective": self.objective.to_dict(), "spec": self.dataset.spec.to_dict()}, self.precision, self.compile,
-            self.cuda_graph and device.type == "cuda", self.warmup,
-        )  # fmt: skip
-        state = out / "checkpoints" / "last.ckpt"
-        state.parent.mkdir(exist_ok=True)
-        if not state.exists():
-            pool.rewind(0)
-
-        bar = ProgressCallback(out, self.updates)
-
-        def facts(tasks: dict[str, Any]) -> dict[str, Any]:
-            return {
-                "updates": module.update,
-                "transitions": given,
-                "data": self.dataset.provenance(),
-                "practised": len(pool) - given,
-                "seconds": module.seconds,
-                "tasks": tasks,
-            }
-
-        def save(folder: Path, tasks: dict[str, Any], labelled: TensorDictBase) -> None:
-            model, node = frozen_copy(module.model).cpu(), self.objective.to_dict()["bfm"]
-            save_model(folder, model, node, labelled, write_card(self.dataset.spec, out, facts(tasks)))
-
-        def evaluate(update: int) -> tuple[dict[str, Any], TensorDictBase]:
-            labelled = pool.read(self._rows(len(pool), self.inference_set, "inference set"))
-            tasks = self._evaluate(module, labelled, out, update, place)
-            if tasks:
-                self._tell(update, tasks, bar.say, out)
-            if self.keep_evaluated and place.rank == 0:
-                save(out / "models" / f"update_{update}", tasks, labelled)
-            return tasks, labelled
-
-        practising: list[lightning.Callback] = []
-        if self_collection is not None:
-            practising = [
-                CollectionCallback(
-                    self_collection, SelfCollector(self_collection, objective, self.seed), pool, self.updates
-                )
-            ]
-        # It was read from the variables of schedulers and torchrun when Lightning was imported.
-        rank_zero_only.rank = place.rank  # type: ignore[attr-defined]
+        if self.devices * self.nodes == 1:
+            # It was read from the variables of schedulers and torchrun when Lightning was imported.
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]
         # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        trainer = lightning.Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=_devices(device, place),
-            num_nodes=place.nodes,
-            strategy=place.strategy(device),
-            plugins=place.environment(),
+        bar, collection = ProgressCallback(out, self.updates), self.self_collection
+        outcome.say = bar.say
+        chosen = [each.build(CALLBACKS, lightning.Callback) for each in self.callbacks]
+        for callback in chosen:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(out / "checkpoints")
+        callbacks = [
+            bar,
+            *([] if collection is None else
+              [CollectionCallback(collection, SelfCollector(collection, module.objective, self.seed), self.updates)]),
+            self._health(out, bar.say),
+            PeriodicEvaluation(self.evaluate_every, self.updates, outcome.evaluate),
+            *chosen,
+            # A state must not stand for an evaluation that never came to its end.
+            CheckpointCallback(out / "checkpoints" / "last.ckpt", self.save_minutes),
+        ]  # fmt: skip
+        settings = {
+            **cluster_arguments(device, self.devices, self.nodes),
             # Here, Lightning looks for states of its own before it looks at ours; nobody else writes to this folder.
-            default_root_dir=state.parent,
-            # Updates are counted by us; the groups of them come to an end.
-            max_epochs=1,
-            logger=TensorBoardLogger(out, name=None, version="tensorboard") if place.rank == 0 else False,
-            callbacks=[
-                bar,
-                *practising,
-                *self._health(pool, given, out, place, bar.say),
-                # Before the state is written: a state must not stand for an evaluation that never came to its end.
-                PeriodicEvaluation(self.evaluate_every, self.updates, evaluate),
-                CheckpointCallback(state, self.save_minutes),
-            ],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        stops = [self.evaluate_every, self.health_every, *([] if self_collection is None else [self_collection.every])]
-        groups = UpdateGroups(self.updates, self.updates_per_step, stops, lambda: module.update)
+            "default_root_dir": out / "checkpoints",
+            "max_epochs": math.ceil(self.updates / self.evaluate_every),
+            "logger": self._loggers(out),
+            "callbacks": callbacks,
+            "enable_progress_bar": any(isinstance(each, ProgressBar) for each in chosen),
+            "enable_model_summary": False,
+            **{name: value for name, value in self.trainer.items() if name not in CLIPPING},
+        }
+        try:
+            return lightning.Trainer(**settings)
+        except (MisconfigurationException, TypeError, ValueError) as error:
+            raise JobError(f"Lightning's Trainer refuses the recipe's trainer: {error}") from error
+
+    def _loggers(self, out: Path) -> list[Logger]:
+        from lightning.pytorch.loggers import Logger
+
+        if self.processes > 1 and not is_first_process():
+            return []
+        return [
+            lightning_logger(each, out) if isinstance(each, str) else each.build(LOGGERS, Logger)
+            for each in self.loggers
+        ]
+
+    def _fit(self, trainer: lightning.Trainer, module: Pretraining, data: TransitionData, state: Path) -> None:
         # Updates, rounds of self-collection and evaluations are not torn apart by a signal: the state is saved after
         # them.
         with warnings.catch_warnings(), held():
             # Lightning 2.6 asks torch 2.13 a question in a way that torch is about to drop.
             warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-            trainer.fit(module, groups, ckpt_path=state if state.exists() else None, weights_only=True)
-        if place.processes > 1:
+            # What is logged every so many updates is ours to say.
+            warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
+            status = "failed"
+            try:
+                trainer.fit(module, datamodule=data, ckpt_path=state if state.exists() else None, weights_only=True)
+                status = "success"
+            finally:
+                finish(trainer.loggers, status)
+        if trainer.world_size > 1:
             distributed.destroy_process_group()
-        if place.rank > 0:
-            return {}
-        tasks, labelled = evaluate(self.updates)
-        save(out / "model", tasks, labelled)
-        return facts(tasks) | self._judged(module, tasks, labelled, out)
-
-    def _tell(self, update: int, tasks: dict[str, Any], say: Callable[[str], None], out: Path) -> None:
-        """Returns of an evaluation, on the terminal and in TensorBoard."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        means = {task: row["oracle_return"] for task, row in tasks.items()}
-        mean = sum(means.values()) / len(means)
-        say(f"update {update:,}, oracle's return: {', '.join(f'{task} {value:.0f}' for task, value in means.items())}"
-            + (f" (mean {mean:.0f})" if len(means) > 1 else ""))  # fmt: skip
-        with SummaryWriter(str(out / "tensorboard")) as log:
-            for name, value in {**means, "mean": mean}.items():
-                log.add_scalar(f"oracle_return/{name}", value, update)
 
     def _judged(
         self, module: Pretraining, tasks: dict[str, Any], labelled: TensorDictBase, out: Path
@@ -342,32 +335,28 @@ class PretrainJob(Job):
         draw_training(out / "figures", rows, floors)
         return {"floor_returns": floors, "bad": bad}
 
-    def _health(
-        self, pool: TransitionPool, given: int, out: Path, place: Place, say: Callable[[str], None]
-    ) -> list[lightning.Callback]:
-        if place.rank > 0:
-            return []
+    def _health(self, out: Path, say: Callable[[str], None]) -> lightning.Callback:
         from bfmkit.evaluation.diagnostics.callback import HealthReport
 
         # Of the data given, which are there from the first report to the last.
-        sample = pool.read(self._rows(given, HEALTH_SAMPLE, "health"))
+        sample = self.dataset.read(self._rows(len(self.dataset), HEALTH_SAMPLE, "health"))
         rewards: dict[str, torch.Tensor] = {}
         if self.evaluation is not None:
             tasks = self.evaluation_tasks
             labelled = label(sample, self.evaluation, tasks)["next", "reward"]
             rewards = dict(zip(tasks, labelled.unbind(-1), strict=True))
-        return [HealthReport(self.health_every, sample, rewards, out, self.seed, say)]
+        return HealthReport(self.health_every, sample, rewards, out, self.seed, say)
 
     def _rows(self, size: int, count: int, stream: str) -> torch.Tensor:
         """Different transitions of ``size``, at most ``count``, fixed by the seed."""
         return torch.from_numpy(generator(self.seed, stream, 0).permutation(size)[:count].copy())
 
     def _evaluate(
-        self, module: Pretraining, labelled: TensorDictBase, out: Path, update: int, place: Place | None = None
+        self, module: Pretraining, labelled: TensorDictBase, out: Path, update: int, first: bool = True
     ) -> dict[str, Any]:
         model = module.model
         module.objective.finish(model, labelled.to(next(model.parameters()).device))
-        if self.evaluation is None or (place is not None and place.rank > 0):
+        if self.evaluation is None or not first:
             return {}
         tasks = self.evaluation_tasks
         returns = oracle_returns(model, self.evaluation, labelled, tasks, range(self.evaluation_episodes))
@@ -386,8 +375,48 @@ class PretrainJob(Job):
         return rows
 
 
-def _devices(device: torch.device, place: Place) -> int | list[int]:
-    if device.type != "cuda":
-        return place.devices
-    first = (device.index or 0) - place.local
-    return list(range(first, first + place.devices))
+class _Outcome:
+    """What a training has come to: evaluations of its model, model folders, facts for summary and card."""
+
+    def __init__(self, job: PretrainJob, module: Pretraining, data: TransitionData, out: Path) -> None:
+        self._job, self._module, self._data, self._out = job, module, data, out
+        self.say: Callable[[str], None] = lambda _: None
+        self.tasks: dict[str, Any] = {}
+        self._evaluated: tuple[int, TensorDictBase] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        given = len(self._job.dataset)
+        return {
+            "updates": self._module.update,
+            "transitions": given,
+            "data": self._job.dataset.provenance(),
+            "practised": len(self._data.pool) - given,
+            "seconds": self._module.seconds,
+            "tasks": self.tasks,
+        }
+
+    def save(self, folder: Path, labelled: TensorDictBase) -> None:
+        model, node = frozen_copy(self._module.model).cpu(), self._job.objective.to_dict()["bfm"]
+        save_model(folder, model, node, labelled, write_card(self._job.dataset.spec, self._out, self.facts()))
+
+    def evaluate(self, update: int) -> dict[str, float]:
+        """Task -> mean return of the oracle."""
+        job, pool, first = self._job, self._data.pool, self._module.trainer.is_global_zero
+        labelled = pool.read(job._rows(len(pool), job.inference_set, "inference set"))
+        self.tasks = job._evaluate(self._module, labelled, self._out, update, first)
+        self._evaluated = update, labelled
+        means = {task: row["oracle_return"] for task, row in self.tasks.items()}
+        if means:
+            mean = f" (mean {sum(means.values()) / len(means):.0f})" if len(means) > 1 else ""
+            listed = ", ".join(f"{task} {value:.0f}" for task, value in means.items())
+            self.say(f"update {update:,}, oracle's return: {listed}{mean}")
+        if job.keep_evaluated and first:
+            self.save(self._out / "models" / f"update_{update}", labelled)
+        return means
+
+    def latest(self) -> TensorDictBase:  # batch (n,)
+        """The inference set of the model as it is, evaluated; anew where a finished training was resumed."""
+        if self._evaluated is None or self._evaluated[0] != self._module.update:
+            self.evaluate(self._module.update)
+        assert self._evaluated is not None
+        return self._evaluated[1]

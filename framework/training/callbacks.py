@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from signal import Signals
 from typing import Any, cast
@@ -16,6 +16,7 @@ from typing import Any, cast
 import lightning
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from tensordict import TensorDictBase
 from torch import distributed
 
@@ -64,9 +65,9 @@ class ProgressCallback(lightning.Callback):
         for row in _pretraining(pl_module).rows:
             append_metrics(self._out, row)
             self._value = row.get("value", float("nan"))
-            if trainer.logger is not None:
-                losses = {name: value for name, value in row.items() if name != "update"}
-                trainer.logger.log_metrics(losses, step=int(row["update"]))
+            losses = {name: value for name, value in row.items() if name != "update"}
+            for logger in trainer.loggers:
+                logger.log_metrics(losses, step=int(row["update"]))
         self._bar.advance(_update(pl_module) - self._bar.done, value=self._value)
 
     def say(self, text: str) -> None:
@@ -80,8 +81,11 @@ class ProgressCallback(lightning.Callback):
             self._bar.__exit__(None, None, None)
 
 
-class CheckpointCallback(lightning.Callback):
-    """Writes ``checkpoints/last.ckpt`` every few minutes and at the end; the old one stays until the new is whole."""
+class CheckpointCallback(Checkpoint):
+    """Writes ``checkpoints/last.ckpt`` every few minutes and at the end; the old one stays until the new is whole.
+
+    As a checkpoint callback of Lightning it comes after all others: the state has what they did.
+    """
 
     def __init__(self, file: Path, minutes: float) -> None:
         self._file, self._seconds, self._last = file, minutes * 60, time.monotonic()
@@ -96,16 +100,26 @@ class CheckpointCallback(lightning.Callback):
         stop_signals.take_over()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
-        """Save when it is time, and when a signal asks to stop.
+        """Save when it is time, and when a signal asks to stop; after an epoch's last update, once that has ended.
 
         Raises:
             KeyboardInterrupt: after the state was saved, if a stop signal was received.
         """
         self._groups += 1
+        if not trainer.is_last_batch and (trainer.world_size == 1 or self._groups % ASK_EVERY == 0):
+            self._save_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save as after any other update.
+
+        Raises:
+            KeyboardInterrupt: after the state was saved, if a stop signal was received.
+        """
+        self._save_if_due(trainer)
+
+    def _save_if_due(self, trainer: Trainer) -> None:
         due, signal = time.monotonic() - self._last >= self._seconds, stop_signals.received()
         if trainer.world_size > 1:
-            if self._groups % ASK_EVERY:
-                return
             # Their clocks differ, a signal may reach only some of them, and all must take part.
             asked = torch.tensor([int(due), signal or 0], device=trainer.strategy.root_device)
             distributed.all_reduce(asked, distributed.ReduceOp.MAX)
@@ -140,10 +154,12 @@ class CheckpointCallback(lightning.Callback):
 class CollectionCallback(lightning.Callback):
     """Plays a round every so many updates, and adds it to what batches are drawn from."""
 
-    def __init__(
-        self, self_collection: SelfCollection, ground: SelfCollector, pool: TransitionPool, updates: int
-    ) -> None:
-        self._practice, self._ground, self._pool, self._updates = self_collection, ground, pool, updates
+    def __init__(self, self_collection: SelfCollection, ground: SelfCollector, updates: int) -> None:
+        self._practice, self._ground, self._updates = self_collection, ground, updates
+
+    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Take the pool of the trainer's data module."""
+        self._pool: TransitionPool = trainer.datamodule.pool  # type: ignore[attr-defined]
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
@@ -176,16 +192,38 @@ class CollectionCallback(lightning.Callback):
 
 
 class PeriodicEvaluation(lightning.Callback):
-    """Calls ``evaluate(update)`` every so many updates; the job itself evaluates at the end."""
+    """Evaluates every so many updates and at the end, and logs the returns as ``oracle_return/TASK`` and ``/mean``.
 
-    def __init__(self, every: int, updates: int, evaluate: Callable[[int], Any]) -> None:
+    Args:
+        every: updates between two evaluations.
+        updates: U, how many there will be.
+        evaluate: update -> task -> return; of several processes, that of the first one counts.
+    """
+
+    def __init__(self, every: int, updates: int, evaluate: Callable[[int], Mapping[str, float]]) -> None:
         self._every, self._updates, self._evaluate = every, updates, evaluate
+        self._last: int | None = None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Evaluate when it is time."""
         number = _update(pl_module)
-        if number % self._every == 0 and number < self._updates:
-            self._evaluate(number)
+        if number % self._every == 0 or number >= self._updates:
+            self._tell(trainer, number)
+            pl_module.log_dict(self._returns, on_step=False, on_epoch=True, logger=False, batch_size=1, sync_dist=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Evaluate a training that was ended before its time."""
+        if self._last != _update(pl_module):
+            self._tell(trainer, _update(pl_module))
+
+    def _tell(self, trainer: Trainer, number: int) -> None:
+        returns = trainer.strategy.broadcast(dict(self._evaluate(number)))
+        self._last = number
+        self._returns = {f"oracle_return/{name}": value for name, value in returns.items()}
+        if returns:
+            self._returns["oracle_return/mean"] = sum(returns.values()) / len(returns)
+        for logger in trainer.loggers:
+            logger.log_metrics(self._returns, step=number)
 
 
 def _pretraining(module: lightning.LightningModule) -> Pretraining:

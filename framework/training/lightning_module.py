@@ -47,6 +47,8 @@ class Pretraining(lightning.LightningModule):
         compiles: whether to compile the losses.
         captures: whether to record an update once and replay it; on a GPU alone.
         warmup: updates over which the rate rises linearly to its schedule.
+        gradient_clip_val: largest gradient, in the measure that ``gradient_clip_algorithm`` names; any if not given.
+        gradient_clip_algorithm: ``norm`` of all gradients together, or ``value`` of each entry.
     """
 
     update: int
@@ -68,6 +70,8 @@ class Pretraining(lightning.LightningModule):
         compiles: bool = False,
         captures: bool = False,
         warmup: int = 0,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: Literal["norm", "value"] = "norm",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -79,8 +83,10 @@ class Pretraining(lightning.LightningModule):
         """What is to be logged of the last group of updates."""
         self._updates, self._rate, self._decay = updates, learning_rate, decay
         self._averaging, self._warmup, self._folder = ema_decay, warmup, folder
-        self._batches, self._origin, self._precision = batches, origin or {}, precision
+        self._batches, self._precision = batches, precision
+        self._origin = origin or {"objective": {}, "spec": {}}
         self._captures = captures
+        self._clip_val, self._clip_algorithm = gradient_clip_val, gradient_clip_algorithm
         self._captured: CapturedUpdate | None = None
         # A compiled function, not a compiled module: names of parameters stay what they are.
         self._compiled: Callable[[TensorDictBase], TensorDictBase] | None = None
@@ -91,6 +97,11 @@ class Pretraining(lightning.LightningModule):
     def model(self) -> BFM:
         """What is evaluated and shipped: the averaged weights if there are any."""
         return self.objective.bfm if self.average is None else self.average
+
+    def setup(self, stage: str) -> None:
+        """Take batches from the trainer's data module, where none were given."""
+        if self._batches is None:
+            self._batches = getattr(getattr(self.trainer, "datamodule", None), "batches", None)
 
     def on_fit_start(self) -> None:
         """The average starts as the model is, with the observation scale that was fitted after construction."""
@@ -137,6 +148,12 @@ class Pretraining(lightning.LightningModule):
                 self._eager(chunk[offset], first + offset)
         self.seconds += time.monotonic() - begun
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Report the losses, for callbacks that monitor one of them; loggers get them from the progress callback."""
+        for row in self.rows:
+            losses = {name: value for name, value in row.items() if name != "update"}
+            self.log_dict(losses, on_step=False, on_epoch=True, logger=False, batch_size=1, sync_dist=True)
+
     def _eager(self, batch: TensorDictBase, number: int) -> None:
         """One update, looked at before it is made."""
         optimizer = cast(LightningOptimizer, self.optimizers())
@@ -147,6 +164,7 @@ class Pretraining(lightning.LightningModule):
             self._fail(losses, number, before)
         optimizer.zero_grad()
         self.manual_backward(total)
+        self._clip(optimizer)
         optimizer.step()
         self.objective.update_targets()
         self.objective.update_statistics(batch)
@@ -174,10 +192,18 @@ class Pretraining(lightning.LightningModule):
         losses, total = self._losses(batch)
         optimizer.zero_grad(set_to_none=True)
         total.backward()
+        self._clip(optimizer)
         optimizer.step()
         self.objective.update_targets()
         self.objective.update_statistics(batch)
         return losses.detach(), total.detach()
+
+    def _clip(self, optimizer: Any) -> None:
+        if self._clip_val is None:
+            return
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        clip = nn.utils.clip_grad_norm_ if self._clip_algorithm == "norm" else nn.utils.clip_grad_value_
+        clip(parameters, self._clip_val)
 
     def _losses(self, batch: TensorDictBase) -> tuple[TensorDictBase, Tensor]:
         with self._in_precision():
@@ -233,7 +259,9 @@ class Pretraining(lightning.LightningModule):
         everyone: list[Any] = [mine] * processes()
         if processes() > 1:
             distributed.all_gather_object(everyone, mine)
-        checkpoint.update(generators=everyone, update=self.update, seconds=self.seconds)
+        checkpoint.update(
+            generators=everyone, update=self.update, seconds=self.seconds, stopped=self.trainer.should_stop
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on drawing where the checkpoint stopped.
@@ -250,5 +278,7 @@ class Pretraining(lightning.LightningModule):
                 f"{self.trainer.world_size}; set devices and nodes as they were"
             )
         self.update, self.seconds = checkpoint["update"], checkpoint["seconds"]
+        # A callback had ended the training.
+        self.trainer.should_stop = checkpoint["stopped"]
         # The model has not been moved yet, so the device that will be drawn on is known to the trainer alone.
         set_generator_states(everyone[self.trainer.global_rank], self.trainer.strategy.root_device)

@@ -51,7 +51,7 @@ class HealthReport(lightning.Callback):
         """Report when it is time."""
         module = cast(Pretraining, pl_module)
         number = module.update
-        if number % self._every:
+        if number % self._every or not trainer.is_global_zero:
             return
         copy = frozen_copy(module.model).eval()
         transitions = self._transitions.to(module.device)
@@ -68,5 +68,7 @@ class HealthReport(lightning.Callback):
             for measure in measures:
                 if measure.is_bad:
                     self._say(f"    {measure.name} {measure.value:.3g} ({measure.expected}): {measure.meaning}")
+        metrics = {f"health/{name}": value for name, value in values.items()}
         for logger in trainer.loggers:
-            logger.log_metrics({f"health/{name}": value for name, value in values.items()}, step=number)
+            logger.log_metrics(metrics, step=number)
+        module.log_dict(metrics, on_step=False, on_epoch=True, logger=False, batch_size=1, rank_zero_only=True)

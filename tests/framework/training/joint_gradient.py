@@ -5,6 +5,7 @@ python joint_gradient.py LOCAL PORT FILE
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from bfmkit.components.objectives.universal_sf import UniversalSFObjective
 from bfmkit.data.sampling import UpdateGroups
 from bfmkit.interfaces import FeatureMap, FeatureObjective, Objective
 from bfmkit.testing.objective import SPEC, transitions
-from bfmkit.training.launcher import Place
+from bfmkit.training.cluster import cluster_arguments
 from bfmkit.training.lightning_module import Pretraining
 
 ROWS, DIM = 24, 4
@@ -69,15 +70,14 @@ def found(made: Objective) -> dict[str, torch.Tensor]:
     return gradients | {f"buffer {name}": each.clone() for name, each in made.named_buffers()}
 
 
-def train(name: str, place: Place, folder: Path) -> Objective:
+def train(name: str, local: int, folder: Path) -> Objective:
     """One update, at a rate that moves no weight."""
-    part = slice(place.local * ROWS // 2, (place.local + 1) * ROWS // 2)
+    part = slice(local * ROWS // 2, (local + 1) * ROWS // 2)
     made = objective(name, part)
     batches = SimpleNamespace(chunk=lambda first, count: torch.stack([transitions(ROWS)[part]] * count))
     module = Pretraining(made, 1, 1e-12, "constant", None, folder, batches)
     trainer = lightning.Trainer(
-        accelerator="cpu", devices=2, strategy=place.strategy(torch.device("cpu")), plugins=[place.environment()],
-        max_epochs=1, logger=False,
+        **cluster_arguments(torch.device("cpu"), devices=2, nodes=1), max_epochs=1, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     with warnings.catch_warnings():
@@ -88,8 +88,9 @@ def train(name: str, place: Place, folder: Path) -> Objective:
 
 def main(local: int, port: int, file: Path) -> None:
     torch.set_num_threads(1)
-    place = Place(devices=2, local=local, port=port)
-    torch.save({name: found(train(name, place, file.parent)) for name in OBJECTIVES}, file)
+    # As whoever starts the processes says it.
+    os.environ.update(LOCAL_RANK=str(local), MASTER_PORT=str(port))
+    torch.save({name: found(train(name, local, file.parent)) for name in OBJECTIVES}, file)
 
 
 if __name__ == "__main__":

@@ -61,12 +61,12 @@ class Optimizer:
         self.zero_grad, self.step = optimizer.zero_grad, optimizer.step
 
 
-def module(folder: Path, captures: bool, bad: int | None = None) -> Pretraining:
+def module(folder: Path, captures: bool, bad: int | None = None, **settings: object) -> Pretraining:
     torch.manual_seed(3)
     objective = ForwardBackwardObjective(ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=4))
     origin = {"objective": {"type": "forward_backward"}, "spec": SPEC.to_dict()}
     made = Pretraining(
-        objective, 100, 1e-2, "cosine", 0.9, folder, Batches(bad), origin, captures=captures
+        objective, 100, 1e-2, "cosine", 0.9, folder, Batches(bad), origin, captures=captures, **settings
     )  # fmt: skip
     wrapped = Optimizer(made.configure_optimizers())
     made.optimizers = lambda: wrapped
@@ -86,6 +86,23 @@ def test_a_recorded_training_is_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     for name, value in expected.items():
         torch.testing.assert_close(recorded.state_dict()[name], value, rtol=1e-5, atol=1e-6)
     assert recorded.rows == plain.rows == []
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize(("algorithm", "order"), [("norm", 2.0), ("value", float("inf"))])
+def test_gradients_are_clipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: bool, algorithm: str, order: float
+) -> None:
+    monkeypatch.setattr(lightning_module, "CapturedUpdate", Recording)
+
+    def largest(**settings: object) -> float:
+        made = module(tmp_path, recorded, **settings)
+        made.training_step((0, 2), 0)
+        gradients = [each.grad.flatten() for each in made.objective.parameters() if each.grad is not None]
+        return float(torch.linalg.vector_norm(torch.cat(gradients), order))
+
+    assert largest() > 1e-3
+    assert largest(gradient_clip_val=1e-3, gradient_clip_algorithm=algorithm) == pytest.approx(1e-3, rel=1e-3)
 
 
 def groups_gone_on_with(made: Pretraining, state: dict, device: str) -> list[dict]:
