@@ -104,11 +104,10 @@ def _yaml(value: Any) -> str:
 
 def _models() -> list[str]:
     from bfmkit.models import zoo
-    from bfmkit.recipe.yaml_text import read
 
     lines = [f"{MODELS}:"]
     for name in zoo.names():
-        recipe = read((zoo.resolve(f"{zoo.PREFIX}{name}") / "recipe.yaml").read_text(encoding="utf-8"))
+        recipe = zoo.recipe(name)
         bfm, spec = recipe["bfm"], recipe["spec"]
         family = " over ".join(node["type"] for node in (bfm, bfm.get("features")) if isinstance(node, dict))
         lines.append(f"  {zoo.PREFIX + name:<30} {spec['domain']}: {family}; tasks {', '.join(spec['tasks'])}")

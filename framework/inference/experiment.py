@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.inference.episode import Episode, EpisodeSnapshot, EpisodeStats, Step, run_episode
 from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
+from bfmkit.models import zoo
 from bfmkit.registry import lookup
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Experiment:
             if number is not None and number < 0:
                 raise ValueError(f"{name} must not be negative, got {number}")
         self.bfm, self.agent, self.episodes = bfm, agent, episodes
-        self.environment = environment.fitted_to(bfm.environment_spec, "the model")
+        self.environment = fitted_environment(environment, bfm)
         self.seeds, self.tasks = chosen_seeds(seed, seeds), chosen_tasks(self.environment, tasks)
         self.runs = [Run(task, run_seed) for task in self.tasks for run_seed in self.seeds]
         self.oracle_episodes = episodes if oracle_episodes is None else oracle_episodes
@@ -91,6 +92,23 @@ class Experiment:
         if self.oracle is not None and self.oracle.labelled_transitions > 0:
             logger.warning("this model brings no inference set, so there is no oracle to compare with")
             self.oracle, self.oracle_episodes = None, 0
+
+
+def fitted_environment(environment: Environment, bfm: BFM) -> Environment:
+    """The environment with the observation that the model was made for.
+
+    Raises:
+        ValueError: if it is another body; the message names shipped models of that body.
+    """
+    try:
+        return environment.fitted_to(bfm.environment_spec, "the model")
+    except ValueError as error:
+        domain = environment.spec.domain
+        known = [] if domain == bfm.environment_spec.domain else zoo.of_domain(domain)
+        if not known:
+            raise
+        named = ", ".join(f"{zoo.PREFIX}{name}" for name in known)
+        raise ValueError(f"{error}; models of {domain}: bfm.path={named}") from error
 
 
 def chosen_seeds(seed: int, seeds: int | list[int]) -> tuple[int, ...]:

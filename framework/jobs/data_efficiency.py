@@ -18,7 +18,7 @@ from bfmkit.environments.labels import label
 from bfmkit.evaluation.benchmark.entry import RecipeEntry, benchmark_recipes
 from bfmkit.evaluation.relative_return import TaskReturns
 from bfmkit.inference.episode import Step, run_episode
-from bfmkit.inference.experiment import Run, run_episodes
+from bfmkit.inference.experiment import Run, fitted_environment, run_episodes
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError, Posterior
 from bfmkit.registry import lookup, register
@@ -86,7 +86,7 @@ class DataEfficiencyJob(Job):
         taken = {ORACLE, FLOOR, INFERENCE_SET} & set(agents)
         if taken:
             raise ValueError(f"gatherers: {sorted(taken)[0]} is compared with anyway; choose another name")
-        environment = environment.fitted_to(bfm.environment_spec, "the model")
+        environment = fitted_environment(environment, bfm)
         known = bfm.inference_set()
         if known is None or len(known) < labels[-1]:
             held = 0 if known is None else len(known)

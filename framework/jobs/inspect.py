@@ -20,6 +20,7 @@ from bfmkit.evaluation.diagnostics.policy_evaluation import PolicyEvaluation, ev
 from bfmkit.evaluation.diagnostics.predictions import compare
 from bfmkit.evaluation.diagnostics.random_rewards import random_weights
 from bfmkit.evaluation.diagnostics.report import Report
+from bfmkit.inference.experiment import fitted_environment
 from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import BFM, Environment, Job
 from bfmkit.recipe.deferred import Deferred
@@ -170,7 +171,7 @@ def _fitting(environments: list[Deferred[Environment]], bfm: BFM) -> Environment
     for each in environments:
         environment = each.build()
         try:
-            environment = environment.fitted_to(bfm.environment_spec, "the model")
+            environment = fitted_environment(environment, bfm)
         except ValueError as error:
             refusals.append(str(error))
             continue

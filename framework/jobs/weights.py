@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from bfmkit.data.label_files import read_tensors
+from bfmkit.inference.experiment import fitted_environment
 from bfmkit.inference.offline import Inferred, weights_from_demonstration, weights_from_goal, weights_from_labels
 from bfmkit.interfaces import BFM, Environment, Job, Posterior
 from bfmkit.recipe.yaml_text import read
@@ -64,7 +65,7 @@ class WeightsJob(Job):
         if len(given) != 1:
             raise ValueError(f"give one of labels, goal and demonstration, got {' and '.join(given) or 'none'}")
         if environment is not None:
-            environment = environment.fitted_to(bfm.environment_spec, "the model")
+            environment = fitted_environment(environment, bfm)
             if task is not None:
                 environment.spec.require_task(task)
         self.bfm, self.posterior, self.environment = bfm, posterior, environment

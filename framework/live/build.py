@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bfmkit.inference.experiment import Experiment
+from bfmkit.inference.experiment import Experiment, fitted_environment
 from bfmkit.interfaces import Agent, Environment
 from bfmkit.live.player import Player
 from bfmkit.live.session import OWN, LiveSession, oracle_player
@@ -34,7 +34,7 @@ def build_session(recipe: str | Path, overrides: Sequence[str], out: Path, besid
     first = _infer_recipe(recipe, overrides)
     parts = first.root.arguments
     bfm = parts["bfm"].build()
-    environment: Environment = parts["environment"].build().fitted_to(bfm.environment_spec, "the model")
+    environment: Environment = fitted_environment(parts["environment"].build(), bfm)
     seed, task = parts.get("seed", 0), environment.tasks[0]
     players = []
     for index, loaded in enumerate((first, *(_infer_recipe(each, ()) for each in beside))):

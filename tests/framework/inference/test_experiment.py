@@ -4,7 +4,8 @@ import pytest
 
 from bfmkit.components.agents.oracle import OracleAgent
 from bfmkit.components.agents.random import RandomAgent
-from bfmkit.inference.experiment import Experiment, Run, chosen_seeds, chosen_tasks
+from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.inference.experiment import Experiment, Run, chosen_seeds, chosen_tasks, fitted_environment
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 
@@ -47,3 +48,11 @@ def test_seeds_are_counted_or_listed() -> None:
     assert chosen_seeds(3, [7, 1]) == (7, 1)
     with pytest.raises(ValueError, match="twice"):
         chosen_seeds(0, [1, 1])
+
+
+def test_another_body_is_refused_with_models_of_its_own() -> None:
+    environment = DMControlEnvironment("cheetah", "run")
+    with pytest.raises(ValueError, match=r"made for domain ball.*models of cheetah: bfm\.path=zoo:cheetah"):
+        fitted_environment(environment, LinearBFM())
+    with pytest.raises(ValueError, match=r"this environment has [^;]*$"):
+        fitted_environment(BallEnvironment(dim=5), LinearBFM())
