@@ -243,6 +243,13 @@ for name in ("PendulumEnv", "GymEnv", "DMControlEnv"):
     )
 facility("TorchRL", "`{type: torchrl}` of a class that there is not")(lambda: TorchRLEnvironment("PendulumEnvv"))
 
+# dm_control.
+
+for body, task in (("hopper", "hop"), ("humanoid", "run"), ("finger", "spin"), ("reacher", "easy")):
+    facility("dm_control", f"`{{type: dm_control, domain: {body}, task: {task}}}`")(
+        lambda body=body, task=task: DMControlEnvironment(body, task).rollout(3)
+    )
+
 # tensordict and torch.
 
 

@@ -36,7 +36,9 @@ class DMControlEnvironment(Environment):
     truncation after ``episode_steps``.
 
     Args:
-        domain: ``walker``, ``cheetah``, ``quadruped`` or ``point_mass_maze``.
+        domain: ``walker``, ``cheetah``, ``quadruped``, ``point_mass_maze``, or another body of the suite: ``hopper``,
+            ``humanoid``, ``humanoid_CMU``, ``finger``, ``fish``, ``cartpole``, ``acrobot``, ``pendulum``,
+            ``ball_in_cup``, ``point_mass``.
         task: the name of a reward of that domain; several names, joined by ``+`` or in a list, make one row each.
         episode_steps: control steps in an episode; the domain's own number (1000) if not given.
         reward: a reward typed over the domain's quantities (`bfmkit list quantities`), such as
@@ -128,7 +130,7 @@ class DMControlEnvironment(Environment):
         for row, seed, episode in self.clock.begin(rows):
             words = np.random.SeedSequence((seed & (2**64 - 1), episode)).generate_state(4)
             with self._physics[row].reset_context():
-                self._domain.initialize(self._physics[row], np.random.RandomState(words))
+                self._domain.begin(self._physics[row], np.random.RandomState(words), self.tasks[row])
             self._diverged.discard(row)
         return self._observations(), self._states()
 

@@ -17,14 +17,20 @@ def make_domain(name: str) -> Domain:
         ValueError: if there is none; the message lists those there are.
     """
     if name not in NAMES:
-        from dm_control import suite  # imports SciPy, so not where a name is right
+        # It imports the whole suite, so not where a name is ours.
+        from dm_control import suite
 
+        from bfmkit.components.environments.domains.suite import BODIES, suite_domain
+
+        if name in BODIES:
+            return suite_domain(name)
         elsewhere = ""
         if name in suite.TASKS_BY_DOMAIN:
-            task = suite.TASKS_BY_DOMAIN[name][0][1]
+            task = suite.TASKS_BY_DOMAIN[name][0]
             elsewhere = (
                 f"; dm_control's own is {{type: torchrl, name: DMControlEnv, "
                 f"arguments: {{env_name: {name}, task_name: {task}}}}}"
             )
-        raise ValueError(f'there is no domain "{name}"{suggestion(name, NAMES)} {one_of(NAMES)}{elsewhere}')
+        known = (*NAMES, *BODIES)
+        raise ValueError(f'there is no domain "{name}"{suggestion(name, known)} {one_of(known)}{elsewhere}')
     return import_module(f"{__name__}.{name}").DOMAIN()

@@ -60,6 +60,10 @@ class Domain(ABC):
     def initialize(self, physics: Physics, random: np.random.RandomState) -> None:
         """Put the body where an episode starts; runs within ``physics.reset_context()``."""
 
+    def begin(self, physics: Physics, random: np.random.RandomState, task: str) -> None:
+        """Start an episode of one task; override where starts depend on the task."""
+        self.initialize(physics, random)
+
     @abstractmethod
     def observe(self, physics: Physics) -> np.ndarray:  # (o,) float64
         """The flat observation, in the order of dm_control's suite."""
