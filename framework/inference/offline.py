@@ -1,6 +1,6 @@
-"""Weights without acting: from labelled observations, from a goal, from a demonstration.
+"""Weights without acting: from labelled observations, from a goal, from a demonstration, whole or moment by moment.
 
-All three hand labels to a posterior at once; they differ in what the labels are. A goal, and each state of a
+The first three hand labels to a posterior at once; they differ in what the labels are. A goal, and each state of a
 demonstration, is labelled 1, and the transitions that come with the model 0: the reward for being there rather than
 anywhere else.
 """
@@ -101,6 +101,56 @@ def weights_from_demonstration(
         raise ValueError(f"a demonstration is (n, o) observations, at least one, got {tuple(observation.shape)}")
     before = torch.cat([observation[:1], observation[:-1]])
     return _among_others(bfm, posterior, "demonstration", _features(bfm, observation, action, before), seed)
+
+
+@torch.no_grad()
+def tracking_weights(
+    bfm: BFM,
+    observation: Tensor,  # (n, o), in their order
+    lookahead: int = 8,
+    regularization: float = 1e-3,
+) -> Tensor:  # (n, d) float64
+    r"""Weights for each moment of a demonstration: the reward for being where it is in the next steps.
+
+    w_t = (C + ε tr(C)/d I)⁻¹ · (1/h) Σ_{k<h} φ(s_{t+k}),  C = E[φφᵀ] over the model's inference set
+
+    That is the least-squares weights of a reward of 1 in the next h states and 0 elsewhere; with forward-backward
+    features the mean of B over them. The last moments look at as many states as there are. Actions are not looked at.
+
+    Args:
+        bfm: the model.
+        observation: of the demonstration.
+        lookahead: h, in steps.
+        regularization: ε.
+
+    Raises:
+        ValueError: if there is no observation, shapes do not fit, the model brings no inference set, or ``lookahead``
+            is less than 1.
+
+    Reference:
+        Tirinzoni et al., Zero-shot whole-body humanoid control via behavioral foundation models, 2025, section on
+        tracking; Pirotta et al., Fast imitation via behavior foundation models, 2024.
+
+    Example:
+        ``bfm.act(observation, bfm.policy_latent(tracking_weights(bfm, demonstration)[t].float()))``
+    """
+    if lookahead < 1:
+        raise ValueError(f"lookahead must be at least 1, got {lookahead}")
+    if observation.ndim != 2 or len(observation) == 0:
+        raise ValueError(f"a demonstration is (n, o) observations, at least one, got {tuple(observation.shape)}")
+    known = bfm.inference_set()
+    if known is None or len(known) == 0:
+        raise ValueError("tracking: this model brings no inference set to tell a demonstration from")
+    before = torch.cat([observation[:1], observation[:-1]])
+    there = _features(bfm, observation, None, before).double()
+    elsewhere = _features(bfm, known["next", "observation"], known["action"], known["observation"]).double()
+    moment = elsewhere.mT @ elsewhere / len(elsewhere)
+    moment = moment + regularization * moment.trace() / len(moment) * torch.eye(len(moment)).to(moment)
+    sums = torch.cat([torch.zeros_like(there[:1]), there.cumsum(0)])
+    first = torch.arange(len(there))
+    last = (first + lookahead).clamp(max=len(there))
+    ahead = (sums[last] - sums[first]) / (last - first).unsqueeze(-1).to(sums)
+    return torch.linalg.solve(moment, ahead.mT).mT
 
 
 @torch.no_grad()

@@ -1,0 +1,65 @@
+"""Agent that follows a demonstration or a list of goals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
+
+from bfmkit.data.label_files import read_tensors
+from bfmkit.inference.batched_agent import BatchedAgent
+from bfmkit.inference.offline import tracking_weights
+from bfmkit.interfaces import Agent
+from bfmkit.registry import register
+
+
+@register(Agent, "tracking")
+class TrackingAgent(BatchedAgent):
+    r"""Acts at each step for being where a demonstration is in the next steps; learns nothing.
+
+    step t of an episode: row i = ⌊t/hold⌋ of the file, z_t = policy_latent(w_i), w_i the weights of rows i to i + h − 1
+
+    The demonstration is observations alone, one a row: another body's walk recorded at this model's time step, or goals
+    with ``hold`` above 1. Behind its end the last row goes on being followed, or the first comes again.
+
+    Args:
+        demonstration: a ``.npz`` or ``.safetensors`` file with ``observation`` (n, o).
+        lookahead: h, rows that are aimed at together; 1 for goals.
+        hold: steps for which a row is aimed at.
+        repeat: whether the first row follows the last.
+
+    Raises:
+        ValueError: if a number is less than 1, or the file holds something else; when starting, if it does not fit the
+            model.
+        FileNotFoundError: if there is no such file.
+
+    Reference:
+        Tirinzoni et al., Zero-shot whole-body humanoid control via behavioral foundation models, 2025.
+
+    Example:
+        ``agent={type: tracking, demonstration: walk.npz}``
+    """
+
+    def __init__(self, demonstration: Path, lookahead: int = 8, hold: int = 1, repeat: bool = False) -> None:
+        super().__init__()
+        for name, number in (("lookahead", lookahead), ("hold", hold)):
+            if number < 1:
+                raise ValueError(f"{name} must be at least 1, got {number}")
+        self.observation = read_tensors(Path(demonstration), ("observation",))["observation"].float()
+        self.lookahead, self.hold, self.repeat = lookahead, hold, repeat
+
+    def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
+        self._weights = tracking_weights(self.bfm, self.observation, self.lookahead).to(self.device)
+        return {"episode_start": torch.zeros(len(self.seeds), dtype=torch.int64)}
+
+    def begin_episode(self, runs: Tensor | None = None) -> None:
+        super().begin_episode(runs)
+        opens, step = self.state.get("opens_episode"), self.state.get("step")
+        self.state.set("episode_start", torch.where(opens, step, self.state.get("episode_start")))
+
+    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:  # (n, o), (n,) -> (n, d)
+        row = (self.state.get("step") - self.state.get("episode_start"))[runs] // self.hold
+        row = row % len(self._weights) if self.repeat else row.clamp(max=len(self._weights) - 1)
+        return self._weights[row.to(self.device)]
