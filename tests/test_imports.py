@@ -186,7 +186,6 @@ NO_TEST_OF_THEIR_OWN = {
     "framework/report/pictures",
     "framework/report/plots/explanation",
     "framework/report/plots/trace",
-    "framework/report/sources",
     "framework/rewards/functions",
     "framework/runs/recording",
     "framework/runs/run_records",

@@ -177,13 +177,6 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--formats", metavar="FORMAT", nargs="+", default=[], help="of figures, besides png: pdf, svg")
     report.add_argument("--videos", type=int, default=1, help="tasks of a traced run that get a moving picture (1)")
 
-    fill = add("fill", "filling", "fill in a document whose numbers, tables and pictures come from finished runs")
-    fill.add_argument("template", metavar="TEMPLATE", type=expand_home, help="Markdown, such as results.md.jinja")
-    fill.add_argument(
-        "--runs", type=expand_home, default=Path("runs"), help="the folder of the runs that it names (runs)"
-    )
-    fill.add_argument("--to", type=expand_home, help="the document (the template without its last suffix)")
-
     live = add("live", "live", "open a page on which agents infer a task before your eyes, and you can be the reward")
     live.add_argument(
         "recipe", metavar="RECIPE", nargs="?", default="opti_bfm_two_stage", help="of type infer (opti_bfm_two_stage)"

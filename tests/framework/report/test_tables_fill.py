@@ -1,13 +1,47 @@
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bfmkit.report.document import fill
 from bfmkit.runs.run_directory import RunDirectoryError
+
+SCRIPT = Path(__file__).parents[3] / "docs" / "fill"
+
+
+def fill(template: str, runs: Path) -> Any:
+    """``fill`` of the script; its folder is no package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPT))
+        return importlib.import_module("document").fill(template, runs)
+
+
+def run_script(*words: Path | str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_script_writes_the_document_and_says_what_no_longer_holds(tmp_path: Path) -> None:
+    template = tmp_path / "page.md.jinja"
+    template.write_text('one and one is {{ 1 + 1 }}{{ claim(false, "it is three") }}\n')
+    done = run_script(template)
+    assert (done.returncode, done.stdout) == (1, f"{tmp_path / 'page.md'}\n")
+    assert done.stderr == "no longer true: it is three\n"
+    assert (tmp_path / "page.md").read_text() == "one and one is 2\n"
+
+
+def test_the_script_refuses_bad_input_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "page").write_text("{{ x }}")
+    done = run_script(tmp_path / "page", "--to", tmp_path / "page.md")
+    assert done.returncode == 2
+    assert "x" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "page.md").exists()
 
 
 @pytest.fixture(scope="module")

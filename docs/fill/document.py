@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from sources import Comparison, Measured, made
 
 from bfmkit.evaluation.comparison import curves, relative_returns
 from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
 from bfmkit.report.run_reader import ReportedRun, read_runs
-from bfmkit.report.sources import Comparison, Measured, made
 from bfmkit.report.tables import Cell, pipe_table
 from bfmkit.runs.run_directory import SUMMARY, RunDirectoryError
 from bfmkit.utils.files import write_atomically
