@@ -21,9 +21,9 @@ class YamlError(RefusedError, ValueError):
 
 
 _RESOLVERS = (
-    # As YAML 1.2 has it: `yes`, `on`, `012` and `12:30` are no surprises, and 1e-4 is a number.
+    # As YAML 1.2's core schema has it: `yes`, `on` and `12:30` are text, 012 is twelve, 1e-4 is a number.
     ("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
-    ("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$"), "-+0123456789"),
+    ("tag:yaml.org,2002:int", re.compile(r"^(?:[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+)$"), "-+0123456789"),
     (
         "tag:yaml.org,2002:float",
         re.compile(r"^[-+]?(?:(?:[0-9][0-9_]*)(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?)$"),
@@ -106,20 +106,33 @@ class _Values:
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in _PLAIN_TAGS or not key_node.value:
                 raise YamlError("a key must be a word", line)
             if key_node.value in mapping:
                 raise YamlError(f'the key "{key_node.value}" is given twice', line)
-            mapping[key_node.value] = self.of(value_node)
-        return mapping
+            if key_node.value == "<<" and key_node.style is None:
+                merged = self._merged(value_node)
+            else:
+                mapping[key_node.value] = self.of(value_node)
+        return {**merged, **mapping}
+
+    def _merged(self, node: yaml.Node) -> dict[str, Any]:
+        """The keys of one mapping or of several, of which the first wins."""
+        value = self.of(node)
+        parts = value if isinstance(value, list) else [value]
+        if not all(isinstance(part, dict) for part in parts):
+            raise YamlError("<< takes a mapping, or a list of mappings", node.start_mark.line + 1)
+        return {key: item for part in reversed(parts) for key, item in part.items()}
 
     def _scalar(self, node: yaml.ScalarNode, line: int) -> Any:
         kind = node.tag.rpartition(":")[2]
         try:
             if kind == "int":
-                return int(node.value.replace("_", ""))
+                digits = node.value.replace("_", "")
+                return int(digits, 0) if digits[:2] in ("0x", "0o") else int(digits)
             if kind == "float":
                 return _number(node.value)
             if kind == "bool":
