@@ -25,7 +25,7 @@ class GymnasiumView(gymnasium.Env):
         width: of pictures, in pixels.
 
     Raises:
-        ValueError: for another render mode, or for pictures of a body that has no looks.
+        ValueError: for another render mode, or for pictures of a body that cannot be drawn.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}
@@ -72,7 +72,7 @@ class GymnasiumView(gymnasium.Env):
             return None
         pictures = self.environment.pictures(self._physics, *self._size)
         if pictures is None:
-            raise ValueError(f"{self.environment.spec.domain} has no looks: it cannot be drawn")
+            raise ValueError(f"{self.environment.spec.domain} cannot be drawn: it gives no pictures")
         return pictures[0]
 
     def _info(self) -> dict[str, Any]:

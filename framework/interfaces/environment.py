@@ -168,7 +168,7 @@ class Environment(EnvBase):
         return None
 
     def appearance(self) -> Appearance | None:
-        """Meshes of the body, for viewers; None for an environment that has no looks."""
+        """Meshes of the body, for viewers; None for an environment without meshes."""
         return None
 
     def poses(
@@ -176,7 +176,7 @@ class Environment(EnvBase):
         physics: Tensor,  # (n, p)
     ) -> np.ndarray:  # (n, parts that move, 7) float64
         """Position (3) and orientation (quaternion, w first) of each moving part of :meth:`appearance`."""
-        raise NotImplementedError(f"{type(self).__name__} has no looks")
+        raise NotImplementedError(f"{type(self).__name__} has no meshes to draw")
 
     def target(self, task: str) -> tuple[float, float, float] | None:
         """Where the body is to go, for tasks that ask for a place; None for others."""

@@ -55,7 +55,7 @@ class Recording:
         """Read it.
 
         Raises:
-            NoRecordingError: if there is no run, or none that was traced, or its body has no looks.
+            NoRecordingError: if there is no run, or none that was traced, or its body has no meshes.
         """
         recipe = directory / RECIPE
         if not recipe.is_file():
@@ -67,7 +67,7 @@ class Recording:
         node = read(recipe.read_text(encoding="utf-8"))["environment"]
         environment: Environment = build_node(Environment, node, source=str(recipe))
         if environment.appearance() is None:
-            raise NoRecordingError(f"{directory}: {environment.spec.domain} has no looks")
+            raise NoRecordingError(f"{directory}: {environment.spec.domain} has no meshes to draw")
         return cls(directory, environment, found)
 
     def choose(self, run: Run) -> None:
@@ -99,7 +99,7 @@ class RecordedPage:
         self.server, self.recording = server, recording
         appearance = recording.environment.appearance()
         if appearance is None:
-            raise NoRecordingError(f"{recording.environment.spec.domain} has no looks")
+            raise NoRecordingError(f"{recording.environment.spec.domain} has no meshes to draw")
         names = [f"episode {number}" for number in recording.numbers]
         self.scene = Scene(server, appearance, names)
         self._wanted: Run | None = None

@@ -339,10 +339,10 @@ class LiveSession:
         """What every player did in the last whole episodes and the present one; or in the last seconds of it all.
 
         Raises:
-            ValueError: for a body that has no looks.
+            ValueError: for a body without meshes.
         """
         if self.environment.appearance() is None:
-            raise ValueError(f"{self.environment.spec.domain} has no looks")
+            raise ValueError(f"{self.environment.spec.domain} has no meshes to draw")
         present = [torch.cat(player.track) for player in self.players]
         whole = [torch.cat(parts) for parts in zip(*self.tracks, present, strict=True)]
         if seconds is not None:

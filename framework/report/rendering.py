@@ -31,7 +31,7 @@ def render(
     """The body of a recipe's environment, drawn without a screen.
 
     Raises:
-        RenderingError: if there is no way to draw on this machine, or the environment has no looks.
+        RenderingError: if there is no way to draw on this machine, or the environment has no meshes.
     """
     # Elsewhere than on Linux, MuJoCo draws with what the system brings.
     gl = {"MUJOCO_GL": "egl"} if sys.platform == "linux" else {}

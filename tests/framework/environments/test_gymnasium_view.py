@@ -80,7 +80,7 @@ def test_it_is_drawn() -> None:
 def test_what_has_no_looks_and_other_ways_to_draw_are_refused() -> None:
     view = GymnasiumView(BallEnvironment(), render_mode="rgb_array")
     view.reset(seed=0)
-    with pytest.raises(ValueError, match="ball has no looks"):
+    with pytest.raises(ValueError, match="ball cannot be drawn"):
         view.render()
     with pytest.raises(ValueError, match="rgb_array"):
         GymnasiumView(BallEnvironment(), render_mode="human")
