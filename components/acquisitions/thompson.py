@@ -6,7 +6,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import Acquisition, AcquisitionContext
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat
 
 
 @register(Acquisition, "thompson")
@@ -26,9 +26,8 @@ class ThompsonAcquisition(Acquisition):
         Agrawal and Goyal, Thompson Sampling for Contextual Bandits with Linear Payoffs, 2013.
     """
 
-    def __init__(self, scale: float = 1.0) -> None:
+    def __init__(self, scale: PositiveFloat = 1.0) -> None:
         super().__init__()
-        require_positive(scale=scale)
         self.scale = scale
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from torch import Tensor
@@ -11,6 +10,7 @@ from bfmkit.inference.candidate_acquisition import CandidateAcquisition
 from bfmkit.inference.confidence_radius import SelfNormalizedRadius, TwoStageRadius
 from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
+from bfmkit.utils.checks import NonNegativeFloat
 
 
 @register(Acquisition, "ucb")
@@ -40,7 +40,7 @@ class UCBAcquisition(CandidateAcquisition):
     def __init__(
         self,
         candidates: CandidateSampler,
-        confidence_radius: float | Literal["theoretical"] | SelfNormalizedRadius | TwoStageRadius = 0.1,
+        confidence_radius: NonNegativeFloat | Literal["theoretical"] | SelfNormalizedRadius | TwoStageRadius = 0.1,
         ensemble: Literal["min", "mean"] = "min",
     ) -> None:
         super().__init__(candidates, ensemble)
@@ -48,8 +48,6 @@ class UCBAcquisition(CandidateAcquisition):
             if confidence_radius != "theoretical":
                 raise ValueError(f'confidence_radius must be a number or "theoretical", got {confidence_radius!r}')
             confidence_radius = SelfNormalizedRadius()
-        if isinstance(confidence_radius, (int, float)) and not 0 <= confidence_radius < math.inf:
-            raise ValueError(f"confidence_radius must be finite and not negative, got {confidence_radius}")
         self.confidence_radius = confidence_radius
 
     def require(self, posterior: Posterior) -> None:

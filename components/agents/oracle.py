@@ -10,7 +10,7 @@ from bfmkit.inference.batched_agent import BatchedAgent
 from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import Agent
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 
 @register(Agent, "oracle")
@@ -37,14 +37,12 @@ class OracleAgent(BatchedAgent):
     """
 
     def __init__(
-        self, labelled_transitions: int = 10_000, regularization: float = 1e-6, label_every: int | None = None
+        self,
+        labelled_transitions: PositiveInt = 10_000,
+        regularization: PositiveFloat = 1e-6,
+        label_every: PositiveInt | None = None,
     ) -> None:
         super().__init__()
-        if labelled_transitions < 1:
-            raise ValueError(f"labelled_transitions must be at least 1, got {labelled_transitions}")
-        require_positive(regularization=regularization)
-        if label_every is not None and label_every < 1:
-            raise ValueError(f"label_every must be at least 1, got {label_every}")
         self.labelled_transitions = labelled_transitions
         self.regularization = regularization
         self.label_every = label_every

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from bfmkit.inference.simulated_teacher import Teacher
 from bfmkit.inference.task_belief import LARGEST_REWARD, TaskBelief
 from bfmkit.interfaces import Acquisition, AcquisitionContext, Agent, Posterior, QueryRule, Schedule
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeInt, PositiveInt
 
 
 @register(Agent, "task_inference")
@@ -58,28 +59,22 @@ class TaskInferenceAgent(BatchedAgent):
         acquisition: Acquisition,
         schedule: Schedule | None = None,
         query_rule: QueryRule | None = None,
-        labelled_transitions: int = 0,
-        update_every: int = 1,
-        label_memory: int = 0,
+        labelled_transitions: NonNegativeInt = 0,
+        update_every: PositiveInt = 1,
+        label_memory: NonNegativeInt = 0,
         teacher: Teacher | None = None,
     ) -> None:
         super().__init__(schedule)
         if teacher is not None and label_memory == 0:
             raise ValueError("a teacher labels past steps: give label_memory, in steps")
         self.teacher = teacher
-        if label_memory < 0:
-            raise ValueError(f"label_memory must not be negative, got {label_memory}")
         self.label_memory = label_memory
-        if update_every < 1:
-            raise ValueError(f"update_every must be at least 1, got {update_every}")
         if update_every > 1 and query_rule is not None and query_rule.needs_features:
             raise ValueError(
                 f"update_every must be 1 with the query rule {type(query_rule).__name__}, which decides on each "
                 f"reward by what the belief says of it; got {update_every}"
             )
         self.update_every = update_every
-        if labelled_transitions < 0:
-            raise ValueError(f"labelled_transitions must not be negative, got {labelled_transitions}")
         self.labelled_transitions = labelled_transitions
         acquisition.require(posterior)
         self.posterior = posterior
@@ -180,7 +175,8 @@ class TaskInferenceAgent(BatchedAgent):
         runs: Tensor | None = None,
     ) -> None:
         self._require_start()
-        require_positive(weight=weight)
+        if not 0 < weight < math.inf:
+            raise ValueError(f"weight must be positive and finite, got {weight}")
         if steps is not None and seconds is not None:
             raise ValueError("a label is about steps or seconds, not both")
         if seconds is not None:

@@ -9,6 +9,7 @@ from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
 from bfmkit.models.learned_bfm import RELATIVE_RIDGE, LearnedBFM
 from bfmkit.models.projection import project
 from bfmkit.registry import register
+from bfmkit.utils.checks import OpenShare, PositiveInt
 from bfmkit.utils.second_moment import ridged_inverse, second_moment
 
 
@@ -40,8 +41,8 @@ class ForwardBackward(LearnedBFM):
         self,
         spec: EnvironmentSpec,
         networks: Networks,
-        dim: int = 50,
-        discount: float = 0.98,
+        dim: PositiveInt = 50,
+        discount: OpenShare = 0.98,
         entries: list[str] | None = None,
     ) -> None:
         super().__init__(spec, dim, discount)

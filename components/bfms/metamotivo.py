@@ -16,6 +16,7 @@ from bfmkit.interfaces.spec import ANY_DOMAIN
 from bfmkit.models.path import resolve
 from bfmkit.models.projection import project
 from bfmkit.registry import register
+from bfmkit.utils.checks import OpenShare, PositiveInt
 from bfmkit.utils.rng import generator
 from bfmkit.utils.second_moment import ridged_inverse, second_moment
 
@@ -55,15 +56,11 @@ class Metamotivo(BFM):
     def __init__(
         self,
         path: str,
-        discount: float = 0.98,
+        discount: OpenShare = 0.98,
         inference_data: Dataset | None = None,
-        transitions: int = 10_000,
+        transitions: PositiveInt = 10_000,
     ) -> None:
         super().__init__()
-        if not 0 < discount < 1:
-            raise ValueError(f"discount must lie between 0 and 1, got {discount}")
-        if transitions < 1:
-            raise ValueError(f"transitions must be positive, got {transitions}")
         folder = resolve(path)
         config, tensors = read_folder(folder)
         sizes = config.number("obs_dim"), config.number("action_dim"), config.number("archi.z_dim")

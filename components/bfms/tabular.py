@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge, Lt
 from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM
 from bfmkit.registry import register
 from bfmkit.tabular.mdp_layout import MDPLayout
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.rng import normal_noise
 
 
@@ -36,11 +39,14 @@ class TabularBFM(BFM):
     latents: Tensor | None = None
     """(pool, d): one z for each policy of the pool, which selects it; None without a pool."""
 
-    def __init__(self, mdp: MDPLayout, discount: float = 0.9, pool: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        mdp: MDPLayout,
+        discount: Annotated[float, Ge(0), Lt(1)] = 0.9,
+        pool: PositiveInt | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        if not 0 <= discount < 1:
-            raise ValueError(f"discount must be in [0, 1), got {discount}")
-        require_positive(pool=pool)
         self.mdp = mdp.build()
         self.environment_spec = self.mdp.spec(episode_steps=100)
         self.dim = self.mdp.dim

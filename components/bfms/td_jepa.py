@@ -9,7 +9,7 @@ from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
 from bfmkit.models.learned_bfm import LearnedBFM
 from bfmkit.models.projection import project
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import OpenShare, PositiveInt
 from bfmkit.utils.second_moment import second_moment
 
 
@@ -40,12 +40,11 @@ class TDJepa(LearnedBFM):
         self,
         spec: EnvironmentSpec,
         networks: Networks,
-        dim: int = 50,
-        state_dim: int = 256,
-        discount: float = 0.98,
+        dim: PositiveInt = 50,
+        state_dim: PositiveInt = 256,
+        discount: OpenShare = 0.98,
     ) -> None:
         super().__init__(spec, dim, discount)
-        require_positive(state_dim=state_dim)
         self.state_dim, self.networks = state_dim, networks
         self.state_encoder = networks.encoder(spec.observation_size, state_dim)
         self.task_encoder = networks.encoder(spec.observation_size, dim)

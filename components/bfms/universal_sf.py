@@ -9,6 +9,7 @@ from torch import Tensor
 from bfmkit.interfaces import BFM, EnvironmentSpec, FeatureMap, Networks
 from bfmkit.models.learned_bfm import LearnedBFM
 from bfmkit.registry import register
+from bfmkit.utils.checks import OpenShare
 from bfmkit.utils.second_moment import second_moment
 
 
@@ -34,7 +35,9 @@ class UniversalSF(LearnedBFM):
         learning exist?, 2023.
     """
 
-    def __init__(self, spec: EnvironmentSpec, features: FeatureMap, networks: Networks, discount: float = 0.98) -> None:
+    def __init__(
+        self, spec: EnvironmentSpec, features: FeatureMap, networks: Networks, discount: OpenShare = 0.98
+    ) -> None:
         super().__init__(spec, features.dim, discount)
         self.feature_map = features
         self.successor_network = networks.critic(spec.observation_size, spec.action_size, self.dim)

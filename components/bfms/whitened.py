@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat
 from bfmkit.utils.second_moment import second_moment
 
 
@@ -36,9 +36,8 @@ class Whitened(BFM):
     root: Tensor
     """C^{-1/2}, float64."""
 
-    def __init__(self, bfm: BFM, relative_ridge: float = 1e-6) -> None:
+    def __init__(self, bfm: BFM, relative_ridge: PositiveFloat = 1e-6) -> None:
         super().__init__()
-        require_positive(relative_ridge=relative_ridge)
         self.model = bfm
         self.environment_spec, self.dim, self.discount = bfm.environment_spec, bfm.dim, bfm.discount
         moment = _second_moment(bfm)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 from bfmkit.utils.unit_ball import EXTRA, in_unit_ball
 
 
@@ -32,12 +32,9 @@ class BallCandidates(CandidateSampler):
         Harman and Lacko, On decompositional algorithms for uniform sampling from n-spheres and n-balls, 2010.
     """
 
-    def __init__(self, count: int = 128, radius: float = 1.0, center: Literal["origin", "mean"] = "origin") -> None:
-        if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
-        require_positive(radius=radius)
-        if center not in ("origin", "mean"):
-            raise ValueError(f'center must be "origin" or "mean", got {center!r}')
+    def __init__(
+        self, count: PositiveInt = 128, radius: PositiveFloat = 1.0, center: Literal["origin", "mean"] = "origin"
+    ) -> None:
         self.count = count
         self.radius = radius
         self.center = center

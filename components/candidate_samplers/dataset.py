@@ -10,6 +10,7 @@ from torch import Tensor
 from bfmkit.inference.least_squares import RELATIVE_RIDGE
 from bfmkit.interfaces import BFM, AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.second_moment import ridged_inverse, second_moment
 
 # A model's directions take a pass over its inference set, and every choice asks for them.
@@ -32,9 +33,7 @@ class DatasetCandidates(CandidateSampler):
         ValueError: if ``count`` is not positive; when drawing, if the model brings no inference set.
     """
 
-    def __init__(self, count: int = 128) -> None:
-        if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
+    def __init__(self, count: PositiveInt = 128) -> None:
         self.count = count
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 from bfmkit.utils.unit_ball import EXTRA, in_unit_ball
 
 NO_RADIUS = 'candidates "ellipsoid": this acquisition has no radius, so the candidates need one of their own'
@@ -35,10 +35,9 @@ class EllipsoidCandidates(CandidateSampler):
         Harman and Lacko, On decompositional algorithms for uniform sampling from n-spheres and n-balls, 2010.
     """
 
-    def __init__(self, count: int = 128, inflation: float = 2.0, radius: float | None = None) -> None:
-        if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
-        require_positive(inflation=inflation, radius=radius)
+    def __init__(
+        self, count: PositiveInt = 128, inflation: PositiveFloat = 2.0, radius: PositiveFloat | None = None
+    ) -> None:
         self.count = count
         self.inflation = inflation
         self.radius = radius

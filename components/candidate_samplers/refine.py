@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 SMALLEST_NORM = 1e-150
 
@@ -34,11 +34,13 @@ class RefineCandidates(CandidateSampler):
             compares no candidates.
     """
 
-    def __init__(self, candidates: CandidateSampler, starts: int = 4, steps: int = 8, step_size: float = 0.2) -> None:
-        for name, value in (("starts", starts), ("steps", steps)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        require_positive(step_size=step_size)
+    def __init__(
+        self,
+        candidates: CandidateSampler,
+        starts: PositiveInt = 4,
+        steps: PositiveInt = 8,
+        step_size: PositiveFloat = 0.2,
+    ) -> None:
         self.candidates = candidates
         self.starts = starts
         self.steps = steps

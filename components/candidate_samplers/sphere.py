@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 
 @register(CandidateSampler, "sphere")
@@ -25,10 +25,7 @@ class SphereCandidates(CandidateSampler):
         Muller, A Note on a Method for Generating Points Uniformly on N-Dimensional Spheres, 1959.
     """
 
-    def __init__(self, count: int = 128, radius: float = 1.0) -> None:
-        if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
-        require_positive(radius=radius)
+    def __init__(self, count: PositiveInt = 128, radius: PositiveFloat = 1.0) -> None:
         self.count = count
         self.radius = radius
 

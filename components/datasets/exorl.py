@@ -12,6 +12,7 @@ from bfmkit.data.source_record import provenance_row
 from bfmkit.data.stored_dataset import StoredDataset
 from bfmkit.interfaces import Dataset, Environment
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(Dataset, "exorl")
@@ -46,13 +47,11 @@ class ExorlDataset(StoredDataset):
         self,
         path: Path,
         environment: Environment,
-        episodes: int | None = None,
+        episodes: PositiveInt | None = None,
         skip_corrupt: bool = False,
         checksum: str | None = None,
         cache: Path | None = None,
     ) -> None:
-        if episodes is not None and episodes < 1:
-            raise ValueError(f"episodes must be positive, got {episodes}")
         folder = buffer_folder(path)
         self.spec, self._path = environment.spec, path
         self._files = episode_files(folder)[:episodes]

@@ -22,6 +22,7 @@ from bfmkit.interfaces import Appearance, Environment, EnvironmentSpec, Plane, S
 from bfmkit.registry import register
 from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.expression import STEP
+from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.threads import spread
 
 _INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)
@@ -56,7 +57,7 @@ class DMControlEnvironment(Environment):
         self,
         domain: str,
         task: str | list[str] | None = None,
-        episode_steps: int | None = None,
+        episode_steps: PositiveInt | None = None,
         reward: str | None = None,
         control_timestep: float | None = None,
         observe: list[str] | None = None,
@@ -69,8 +70,6 @@ class DMControlEnvironment(Environment):
                 f"control_timestep must be a multiple of {body.control_timestep}, {body.name}'s own, "
                 f"got {control_timestep}"
             )
-        if episode_steps is not None and episode_steps < 1:
-            raise ValueError(f"episode_steps must be positive, got {episode_steps}")
         observe = observe or []
         unknown = [name for name in observe if name not in body.quantity_names]
         if unknown:

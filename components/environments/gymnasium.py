@@ -8,6 +8,7 @@ from typing import Any
 from bfmkit.environments.adapted import EPISODE_STEPS, OWN_REWARD, AdaptedEnvironment
 from bfmkit.interfaces import Environment
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(Environment, "gymnasium")
@@ -43,7 +44,7 @@ class GymnasiumEnvironment(AdaptedEnvironment):
         arguments: dict[str, Any] | None = None,
         task: str | list[str] = OWN_REWARD,
         reward: str | None = None,
-        episode_steps: int | None = None,
+        episode_steps: PositiveInt | None = None,
         observation_keys: list[str] | None = None,
         domain: str | None = None,
     ) -> None:

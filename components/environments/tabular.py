@@ -14,6 +14,7 @@ from bfmkit.interfaces import Environment, StepResult
 from bfmkit.registry import register
 from bfmkit.rewards.expression import STEP
 from bfmkit.tabular.mdp_layout import MDPLayout
+from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.rng import generator
 
 
@@ -41,11 +42,9 @@ class TabularEnvironment(Environment):
         self,
         mdp: MDPLayout,
         task: str | list[str] | None = None,
-        episode_steps: int = 100,
+        episode_steps: PositiveInt = 100,
         reward: str | None = None,
     ) -> None:
-        if episode_steps < 1:
-            raise ValueError(f"episode_steps must be positive, got {episode_steps}")
         built = mdp.build()
         spec = built.spec(episode_steps)
         super().__init__(spec, task_rows(spec, task, reward))

@@ -13,6 +13,7 @@ from bfmkit.environments.adapted import EPISODE_STEPS, OWN_REWARD, AdaptedEnviro
 from bfmkit.interfaces import Environment
 from bfmkit.registry import register
 from bfmkit.registry.messages import suggestion
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(Environment, "torchrl")
@@ -43,7 +44,7 @@ class TorchRLEnvironment(AdaptedEnvironment):
         arguments: dict[str, Any] | None = None,
         task: str | list[str] = OWN_REWARD,
         reward: str | None = None,
-        episode_steps: int = EPISODE_STEPS,
+        episode_steps: PositiveInt = EPISODE_STEPS,
         observation_keys: list[str] | None = None,
         domain: str | None = None,
     ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Lt
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -28,9 +29,7 @@ class RandomExplorer(Explorer):
         ValueError: if ``keep`` lies outside [0, 1).
     """
 
-    def __init__(self, spec: EnvironmentSpec, keep: float = 0.0) -> None:
-        if not 0 <= keep < 1:
-            raise ValueError(f"keep must lie in [0, 1), got {keep}")
+    def __init__(self, spec: EnvironmentSpec, keep: Annotated[float, Ge(0), Lt(1)] = 0.0) -> None:
         self._action_size, self._keep = spec.action_size, keep
         self._action: Tensor | None = None
         self._drawn, self._steps = 0, 0

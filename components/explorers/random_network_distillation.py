@@ -15,6 +15,7 @@ from torchrl.modules import MLP
 from bfmkit.interfaces import EnvironmentSpec, Explorer, StepResult
 from bfmkit.registry import register
 from bfmkit.training.ema import frozen_copy, move_towards
+from bfmkit.utils.checks import NonNegativeFloat, NonNegativeInt, OpenShare, PositiveFloat, PositiveInt, Share
 
 
 @register(Explorer, "random_network_distillation")
@@ -59,30 +60,21 @@ class RandomNetworkDistillation(Explorer):
     def __init__(
         self,
         spec: EnvironmentSpec,
-        width: int = 256,
-        embedding_dim: int = 64,
-        batch_size: int = 256,
-        updates: int = 2,
-        learning_rate: float = 3e-4,
-        distillation_rate: float = 1e-4,
-        discount: float = 0.99,
-        target_rate: float = 0.01,
-        noise: float = 0.2,
-        action_penalty: float = 0.3,
-        warmup: int = 4000,
-        capacity: int = 1_000_000,
-        observation_clip: float = 5.0,
-        frequency: float = 1.0,
+        width: PositiveInt = 256,
+        embedding_dim: PositiveInt = 64,
+        batch_size: PositiveInt = 256,
+        updates: PositiveInt = 2,
+        learning_rate: PositiveFloat = 3e-4,
+        distillation_rate: PositiveFloat = 1e-4,
+        discount: OpenShare = 0.99,
+        target_rate: Share = 0.01,
+        noise: NonNegativeFloat = 0.2,
+        action_penalty: NonNegativeFloat = 0.3,
+        warmup: NonNegativeInt = 4000,
+        capacity: PositiveInt = 1_000_000,
+        observation_clip: PositiveFloat = 5.0,
+        frequency: PositiveFloat = 1.0,
     ) -> None:
-        positive = {"width": width, "embedding_dim": embedding_dim, "batch_size": batch_size, "updates": updates,
-            "capacity": capacity,
-                    "learning_rate": learning_rate, "distillation_rate": distillation_rate,
-                    "observation_clip": observation_clip, "frequency": frequency}  # fmt: skip
-        for name, value in positive.items():
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
-        if not 0 < discount < 1:
-            raise ValueError(f"discount must lie between 0 and 1, got {discount}")
         o, a = spec.observation_size, spec.action_size
         self._action_size, self._updates, self._discount, self._target_rate = a, updates, discount, target_rate
         self._clip, self._frequency = observation_clip, frequency

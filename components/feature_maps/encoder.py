@@ -5,6 +5,7 @@ from __future__ import annotations
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
 from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(FeatureMap, "encoder")
@@ -21,5 +22,7 @@ class EncoderFeatures(EncodedFeatures):
         ValueError: if ``dim`` is not positive.
     """
 
-    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int = 50, normalised: bool = True) -> None:
+    def __init__(
+        self, spec: EnvironmentSpec, networks: Networks, dim: PositiveInt = 50, normalised: bool = True
+    ) -> None:
         super().__init__(spec, networks, dim, normalised)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 
 @register(FeatureMap, "fourier")
@@ -58,17 +58,14 @@ class FourierFeatures(FeatureMap):
         self,
         spec: EnvironmentSpec,
         entries: list[str],
-        dim: int = 32,
-        num_frequencies: int = 255,
-        scale: float = 0.8,
-        entries_per_wave: int = 2,
-        clip: float = 6.0,
+        dim: PositiveInt = 32,
+        num_frequencies: PositiveInt = 255,
+        scale: PositiveFloat = 0.8,
+        entries_per_wave: PositiveInt = 2,
+        clip: PositiveFloat = 6.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        require_positive(
-            dim=dim, num_frequencies=num_frequencies, scale=scale, entries_per_wave=entries_per_wave, clip=clip
-        )
         if not entries:
             raise ValueError(f"fourier features need entries to read ({', '.join(spec.observation_names)})")
         if dim > num_frequencies + 1:

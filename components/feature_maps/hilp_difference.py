@@ -7,6 +7,7 @@ from torch import Tensor
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
 from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(FeatureMap, "hilp_difference")
@@ -28,7 +29,7 @@ class HilpDifferenceFeatures(EncodedFeatures):
         Park et al., Foundation policies with Hilbert representations, 2024, section 4.
     """
 
-    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int = 50) -> None:
+    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: PositiveInt = 50) -> None:
         super().__init__(spec, networks, dim, normalised=False)
 
     def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)

@@ -8,6 +8,7 @@ from torch import Tensor
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
 from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(FeatureMap, "hilp_state")
@@ -31,7 +32,7 @@ class HilpStateFeatures(EncodedFeatures):
 
     mean: Tensor
 
-    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int = 50) -> None:
+    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: PositiveInt = 50) -> None:
         super().__init__(spec, networks, dim, normalised=False)
         self.register_buffer("mean", torch.zeros(dim))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
 from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(FeatureMap, "random")
@@ -21,6 +22,8 @@ class RandomFeatures(EncodedFeatures):
         ValueError: if ``dim`` is not positive.
     """
 
-    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int = 50, normalised: bool = True) -> None:
+    def __init__(
+        self, spec: EnvironmentSpec, networks: Networks, dim: PositiveInt = 50, normalised: bool = True
+    ) -> None:
         super().__init__(spec, networks, dim, normalised)
         self.requires_grad_(False)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveFloat
 
 
 @register(FeatureMap, "rbf")
@@ -41,19 +45,14 @@ class RBFFeatures(FeatureMap):
         self,
         spec: EnvironmentSpec,
         entries: list[str] | None = None,
-        grid_size: int = 8,
-        extent: float = 1.7,
-        bandwidth: float = 0.75,
+        grid_size: Annotated[int, Ge(2)] = 8,
+        extent: PositiveFloat = 1.7,
+        bandwidth: PositiveFloat = 0.75,
     ) -> None:
         super().__init__()
         columns = spec.entries(spec.observation_names[:2] if entries is None else entries)
         if not columns:
             raise ValueError(f"radial features need entries to lie over ({', '.join(spec.observation_names)})")
-        if grid_size < 2:
-            raise ValueError(f"grid_size must be at least 2, got {grid_size}")
-        for name, value in (("extent", extent), ("bandwidth", bandwidth)):
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
         self.dim = grid_size ** len(columns)
         line = torch.linspace(-extent, extent, grid_size)
         self.register_buffer("centres", torch.cartesian_prod(*[line] * len(columns)).reshape(self.dim, -1))

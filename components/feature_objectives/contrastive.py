@@ -10,7 +10,7 @@ from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, Feature
 from bfmkit.models.encoder_features import require_encoder
 from bfmkit.registry import register
 from bfmkit.training.all_gather import full_precision, gathered
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import OpenShare, PositiveFloat
 
 
 @register(FeatureObjective, "contrastive")
@@ -35,11 +35,8 @@ class ContrastiveObjective(FeatureObjective):
         zero-shot reinforcement learning exist?, 2023, which has no temperature.
     """
 
-    def __init__(self, temperature: float = 0.1, future_discount: float = 0.99) -> None:
+    def __init__(self, temperature: PositiveFloat = 0.1, future_discount: OpenShare = 0.99) -> None:
         super().__init__()
-        require_positive(temperature=temperature)
-        if not 0 < future_discount < 1:
-            raise ValueError(f"future_discount must lie between 0 and 1, got {future_discount}")
         self.future_discount = future_discount
         self._temperature = temperature
 

@@ -9,6 +9,7 @@ from bfmkit.interfaces import EnvironmentSpec, FeatureBatch, FeatureMap, Feature
 from bfmkit.models.encoder_features import EncodedFeatures, require_encoder
 from bfmkit.registry import register
 from bfmkit.training.ema import frozen_copy, move_towards
+from bfmkit.utils.checks import OpenShare, Share
 
 SMALLEST_SQUARE = 1e-6
 
@@ -41,18 +42,13 @@ class HilpObjective(FeatureObjective):
 
     def __init__(
         self,
-        discount: float = 0.96,
-        expectile: float = 0.5,
-        random_goals: float = 0.375,
-        future_discount: float = 0.99,
-        target_rate: float = 0.005,
+        discount: OpenShare = 0.96,
+        expectile: OpenShare = 0.5,
+        random_goals: Share = 0.375,
+        future_discount: OpenShare = 0.99,
+        target_rate: Share = 0.005,
     ) -> None:
         super().__init__()
-        for name, value in (("discount", discount), ("expectile", expectile), ("future_discount", future_discount)):
-            if not 0 < value < 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {value}")
-        if not 0 <= random_goals <= 1:
-            raise ValueError(f"random_goals must be a share, got {random_goals}")
         self.future_discount = future_discount
         self._discount, self._expectile = discount, expectile
         self._random_goals, self._target_rate = random_goals, target_rate

@@ -9,7 +9,7 @@ from bfmkit.models.encoder_features import require_encoder
 from bfmkit.registry import register
 from bfmkit.training.actor_critic_losses import orthonormality_loss
 from bfmkit.training.all_gather import full_precision, gathered
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat
 
 
 @register(FeatureObjective, "laplacian")
@@ -32,9 +32,8 @@ class LaplacianObjective(FeatureObjective):
         Wu et al., The Laplacian in RL, 2019; Touati et al., Does zero-shot reinforcement learning exist?, 2023.
     """
 
-    def __init__(self, orthonormality: float = 1.0) -> None:
+    def __init__(self, orthonormality: PositiveFloat = 1.0) -> None:
         super().__init__()
-        require_positive(orthonormality=orthonormality)
         self._orthonormality = orthonormality
 
     def attach(self, features: FeatureMap, spec: EnvironmentSpec) -> None:

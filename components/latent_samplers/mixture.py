@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import LatentContext, LatentSampler
 from bfmkit.registry import register
+from bfmkit.utils.checks import NonNegativeFloat
 
 
 @register(LatentSampler, "mixture")
@@ -21,11 +22,11 @@ class MixtureLatents(LatentSampler):
         ValueError: if there is not one share a sampler, or a share is negative, or all are zero.
     """
 
-    def __init__(self, samplers: list[LatentSampler], shares: list[float]) -> None:
+    def __init__(self, samplers: list[LatentSampler], shares: list[NonNegativeFloat]) -> None:
         if len(samplers) != len(shares) or not samplers:
             raise ValueError(f"{len(samplers)} samplers need as many shares, got {len(shares)}")
-        if min(shares) < 0 or sum(shares) <= 0:
-            raise ValueError(f"shares must not be negative, nor all zero, got {shares}")
+        if sum(shares) <= 0:
+            raise ValueError(f"shares must not all be zero, got {shares}")
         self.samplers = samplers
         self.shares = [share / sum(shares) for share in shares]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import EnvironmentSpec, LatentContext, LatentSampler
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import Discount, PositiveFloat, Share
 
 VALUE_AT_MARGIN = 0.1
 NETWORK_WIDTH = 32
@@ -51,24 +51,21 @@ class RandomRewardLatents(LatentSampler):
         self,
         spec: EnvironmentSpec,
         entries: list[str],
-        include: float = 0.6,
+        include: Discount = 0.6,
         directions: list[float] | None = None,
         margins: list[float] | None = None,
-        linear: float = 0.0,
-        network: float = 0.0,
-        clip: float = 6.0,
+        linear: Share = 0.0,
+        network: Share = 0.0,
+        clip: PositiveFloat = 6.0,
     ) -> None:
         directions, margins = directions or [0.6, 0.2, 0.2], margins or [0.2, 2.0]
-        require_positive(clip=clip)
         if not entries:
             raise ValueError(f"random rewards need entries to be functions of ({', '.join(spec.observation_names)})")
-        if not 0 < include <= 1:
-            raise ValueError(f"include must lie in (0, 1], got {include}")
         if len(directions) != 3 or min(directions) < 0 or not math.isclose(sum(directions), 1):
             raise ValueError(f"directions must be three probabilities that sum to 1, got {directions}")
         if len(margins) != 2 or not 0 < margins[0] <= margins[1]:
             raise ValueError(f"margins must be two positive numbers in order, got {margins}")
-        if min(linear, network) < 0 or linear + network > 1:
+        if linear + network > 1:
             raise ValueError(f"linear and network must be shares that sum to at most 1, got {linear} and {network}")
         self.include, self.directions, self.margins = include, directions, margins
         self.linear, self.network, self.clip = linear, network, clip

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bfmkit.interfaces import Networks
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 
 @register(Networks, "fourier")
@@ -33,11 +34,7 @@ class FourierNetworks(Networks):
         for values, Yang et al., Overcoming the spectral bias of neural value approximation, 2022.
     """
 
-    def __init__(self, networks: Networks, num_frequencies: int = 64, frequency: float = 1.0) -> None:
-        if num_frequencies < 1:
-            raise ValueError(f"num_frequencies must be positive, got {num_frequencies}")
-        if not frequency > 0:
-            raise ValueError(f"frequency must be positive, got {frequency}")
+    def __init__(self, networks: Networks, num_frequencies: PositiveInt = 64, frequency: PositiveFloat = 1.0) -> None:
         self.networks, self.num_frequencies, self.frequency = networks, num_frequencies, frequency
 
     def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from bfmkit.interfaces import Networks
 from bfmkit.models.joined_linear import JoinedLinear
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(Networks, "residual")
@@ -35,8 +35,13 @@ class ResidualNetworks(Networks):
         He et al., Identity mappings in deep residual networks, 2016.
     """
 
-    def __init__(self, width: int = 1024, encoder_width: int = 256, blocks: int = 2, num_critics: int = 2) -> None:
-        require_positive(width=width, encoder_width=encoder_width, blocks=blocks, num_critics=num_critics)
+    def __init__(
+        self,
+        width: PositiveInt = 1024,
+        encoder_width: PositiveInt = 256,
+        blocks: PositiveInt = 2,
+        num_critics: PositiveInt = 2,
+    ) -> None:
         self.width, self.encoder_width, self.blocks, self.num_critics = width, encoder_width, blocks, num_critics
 
     def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:

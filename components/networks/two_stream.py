@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
+from annotated_types import Ge, MultipleOf
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bfmkit.interfaces import Networks
 from bfmkit.models.joined_linear import JoinedLinear
 from bfmkit.registry import register
+from bfmkit.utils.checks import NonNegativeFloat, PositiveInt
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -38,15 +40,12 @@ class TwoStreamNetworks(Networks):
     """
 
     def __init__(
-        self, width: int = 1024, encoder_width: int = 256, num_critics: int = 2, first_bias: float = 0.0
+        self,
+        width: Annotated[int, Ge(1), MultipleOf(2)] = 1024,
+        encoder_width: PositiveInt = 256,
+        num_critics: PositiveInt = 2,
+        first_bias: NonNegativeFloat = 0.0,
     ) -> None:
-        for name, value in (("width", width), ("encoder_width", encoder_width), ("num_critics", num_critics)):
-            if value < 1:
-                raise ValueError(f"{name} must be positive, got {value}")
-        if width % 2:
-            raise ValueError(f"width must be even, got {width}")
-        if first_bias < 0:
-            raise ValueError(f"first_bias must not be negative, got {first_bias}")
         self.width, self.encoder_width, self.num_critics = width, encoder_width, num_critics
         self.first_bias = first_bias
 

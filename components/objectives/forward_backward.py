@@ -13,7 +13,7 @@ from bfmkit.registry import register
 from bfmkit.training.actor_critic_losses import directional_error, orthonormality_loss, pessimistic
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.all_gather import full_precision, gathered
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 
 BATCH_RIDGE = 1e-3
 """Of the second moment of B over a batch, relative to its mean diagonal."""
@@ -71,21 +71,18 @@ class ForwardBackwardObjective(ActorCriticObjective):
     def __init__(
         self,
         bfm: BFM,
-        orthonormality: float = 1.0,
-        target_rate: float = 0.01,
+        orthonormality: NonNegativeFloat = 1.0,
+        target_rate: Share = 0.01,
         latent_sampler: LatentSampler | None = None,
-        action_noise: float = 0.2,
-        noise_clip: float = 0.3,
+        action_noise: NonNegativeFloat = 0.2,
+        noise_clip: NonNegativeFloat = 0.3,
         measure_pessimism: float = 0.0,
         actor_pessimism: float = 0.5,
-        backward_rate: float = 1.0,
-        actor_rate: float = 1.0,
-        value_loss: float = 0.0,
-        actor_every: int = 1,
+        backward_rate: PositiveFloat = 1.0,
+        actor_rate: PositiveFloat = 1.0,
+        value_loss: NonNegativeFloat = 0.0,
+        actor_every: PositiveInt = 1,
     ) -> None:
-        require_positive(backward_rate=backward_rate, actor_rate=actor_rate)
-        if value_loss < 0:
-            raise ValueError(f"value_loss must not be negative, got {value_loss}")
         networks = ("forward_network", "backward_network", "actor_network")
         super().__init__(
             bfm, networks, target_rate, latent_sampler, action_noise, noise_clip, actor_pessimism, actor_every

@@ -14,7 +14,7 @@ from bfmkit.registry import register
 from bfmkit.training.actor_critic_losses import directional_error, orthonormality_loss
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.all_gather import full_precision, gathered
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 
 
 class TDJepaModel(ActorCriticModel, Protocol):
@@ -71,20 +71,17 @@ class TDJepaObjective(ActorCriticObjective):
     def __init__(
         self,
         bfm: BFM,
-        orthonormality: float = 0.1,
-        target_rate: float = 0.001,
+        orthonormality: NonNegativeFloat = 0.1,
+        target_rate: Share = 0.001,
         latent_sampler: LatentSampler | None = None,
-        action_noise: float = 0.2,
-        noise_clip: float = 0.3,
+        action_noise: NonNegativeFloat = 0.2,
+        noise_clip: NonNegativeFloat = 0.3,
         actor_pessimism: float = 0.0,
-        task_encoder_rate: float = 1.0,
-        actor_rate: float = 1.0,
-        value_loss: float = 0.0,
-        actor_every: int = 1,
+        task_encoder_rate: PositiveFloat = 1.0,
+        actor_rate: PositiveFloat = 1.0,
+        value_loss: NonNegativeFloat = 0.0,
+        actor_every: PositiveInt = 1,
     ) -> None:
-        require_positive(task_encoder_rate=task_encoder_rate, actor_rate=actor_rate)
-        if value_loss < 0:
-            raise ValueError(f"value_loss must not be negative, got {value_loss}")
         networks = ("state_encoder", "task_encoder", "successor_network", "actor_network")
         super().__init__(
             bfm, networks, target_rate, latent_sampler, action_noise, noise_clip, actor_pessimism, actor_every

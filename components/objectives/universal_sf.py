@@ -21,7 +21,7 @@ from bfmkit.registry import register
 from bfmkit.training.actor_critic_losses import directional_error
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.all_gather import full_precision, gathered
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 from bfmkit.utils.second_moment import second_moment
 
 STATISTICS_RATE = 0.005
@@ -86,23 +86,20 @@ class UniversalSFObjective(ActorCriticObjective):
         self,
         bfm: BFM,
         feature_objective: FeatureObjective | None = None,
-        vector_loss: float = 1.0,
-        value_loss: float = 0.0,
+        vector_loss: NonNegativeFloat = 1.0,
+        value_loss: NonNegativeFloat = 0.0,
         target: Literal["mean", "minimum"] = "mean",
-        target_rate: float = 0.01,
+        target_rate: Share = 0.01,
         latent_sampler: LatentSampler | None = None,
-        action_noise: float = 0.2,
-        noise_clip: float = 0.3,
+        action_noise: NonNegativeFloat = 0.2,
+        noise_clip: NonNegativeFloat = 0.3,
         actor_pessimism: float = 0.5,
-        feature_rate: float = 1.0,
-        actor_rate: float = 1.0,
-        actor_every: int = 1,
+        feature_rate: PositiveFloat = 1.0,
+        actor_rate: PositiveFloat = 1.0,
+        actor_every: PositiveInt = 1,
     ) -> None:
-        require_positive(feature_rate=feature_rate, actor_rate=actor_rate)
-        if min(vector_loss, value_loss) < 0 or vector_loss + value_loss == 0:
-            raise ValueError(
-                f"vector_loss and value_loss must not be negative, nor both zero, got {vector_loss} and {value_loss}"
-            )
+        if vector_loss + value_loss == 0:
+            raise ValueError("vector_loss and value_loss must not both be zero")
         networks = ("feature_map", "successor_network", "actor_network")
         super().__init__(
             bfm, networks, target_rate, latent_sampler, action_noise, noise_clip, actor_pessimism, actor_every

@@ -8,7 +8,7 @@ from torch import Tensor
 from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import Discount, PositiveFloat
 
 
 @register(Posterior, "bayesian")
@@ -39,8 +39,9 @@ class BayesianPosterior(NormalPosterior):
     is_least_squares = True
     is_linear_in_rewards = True
 
-    def __init__(self, noise_std: float = 0.01, prior_std: float = 1.0, discount: float = 1.0) -> None:
-        require_positive(noise_std=noise_std, prior_std=prior_std)
+    def __init__(
+        self, noise_std: PositiveFloat = 0.01, prior_std: PositiveFloat = 1.0, discount: Discount = 1.0
+    ) -> None:
         super().__init__(prior_std**-2, noise_std, discount)
         self.prior_std = prior_std
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 from bfmkit.utils.compensated import add_products
 from bfmkit.utils.rng import normal_noise
 
@@ -44,10 +44,9 @@ class EnsemblePosterior(NormalPosterior):
         Lu and Van Roy, Ensemble Sampling, 2017.
     """
 
-    def __init__(self, members: int = 32, noise_std: float = 0.01, prior_std: float = 1.0) -> None:
-        if members < 1:
-            raise ValueError(f"members must be at least 1, got {members}")
-        require_positive(noise_std=noise_std, prior_std=prior_std)
+    def __init__(
+        self, members: PositiveInt = 32, noise_std: PositiveFloat = 0.01, prior_std: PositiveFloat = 1.0
+    ) -> None:
         super().__init__(prior_std**-2, noise_std)
         self.members = members
         self.prior_std = prior_std

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from annotated_types import Ge
+
 from bfmkit.inference.bernoulli_posterior import BernoulliPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
+from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat
 
 
 @register(Posterior, "logistic")
@@ -30,5 +35,11 @@ class LogisticPosterior(BernoulliPosterior):
         Bishop, Pattern Recognition and Machine Learning, 2006, sections 4.4 and 4.5.
     """
 
-    def __init__(self, slope: float = 4.0, prior_std: float = 1.0, offset_std: float = 5.0, labels: int = 256) -> None:
+    def __init__(
+        self,
+        slope: PositiveFloat = 4.0,
+        prior_std: PositiveFloat = 1.0,
+        offset_std: NonNegativeFloat = 5.0,
+        labels: Annotated[int, Ge(2)] = 256,
+    ) -> None:
         super().__init__(slope, prior_std, offset_std, labels)

@@ -10,7 +10,7 @@ from torch import Tensor
 from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import Discount, PositiveFloat
 
 
 @register(Posterior, "normal_inverse_gamma")
@@ -46,9 +46,12 @@ class NormalInverseGammaPosterior(NormalPosterior):
     """
 
     def __init__(
-        self, regularization: float = 1.0, shape: float = 1.0, rate: float = 1e-30, discount: float = 1.0
+        self,
+        regularization: PositiveFloat = 1.0,
+        shape: PositiveFloat = 1.0,
+        rate: PositiveFloat = 1e-30,
+        discount: Discount = 1.0,
     ) -> None:
-        require_positive(regularization=regularization, shape=shape, rate=rate)
         super().__init__(regularization, discount=discount)
         self.regularization = regularization
         self.shape = shape

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from annotated_types import Ge
+
 from bfmkit.inference.bernoulli_posterior import BernoulliPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveFloat
 
 
 @register(Posterior, "preference")
@@ -31,5 +36,7 @@ class PreferencePosterior(BernoulliPosterior):
 
     compares = True
 
-    def __init__(self, slope: float = 0.2, prior_std: float = 1.0, labels: int = 256) -> None:
+    def __init__(
+        self, slope: PositiveFloat = 0.2, prior_std: PositiveFloat = 1.0, labels: Annotated[int, Ge(2)] = 256
+    ) -> None:
         super().__init__(slope, prior_std, 0.0, labels)

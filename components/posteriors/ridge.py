@@ -9,7 +9,7 @@ from torch import Tensor
 from bfmkit.inference.gaussian_posterior import NormalPosterior, cholesky, faded, normal_belief
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import Discount, PositiveFloat
 from bfmkit.utils.compensated import add_products
 
 
@@ -47,8 +47,9 @@ class RidgePosterior(NormalPosterior):
 
     is_least_squares = True
 
-    def __init__(self, regularization: float = 1.0, discount: float = 1.0, forgets_prior: bool = True) -> None:
-        require_positive(regularization=regularization)
+    def __init__(
+        self, regularization: PositiveFloat = 1.0, discount: Discount = 1.0, forgets_prior: bool = True
+    ) -> None:
         super().__init__(regularization, discount=discount)
         self.regularization = regularization
         self.forgets_prior = forgets_prior

@@ -9,7 +9,7 @@ from torch import Tensor
 from bfmkit.inference.gaussian_posterior import NormalPosterior, normal_belief
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 SUMS = ("precision", "precision_lost", "response", "response_lost")
 
@@ -42,10 +42,7 @@ class SlidingWindowPosterior(NormalPosterior):
 
     is_linear_in_rewards = True
 
-    def __init__(self, steps: int = 1000, regularization: float = 1.0) -> None:
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}")
-        require_positive(regularization=regularization)
+    def __init__(self, steps: PositiveInt = 1000, regularization: PositiveFloat = 1.0) -> None:
         super().__init__(regularization)
         self.steps = steps
         self.regularization = regularization

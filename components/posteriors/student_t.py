@@ -9,7 +9,7 @@ from torch import Tensor
 from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import Discount, PositiveFloat
 
 ITERATIONS = 25
 """Of the fixed point for the weight of a reward."""
@@ -50,12 +50,11 @@ class StudentTPosterior(NormalPosterior):
 
     def __init__(
         self,
-        degrees_of_freedom: float = 4.0,
-        noise_std: float = 0.1,
-        prior_std: float = 1.0,
-        discount: float = 1.0,
+        degrees_of_freedom: PositiveFloat = 4.0,
+        noise_std: PositiveFloat = 0.1,
+        prior_std: PositiveFloat = 1.0,
+        discount: Discount = 1.0,
     ) -> None:
-        require_positive(degrees_of_freedom=degrees_of_freedom, noise_std=noise_std, prior_std=prior_std)
         super().__init__(prior_std**-2, noise_std, discount)
         self.degrees_of_freedom = degrees_of_freedom
         self.prior_std = prior_std

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import Posterior, QueryRule
 from bfmkit.registry import register
-from bfmkit.utils.checks import one_per_row
+from bfmkit.utils.checks import NonNegativeInt, one_per_row
 
 
 @register(QueryRule, "budget")
@@ -23,9 +23,7 @@ class BudgetQueryRule(QueryRule):
 
     needs_features = False
 
-    def __init__(self, num_labels: int = 1000) -> None:
-        if num_labels < 0:
-            raise ValueError(f"num_labels must be at least 0, got {num_labels}")
+    def __init__(self, num_labels: NonNegativeInt = 1000) -> None:
         self.num_labels = num_labels
 
     def should_query(

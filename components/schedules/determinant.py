@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
+from annotated_types import Gt
 from torch import Tensor
 
 from bfmkit.interfaces import Schedule, ScheduleState
 from bfmkit.registry import register
+from bfmkit.utils.checks import Finite
 
 
 @register(Schedule, "determinant")
@@ -32,9 +35,7 @@ class DeterminantSchedule(Schedule):
 
     needs_information = True
 
-    def __init__(self, factor: float = 2.0) -> None:
-        if not 1.0 < factor < float("inf"):
-            raise ValueError(f"factor must be greater than 1, got {factor}")
+    def __init__(self, factor: Annotated[float, Gt(1), Finite] = 2.0) -> None:
         self.factor = factor
 
     def due(self, progress: ScheduleState) -> Tensor:  # (B,) bool

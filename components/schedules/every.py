@@ -6,6 +6,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import Schedule, ScheduleState
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(Schedule, "every")
@@ -19,9 +20,7 @@ class EverySchedule(Schedule):
         ValueError: if ``steps`` is less than 1.
     """
 
-    def __init__(self, steps: int = 1) -> None:
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}")
+    def __init__(self, steps: PositiveInt = 1) -> None:
         self.steps = steps
 
     def due(self, progress: ScheduleState) -> Tensor:  # (B,) bool

@@ -18,6 +18,7 @@ from bfmkit.environments.gymnasium_body import GymnasiumBody
 from bfmkit.environments.torchrl_body import TorchRLBody
 from bfmkit.interfaces import Environment, EnvironmentSpec, StepResult
 from bfmkit.rewards.expression import STEP
+from bfmkit.utils.checks import PositiveInt, check_ranges
 from bfmkit.utils.rng import generator
 
 OWN_REWARD = "own_reward"
@@ -40,6 +41,7 @@ def adapted_spec(domain: str, names: Sequence[str], actions: int, episode_steps:
     )
 
 
+@check_ranges
 class AdaptedEnvironment(Environment):
     """B copies of an environment of TorchRL or Gymnasium, stepped one after another.
 
@@ -70,11 +72,9 @@ class AdaptedEnvironment(Environment):
         make: Callable[[], Any],
         domain: str,
         task: str | Sequence[str] = OWN_REWARD,
-        episode_steps: int = EPISODE_STEPS,
+        episode_steps: PositiveInt = EPISODE_STEPS,
         observation_keys: Sequence[str] | None = None,
     ) -> None:
-        if episode_steps < 1:
-            raise ValueError(f"episode_steps must be positive, got {episode_steps}")
         rows = [task] if isinstance(task, str) else list(task)
         first = body_of(make(), observation_keys, domain)
         spec = adapted_spec(domain, first.observation.names, first.actions.size, episode_steps)

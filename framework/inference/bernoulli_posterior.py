@@ -9,7 +9,6 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.inference.gaussian_posterior import NormalPosterior, cholesky
-from bfmkit.utils.checks import require_positive
 
 NEWTON_STEPS, HALVINGS = 100, 40
 CONVERGED = 1e-13
@@ -50,11 +49,6 @@ class BernoulliPosterior(NormalPosterior):
     """
 
     def __init__(self, slope: float, prior_std: float, offset_std: float, labels: int) -> None:
-        require_positive(slope=slope, prior_std=prior_std)
-        if labels < 2:
-            raise ValueError(f"labels must be at least 2, got {labels}")
-        if not 0 <= offset_std < math.inf:
-            raise ValueError(f"offset_std must not be negative, got {offset_std}")
         super().__init__(prior_std**-2)
         self.offset_std = offset_std
         self.slope = slope

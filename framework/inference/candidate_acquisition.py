@@ -28,8 +28,6 @@ class CandidateAcquisition(Acquisition):
 
     def __init__(self, candidates: CandidateSampler, ensemble: Literal["min", "mean"] = "min") -> None:
         super().__init__()
-        if ensemble not in ("min", "mean"):
-            raise ValueError(f'ensemble must be "min" or "mean", got {ensemble!r}')
         self.candidates = candidates
         self.ensemble = ensemble
 

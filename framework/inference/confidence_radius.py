@@ -11,9 +11,10 @@ from torch import Tensor
 
 from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeFloat, OpenShare, PositiveFloat, PositiveInt, check_ranges
 
 
+@check_ranges
 @dataclass(frozen=True)
 class SelfNormalizedRadius:
     r"""The self-normalised radius: ‖ŵ_t − w‖ ≤ β_t in the norm of V_t, for all t at once, with probability 1 − δ.
@@ -36,16 +37,9 @@ class SelfNormalizedRadius:
         Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, theorem 2.
     """
 
-    delta: float = 0.05
-    noise_bound: float = 0.5
-    weight_norm: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.delta < 1:
-            raise ValueError(f"delta must lie between 0 and 1, got {self.delta}")
-        if not 0 <= self.noise_bound < math.inf:
-            raise ValueError(f"noise_bound must not be negative, got {self.noise_bound}")
-        require_positive(weight_norm=self.weight_norm)
+    delta: OpenShare = 0.05
+    noise_bound: NonNegativeFloat = 0.5
+    weight_norm: PositiveFloat = 1.0
 
     def of(
         self,
@@ -69,6 +63,7 @@ class SelfNormalizedRadius:
         return self.noise_bound / posterior.noise_std * deviation + math.sqrt(regularization) * self.weight_norm
 
 
+@check_ranges
 @dataclass(frozen=True)
 class TwoStageRadius:
     """A large radius in a run's first episodes, a small one from then on.
@@ -90,12 +85,9 @@ class TwoStageRadius:
         ``agent.acquisition.confidence_radius={initial: 5.0, episodes: 3, final: 0.1}``
     """
 
-    initial: float
-    episodes: int
-    final: float = 0.1
-
-    def __post_init__(self) -> None:
-        require_positive(initial=self.initial, episodes=self.episodes, final=self.final)
+    initial: PositiveFloat
+    episodes: PositiveInt
+    final: PositiveFloat = 0.1
 
     def of(self, episode: Tensor) -> Tensor:  # (B,) int64 -> (B,) float64
         """The radius of each run, by the number of its present episode, from 0."""

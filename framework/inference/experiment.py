@@ -13,6 +13,7 @@ from bfmkit.inference.episode import Episode, EpisodeSnapshot, EpisodeStats, Ste
 from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
 from bfmkit.models import zoo
 from bfmkit.registry import lookup
+from bfmkit.utils.checks import NonNegativeInt, PositiveInt, check_ranges
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Run(NamedTuple):
     seed: int
 
 
+@check_ranges
 class Experiment:
     """An agent, an oracle and a floor on the same runs, one run a task and a seed.
 
@@ -53,20 +55,15 @@ class Experiment:
         bfm: BFM,
         environment: Environment,
         agent: Agent,
-        episodes: int = 10,
+        episodes: PositiveInt = 10,
         seed: int = 0,
         seeds: int | list[int] = 1,
         tasks: str | list[str] | None = None,
         oracle: Agent | None = None,
-        oracle_episodes: int | None = None,
+        oracle_episodes: NonNegativeInt | None = None,
         floor: Agent | None = None,
-        floor_episodes: int | None = None,
+        floor_episodes: NonNegativeInt | None = None,
     ) -> None:
-        if episodes < 1:
-            raise ValueError(f"episodes must be at least 1, got {episodes}")
-        for name, number in (("oracle_episodes", oracle_episodes), ("floor_episodes", floor_episodes)):
-            if number is not None and number < 0:
-                raise ValueError(f"{name} must not be negative, got {number}")
         self.bfm, self.agent, self.episodes = bfm, agent, episodes
         self.environment = fitted_environment(environment, bfm)
         self.seeds, self.tasks = chosen_seeds(seed, seeds), chosen_tasks(self.environment, tasks)

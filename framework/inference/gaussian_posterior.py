@@ -50,8 +50,6 @@ class NormalPosterior(Posterior):
 
     def __init__(self, prior_precision: float, noise_std: float = 1.0, discount: float = 1.0) -> None:
         super().__init__()
-        if not 0.0 < discount <= 1.0:
-            raise ValueError(f"discount must lie in (0, 1], got {discount}")
         self.prior_precision = prior_precision
         self.noise_std = noise_std
         self.discount = discount

@@ -11,10 +11,11 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.inference.recent_features import Stretch
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, Share, check_ranges
 from bfmkit.utils.rng import normal_noise
 
 
+@check_ranges
 @dataclass(frozen=True)
 class Teacher:
     r"""A simulated person who sees the rewards and presses good or bad, or compares; all times in seconds.
@@ -42,23 +43,16 @@ class Teacher:
         Knox and Stone, Interactively Shaping Agents via Human Reinforcement: The TAMER Framework, 2009.
     """
 
-    presses_per_second: float = 0.5
-    delay: float = 0.4
-    jitter: float = 0.1
-    window: float = 0.6
-    standard: float = 0.5
-    noise: float = 0.1
-    mistakes: float = 0.05
+    presses_per_second: PositiveFloat = 0.5
+    delay: NonNegativeFloat = 0.4
+    jitter: NonNegativeFloat = 0.1
+    window: PositiveFloat = 0.6
+    standard: Share = 0.5
+    noise: NonNegativeFloat = 0.1
+    mistakes: Share = 0.05
     credit: tuple[float, float] = (0.2, 1.0)
 
     def __post_init__(self) -> None:
-        require_positive(presses_per_second=self.presses_per_second, window=self.window)
-        for name in ("delay", "jitter", "noise"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("standard", "mistakes"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
         if not 0 <= self.credit[0] < self.credit[1]:
             raise ValueError(f"credit must be a stretch of time, newest before oldest, got {list(self.credit)}")
 

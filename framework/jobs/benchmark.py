@@ -25,6 +25,7 @@ from bfmkit.recipe.yaml_text import read, write
 from bfmkit.registry import register
 from bfmkit.runs.metric_log import MetricLog
 from bfmkit.runs.run_directory import SUMMARY, first_difference, write_summary
+from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.files import to_json, write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.threads import physical_cores
@@ -79,18 +80,14 @@ class BenchmarkJob(Job):
         tasks: str | list[str] | None = None,
         seed: int = 0,
         seeds: int | list[int] = 10,
-        episodes: int | None = None,
+        episodes: PositiveInt | None = None,
         overrides: tuple[str, ...] = (),
-        batch_size: int = 64,
-        threads: int = 1,
+        batch_size: PositiveInt = 64,
+        threads: PositiveInt = 1,
         runner: Literal["in_process", "processes", "ray"] = "in_process",
-        workers: int | None = None,
+        workers: PositiveInt | None = None,
         address: str | None = None,
     ) -> None:
-        numbers = {"episodes": episodes, "batch_size": batch_size, "threads": threads, "workers": workers}
-        for name, value in numbers.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
         if address is not None and runner != "ray":
             raise ValueError(f"address is of a Ray cluster, and the runner is {runner}; say runner=ray as well")
         self.seed, self.seeds = seed, chosen_seeds(seed, seeds)

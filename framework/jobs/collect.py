@@ -18,7 +18,7 @@ from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
 from bfmkit.report.plots.coverage import draw_coverage
 from bfmkit.runs.run_directory import append_metrics
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.progress_bar import ProgressBar
 
 POLL_SECONDS = 0.5
@@ -53,12 +53,11 @@ class CollectJob(Job):
         self,
         environment: Deferred[Environment],
         explorer: Deferred[Explorer],
-        transitions: int,
-        workers: int = 2,
-        environments: int = 8,
+        transitions: PositiveInt,
+        workers: PositiveInt = 2,
+        environments: PositiveInt = 8,
         seed: int = 0,
     ) -> None:
-        require_positive(transitions=transitions, workers=workers, environments=environments)
         # What their constructors refuse is said before anything is written.
         spec = environment.build().spec
         explorer.build(spec)

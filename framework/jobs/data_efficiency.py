@@ -26,6 +26,7 @@ from bfmkit.report.plots.data_efficiency import draw_data_efficiency
 from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.metric_log import MetricLog
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_summary
+from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import generator
@@ -72,16 +73,13 @@ class DataEfficiencyJob(Job):
         gatherers: list[str | RecipeEntry],
         posterior: Posterior,
         labels: list[int],
-        episodes: int = 1,
+        episodes: PositiveInt = 1,
         tasks: str | list[str] | None = None,
         seed: int = 0,
-        seeds: int = 1,
+        seeds: PositiveInt = 1,
     ) -> None:
         if not labels or sorted(set(labels)) != list(labels) or labels[0] < 1:
             raise ValueError(f"labels must be numbers from 1 on, each larger than the one before, got {labels}")
-        for name, value in (("episodes", episodes), ("seeds", seeds)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
         agents = {each.name: each.arguments["agent"].build() for each in benchmark_recipes(gatherers, ())}
         taken = {ORACLE, FLOOR, INFERENCE_SET} & set(agents)
         if taken:

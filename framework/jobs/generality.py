@@ -18,7 +18,7 @@ from bfmkit.interfaces import BFM, Environment, Job
 from bfmkit.registry import register
 from bfmkit.rewards.expression import STEP, task_title
 from bfmkit.runs.run_directory import append_metrics
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import normal_noise
 
@@ -69,12 +69,11 @@ class GeneralityJob(Job):
         models: list[NamedModel],
         environment: Environment,
         rewards: list[str],
-        episodes: int = 10,
-        random_latents: int = 256,
-        batch_size: int = 32,
+        episodes: PositiveInt = 10,
+        random_latents: PositiveInt = 256,
+        batch_size: PositiveInt = 32,
         seed: int = 0,
     ) -> None:
-        require_positive(episodes=episodes, random_latents=random_latents, batch_size=batch_size)
         if not models or not rewards:
             raise ValueError("generality compares at least one model on at least one reward")
         for reward in rewards:

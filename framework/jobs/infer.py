@@ -35,6 +35,7 @@ from bfmkit.runs.run_directory import (
 from bfmkit.runs.run_records import RunRecords
 from bfmkit.runs.trace_writer import Tracer
 from bfmkit.runs.traced_plane import write_plane
+from bfmkit.utils.checks import NonNegativeInt, PositiveInt
 from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 
@@ -104,24 +105,20 @@ class InferJob(Experiment, Job):
         bfm: BFM,
         environment: Environment,
         agent: Agent,
-        episodes: int = 10,
+        episodes: PositiveInt = 10,
         seed: int = 0,
         seeds: int | list[int] = 1,
         tasks: str | list[str] | None = None,
         oracle: Agent | None = None,
-        oracle_episodes: int | None = None,
+        oracle_episodes: NonNegativeInt | None = None,
         floor: Agent | None = None,
-        floor_episodes: int | None = None,
-        batch_size: int = 64,
-        trace_every: int | None = None,
+        floor_episodes: NonNegativeInt | None = None,
+        batch_size: PositiveInt = 64,
+        trace_every: PositiveInt | None = None,
     ) -> None:
         super().__init__(
             bfm, environment, agent, episodes, seed, seeds, tasks, oracle, oracle_episodes, floor, floor_episodes
         )
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if trace_every is not None and trace_every < 1:
-            raise ValueError(f"trace_every must be at least 1, got {trace_every}")
         self.batch_size, self.trace_every = batch_size, trace_every
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:

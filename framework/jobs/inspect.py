@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from tensordict import TensorDictBase
 from torch import Tensor
 
@@ -58,15 +59,11 @@ class InspectJob(Job):
         self,
         bfm: BFM,
         environments: list[Deferred[Environment]] | None = None,
-        transitions: int = 10_000,
-        policies: int = 16,
-        episodes: int = 2,
+        transitions: Annotated[int, Ge(100)] = 10_000,
+        policies: Annotated[int, Ge(2)] = 16,
+        episodes: Annotated[int, Ge(2)] = 2,
         seed: int = 0,
     ) -> None:
-        least = {"transitions": (transitions, 100), "policies": (policies, 2), "episodes": (episodes, 2)}
-        for name, (value, bound) in least.items():
-            if value < bound:
-                raise ValueError(f"{name} must be at least {bound}, got {value}")
         self.bfm, self.environment = bfm, _fitting(environments, bfm) if environments else None
         if self.environment is None and bfm.inference_set() is None:
             raise ValueError("this model brings no inference set; give an environment for its policies to act in")

@@ -9,9 +9,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from tensordict import TensorDictBase
 from torch import distributed
 
@@ -32,6 +33,7 @@ from bfmkit.training.ema import frozen_copy
 from bfmkit.training.precision import Precision, float32_products
 from bfmkit.training.self_collection import SelfCollection, SelfCollector
 from bfmkit.training.trainer_options import LightningClass, require_trainer_arguments
+from bfmkit.utils.checks import NonNegativeInt, OpenShare, PositiveFloat, PositiveInt
 from bfmkit.utils.rng import generator
 from bfmkit.utils.stop_signals import held
 
@@ -104,50 +106,38 @@ class PretrainJob(Job):
         self,
         dataset: Dataset,
         objective: Deferred[Objective],
-        updates: int,
-        batch_size: int = 1024,
-        learning_rate: float = 1e-4,
+        updates: PositiveInt,
+        batch_size: Annotated[int, Ge(2)] = 1024,
+        learning_rate: PositiveFloat = 1e-4,
         lr_schedule: Literal["constant", "cosine"] = "constant",
-        warmup: int = 0,
-        ema_decay: float | None = None,
+        warmup: NonNegativeInt = 0,
+        ema_decay: OpenShare | None = None,
         init_from: str | None = None,
         self_collection: SelfCollection | None = None,
-        inference_set: int = 10_000,
+        inference_set: PositiveInt = 10_000,
         evaluation: Environment | None = None,
-        evaluate_every: int = 10_000,
-        evaluation_episodes: int = 5,
+        evaluate_every: PositiveInt = 10_000,
+        evaluation_episodes: PositiveInt = 5,
         evaluation_tasks: list[str] | None = None,
         keep_evaluated: bool = False,
-        health_every: int = 1000,
-        save_minutes: float = 3.0,
+        health_every: PositiveInt = 1000,
+        save_minutes: PositiveFloat = 3.0,
         data_device: Literal["auto", "device", "disk"] = "auto",
-        updates_per_step: int = 1,
+        updates_per_step: PositiveInt = 1,
         precision: Precision = "float32",
         compile: bool = False,
         cuda_graph: bool = False,
-        devices: int = 1,
-        nodes: int = 1,
+        devices: PositiveInt = 1,
+        nodes: PositiveInt = 1,
         trainer: dict[str, Any] | None = None,
         callbacks: list[LightningClass] | None = None,
         logger: list[str | LightningClass] | None = None,
         seed: int = 0,
     ) -> None:
-        numbers = {"updates": updates, "batch_size": batch_size, "learning_rate": learning_rate,
-                   "inference_set": inference_set, "evaluate_every": evaluate_every,
-                   "evaluation_episodes": evaluation_episodes, "health_every": health_every,
-                   "save_minutes": save_minutes, "updates_per_step": updates_per_step,
-                   "devices": devices, "nodes": nodes}  # fmt: skip
-        for name, value in numbers.items():
-            if value <= 0:
-                raise ValueError(f"{name} must be positive, got {value}")
-        if batch_size < 2:
-            raise ValueError("batch_size must be at least 2: losses compare the transitions of a batch")
         if batch_size % (devices * nodes) or batch_size < 2 * devices * nodes:
             raise ValueError(f"batch_size {batch_size} cannot be shared equally by {devices * nodes} processes")
         if cuda_graph and devices * nodes > 1:
             raise ValueError("cuda_graph works on one device: a recorded update does not wait for other processes")
-        if ema_decay is not None and not 0 < ema_decay < 1:
-            raise ValueError(f"ema_decay must lie between 0 and 1, got {ema_decay}")
         if evaluation is not None:
             evaluation = evaluation.fitted_to(dataset.spec, "the dataset")
             for task in evaluation_tasks or []:
@@ -165,8 +155,6 @@ class PretrainJob(Job):
         self.dataset, self.objective, self.evaluation = dataset, objective, evaluation
         self.updates, self.batch_size, self.seed = updates, batch_size, seed
         self.learning_rate = learning_rate
-        if warmup < 0:
-            raise ValueError(f"warmup must not be negative, got {warmup}")
         self.warmup = warmup
         self.lr_schedule, self.ema_decay, self.inference_set = lr_schedule, ema_decay, inference_set
         self.evaluate_every, self.evaluation_episodes = evaluate_every, evaluation_episodes

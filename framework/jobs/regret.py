@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge, Gt
 
 from bfmkit.interfaces import Job, Posterior
 from bfmkit.registry import lookup, register
@@ -24,7 +25,7 @@ from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, wri
 from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.tabular.policy_pool import PolicyPool
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import Discount, Finite, NonNegativeInt, OpenShare, PositiveFloat, PositiveInt, check_ranges
 from bfmkit.utils.files import write_atomically
 from bfmkit.utils.processes import in_processes
 from bfmkit.utils.progress_bar import ProgressBar
@@ -34,6 +35,7 @@ POINTS = 40
 """About how many numbers of episodes the curves are kept at."""
 
 
+@check_ranges
 @dataclass(frozen=True)
 class SeedsPerRule:
     """How many seeds each rule is run with; 0 leaves it out.
@@ -48,13 +50,13 @@ class SeedsPerRule:
         random: the best policy for a random direction.
     """
 
-    ucb: int = 200
-    rarely_switching: int = 40
-    ucb_returns: int = 40
-    ucb_each_step: int = 10
-    thompson: int = 40
-    greedy: int = 40
-    random: int = 40
+    ucb: NonNegativeInt = 200
+    rarely_switching: NonNegativeInt = 40
+    ucb_returns: NonNegativeInt = 40
+    ucb_each_step: NonNegativeInt = 10
+    thompson: NonNegativeInt = 40
+    greedy: NonNegativeInt = 40
+    random: NonNegativeInt = 40
 
 
 @register(Job, "regret")
@@ -90,34 +92,24 @@ class RegretJob(Job):
     def __init__(
         self,
         mdp: MDPLayout,
-        dims: list[int],
+        dims: list[PositiveInt],
         seeds: SeedsPerRule | None = None,
-        episodes: int = 3000,
+        episodes: Annotated[int, Ge(2)] = 3000,
         burn_in: int | None = None,
-        horizon: int = 10,
-        discount: float = 0.9,
-        policies: int = 64,
-        weight_scale: float = 0.5,
-        regularization: float = 10.0,
-        delta: float = 0.05,
-        switching_factor: float = 2.0,
+        horizon: PositiveInt = 10,
+        discount: Discount = 0.9,
+        policies: PositiveInt = 64,
+        weight_scale: PositiveFloat = 0.5,
+        regularization: PositiveFloat = 10.0,
+        delta: OpenShare = 0.05,
+        switching_factor: Annotated[float, Gt(1), Finite] = 2.0,
         seed: int = 0,
     ) -> None:
-        require_positive(horizon=horizon, policies=policies, weight_scale=weight_scale)
-        require_positive(**{f"dims: {dim}": dim for dim in dims})
         if not dims or len(set(dims)) != len(dims):
             raise ValueError(f"dims must be different numbers, at least one, got {dims}")
-        if episodes < 2:
-            raise ValueError(f"episodes must be at least 2, got {episodes}")
         burn_in = max(1, episodes // 4) if burn_in is None else burn_in
         if not 1 <= burn_in < episodes:
             raise ValueError(f"burn_in must lie between 1 and {episodes - 1}, got {burn_in}")
-        if not 0 < discount <= 1:
-            raise ValueError(f"discount must lie in (0, 1], got {discount}")
-        if not 0 < delta < 1:
-            raise ValueError(f"delta must lie between 0 and 1, got {delta}")
-        if not 1 < switching_factor < math.inf:
-            raise ValueError(f"switching_factor must be greater than 1, got {switching_factor}")
         self.seeds = _numbers_of_seeds(seeds or SeedsPerRule())
         self.mdp, self.dims, self.episodes, self.burn_in = mdp, tuple(dims), episodes, burn_in
         self.horizon, self.discount, self.policies = horizon, discount, policies
@@ -231,9 +223,6 @@ class RegretJob(Job):
 
 def _numbers_of_seeds(seeds: SeedsPerRule) -> dict[str, int]:
     numbers = {field.name: getattr(seeds, field.name) for field in fields(seeds)}
-    for name, number in numbers.items():
-        if number < 0:
-            raise ValueError(f"seeds.{name} must not be negative, got {number}")
     if not any(numbers.values()):
         raise ValueError("no rule has a seed")
     return {name: number for name, number in numbers.items() if number > 0}

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
 from bfmkit.models.projection import project
-from bfmkit.utils.checks import require_positive
 
 
 class EncodedFeatures(FeatureMap):
@@ -24,7 +23,6 @@ class EncodedFeatures(FeatureMap):
 
     def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int, normalised: bool) -> None:
         super().__init__()
-        require_positive(dim=dim)
         self.dim, self.networks, self.normalised = dim, networks, normalised
         self.encoder_network = networks.encoder(spec.observation_size, dim)
 

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec
 from bfmkit.models.projection import project
-from bfmkit.utils.checks import require_positive
 
 RELATIVE_RIDGE = 1e-6
 SMALLEST_DEVIATION = 1e-3
@@ -35,9 +34,6 @@ class LearnedBFM(BFM):
 
     def __init__(self, spec: EnvironmentSpec, dim: int, discount: float) -> None:
         super().__init__()
-        require_positive(dim=dim)
-        if not 0 < discount < 1:
-            raise ValueError(f"discount must lie between 0 and 1, got {discount}")
         self.environment_spec, self.dim, self.discount = spec, dim, discount
         self.register_buffer("observation_mean", torch.zeros(spec.observation_size))
         self.register_buffer("observation_deviation", torch.ones(spec.observation_size))

@@ -13,6 +13,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from bfmkit.recipe.signature import deferred_type, is_interface, is_settings, item_types, members, signature_of
 from bfmkit.registry.messages import one_of, quoted, suggestion
+from bfmkit.utils.checks import range_problem
 from bfmkit.utils.errors import RefusedError
 from bfmkit.utils.paths import expand_home
 
@@ -40,6 +41,9 @@ def convert(annotation: Any, value: Any) -> Any:
         raise RecipeValueError(f"expected {describe(annotation)}, got {quoted(value)}")
     if isinstance(value, float) and math.isnan(value):
         raise RecipeValueError(f"expected {describe(annotation)}, got nan")
+    problem = range_problem(annotation, value)
+    if problem is not None:
+        raise RecipeValueError(problem)
     try:
         return _at_home(adapter(annotation).validate_python(value))
     except ValidationError as error:

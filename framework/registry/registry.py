@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from bfmkit.registry import discovery
 from bfmkit.registry.kinds import KINDS
 from bfmkit.registry.messages import one_of, suggestion
+from bfmkit.utils.checks import check_ranges
 from bfmkit.utils.errors import RefusedError
 
 ENTRY_POINTS = discovery.ENTRY_POINTS
@@ -62,7 +63,7 @@ def register(interface: type, name: str) -> Callable[[T], T]:
         other = _classes.get((kind, name))
         if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ValueError(f"{kind} {name!r} is already {other.__module__}.{other.__qualname__}")
-        _classes[kind, name] = cls
+        _classes[kind, name] = check_ranges(cls)
         return cls
 
     return add

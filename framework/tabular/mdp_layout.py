@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from bfmkit.tabular.finite_mdp import FiniteMDP
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveInt, Share, check_ranges
 from bfmkit.utils.rng import generator
 
 RANDOM_TASKS = 8
 
 
+@check_ranges
 @dataclass(frozen=True)
 class MDPLayout:
     """What a finite MDP looks like. Environment and model that are given the same words have the same MDP.
@@ -34,19 +35,16 @@ class MDPLayout:
     """
 
     layout: Literal["random", "chain", "grid"]
-    size: int
-    dim: int | None = None
-    slip: float = 0.0
-    actions: int = 4
-    branching: int = 3
+    size: PositiveInt
+    dim: PositiveInt | None = None
+    slip: Share = 0.0
+    actions: PositiveInt = 4
+    branching: PositiveInt = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.layout not in _LAYOUTS:
             raise ValueError(f"no layout {self.layout!r}; there are {', '.join(_LAYOUTS)}")
-        require_positive(size=self.size, actions=self.actions, branching=self.branching, dim=self.dim)
-        if not 0 <= self.slip <= 1:
-            raise ValueError(f"slip must be a probability, got {self.slip}")
         if self.layout == "random" and self.branching > self.size:
             raise ValueError(f"branching {self.branching} is more than the {self.size} states there are")
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bfmkit.interfaces import BFM, EnvironmentSpec, LatentContext, LatentSampler, Objective
 from bfmkit.training.actor_critic_losses import frozen_call, policy_value, with_clipped_noise
 from bfmkit.training.ema import frozen_copy, move_towards
-from bfmkit.utils.checks import one_per_row, require_positive
+from bfmkit.utils.checks import one_per_row
 
 GOAL_SHARE = 0.5
 """Share of goal states among z, where no sampler is named; that of the forward-backward papers."""
@@ -71,12 +71,6 @@ class ActorCriticObjective(Objective):
         missing = [name for name in networks if not hasattr(bfm, name)]
         if missing:
             raise TypeError(f"{type(self).__name__} cannot train a {type(bfm).__name__}: it has no {missing[0]}")
-        if not 0 <= target_rate <= 1:
-            raise ValueError(f"target_rate must lie between 0 and 1, got {target_rate}")
-        require_positive(actor_every=actor_every)
-        for name, size in (("action_noise", action_noise), ("noise_clip", noise_clip)):
-            if not size >= 0:
-                raise ValueError(f"{name} must not be negative, got {size}")
         self.bfm = bfm
         self._target_rate, self._latent_sampler = target_rate, latent_sampler
         self._action_noise, self._noise_clip = action_noise, noise_clip

@@ -12,12 +12,13 @@ from torch import Tensor
 from bfmkit.data.exploration import MOST_ABANDONED, explore
 from bfmkit.data.shards import empty_transitions
 from bfmkit.interfaces import Environment, Objective, StepResult
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeFloat, PositiveInt, check_ranges
 
 LATENT_TRANSITIONS = 1024
 """Transitions that z are made of at a time: rewards are regressed on them."""
 
 
+@check_ranges
 @dataclass(frozen=True)
 class SelfCollection:
     """How a model gathers data while it trains: whole episodes of its own policies, every so many updates.
@@ -38,15 +39,10 @@ class SelfCollection:
     """
 
     environment: Environment
-    every: int = 1000
-    rows: int = 16
-    hold: int = 250
-    noise: float = 0.2
-
-    def __post_init__(self) -> None:
-        require_positive(every=self.every, rows=self.rows, hold=self.hold)
-        if self.noise < 0:
-            raise ValueError(f"noise must not be negative, got {self.noise}")
+    every: PositiveInt = 1000
+    rows: PositiveInt = 16
+    hold: PositiveInt = 250
+    noise: NonNegativeFloat = 0.2
 
     @property
     def block(self) -> int:

@@ -162,8 +162,8 @@ def test_a_recipe_gives_a_number_a_word_or_settings(told: object, settings: obje
     [
         ({"detla": 0.1}, '"detla"; did you mean "delta"'),
         ({"initial": 2, "episode": 5}, '"episode"; did you mean "episodes"'),
-        ({"initial": 2, "episodes": 0}, "episodes must be positive"),
-        ({"delta": 2.0}, "delta must lie"),
+        ({"initial": 2, "episodes": 0}, "episodes: must be at least 1"),
+        ({"delta": 2.0}, "delta: must lie"),
         ("theory", "theory"),
         (math.inf, "must be finite"),
         (True, "true"),

@@ -236,7 +236,7 @@ def test_nothing_usable_is_said(folder: Path) -> None:
 def test_names_that_cannot_be_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         ExorlDataset(tmp_path / "nothing", BODY)
-    with pytest.raises(ValueError, match="episodes must be positive"):
+    with pytest.raises(ValueError, match="episodes must be at least 1"):
         ExorlDataset(folder, BODY, episodes=0)
     shutil.copy(folder / "buffer" / "episode_000001_4.npz", folder / "buffer" / "episode_01_4.npz")
     with pytest.raises(ValueError, match="episode 1 is there twice"):

@@ -160,7 +160,7 @@ def test_quantities_are_described() -> None:
 
 
 def test_number_of_steps_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="positive, got 0"):
+    with pytest.raises(ValueError, match="at least 1, got 0"):
         DMControlEnvironment("walker", "run", episode_steps=0)
 
 

@@ -64,5 +64,5 @@ def test_what_is_no_state_has_no_reward(state: float) -> None:
 
 
 def test_number_of_steps_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="positive, got 0"):
+    with pytest.raises(ValueError, match="at least 1, got 0"):
         TabularEnvironment(MDPLayout("chain", size=3), "state_0", episode_steps=0)

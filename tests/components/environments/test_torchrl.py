@@ -54,7 +54,7 @@ def test_without_gymnasium_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         ({"name": "system"}, "no environment"),
         ({"name": "PendulumEnv", "arguments": {"wings": 2}}, "cannot be made: TypeError"),
         ({**PENDULUM, "observation_keys": ["th", "height"]}, 'observes no "height"'),
-        ({**PENDULUM, "episode_steps": 0}, "episode_steps must be positive"),
+        ({**PENDULUM, "episode_steps": 0}, "episode_steps must be at least 1"),
         ({**PENDULUM, "task": "own_rewart"}, 'did you mean "own_reward"'),
         ({**PENDULUM, "reward": "observation_7"}, "observation_7"),
     ],

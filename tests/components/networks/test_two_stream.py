@@ -26,7 +26,7 @@ class TestTwoStreamNetworks(NetworksContract):
         assert same == {0.0: True, 1.0: False}
 
     def test_refuses_sizes_that_make_no_sense(self) -> None:
-        with pytest.raises(ValueError, match="even"):
+        with pytest.raises(ValueError, match="multiple of 2"):
             TwoStreamNetworks(width=5)
         with pytest.raises(ValueError, match="num_critics"):
             TwoStreamNetworks(num_critics=0)

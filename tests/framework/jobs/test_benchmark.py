@@ -297,7 +297,7 @@ def test_a_directory_with_recipes_as_they_came_is_gone_on_with(
         (
             [RecipeEntry("opti_bfm_two_stage", overrides=("agent.posterior.regularization=-1",))],
             {},
-            "regularization must be",
+            "regularization: must be",
         ),
     ],
 )
@@ -314,8 +314,9 @@ def test_what_is_wrong_with_any_of_the_recipes_is_said_at_once() -> None:
     )
     with pytest.raises(RecipeError, match=r"first: .*typo[\s\S]*second: .*shut[\s\S]*opti_bfn: .*such a file"):
         BenchmarkJob([typo, radius, "opti_bfn"], overrides=TABULAR)
-    ridge = RecipeEntry("opti_bfm_two_stage", "third", ("agent.posterior.regularization=-1",))
-    with pytest.raises(RecipeError, match=r'random: .*no task "fly"[\s\S]*third: .*regularization must be'):
+    nested = "{type: standardized, posterior: {type: student_t}}"
+    ridge = RecipeEntry("opti_bfm_two_stage", "third", (f"agent.posterior={nested}",))
+    with pytest.raises(RecipeError, match=r'random: .*no task "fly"[\s\S]*third: .*linear in the rewards'):
         BenchmarkJob(["random", ridge], ["fly"], overrides=TABULAR)
 
 

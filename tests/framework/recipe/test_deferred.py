@@ -35,8 +35,10 @@ def test_the_node_is_kept_as_it_was_written() -> None:
 def test_a_node_is_checked_at_once_and_its_values_when_built() -> None:
     with pytest.raises(RecipeError, match='posterior.regularisation: "ridge" has no argument'):
         defer(Agent, {**AGENT, "posterior": {"type": "ridge", "regularisation": 1}})
-    wrong = defer(Posterior, {"type": "ridge", "regularization": -1})
-    with pytest.raises(RecipeError, match="regularization must be positive"):
+    with pytest.raises(RecipeError, match="regularization: must be positive"):
+        defer(Posterior, {"type": "ridge", "regularization": -1})
+    wrong = defer(Posterior, {"type": "standardized", "posterior": {"type": "student_t"}})
+    with pytest.raises(RecipeError, match="linear in the rewards"):
         wrong.build()
 
 

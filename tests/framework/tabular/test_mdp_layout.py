@@ -64,9 +64,9 @@ def test_one_hot_features_have_a_task_for_each_state() -> None:
     ("wrong", "message"),
     [
         ({"layout": "maze"}, "random, chain, grid"),
-        ({"size": 0}, "size must be positive and finite, got 0"),
-        ({"dim": 0}, "dim must be positive"),
-        ({"slip": 1.5}, "slip must be a probability"),
+        ({"size": 0}, "size must be at least 1, got 0"),
+        ({"dim": 0}, "dim must be at least 1"),
+        ({"slip": 1.5}, "slip must lie in"),
         ({"size": 2, "branching": 3}, "more than the 2 states"),
     ],
 )
