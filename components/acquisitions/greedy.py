@@ -11,7 +11,11 @@ from bfmkit.registry import register
 
 @register(Acquisition, "greedy")
 class GreedyAcquisition(Acquisition):
-    """The posterior's mean; a uniform direction as long as that is exactly zero, for then it favours no policy."""
+    """Posterior mean; a uniform direction while that is exactly zero.
+
+    Example:
+        ``acquisition: {type: greedy}``
+    """
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (dim,)

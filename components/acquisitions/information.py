@@ -13,7 +13,7 @@ from bfmkit.registry import register
 
 @register(Acquisition, "information")
 class InformationAcquisition(CandidateAcquisition):
-    r"""The candidate whose policy would teach the most about w, whatever it would earn.
+    r"""Candidate whose policy has the largest expected information gain about w.
 
     argmax_j min_e [ln det(V + ψ_e ψ_eᵀ) − ln det V],  ψ_e = ψ_e(s, π_j(s), z_j),  z_j = policy_latent(w_j)
 
@@ -25,6 +25,9 @@ class InformationAcquisition(CandidateAcquisition):
     Args:
         candidates: the weights w_j to compare.
         ensemble: what to make of the critics' gains, their minimum or their mean.
+
+    Example:
+        ``acquisition: {type: information, candidates: {type: ellipsoid}}``
 
     Reference:
         Pukelsheim, Optimal Design of Experiments, 1993, chapter 6.

@@ -11,7 +11,11 @@ from bfmkit.registry import register
 
 @register(Acquisition, "random")
 class RandomAcquisition(Acquisition):
-    """A direction drawn uniformly, whatever the rewards have said; still learns, so it is the floor for a rule."""
+    """Direction drawn uniformly; the belief learns and is not asked.
+
+    Example:
+        ``acquisition: {type: random}``
+    """
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (dim,)

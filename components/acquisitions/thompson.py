@@ -11,7 +11,7 @@ from bfmkit.utils.checks import PositiveFloat
 
 @register(Acquisition, "thompson")
 class ThompsonAcquisition(Acquisition):
-    r"""Weights drawn from the posterior: w = ŵ + κ (w' − ŵ),  w' ~ belief.
+    r"""Thompson sampling: w = ŵ + κ (w' − ŵ),  w' ~ belief.
 
     The policy for w is the best there is for w, so nothing is searched and no critic is asked.
 
@@ -21,6 +21,9 @@ class ThompsonAcquisition(Acquisition):
 
     Raises:
         ValueError: if ``scale`` is not positive.
+
+    Example:
+        ``acquisition: {type: thompson, scale: 0.5}``
 
     Reference:
         Agrawal and Goyal, Thompson Sampling for Contextual Bandits with Linear Payoffs, 2013.

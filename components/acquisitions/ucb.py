@@ -15,7 +15,7 @@ from bfmkit.utils.checks import NonNegativeFloat
 
 @register(Acquisition, "ucb")
 class UCBAcquisition(CandidateAcquisition):
-    r"""The candidate whose policy has the largest upper confidence bound on its return.
+    r"""Candidate whose policy has the largest upper confidence bound on its return.
 
     argmax_j min_e [ψ_e(s, π_j(s), z_j)ᵀŵ + β √(ψ_eᵀ V⁻¹ ψ_e)],  z_j = policy_latent(w_j)
 
@@ -32,6 +32,9 @@ class UCBAcquisition(CandidateAcquisition):
         ValueError: if ``confidence_radius`` is negative or not finite, or a word other than ``theoretical``; when an
             agent is built, or else when choosing, if it is theoretical and the posterior is none that a radius is
             known for.
+
+    Example:
+        ``acquisition: {type: ucb, candidates: {type: ellipsoid}, confidence_radius: 0.1}``
 
     Reference:
         Rupf et al., Optimistic Task Inference for Behavior Foundation Models, 2026, Algorithm 1.

@@ -16,13 +16,16 @@ from bfmkit.runs.replay import require_same_model
 
 @register(Agent, "fixed")
 class FixedAgent(FixedWeightsAgent):
-    """Acts for the weights of an inference record, and learns nothing.
+    """Agent that acts for the weights of an inference record and learns nothing.
 
     Args:
         record: a file from a run's ``records/``.
 
     Raises:
         ValueError: if the file is no record; when starting, if it is that of another model.
+
+    Example:
+        ``agent: {type: fixed, record: runs/opti_bfm/records/walk-0.safetensors}``
     """
 
     def __init__(self, record: Path) -> None:

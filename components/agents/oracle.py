@@ -15,7 +15,7 @@ from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 @register(Agent, "oracle")
 class OracleAgent(BatchedAgent):
-    r"""Acts for the weights that explain labelled transitions best, in the least-squares sense.
+    r"""Upper reference: the policy of the least-squares weights of labelled transitions.
 
     w = (ΦᵀΦ + ε tr(ΦᵀΦ)/d · I)⁻¹ Φᵀ r
 
@@ -31,6 +31,9 @@ class OracleAgent(BatchedAgent):
 
     Raises:
         ValueError: if ``labelled_transitions`` or ``label_every`` is less than 1, or ``regularization`` not positive.
+
+    Example:
+        ``agent: {type: oracle, labelled_transitions: 10_000}``
 
     Reference:
         Touati et al., Does Zero-Shot Reinforcement Learning Exist?, 2023, section 2.

@@ -12,10 +12,13 @@ from bfmkit.registry import register
 
 @register(Agent, "random")
 class RandomAgent(BatchedAgent):
-    """Acts for a direction drawn uniformly whenever it is due.
+    """Lower reference: a direction drawn uniformly whenever a choice is due.
 
     Args:
         schedule: when to draw again within an episode; none given: at every step.
+
+    Example:
+        ``agent: {type: random, schedule: {type: every, steps: 100}}``
     """
 
     def __init__(self, schedule: Schedule | None = None) -> None:

@@ -20,7 +20,7 @@ from bfmkit.utils.checks import NonNegativeInt, PositiveInt
 
 @register(Agent, "task_inference")
 class TaskInferenceAgent(BatchedAgent):
-    r"""Acts for the weights an acquisition rule picks, and learns the task from each reward that follows.
+    r"""Online task inference: a posterior over the task's weights and an acquisition rule that picks the policy.
 
     each step:  w ← acquisition(belief, s) where due;  z ← policy_latent(w);  a ← π_z(s);
                 belief ← update(belief, φ(s, a, s'), r)
@@ -48,6 +48,9 @@ class TaskInferenceAgent(BatchedAgent):
     Raises:
         ValueError: if ``labelled_transitions`` or ``label_memory`` is negative or ``update_every`` less than 1, or
             greater with a query rule that looks at the belief, or if the acquisition refuses the posterior.
+
+    Example:
+        ``agent: {type: task_inference, posterior: {type: ridge}, acquisition: {type: thompson}}``
 
     Reference:
         Rupf et al., Optimistic Task Inference for Behavior Foundation Models, 2026, Algorithm 1.

@@ -14,7 +14,7 @@ from bfmkit.registry import register
 
 @register(BFM, "checkpoint")
 class Checkpoint(BFM):
-    """A model folder written by the job ``pretrain``, with the transitions that an oracle labels.
+    """Model folder written by the job ``pretrain``, with the transitions that an oracle labels.
 
     Args:
         path: the folder, ``zoo:NAME`` for a model that ships with bfmkit, or ``hf:OWNER/NAME`` for one on the Hugging
@@ -23,6 +23,9 @@ class Checkpoint(BFM):
     Raises:
         FileNotFoundError: if there is no such folder or model; the message lists what the zoo has.
         ValueError: if the folder is damaged, or there is a pickle in it.
+
+    Example:
+        ``bfm: {type: checkpoint, path: zoo:walker}``
     """
 
     def __init__(self, path: str) -> None:

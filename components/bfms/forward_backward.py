@@ -15,7 +15,7 @@ from bfmkit.utils.second_moment import ridged_inverse, second_moment
 
 @register(BFM, "forward_backward")
 class ForwardBackward(LearnedBFM):
-    """F(s, a, z)ᵀB(s⁺) models the discounted visits to s⁺ under π_z, relative to the data's distribution ρ.
+    """Forward-backward model: F(s, a, z)ᵀB(s⁺) is the density of discounted visits to s⁺ under π_z over the data's ρ.
 
     ψ(s, a, z) = F(s, a, z),   φ(s⁺) = C⁻¹B(s⁺),   C = E_ρ[B Bᵀ],   z = √d · w / ‖w‖
 
@@ -32,6 +32,9 @@ class ForwardBackward(LearnedBFM):
 
     Raises:
         ValueError: if ``dim`` is not positive, ``discount`` lies outside (0, 1), or there is no such entry.
+
+    Example:
+        ``bfm: {type: forward_backward, dim: 50, networks: {type: two_stream}}``
 
     Reference:
         Touati and Ollivier, Learning one representation to optimize all rewards, 2021.

@@ -13,7 +13,7 @@ from bfmkit.utils.second_moment import second_moment
 
 @register(BFM, "intercept")
 class Intercept(BFM):
-    r"""Another model's features and one more, which is 1 everywhere.
+    r"""Features of another model and a constant one.
 
         φ̃ = [φ, 1],   ψ̃ = [ψ, 1/(1−γ)],   policy_latent([w, c]) = [policy_latent(w), 0]
 
@@ -22,6 +22,9 @@ class Intercept(BFM):
 
     Args:
         bfm: the model.
+
+    Example:
+        ``bfm: {type: intercept, bfm: {type: checkpoint, path: zoo:walker}}``
     """
 
     def __init__(self, bfm: BFM) -> None:

@@ -28,7 +28,7 @@ PARTS = ("_forward_map.", "_backward_map.", "_actor.")
 
 @register(BFM, "metamotivo")
 class Metamotivo(BFM):
-    """A forward-backward model that was trained elsewhere: ``config.json`` and ``model.safetensors``.
+    """Forward-backward model trained elsewhere: ``config.json`` and ``model.safetensors``.
 
     ψ(s, a, z) = F(s, a, z),   φ(s') = C⁻¹B(s'),   C = E[B Bᵀ],   z = √d · w / ‖w‖
 
@@ -46,6 +46,9 @@ class Metamotivo(BFM):
         FileNotFoundError: if there is no such folder, or it lacks a file.
         ValueError: if a file is damaged or of a kind that is not known here, there is a pickle in the folder, the data
             are of other sizes, or ``discount`` lies outside (0, 1) or ``transitions`` is not positive.
+
+    Example:
+        ``bfm: {type: metamotivo, path: models/humanoid}``
 
     Reference:
         Tirinzoni et al., Zero-shot whole-body humanoid control via behavioral foundation models, 2025.

@@ -18,7 +18,7 @@ from bfmkit.utils.rng import normal_noise
 
 @register(BFM, "tabular")
 class TabularBFM(BFM):
-    r"""ψ and π of every reward φᵀz in a finite MDP, by policy iteration in float64; E = 1.
+    r"""Exact ψ and π of every reward φᵀz in a finite MDP, by policy iteration in float64; E = 1.
 
     π_z = argmax_π E_{s₀}[ψ^π(s₀)]ᵀz,  ψ(s, a, z) = Σ_s' P(s'|s,a) (φ(s') + γ ψ^{π_z}(s')),  policy_latent(w) = √d w/‖w‖
 
@@ -34,6 +34,9 @@ class TabularBFM(BFM):
 
     Raises:
         ValueError: for a discount outside [0, 1), or a pool of no policy.
+
+    Example:
+        ``bfm: {type: tabular, mdp: {layout: random, size: 4, dim: 2}, discount: 0.9}``
     """
 
     latents: Tensor | None = None

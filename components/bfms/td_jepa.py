@@ -15,7 +15,7 @@ from bfmkit.utils.second_moment import second_moment
 
 @register(BFM, "td_jepa")
 class TDJepa(LearnedBFM):
-    """Codes of states for policies to read, codes of tasks for rewards to be linear in, each predicting the other.
+    """TD-JEPA: state codes that policies read and task codes that rewards are linear in, each predicting the other.
 
     φ(s, a, s') = t(s'),   ψ(s, a, z) = T(e(s), z, a),   π_z(s) = π(e(s), z),   z = √d · w / ‖w‖
 
@@ -31,6 +31,9 @@ class TDJepa(LearnedBFM):
 
     Raises:
         ValueError: if a size is not positive or ``discount`` lies outside (0, 1).
+
+    Example:
+        ``bfm: {type: td_jepa, dim: 50, networks: {type: two_stream}}``
 
     Reference:
         Bagatella et al., TD-JEPA: latent-predictive representations for zero-shot reinforcement learning, 2025.

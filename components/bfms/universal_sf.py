@@ -15,7 +15,7 @@ from bfmkit.utils.second_moment import second_moment
 
 @register(BFM, "universal_sf")
 class UniversalSF(LearnedBFM):
-    """ψ(s, a, z), the discounted sum of given features φ under π_z, learnt for all z at once.
+    """Universal successor features ψ(s, a, z): the discounted sum of given features φ under π_z, for all z.
 
     z = √d · w / ‖w‖,   π_z(s) ≈ argmax_a ψ(s, a, z)ᵀz
 
@@ -29,6 +29,9 @@ class UniversalSF(LearnedBFM):
 
     Raises:
         ValueError: if ``discount`` lies outside (0, 1).
+
+    Example:
+        ``bfm: {type: universal_sf, features: {type: identity}, networks: {type: two_stream}}``
 
     Reference:
         Borsa et al., Universal successor features approximators, 2019; Touati et al., Does zero-shot reinforcement

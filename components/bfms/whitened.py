@@ -14,7 +14,7 @@ from bfmkit.utils.second_moment import second_moment
 
 @register(BFM, "whitened")
 class Whitened(BFM):
-    r"""Another model's features, scaled so that their second moment over the data is the identity.
+    r"""Features of another model, scaled to a second moment of identity over its inference set.
 
         φ̃ = C^{-1/2} φ,   ψ̃ = C^{-1/2} ψ,   policy_latent(w̃) = policy_latent(C^{-1/2} w̃),   C = E[φφᵀ]
 
@@ -31,6 +31,9 @@ class Whitened(BFM):
     Raises:
         ValueError: if the model knows neither its features' second moment nor brings transitions, or
             ``relative_ridge`` is not positive.
+
+    Example:
+        ``bfm: {type: whitened, bfm: {type: checkpoint, path: zoo:walker}}``
     """
 
     root: Tensor

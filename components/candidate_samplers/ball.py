@@ -14,7 +14,7 @@ from bfmkit.utils.unit_ball import EXTRA, in_unit_ball
 
 @register(CandidateSampler, "ball")
 class BallCandidates(CandidateSampler):
-    r"""Weights drawn uniformly from a ball: how well each direction is known makes no difference.
+    r"""Candidate weights drawn uniformly from a ball, whatever the posterior says.
 
     w_j = c + ρ u_j,  c = 0 or ŵ,  u_j uniform in the unit ball
 
@@ -27,6 +27,9 @@ class BallCandidates(CandidateSampler):
 
     Raises:
         ValueError: if ``count`` or ``radius`` is not positive, or ``center`` is neither.
+
+    Example:
+        ``candidates: {type: ball, count: 128}``
 
     Reference:
         Harman and Lacko, On decompositional algorithms for uniform sampling from n-spheres and n-balls, 2010.

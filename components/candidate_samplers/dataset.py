@@ -19,7 +19,7 @@ _directions: WeakKeyDictionary[BFM, Tensor] = WeakKeyDictionary()
 
 @register(CandidateSampler, "dataset")
 class DatasetCandidates(CandidateSampler):
-    r"""Directions of states drawn from the model's inference set: the weights of the rewards for reaching them.
+    r"""Candidate weights of the rewards for reaching states of the model's inference set.
 
     w_j = x/‖x‖,  x = (E φφᵀ + ε tr(E φφᵀ)/d · I)⁻¹ φ(s_j, a_j, s'_j),  j uniform in the inference set, with replacement
 
@@ -31,6 +31,9 @@ class DatasetCandidates(CandidateSampler):
 
     Raises:
         ValueError: if ``count`` is not positive; when drawing, if the model brings no inference set.
+
+    Example:
+        ``candidates: {type: dataset, count: 128}``
     """
 
     def __init__(self, count: PositiveInt = 128) -> None:

@@ -14,7 +14,7 @@ NO_RADIUS = 'candidates "ellipsoid": this acquisition has no radius, so the cand
 
 @register(CandidateSampler, "ellipsoid")
 class EllipsoidCandidates(CandidateSampler):
-    r"""Weights drawn uniformly from the inflated confidence ellipsoid of the posterior.
+    r"""Candidate weights drawn uniformly from the inflated confidence ellipsoid of the posterior.
 
     w_j = ŵ + S·(α β u_j), u_j uniform in the unit ball, S Sᵀ the posterior's covariance: ‖w_j − ŵ‖ ≤ α β in the norm
     of the precision.
@@ -30,6 +30,9 @@ class EllipsoidCandidates(CandidateSampler):
     Raises:
         ValueError: if ``count``, ``inflation`` or ``radius`` is not positive; when an agent is built, or else when
             drawing, if neither this sampler nor the rule that asks has a radius.
+
+    Example:
+        ``candidates: {type: ellipsoid, count: 128, inflation: 2.0}``
 
     Reference:
         Harman and Lacko, On decompositional algorithms for uniform sampling from n-spheres and n-balls, 2010.

@@ -14,7 +14,7 @@ from bfmkit.registry import register
 
 @register(CandidateSampler, "mixture")
 class MixtureCandidates(CandidateSampler):
-    """What each of several samplers draws, side by side, each with noise of its own.
+    """Candidates of several samplers, each with noise of its own.
 
     Before the first reward the posterior's mean and the previous choice are both zero, and so is the latent of such
     weights, for which no policy was trained. So there is always a sampler beside them.
@@ -26,6 +26,9 @@ class MixtureCandidates(CandidateSampler):
 
     Raises:
         ValueError: if there is no sampler.
+
+    Example:
+        ``candidates: {type: mixture, samplers: [{type: ellipsoid}, {type: sphere}], include_mean: true}``
     """
 
     def __init__(

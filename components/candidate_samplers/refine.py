@@ -14,7 +14,7 @@ SMALLEST_NORM = 1e-150
 
 @register(CandidateSampler, "refine")
 class RefineCandidates(CandidateSampler):
-    r"""The best of another sampler's candidates, and what a few gradient steps on the rule's own value make of them.
+    r"""Best candidates of another sampler, improved by gradient steps on the rule's value.
 
     w ← w + η_t ‖w‖ g/‖g‖,  g = ∂/∂w value(w),  η_t = η (1 − t/n),  t = 0 … n − 1
 
@@ -32,6 +32,9 @@ class RefineCandidates(CandidateSampler):
     Raises:
         ValueError: if ``starts``, ``steps`` or ``step_size`` is not positive; when drawing, if the rule that asks
             compares no candidates.
+
+    Example:
+        ``candidates: {type: refine, candidates: {type: ellipsoid}, steps: 8}``
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 @register(CandidateSampler, "sphere")
 class SphereCandidates(CandidateSampler):
-    """Weights drawn uniformly from a sphere around 0, whatever the posterior says.
+    """Candidate weights drawn uniformly from a sphere around 0.
 
     Args:
         count: how many weights to draw.
@@ -20,6 +20,9 @@ class SphereCandidates(CandidateSampler):
 
     Raises:
         ValueError: if ``count`` or ``radius`` is not positive.
+
+    Example:
+        ``candidates: {type: sphere, count: 128, radius: 1.0}``
 
     Reference:
         Muller, A Note on a Method for Generating Points Uniformly on N-Dimensional Spheres, 1959.

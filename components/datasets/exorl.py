@@ -17,7 +17,7 @@ from bfmkit.utils.checks import PositiveInt
 
 @register(Dataset, "exorl")
 class ExorlDataset(StoredDataset):
-    """A folder ``DOMAIN/ALGORITHM`` of ExORL, or one that ``bfmkit run export`` wrote.
+    """Dataset of ExORL, a folder ``DOMAIN/ALGORITHM``, or one that ``bfmkit run export`` wrote.
 
     Its episodes are taken in the order of their numbers. The first use converts them into a memory map, in a folder
     beside the episodes, with the checksum of every file; it is made anew if the files are no longer the same. Stored
@@ -37,6 +37,9 @@ class ExorlDataset(StoredDataset):
         ValueError: if ``episodes`` is not positive, or a file name is not an episode's.
         JobError: on first use, naming the file that is truncated, of another shape or domain, or not finite; or if the
             disk is too small, or ``checksum`` is another.
+
+    Example:
+        ``dataset: {type: exorl, path: data/walker/rnd, environment: {type: dm_control, domain: walker}}``
 
     Reference:
         Yarats et al., Don't change the algorithm, change the data: exploratory data for offline reinforcement

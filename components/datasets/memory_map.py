@@ -11,7 +11,7 @@ from bfmkit.registry import register
 
 @register(Dataset, "memory_map")
 class MemoryMapDataset(StoredDataset):
-    """Folders of shards as ``bfmkit run collect_...`` and practice write them; nothing is read before it is asked for.
+    """Memory-mapped shards as ``bfmkit run collect_...`` writes them; nothing is read before it is asked for.
 
     Args:
         path: the dataset's folder, or the run directory that holds it as ``dataset/``; of several, one after another.
@@ -19,6 +19,9 @@ class MemoryMapDataset(StoredDataset):
     Raises:
         FileNotFoundError: if there is no dataset in a ``path``.
         ValueError: if one is damaged, or of another domain than the first, or all are empty.
+
+    Example:
+        ``dataset: {type: memory_map, path: runs/collect_walker}``
     """
 
     def __init__(self, path: Path | list[Path]) -> None:

@@ -24,7 +24,7 @@ from bfmkit.registry import register
 
 @register(Dataset, "minari")
 class MinariDataset(StoredDataset):
-    """A dataset of Minari, by its id; it takes the extra ``minari``.
+    """Dataset of Minari, by its id; needs the extra ``minari``.
 
     The first use converts its episodes into a memory map. Observations and actions are laid out as an environment of
     type ``gymnasium`` has them: entries sorted by name, actions in [-1, 1]. There is no physics in these data:
@@ -45,6 +45,9 @@ class MinariDataset(StoredDataset):
         ValueError: if Minari is not installed, does not have the dataset, its observation has an entry that is no fixed
             number of numbers, or its actions are neither numbers nor choices.
         JobError: on first use, naming the episode that cannot be used, or if the disk is too small.
+
+    Example:
+        ``dataset: {type: minari, id: mujoco/halfcheetah/medium-v0, download: true}``
     """
 
     def __init__(

@@ -30,7 +30,7 @@ _INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
 @register(Environment, "dm_control")
 class DMControlEnvironment(Environment):
-    """B bodies of one dm_control domain in a batch, each with its own task.
+    """Bodies of one dm_control domain in a batch, each with its own task.
 
     The physics engine is stepped directly, without ``dm_control.rl.control.Environment``: its bookkeeping costs more
     than reading the state. Bodies are stepped on as many threads as torch uses, to the same bits. An episode ends by
@@ -51,6 +51,9 @@ class DMControlEnvironment(Environment):
     Raises:
         ValueError: for a domain or task that does not exist, a typed reward that is not one, neither task nor reward,
             a number of steps that is not positive, or a time that is no multiple of the domain's.
+
+    Example:
+        ``environment: {type: dm_control, domain: walker, task: run}``
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from bfmkit.utils.checks import PositiveInt
 
 @register(Environment, "gymnasium")
 class GymnasiumEnvironment(AdaptedEnvironment):
-    """An environment of Gymnasium, such as ``Pendulum-v1``, by its id; it takes the extra ``gymnasium``.
+    """Environment of Gymnasium, such as ``Pendulum-v1``, by its id; needs the extra ``gymnasium``.
 
     Observations of Box, Discrete (one-hot), MultiDiscrete and MultiBinary spaces, nested in Dict and Tuple, are laid
     end to end, sorted by name. Actions are Boxes of any bounds, Discrete or MultiDiscrete. Its own reward is the task

@@ -20,7 +20,7 @@ from bfmkit.utils.rng import generator
 
 @register(Environment, "tabular")
 class TabularEnvironment(Environment):
-    """A finite Markov decision process, of which everything is known exactly; B rows, each with its own task.
+    """Finite Markov decision process, known exactly; B rows, each with its own task.
 
     :attr:`mdp` has the answers. The observation is one-hot; the action is the index of the largest entry of the action
     vector (the first, if there are several). The reward is φ(s')ᵀw without noise. The recorded physics is the number
@@ -36,6 +36,9 @@ class TabularEnvironment(Environment):
     Raises:
         ValueError: for a task that the MDP does not have, a typed reward that is not one, neither task nor reward, or a
             number of steps that is not positive.
+
+    Example:
+        ``environment: {type: tabular, mdp: {layout: random, size: 4, dim: 2}, task: random_0}``
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from bfmkit.utils.checks import PositiveInt
 
 @register(Environment, "torchrl")
 class TorchRLEnvironment(AdaptedEnvironment):
-    """An environment class of ``torchrl.envs``, such as ``GymEnv``, ``DMControlEnv`` or ``PendulumEnv``, by name.
+    """Environment class of ``torchrl.envs``, such as ``GymEnv``, ``DMControlEnv`` or ``PendulumEnv``, by name.
 
     Its own reward is the task ``own_reward``; others may be typed over the names of its observation (``th``,
     ``velocity_0``), ``action_0``, ... and ``own_reward``. Copies are stepped one after another. For an ``EnvBase`` of
@@ -36,6 +36,9 @@ class TorchRLEnvironment(AdaptedEnvironment):
 
     Raises:
         ValueError: if there is no such class, it cannot be made or adapted, or for a task or key that there is not.
+
+    Example:
+        ``environment: {type: torchrl, name: PendulumEnv}``
     """
 
     def __init__(

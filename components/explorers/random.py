@@ -15,7 +15,7 @@ from bfmkit.registry import register
 
 @register(Explorer, "random")
 class RandomExplorer(Explorer):
-    """Uniformly random actions, each kept for a random time: what learning to explore has to beat.
+    """Uniformly random actions, each kept for a random time: the baseline of learnt exploration.
 
         u ∼ U([−1, 1]^a);   at each step it stays with probability ``keep``, and is drawn anew otherwise
 
@@ -27,6 +27,9 @@ class RandomExplorer(Explorer):
 
     Raises:
         ValueError: if ``keep`` lies outside [0, 1).
+
+    Example:
+        ``explorer: {type: random, keep: 0.9}``
     """
 
     def __init__(self, spec: EnvironmentSpec, keep: Annotated[float, Ge(0), Lt(1)] = 0.0) -> None:

@@ -20,7 +20,7 @@ from bfmkit.utils.checks import NonNegativeFloat, NonNegativeInt, OpenShare, Pos
 
 @register(Explorer, "random_network_distillation")
 class RandomNetworkDistillation(Explorer):
-    """Goes where a network has not yet learnt to imitate a random one.
+    """Random network distillation: actions towards states where a predictor still misses a random network.
 
     r(a, s') = ‖f(s') − g(s')‖² / σ − effort · mean(a²), g a random network, f one trained to agree with it on the
     states seen, σ the running deviation of the first term. A deterministic actor-critic (DDPG) maximises it; rewards
@@ -52,6 +52,9 @@ class RandomNetworkDistillation(Explorer):
 
     Raises:
         ValueError: if a size, a rate or ``updates`` is not positive, or ``discount`` lies outside (0, 1).
+
+    Example:
+        ``explorer: {type: random_network_distillation, width: 256}``
 
     Reference:
         Burda et al., Exploration by random network distillation, 2018; for control, Laskin et al., URLB, 2021.

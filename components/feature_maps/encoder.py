@@ -10,7 +10,7 @@ from bfmkit.utils.checks import PositiveInt
 
 @register(FeatureMap, "encoder")
 class EncoderFeatures(EncodedFeatures):
-    """φ(s, a, s') = e(s') for a network e, which any feature objective may train.
+    """Encoder features φ(s, a, s') = e(s') of a network e, which any feature objective may train.
 
     Args:
         spec: sizes of the environment.
@@ -20,6 +20,9 @@ class EncoderFeatures(EncodedFeatures):
 
     Raises:
         ValueError: if ``dim`` is not positive.
+
+    Example:
+        ``features: {type: encoder, dim: 50, networks: {type: two_stream}}``
     """
 
     def __init__(

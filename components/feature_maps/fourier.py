@@ -14,7 +14,7 @@ from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 @register(FeatureMap, "fourier")
 class FourierFeatures(FeatureMap):
-    """The leading principal directions of sparse random Fourier features of named entries, and a constant.
+    """Leading principal directions of sparse random Fourier features of named entries, and a constant.
 
         c_k(x) = √2 cos(w_kᵀx + b_k) for k ≤ num_frequencies,   c_0(x) = 1,   x = clip(s'[entries], ±clip)
         w_k ~ N(0, scale²) in ``entries_per_wave`` random entries and 0 elsewhere,   b_k ~ U(0, 2π)
@@ -41,9 +41,7 @@ class FourierFeatures(FeatureMap):
             ``num_frequencies`` + 1.
 
     Example:
-        >>> spec = EnvironmentSpec("walker", 2, 1, 2, 1000, 0.025, ("stand",), observation_names=("height", "speed"))
-        >>> FourierFeatures(spec, ["height"], dim=8).features(torch.zeros(2), torch.zeros(1), torch.zeros(2)).shape
-        torch.Size([8])
+        ``features: {type: fourier, entries: [height, torso_upright], dim: 32}``
 
     Reference:
         Rahimi and Recht, Random features for large-scale kernel machines, 2007.

@@ -12,7 +12,7 @@ from bfmkit.utils.checks import PositiveInt
 
 @register(FeatureMap, "hilp_difference")
 class HilpDifferenceFeatures(EncodedFeatures):
-    """φ(s, a, s') = e(s') − e(s): how far, and which way, a transition goes in the space of times.
+    """HILP features φ(s, a, s') = e(s') − e(s): the displacement of a transition in the space of times.
 
     The objective ``hilp`` makes ‖e(s) − e(g)‖ the time from s to g; then φᵀz rewards going in direction z, and
     z ∝ e(g) − e(s) leads to a goal.
@@ -24,6 +24,9 @@ class HilpDifferenceFeatures(EncodedFeatures):
 
     Raises:
         ValueError: if ``dim`` is not positive.
+
+    Example:
+        ``features: {type: hilp_difference, dim: 50, networks: {type: two_stream}}``
 
     Reference:
         Park et al., Foundation policies with Hilbert representations, 2024, section 4.

@@ -13,7 +13,7 @@ from bfmkit.utils.checks import PositiveInt
 
 @register(FeatureMap, "hilp_state")
 class HilpStateFeatures(EncodedFeatures):
-    """φ(s, a, s') = e(s') − m, m the mean of e over the data: where in the space of times a transition leads.
+    """HILP features φ(s, a, s') = e(s') − m, m the mean of e over the data: the place in the space of times.
 
     The objective ``hilp`` makes ‖e(s) − e(g)‖ the time from s to g. Such codes lie anywhere in space, and have no
     length of their own; without their mean, rewards of both signs are linear in them.
@@ -25,6 +25,9 @@ class HilpStateFeatures(EncodedFeatures):
 
     Raises:
         ValueError: if ``dim`` is not positive.
+
+    Example:
+        ``features: {type: hilp_state, dim: 50, networks: {type: two_stream}}``
 
     Reference:
         Park et al., Foundation policies with Hilbert representations, 2024, section 5.

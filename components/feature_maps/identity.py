@@ -10,10 +10,13 @@ from bfmkit.registry import register
 
 @register(FeatureMap, "identity")
 class IdentityFeatures(FeatureMap):
-    """φ(s, a, s') = s', so d is the size of the observation.
+    """Next observation as features: φ(s, a, s') = s', d the size of the observation.
 
     Args:
         spec: sizes of the environment.
+
+    Example:
+        ``features: {type: identity}``
     """
 
     def __init__(self, spec: EnvironmentSpec) -> None:

@@ -10,7 +10,7 @@ from bfmkit.utils.checks import PositiveInt
 
 @register(FeatureMap, "random")
 class RandomFeatures(EncodedFeatures):
-    """φ(s, a, s') = e(s') for a network e that stays as it was drawn: what learning features has to beat.
+    """Random features φ(s, a, s') = e(s') of a network e that is never trained: the baseline of learnt features.
 
     Args:
         spec: sizes of the environment.
@@ -20,6 +20,9 @@ class RandomFeatures(EncodedFeatures):
 
     Raises:
         ValueError: if ``dim`` is not positive.
+
+    Example:
+        ``features: {type: random, dim: 50, networks: {type: two_stream}}``
     """
 
     def __init__(

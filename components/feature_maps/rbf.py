@@ -15,7 +15,7 @@ from bfmkit.utils.checks import PositiveFloat
 
 @register(FeatureMap, "rbf")
 class RBFFeatures(FeatureMap):
-    """One Gaussian bump around each point of a grid over a few entries of the next observation.
+    """Radial basis functions: a Gaussian at each point of a grid over a few entries of the next observation.
 
         φ_k(s, a, s') = exp(−‖x' − c_k‖² / 2σ²),   x' = s'[entries],   σ = width · the grid's spacing
 
@@ -33,9 +33,7 @@ class RBFFeatures(FeatureMap):
         ValueError: if there is no such entry, ``grid_size`` is less than 2, or another number not positive.
 
     Example:
-        >>> spec = EnvironmentSpec("maze", 4, 2, 4, 1000, 0.02, ("reach",))
-        >>> RBFFeatures(spec, side=10).dim
-        100
+        ``features: {type: rbf, grid_size: 10}``
     """
 
     centres: Tensor

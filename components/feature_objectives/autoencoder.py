@@ -11,11 +11,14 @@ from bfmkit.registry import register
 
 @register(FeatureObjective, "autoencoder")
 class AutoencoderObjective(FeatureObjective):
-    r"""The state is rebuilt from its code.
+    r"""Autoencoder loss: the state is rebuilt from its code.
 
         loss_reconstruction = mean_{i,k} (s_i − g(e(s_i)))²_k,   g a network of its own
 
     Observations are standardised, so 1 is the loss of knowing nothing. The data's moves play no part.
+
+    Example:
+        ``feature_objective: {type: autoencoder}``
 
     Reference:
         Touati et al., Does zero-shot reinforcement learning exist?, 2023.

@@ -15,7 +15,7 @@ from bfmkit.utils.checks import OpenShare, PositiveFloat
 
 @register(FeatureObjective, "contrastive")
 class ContrastiveObjective(FeatureObjective):
-    r"""A state's code is to pick its own future among those of the batch.
+    r"""Contrastive loss: a state's code picks its own future among those of the batch.
 
         L_ij = cos(e(s_i), μ(s⁺_j)) / τ,   s⁺ a later state of the same episode, μ a second encoder
         loss_contrastive = mean_i [ −L_ii + ln Σ_j exp L_ij ]
@@ -29,6 +29,9 @@ class ContrastiveObjective(FeatureObjective):
 
     Raises:
         ValueError: if ``temperature`` is not positive or ``future_discount`` lies outside (0, 1).
+
+    Example:
+        ``feature_objective: {type: contrastive, temperature: 0.1}``
 
     Reference:
         van den Oord et al., Representation learning with contrastive predictive coding, 2018; Touati et al., Does

@@ -12,11 +12,14 @@ from bfmkit.registry import register
 
 @register(FeatureObjective, "forward_dynamics")
 class ForwardDynamicsObjective(FeatureObjective):
-    r"""The next state is predicted from the code of a state and the action.
+    r"""Forward dynamics loss: the next state is predicted from a state's code and the action.
 
         loss_prediction = mean_{i,k} (s'_i − f(e(s_i), a_i))²_k,   f a network of its own
 
     Observations are standardised, so 1 is the loss of knowing nothing.
+
+    Example:
+        ``feature_objective: {type: forward_dynamics}``
 
     Reference:
         Touati et al., Does zero-shot reinforcement learning exist?, 2023, there called transition.

@@ -16,7 +16,7 @@ SMALLEST_SQUARE = 1e-6
 
 @register(FeatureObjective, "hilp")
 class HilpObjective(FeatureObjective):
-    r"""The distance of codes is the value of reaching a goal, learnt by expectile regression from the data alone.
+    r"""HILP loss: the distance of codes is the value of reaching a goal, by expectile regression on the data.
 
         V_e(s, g) = −‖e_e(s) − e_e(g)‖,   two encoders e, the map's and one beside it; V̄ by target networks
         r = −1, or 0 and no later term where s = g
@@ -35,6 +35,9 @@ class HilpObjective(FeatureObjective):
 
     Raises:
         ValueError: if an argument lies outside its range: (0, 1), and [0, 1] for ``random_goals``.
+
+    Example:
+        ``feature_objective: {type: hilp, expectile: 0.5}``
 
     Reference:
         Park et al., Foundation policies with Hilbert representations, 2024, section 4.

@@ -12,11 +12,14 @@ from bfmkit.registry import register
 
 @register(FeatureObjective, "inverse_dynamics")
 class InverseDynamicsObjective(FeatureObjective):
-    r"""The action is read off the codes of the states before and after it.
+    r"""Inverse dynamics loss: the action is predicted from the codes of the states around it.
 
         loss_action = mean_{i,k} (a_i − tanh g(e(s_i), e(s'_i)))²_k,   g a network of its own
 
     What actions have no hold on need not be in such features, and what changes too slowly to show the action is not.
+
+    Example:
+        ``feature_objective: {type: inverse_dynamics}``
 
     Reference:
         Pathak et al., Curiosity-driven exploration by self-supervised prediction, 2017.

@@ -14,7 +14,7 @@ from bfmkit.utils.checks import PositiveFloat
 
 @register(FeatureObjective, "laplacian")
 class LaplacianObjective(FeatureObjective):
-    r"""Codes of consecutive states are close, and codes are orthonormal over the data.
+    r"""Laplacian loss: codes of consecutive states are close, and codes are orthonormal over the data.
 
         loss_smoothness = mean_i ‖e(s_i) − e(s'_i)‖²
         loss_orthonormality = λ [ mean_{i≠j} (e(s_i)ᵀe(s_j))² − 2 mean_i ‖e(s_i)‖² ]
@@ -27,6 +27,9 @@ class LaplacianObjective(FeatureObjective):
 
     Raises:
         ValueError: if ``orthonormality`` is not positive.
+
+    Example:
+        ``feature_objective: {type: laplacian, orthonormality: 1.0}``
 
     Reference:
         Wu et al., The Laplacian in RL, 2019; Touati et al., Does zero-shot reinforcement learning exist?, 2023.

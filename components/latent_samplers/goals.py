@@ -10,7 +10,10 @@ from bfmkit.registry import register
 
 @register(LatentSampler, "goals")
 class GoalLatents(LatentSampler):
-    """z of reaching a state of the batch: policy_latent(E[φφᵀ]⁻¹ φ(x)), the regression of a reward at x alone.
+    """Latents of goals: policy_latent(E[φφᵀ]⁻¹ φ(x)) for states x of the batch.
+
+    Example:
+        ``latent_sampler: {type: goals}``
 
     Reference:
         Touati and Ollivier, Learning one representation to optimize all rewards, 2021.

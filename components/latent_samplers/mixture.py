@@ -12,7 +12,7 @@ from bfmkit.utils.checks import NonNegativeFloat
 
 @register(LatentSampler, "mixture")
 class MixtureLatents(LatentSampler):
-    """Each row's z from one of several samplers, chosen at random.
+    """Mixture of samplers: each row's z comes from one of several, chosen at random.
 
     Args:
         samplers: the components of the mixture.
@@ -20,6 +20,9 @@ class MixtureLatents(LatentSampler):
 
     Raises:
         ValueError: if there is not one share a sampler, or a share is negative, or all are zero.
+
+    Example:
+        ``latent_sampler: {type: mixture, samplers: [{type: goals}, {type: sphere}], shares: [1, 1]}``
     """
 
     def __init__(self, samplers: list[LatentSampler], shares: list[NonNegativeFloat]) -> None:

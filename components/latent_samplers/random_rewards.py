@@ -17,7 +17,7 @@ NETWORK_WIDTH = 32
 
 @register(LatentSampler, "random_rewards")
 class RandomRewardLatents(LatentSampler):
-    r"""z of random rewards: products of tolerances of named entries, linear rewards, and rewards of random networks.
+    r"""Latents of random rewards: products of tolerances of named entries, linear rewards, random networks.
 
     A product has a factor for each entry with probability ``include``, and at least one:
 
@@ -42,6 +42,9 @@ class RandomRewardLatents(LatentSampler):
 
     Raises:
         ValueError: if there is no such entry, shares are not shares, or margins not positive and in order.
+
+    Example:
+        ``latent_sampler: {type: random_rewards, entries: [height, torso_upright]}``
 
     Reference:
         Frans et al., Unsupervised zero-shot reinforcement learning via functional reward encodings, 2024.

@@ -11,11 +11,10 @@ from bfmkit.registry import register
 
 @register(LatentSampler, "sphere")
 class SphereLatents(LatentSampler):
-    """z uniform on the sphere of radius √d.
+    """Latents drawn uniformly from the sphere of radius √d.
 
     Example:
-        >>> SphereLatents()
-        SphereLatents()
+        ``latent_sampler: {type: sphere}``
     """
 
     def sample(self, context: LatentContext) -> Tensor:  # (N, d)

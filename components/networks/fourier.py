@@ -14,7 +14,7 @@ from bfmkit.utils.checks import PositiveFloat, PositiveInt
 
 @register(Networks, "fourier")
 class FourierNetworks(Networks):
-    """Any family, on observations followed by random waves of them; z and actions reach it as they are.
+    """Another family of networks on observations with random Fourier features of them; z and actions stay.
 
         s -> [s, √2 cos(Ωᵀs + b)],   Ω ~ N(0, frequency²),   b ~ U(0, 2π), fixed as drawn
 
@@ -28,6 +28,9 @@ class FourierNetworks(Networks):
 
     Raises:
         ValueError: if a number is not positive.
+
+    Example:
+        ``networks: {type: fourier, networks: {type: residual}, num_frequencies: 64}``
 
     Reference:
         Tancik et al., Fourier features let networks learn high frequency functions in low dimensional domains, 2020;

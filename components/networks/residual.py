@@ -16,7 +16,7 @@ from bfmkit.utils.checks import PositiveInt
 
 @register(Networks, "residual")
 class ResidualNetworks(Networks):
-    """A linear layer on the joined inputs, blocks x + linear(Mish(LayerNorm(x))), a LayerNorm and a linear layer.
+    """Residual networks: a linear layer, blocks x + linear(Mish(LayerNorm(x))), a LayerNorm and a linear layer.
 
     The critics of the ensemble are one network with one more dimension, whose products are batched: on a GPU that is
     one launch where separate critics are E, on a CPU separate products are as fast. Weights are orthogonal, biases
@@ -30,6 +30,9 @@ class ResidualNetworks(Networks):
 
     Raises:
         ValueError: if a number is not positive.
+
+    Example:
+        ``networks: {type: residual, width: 512, blocks: 2}``
 
     Reference:
         He et al., Identity mappings in deep residual networks, 2016.

@@ -19,7 +19,7 @@ N = TypeVar("N", bound=nn.Module)
 
 @register(Networks, "two_stream")
 class TwoStreamNetworks(Networks):
-    """Embed (s, a) and (s, z), or s and (s, z), side by side; a trunk reads both.
+    """Two-stream networks: embeddings of (s, a) and (s, z), or s and (s, z), and a trunk that reads both.
 
     An embedding is linear, LayerNorm, tanh, linear to half the width, ReLU; the trunk linear, ReLU, linear. Weights
     are orthogonal, biases zero, but for ``first_bias``.
@@ -34,6 +34,9 @@ class TwoStreamNetworks(Networks):
 
     Raises:
         ValueError: if ``width`` is odd, ``first_bias`` negative or another number not positive.
+
+    Example:
+        ``networks: {type: two_stream, width: 512}``
 
     Reference:
         Touati et al., Does zero-shot reinforcement learning exist?, 2023, appendix on architectures.

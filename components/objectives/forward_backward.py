@@ -31,7 +31,7 @@ class ForwardBackwardModel(ActorCriticModel, Protocol):
 
 @register(Objective, "forward_backward")
 class ForwardBackwardObjective(ActorCriticObjective):
-    r"""Trains F, B and π together.
+    r"""Forward-backward losses: F, B and π trained together.
 
     With M_e = F_e(s, a, z)ᵀB(s'_j), target M̄ from target networks at a' ∼ π_z(s'), goals the next states of the batch:
 
@@ -62,6 +62,9 @@ class ForwardBackwardObjective(ActorCriticObjective):
     Raises:
         ValueError: if a rate is not positive, or ``value_loss`` negative.
         TypeError: if ``bfm`` has no forward and backward networks.
+
+    Example:
+        ``objective: {type: forward_backward, bfm: {type: forward_backward, dim: 50, networks: {type: two_stream}}}``
 
     Reference:
         Touati and Ollivier 2021, equation 8; Touati et al. 2023, appendix B; for the value loss Tirinzoni et al.,

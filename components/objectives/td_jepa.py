@@ -33,7 +33,7 @@ class TDJepaModel(ActorCriticModel, Protocol):
 
 @register(Objective, "td_jepa")
 class TDJepaObjective(ActorCriticObjective):
-    r"""Each encoder learns by predicting, from its own code, what the other's will add up to under π_z.
+    r"""TD-JEPA losses: each encoder predicts, from its own code, what the other's will add up to under π_z.
 
     With e the state encoder, t the task encoder, T the model's predictor and U one beside it, a bar for target
     networks, and a' ∼ π_z(s'):
@@ -63,6 +63,9 @@ class TDJepaObjective(ActorCriticObjective):
     Raises:
         ValueError: if a rate is not positive, or ``value_loss`` negative.
         TypeError: if ``bfm`` has no state and task encoders.
+
+    Example:
+        ``objective: {type: td_jepa, bfm: {type: td_jepa, networks: {type: two_stream}}}``
 
     Reference:
         Bagatella et al., TD-JEPA: latent-predictive representations for zero-shot reinforcement learning, 2025.

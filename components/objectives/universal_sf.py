@@ -40,7 +40,7 @@ class UniversalSFModel(ActorCriticModel, Protocol):
 
 @register(Objective, "universal_sf")
 class UniversalSFObjective(ActorCriticObjective):
-    r"""Trains ψ and π for features φ, and φ by an objective of its own, all on the same batches.
+    r"""Successor-feature losses: ψ and π for features φ, and φ by an objective of its own, on the same batches.
 
     With a target from target networks at a' ∼ π_z(s'), through which φ gets no gradient,
 
@@ -73,6 +73,10 @@ class UniversalSFObjective(ActorCriticObjective):
     Raises:
         ValueError: if a rate is not positive, or a weight negative or both zero.
         TypeError: if ``bfm`` has no feature map, or one that the feature objective cannot train.
+
+    Example:
+        ``objective: {type: universal_sf, bfm: {type: universal_sf, features: {type: identity}, networks:
+        {type: two_stream}}}``
 
     Reference:
         Touati et al., Does zero-shot reinforcement learning exist?, 2023, section 4 and appendix B.

@@ -13,7 +13,7 @@ from bfmkit.utils.checks import Discount, PositiveFloat
 
 @register(Posterior, "bayesian")
 class BayesianPosterior(NormalPosterior):
-    r"""The normal posterior of w, given w ~ N(0, σ₀²I) and rewards r = φᵀw + σε with ε standard normal.
+    r"""Normal posterior of w, given w ~ N(0, σ₀²I) and rewards r = φᵀw + σε with ε standard normal.
 
     V₀ = I/σ₀², b₀ = 0;  V ← ρV + φφᵀ/σ²,  b ← ρb + φr/σ²;  V = RᵀR,  ŵ = V⁻¹b,  width(x) = √(xᵀV⁻¹x),
     sample(ε) = ŵ + R⁻¹ε
@@ -31,6 +31,9 @@ class BayesianPosterior(NormalPosterior):
 
     Raises:
         ValueError: if ``noise_std`` or ``prior_std`` is not positive, or ``discount`` not in (0, 1].
+
+    Example:
+        ``posterior: {type: bayesian, noise_std: 0.1}``
 
     Reference:
         Bishop, Pattern Recognition and Machine Learning, 2006, section 3.3.1.

@@ -18,7 +18,7 @@ from bfmkit.utils.rng import normal_noise
 
 @register(Posterior, "ensemble")
 class EnsemblePosterior(NormalPosterior):
-    r"""M regressions, each with a draw from the prior and with noise in its rewards, whose spread is the width.
+    r"""Ensemble of M regressions, each with a draw from the prior and noise in its rewards; their spread is the width.
 
     V = I/σ₀² + Σ φφᵀ/σ²,  ŵ = V⁻¹ Σ φr/σ²,  u_m = V⁻¹(ζ_m/σ₀ + Σ φξ_m/σ),  w_m = ŵ + u_m
     width(x) = √(mean over m of (xᵀu_m)²),  sample(ε) = ŵ + Sε with S Sᵀ = mean over m of u_m u_mᵀ
@@ -39,6 +39,9 @@ class EnsemblePosterior(NormalPosterior):
 
     Raises:
         ValueError: if ``members`` is less than 1, or ``noise_std`` or ``prior_std`` not positive.
+
+    Example:
+        ``posterior: {type: ensemble, members: 32}``
 
     Reference:
         Lu and Van Roy, Ensemble Sampling, 2017.

@@ -31,6 +31,9 @@ class LogisticPosterior(BernoulliPosterior):
     Raises:
         ValueError: if ``slope`` or ``prior_std`` is not positive, ``offset_std`` negative, or ``labels`` less than 2.
 
+    Example:
+        ``posterior: {type: logistic, slope: 4.0}``
+
     Reference:
         Bishop, Pattern Recognition and Machine Learning, 2006, sections 4.4 and 4.5.
     """

@@ -15,7 +15,7 @@ from bfmkit.utils.checks import Discount, PositiveFloat
 
 @register(Posterior, "normal_inverse_gamma")
 class NormalInverseGammaPosterior(NormalPosterior):
-    r"""The posterior of w and σ², given w ~ N(0, σ²I/λ), σ² ~ InverseGamma(α₀, β₀) and r = φᵀw + σε.
+    r"""Posterior of w and σ², given w ~ N(0, σ²I/λ), σ² ~ InverseGamma(α₀, β₀) and r = φᵀw + σε.
 
     V₀ = λI, b₀ = 0;  V ← ρV + φφᵀ,  b ← ρb + φr;  V = RᵀR,  ŵ = V⁻¹b
     α ← α + ½,  β ← β + ½(r − φᵀŵ)² + ½(ŵ − ŵ')ᵀρV'(ŵ − ŵ'), a dash marking what was before
@@ -40,6 +40,9 @@ class NormalInverseGammaPosterior(NormalPosterior):
 
     Raises:
         ValueError: if ``regularization``, ``shape`` or ``rate`` is not positive, or ``discount`` not in (0, 1].
+
+    Example:
+        ``posterior: {type: normal_inverse_gamma, shape: 1.0}``
 
     Reference:
         Murphy, Machine Learning: A Probabilistic Perspective, 2012, section 7.6.3.

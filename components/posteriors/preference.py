@@ -30,6 +30,9 @@ class PreferencePosterior(BernoulliPosterior):
     Raises:
         ValueError: if ``slope`` or ``prior_std`` is not positive, or ``labels`` less than 2.
 
+    Example:
+        ``posterior: {type: preference, slope: 0.2}``
+
     Reference:
         Christiano et al., Deep Reinforcement Learning from Human Preferences, 2017, section 2.2.3.
     """

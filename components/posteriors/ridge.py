@@ -15,7 +15,7 @@ from bfmkit.utils.compensated import add_products
 
 @register(Posterior, "ridge")
 class RidgePosterior(NormalPosterior):
-    r"""Regularised least squares on the rewards seen so far, with exponential forgetting.
+    r"""Ridge regression on the rewards so far, with exponential forgetting.
 
     V₀ = λI, b₀ = 0;  V ← ρV + φφᵀ,  b ← ρb + φr;  V = RᵀR,  ŵ = V⁻¹b,  width(x) = √(xᵀV⁻¹x),
     sample(ε) = ŵ + R⁻¹ε
@@ -39,6 +39,9 @@ class RidgePosterior(NormalPosterior):
 
     Raises:
         ValueError: if ``regularization`` is not positive, or ``discount`` not in (0, 1].
+
+    Example:
+        ``posterior: {type: ridge, regularization: 1.0, discount: 0.999}``
 
     Reference:
         Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, section 3; the prior kept:

@@ -16,7 +16,7 @@ SUMS = ("precision", "precision_lost", "response", "response_lost")
 
 @register(Posterior, "sliding_window")
 class SlidingWindowPosterior(NormalPosterior):
-    r"""Regularised least squares on the rewards of the last W steps alone.
+    r"""Ridge regression on the rewards of the last W steps.
 
     V = λI + Σ φφᵀ,  b = Σ φr, both over the last W steps;  V = RᵀR,  ŵ = V⁻¹b,  width(x) = √(xᵀV⁻¹x),
     sample(ε) = ŵ + R⁻¹ε
@@ -35,6 +35,9 @@ class SlidingWindowPosterior(NormalPosterior):
 
     Raises:
         ValueError: if ``steps`` is less than 1 or ``regularization`` not positive.
+
+    Example:
+        ``posterior: {type: sliding_window, steps: 1000}``
 
     Reference:
         Cheung et al., Learning to Optimize under Non-Stationarity, 2019, section 4.

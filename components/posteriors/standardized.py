@@ -17,7 +17,7 @@ MOMENTS = ("count", "total", "squares")
 
 @register(Posterior, "standardized")
 class StandardizedPosterior(Posterior):
-    r"""A linear posterior of standardized rewards, with an intercept that is learnt beside the weights.
+    r"""Linear posterior of standardized rewards, with an intercept learnt beside the weights.
 
     (r − m)/s ≈ c + φᵀw,  (ĉ, ŵ) = (μ_r − m μ_1)/s
 
@@ -39,7 +39,7 @@ class StandardizedPosterior(Posterior):
         ValueError: for any other posterior.
 
     Example:
-        ``agent.posterior={type: standardized, posterior: {type: ridge}}``
+        ``posterior: {type: standardized, posterior: {type: ridge}}``
     """
 
     is_standardized = True

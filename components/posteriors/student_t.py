@@ -45,7 +45,7 @@ class StudentTPosterior(NormalPosterior):
         al., Streaming Variational Bayes, 2013.
 
     Example:
-        ``agent.posterior={type: student_t, degrees_of_freedom: 4, noise_std: 0.1}``
+        ``posterior: {type: student_t, degrees_of_freedom: 4.0}``
     """
 
     def __init__(

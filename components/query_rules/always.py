@@ -12,7 +12,11 @@ from bfmkit.registry import register
 
 @register(QueryRule, "always")
 class AlwaysQueryRule(QueryRule):
-    """Open for every reward that is on offer."""
+    """Query rule that asks for every reward.
+
+    Example:
+        ``query_rule: {type: always}``
+    """
 
     needs_features = False
 

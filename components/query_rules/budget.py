@@ -12,13 +12,16 @@ from bfmkit.utils.checks import NonNegativeInt, one_per_row
 
 @register(QueryRule, "budget")
 class BudgetQueryRule(QueryRule):
-    """Query the first rewards of each run.
+    """Query rule that asks for the first rewards of each run.
 
     Args:
         num_labels: how many.
 
     Raises:
         ValueError: if ``num_labels`` is negative.
+
+    Example:
+        ``query_rule: {type: budget, num_labels: 500}``
     """
 
     needs_features = False

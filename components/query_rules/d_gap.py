@@ -11,7 +11,7 @@ from bfmkit.registry import register
 
 @register(QueryRule, "d_gap")
 class DGapQueryRule(QueryRule):
-    r"""Open where the reward on offer would raise the log determinant of the precision by at least κ.
+    r"""Query rule that asks where the reward would raise the log determinant of the precision by at least κ.
 
     open where information_gain(φ) ≥ κ; for the ``ridge`` posterior, that is log(1 + φᵀV⁻¹φ)
 
@@ -23,6 +23,9 @@ class DGapQueryRule(QueryRule):
 
     Raises:
         ValueError: if ``threshold`` is negative.
+
+    Example:
+        ``query_rule: {type: d_gap, threshold: 0.01}``
     """
 
     def __init__(self, threshold: float = 0.01) -> None:

@@ -15,7 +15,7 @@ from bfmkit.utils.checks import Finite
 
 @register(Schedule, "determinant")
 class DeterminantSchedule(Schedule):
-    r"""Choose new weights when det V has grown by a factor since the last choice.
+    r"""Schedule by information: a choice is due when det V has grown by a factor since the last one.
 
     due where log det V − log det V' > log c, V' being the precision at the last choice
 
@@ -28,6 +28,9 @@ class DeterminantSchedule(Schedule):
 
     Raises:
         ValueError: if ``factor`` is not greater than 1.
+
+    Example:
+        ``schedule: {type: determinant, factor: 2.0}``
 
     Reference:
         Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, section 5.1.

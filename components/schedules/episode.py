@@ -11,7 +11,11 @@ from bfmkit.registry import register
 
 @register(Schedule, "episode")
 class EpisodeSchedule(Schedule):
-    """Never choose within an episode: every run chooses at an episode's start in any case."""
+    """Schedule by episode: a choice at each episode's start and none within it.
+
+    Example:
+        ``schedule: {type: episode}``
+    """
 
     def due(self, progress: ScheduleState) -> Tensor:  # (B,) bool
         return torch.zeros_like(progress.step, dtype=torch.bool)

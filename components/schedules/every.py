@@ -11,13 +11,16 @@ from bfmkit.utils.checks import PositiveInt
 
 @register(Schedule, "every")
 class EverySchedule(Schedule):
-    """Choose new weights every so many environment steps, counted from the last choice.
+    """Schedule by steps: a choice is due so many environment steps after the last one.
 
     Args:
         steps: how many.
 
     Raises:
         ValueError: if ``steps`` is less than 1.
+
+    Example:
+        ``schedule: {type: every, steps: 10}``
     """
 
     def __init__(self, steps: PositiveInt = 1) -> None:

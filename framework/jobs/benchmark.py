@@ -44,7 +44,7 @@ TOLD_OF_TASKS = (
 
 @register(Job, "benchmark")
 class BenchmarkJob(Job):
-    """Compares inference recipes on the same tasks, seeds and episodes, each cell of the grid relative to an oracle.
+    """Comparison of inference recipes on the same tasks, seeds and episodes, relative to an oracle.
 
     Cells of one recipe share batches. How they are grouped, and so every number, depends on the benchmark's recipe
     alone, whoever runs the groups. Recipes that share model, environment and oracle share its runs, on the same seeds;
@@ -70,6 +70,9 @@ class BenchmarkJob(Job):
             be built, an override has no effect, a task does not exist, an address is given to another runner than
             Ray, or Ray is wanted and missing.
         FileNotFoundError: if a model is missing.
+
+    Example:
+        ``bfmkit run benchmark_paper runner=processes``
     """
 
     incidental: ClassVar[frozenset[str]] = frozenset({"runner", "workers", "address"})

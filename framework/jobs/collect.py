@@ -28,7 +28,7 @@ DRAWN = 20_000
 
 @register(Job, "collect")
 class CollectJob(Job):
-    """Explores with several processes, each with its own explorer and its own batch of environments.
+    """Exploration data from several processes, each with its own explorer and batch of environments.
 
     Every process writes whole episodes to a shard of its own, so nothing is shared and a killed run goes on with
     everything that was written. At the end ``figures/coverage.png`` shows which values of the physics
@@ -45,6 +45,9 @@ class CollectJob(Job):
     Raises:
         ValueError: if a number is not positive.
         RecipeError: for what the constructors of environment and explorer refuse.
+
+    Example:
+        ``bfmkit run collect_walker transitions=1_000_000``
     """
 
     logs = False

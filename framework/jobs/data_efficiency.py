@@ -41,7 +41,7 @@ LATER = 1_000_000
 
 @register(Job, "data_efficiency")
 class DataEfficiencyJob(Job):
-    """Offline inference from labels that agents gathered, against as many drawn from the model's inference set.
+    """Offline inference from labels that agents gathered, against as many from the model's inference set.
 
     For each task and seed, every agent acts until it has taken in the largest number of labels. The posterior is then
     given the first n of them at once, for each n, and its mean is acted for in episodes that nobody has seen. So are
@@ -64,6 +64,9 @@ class DataEfficiencyJob(Job):
     Raises:
         ValueError: if a number is not positive, a recipe is not one of inference, a task does not exist, the model was
             made for another body or brings no inference set, or one smaller than the largest number of labels.
+
+    Example:
+        ``bfmkit run data_efficiency``
     """
 
     def __init__(

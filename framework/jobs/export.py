@@ -18,7 +18,7 @@ READ_AT_ONCE = 100_000
 
 @register(Job, "export")
 class ExportJob(Job):
-    """Writes a dataset as ``out/DOMAIN/ALGORITHM/buffer/episode_INDEX_LENGTH.npz``, the layout of ExORL.
+    """Dataset written as ``out/DOMAIN/ALGORITHM/buffer/episode_INDEX_LENGTH.npz``, the layout of ExORL.
 
     Run again, it writes the episodes that are missing. Rewards are zero unless an environment is given, which computes
     those of its task from the recorded physics. The physics of a reset was not recorded: its row repeats the first
@@ -31,6 +31,9 @@ class ExportJob(Job):
 
     Raises:
         ValueError: if ``algorithm`` is no name of a folder, or the environment is of another body.
+
+    Example:
+        ``bfmkit run export dataset.path=runs/collect_walker``
     """
 
     logs = False

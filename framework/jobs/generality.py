@@ -41,7 +41,7 @@ class NamedModel:
 
 @register(Job, "generality")
 class GeneralityJob(Job):
-    """Compares models by oracle returns on typed rewards, beside the best of many random latents.
+    """Comparison of models by oracle returns on typed rewards, with the best of many random latents.
 
     A model that is made for a few named tasks fails here: its inferred latent does no better than the best one found by
     chance. The search runs one episode for each random z, relabels it with every reward, and keeps the best z for each;
@@ -60,6 +60,9 @@ class GeneralityJob(Job):
     Raises:
         ValueError: if a number is not positive, there is no model or reward, a reward cannot be parsed or depends on
             the step, or a model is of another body or brings no inference set.
+
+    Example:
+        ``bfmkit run generality_walker``
     """
 
     logs = False

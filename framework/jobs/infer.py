@@ -68,7 +68,7 @@ class Stage:
 
 @register(Job, "infer")
 class InferJob(Experiment, Job):
-    """Runs an agent for some episodes of each task and seed; then an oracle and a floor on the same, for comparison.
+    """Online inference: an agent's episodes on each task and seed, and an oracle's and a floor's on the same.
 
     One run a task and a seed. Runs share batches for speed. All of a run's randomness comes from its own seed, so its
     choices are those it makes alone, to rounding: float32 products depend in the last digit on how many rows they
@@ -96,6 +96,9 @@ class InferJob(Experiment, Job):
     Raises:
         ValueError: if a number is not positive, a seed comes twice, a task does not exist, the model was made for
             another body, or there are no transitions to label for an agent that needs some.
+
+    Example:
+        ``bfmkit run opti_bfm tasks=all seeds=5``
     """
 
     extendable: ClassVar[frozenset[str]] = frozenset({"episodes", "oracle_episodes", "floor_episodes"})

@@ -34,7 +34,7 @@ from bfmkit.utils.rng import generator, normal_noise
 
 @register(Job, "inspect")
 class InspectJob(Job):
-    """Measures a trained model: its features, its successor features, and what its policies do.
+    """Measurements of a trained model: its features, its successor features and its policies.
 
     Rank, conditioning and Bellman consistency come from the model's inference set, or from the steps of its own
     policies where it brings none. Policies of random rewards then act in an environment: their returns show whether
@@ -53,6 +53,9 @@ class InspectJob(Job):
     Raises:
         ValueError: if a number is too small, no environment is of the model's body, or there is neither an environment
             nor an inference set.
+
+    Example:
+        ``bfmkit run inspect bfm.path=zoo:walker``
     """
 
     def __init__(

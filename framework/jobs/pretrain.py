@@ -53,7 +53,7 @@ CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
 
 @register(Job, "pretrain")
 class PretrainJob(Job):
-    """Trains one objective on one dataset, with Lightning; writes a model folder to ``out/model``.
+    """Training of one objective on one dataset, with Lightning; writes a model folder to ``out/model``.
 
     Args:
         dataset: what to train on.
@@ -100,6 +100,9 @@ class PretrainJob(Job):
             equally, ``cuda_graph`` is asked of several devices, or environments and models are of another body than the
             data.
         FileNotFoundError: if there is no model to start from.
+
+    Example:
+        ``bfmkit run pretrain_walker``
     """
 
     def __init__(

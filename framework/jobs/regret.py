@@ -61,7 +61,7 @@ class SeedsPerRule:
 
 @register(Job, "regret")
 class RegretJob(Job):
-    r"""Adds up what several rules lose to the best policy of a finite pool, and compares it with a bound.
+    r"""Regret of several rules against the best policy of a finite pool, compared with a bound.
 
     regret after N episodes = Σ_{n≤N} (max_π ψ_πᵀw − ψ_{π_n}ᵀw),  ψ_π = E_π[Σ_{t<H} γᵗ φ(s_{t+1})]
 
@@ -87,6 +87,9 @@ class RegretJob(Job):
 
     Raises:
         ValueError: if a number is out of its range, or no rule has a seed.
+
+    Example:
+        ``bfmkit run regret_tiny``
     """
 
     def __init__(

@@ -24,7 +24,7 @@ MOST_ROWS_NAMED = 20
 
 @register(Job, "replay_update")
 class ReplayUpdateJob(Job):
-    """Computes the losses of a saved update from the same batch, weights and noise, watching every module.
+    """Losses of a saved update from the same batch, weights and noise, with every module watched.
 
     The summary says which entries of the batch and which weights are not finite, which module gives the first output
     that is not, each loss, and whether the failure came back.
@@ -35,6 +35,9 @@ class ReplayUpdateJob(Job):
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is something else.
+
+    Example:
+        ``bfmkit run replay_update file=runs/pretrain/failed_update.pt``
     """
 
     logs = False

@@ -24,7 +24,7 @@ from bfmkit.runs.run_directory import RECIPE, write_summary
 
 @register(Job, "weights")
 class WeightsJob(Job):
-    """Infers weights from a file of labelled observations, from a goal observation, or from a demonstration.
+    """Weights from a file of labelled observations, a goal observation or a demonstration.
 
     What comes of it is an inference record, ``records/weights.safetensors``, like those that acting leaves: the agent
     ``fixed`` acts for it, ``bfmkit explain`` and ``bfmkit replay`` read it. Files are ``.npz`` or ``.safetensors``,
@@ -45,6 +45,9 @@ class WeightsJob(Job):
         ValueError: if not exactly one of ``labels``, ``goal`` and ``demonstration`` is given, or what is given does not
             fit the model, or the environment is another body's, or has no such task.
         FileNotFoundError: if a file is not there.
+
+    Example:
+        ``bfmkit run weights_from_labels labels=labels.npz``
     """
 
     logs = False
