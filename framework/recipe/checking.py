@@ -24,6 +24,7 @@ from bfmkit.recipe.signature import (
 from bfmkit.recipe.values import RecipeValueError, convert, describe
 from bfmkit.registry import BrokenComponentError, UnknownComponentError, lookup, names
 from bfmkit.registry.messages import did_you_mean, nearest, one_of, quoted, suggestion
+from bfmkit.utils.checks import range_problem
 
 Path = tuple[str, ...]
 
@@ -204,6 +205,9 @@ class Checker:
             if checked is not INVALID:
                 return checked
             attempts.append(attempt)
+        out_of_range = range_problem(annotation, value)
+        if out_of_range is not None:
+            return self._say(path, out_of_range)
         if isinstance(value, dict):
             meant = [takes(each, value, value.get("type")) for each in tried]
             if any(meant):

@@ -165,7 +165,7 @@ def test_a_recipe_gives_a_number_a_word_or_settings(told: object, settings: obje
         ({"initial": 2, "episodes": 0}, "episodes: must be at least 1"),
         ({"delta": 2.0}, "delta: must lie"),
         ("theory", "theory"),
-        (math.inf, "must be finite"),
+        (math.inf, "must be finite and not negative"),
         (True, "true"),
     ],
 )

@@ -43,5 +43,5 @@ def test_refuses_shares_that_are_none() -> None:
         MixtureLatents([SphereLatents(), GoalLatents()], [1.0])
     with pytest.raises(ValueError, match="not negative"):
         MixtureLatents([SphereLatents(), GoalLatents()], [1.0, -1.0])
-    with pytest.raises(ValueError, match="all zero"):
+    with pytest.raises(ValueError, match="not all be zero"):
         MixtureLatents([SphereLatents()], [0.0])

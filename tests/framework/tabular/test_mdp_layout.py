@@ -63,7 +63,7 @@ def test_one_hot_features_have_a_task_for_each_state() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"layout": "maze"}, "random, chain, grid"),
+        ({"layout": "maze"}, "'random', 'chain', 'grid'"),
         ({"size": 0}, "size must be at least 1, got 0"),
         ({"dim": 0}, "dim must be at least 1"),
         ({"slip": 1.5}, "slip must lie in"),
