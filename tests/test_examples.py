@@ -26,8 +26,9 @@ def example_of(cls: type) -> str:
 @pytest.mark.parametrize(("kind", "name"), [each for each in COMPONENTS if each[0] != "job"])
 def test_the_example_of_a_component_is_a_node_of_it(kind: str, name: str) -> None:
     interface = KINDS[kind].interface()
-    (key, node), *others = read(example_of(lookup(interface, name))).items()
-    assert not others
+    example = re.fullmatch(r"([\w.]+)(?:=|: )({.*})", example_of(lookup(interface, name)))
+    assert example is not None
+    key, node = example[1], read(example[2])
     assert node["type"] == name
     assert check_node(interface, node, key).cls is lookup(interface, name)
 

@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 from bfmkit.inference.actor_improver import ActorImprover
 from bfmkit.interfaces import BFM, Improver
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt
 from bfmkit.utils.rng import normal_noise
 
 
@@ -47,16 +47,15 @@ class AdaptersImprover(ActorImprover):
 
     def __init__(
         self,
-        rank: int = 4,
-        batch_size: int = 64,
-        update_every: int = 2,
-        learning_rate: float = 1e-3,
-        noise: float = 0.0,
-        penalty: float = 0.05,
-        capacity: int = 10_000,
+        rank: PositiveInt = 4,
+        batch_size: PositiveInt = 64,
+        update_every: PositiveInt = 2,
+        learning_rate: PositiveFloat = 1e-3,
+        noise: NonNegativeFloat = 0.0,
+        penalty: NonNegativeFloat = 0.05,
+        capacity: PositiveInt = 10_000,
     ) -> None:
         super().__init__(batch_size, update_every, learning_rate, noise, penalty, capacity)
-        require_positive(rank=rank)
         self.rank = rank
 
     def prepare(self) -> dict[str, Any]:

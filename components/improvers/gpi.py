@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import Improver, InferredTask, ObservedStep
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(Improver, "gpi")
@@ -34,12 +35,9 @@ class GPIImprover(Improver):
         ``agent.improver={type: gpi, count: 16}``
     """
 
-    def __init__(self, count: int = 8, every: int = 100, ensemble: Literal["min", "mean"] = "min") -> None:
-        for name, number in (("count", count), ("every", every)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number}")
-        if ensemble not in ("min", "mean"):
-            raise ValueError(f'ensemble must be "min" or "mean", got {ensemble!r}')
+    def __init__(
+        self, count: PositiveInt = 8, every: PositiveInt = 100, ensemble: Literal["min", "mean"] = "min"
+    ) -> None:
         self.count, self.every, self.ensemble = count, every, ensemble
 
     def prepare(self) -> dict[str, Any]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import Improver, InferredTask, ObservedStep
 from bfmkit.registry import register
 from bfmkit.utils.batched_adam import BatchedAdam
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeInt, PositiveFloat, PositiveInt
 from bfmkit.utils.rng import normal_noise
 
 
@@ -59,31 +60,19 @@ class LatentSearchImprover(Improver):
 
     def __init__(
         self,
-        lookahead: int = 100,
-        group: int = 10,
-        std: float = 0.03,
-        learning_rate: float = 0.02,
-        radius: float | None = 1.0,
+        lookahead: PositiveInt = 100,
+        group: Annotated[int, Ge(2)] = 10,
+        std: PositiveFloat = 0.03,
+        learning_rate: PositiveFloat = 0.02,
+        radius: PositiveFloat | None = 1.0,
         density: Literal["drawn", "projected"] = "drawn",
         windows: Literal["running", "episode"] = "running",
-        critic_samples: int = 32,
+        critic_samples: NonNegativeInt = 32,
         value_weights: Literal["inferred", "center"] = "inferred",
         ensemble: Literal["min", "mean"] = "min",
     ) -> None:
-        for name, least, value in (("lookahead", 1, lookahead), ("group", 2, group)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        if critic_samples < 0 or critic_samples == 1:
+        if critic_samples == 1:
             raise ValueError(f"critic_samples must be 0 or at least 2, got {critic_samples}")
-        require_positive(std=std, learning_rate=learning_rate, radius=radius)
-        for name, word, words in (
-            ("density", density, ("drawn", "projected")),
-            ("windows", windows, ("running", "episode")),
-            ("value_weights", value_weights, ("inferred", "center")),
-            ("ensemble", ensemble, ("min", "mean")),
-        ):
-            if word not in words:
-                raise ValueError(f'{name} must be "{words[0]}" or "{words[1]}", got {word!r}')
         self.lookahead, self.group, self.std, self.radius = lookahead, group, std, radius
         self.density, self.windows, self.ensemble = density, windows, ensemble
         self.critic_samples, self.value_weights = critic_samples, value_weights

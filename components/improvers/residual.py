@@ -12,7 +12,7 @@ from torch.nn import functional
 from bfmkit.inference.actor_improver import ActorImprover, ReplayBatch, clamped
 from bfmkit.interfaces import Improver
 from bfmkit.registry import register
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt
 from bfmkit.utils.rng import normal_noise
 
 
@@ -52,19 +52,18 @@ class ResidualImprover(ActorImprover):
 
     def __init__(
         self,
-        width: int = 128,
-        reach: float = 1.0,
-        target_rate: float = 0.01,
-        actor_every: int = 2,
-        batch_size: int = 64,
-        update_every: int = 2,
-        learning_rate: float = 3e-4,
-        noise: float = 0.1,
-        penalty: float = 0.05,
-        capacity: int = 50_000,
+        width: PositiveInt = 128,
+        reach: PositiveFloat = 1.0,
+        target_rate: PositiveFloat = 0.01,
+        actor_every: PositiveInt = 2,
+        batch_size: PositiveInt = 64,
+        update_every: PositiveInt = 2,
+        learning_rate: PositiveFloat = 3e-4,
+        noise: NonNegativeFloat = 0.1,
+        penalty: NonNegativeFloat = 0.05,
+        capacity: PositiveInt = 50_000,
     ) -> None:
         super().__init__(batch_size, update_every, learning_rate, noise, penalty, capacity)
-        require_positive(width=width, reach=reach, target_rate=target_rate, actor_every=actor_every)
         self.width, self.reach, self.target_rate, self.actor_every = width, reach, target_rate, actor_every
 
     def prepare(self) -> dict[str, Any]:

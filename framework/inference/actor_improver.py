@@ -11,7 +11,6 @@ from torch import Tensor
 
 from bfmkit.interfaces import Improver, InferredTask, ObservedStep
 from bfmkit.utils.batched_adam import BatchedAdam
-from bfmkit.utils.checks import require_positive
 from bfmkit.utils.rng import generator, normal_noise
 
 CHUNK = 2048
@@ -61,12 +60,6 @@ class ActorImprover(Improver):
         penalty: float = 0.05,
         capacity: int = 50_000,
     ) -> None:
-        require_positive(
-            batch_size=batch_size, update_every=update_every, learning_rate=learning_rate, capacity=capacity
-        )
-        for name, number in (("noise", noise), ("penalty", penalty)):
-            if number < 0:
-                raise ValueError(f"{name} must not be negative, got {number}")
         self.batch_size, self.update_every, self.capacity = batch_size, update_every, capacity
         self.noise, self.penalty, self.adam = noise, penalty, BatchedAdam(learning_rate)
 

@@ -8,10 +8,13 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from bfmkit.utils.checks import PositiveFloat, PositiveInt, check_ranges
+
 LONGEST_WAIT = 8
 """Episodes at most between two trials of an improved policy that was found worse."""
 
 
+@check_ranges
 @dataclass(frozen=True)
 class Fallback:
     r"""Decides, for each run and episode, whether the improved policy acts; and takes it back within the episode.
@@ -41,18 +44,11 @@ class Fallback:
         Wu et al., Conservative bandits, 2016, whose budget this is, looked at within episodes too.
     """
 
-    tolerance: float = 0.02
-    warmup: int = 6
-    window: int = 4
-    recheck: int = 12
-    check_every: int = 50
-
-    def __post_init__(self) -> None:
-        if not self.tolerance > 0:
-            raise ValueError(f"tolerance must be positive, got {self.tolerance}")
-        for name in ("warmup", "window", "recheck", "check_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+    tolerance: PositiveFloat = 0.02
+    warmup: PositiveInt = 6
+    window: PositiveInt = 4
+    recheck: PositiveInt = 12
+    check_every: PositiveInt = 50
 
     def blank(self, runs: int, episode_steps: int) -> TensorDict:  # batch (B,), on the CPU
         """The state before the first episode."""

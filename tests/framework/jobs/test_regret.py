@@ -62,14 +62,18 @@ def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+def test_a_number_of_seeds_is_not_negative() -> None:
+    with pytest.raises(ValueError, match="ucb must not be negative"):
+        SeedsPerRule(ucb=-1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"dims": []}, "dims"),
         ({"dims": [2, 2]}, "dims"),
-        ({"dims": [0]}, "dims: 0"),
+        ({"dims": [0]}, "dims must be at least 1, got 0"),
         ({"seeds": SeedsPerRule(0, 0, 0, 0, 0, 0, 0)}, "no rule"),
-        ({"seeds": SeedsPerRule(ucb=-1)}, "seeds.ucb"),
         ({"episodes": 1}, "episodes"),
         ({"burn_in": 12}, "burn_in"),
         ({"discount": 1.5}, "discount"),
