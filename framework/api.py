@@ -15,7 +15,7 @@ from bfmkit.inference.episode import run_episode
 from bfmkit.inference.experiment import Experiment
 from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
 from bfmkit.models.folder import load_model as read_model
-from bfmkit.models.path import resolve
+from bfmkit.models.folder import resolve
 from bfmkit.recipe import Recipe, build_node
 from bfmkit.recipe import load_recipe as read_recipe
 from bfmkit.registry import discovery, register

@@ -7,10 +7,10 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.inference.batched_agent import BatchedAgent
-from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import Agent
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveFloat, PositiveInt
+from bfmkit.utils.linalg import least_squares_weights
 
 
 @register(Agent, "oracle")

@@ -6,9 +6,8 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM
-from bfmkit.models.folder import load_model
+from bfmkit.models.folder import load_model, resolve
 from bfmkit.models.hub import push
-from bfmkit.models.path import resolve
 from bfmkit.registry import register
 
 

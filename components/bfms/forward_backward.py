@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, EnvironmentSpec, Networks
+from bfmkit.models.layers import project
 from bfmkit.models.learned_bfm import RELATIVE_RIDGE, LearnedBFM
-from bfmkit.models.projection import project
 from bfmkit.registry import register
 from bfmkit.utils.checks import OpenShare, PositiveInt
-from bfmkit.utils.second_moment import ridged_inverse, second_moment
+from bfmkit.utils.linalg import ridged_inverse, second_moment
 
 
 @register(BFM, "forward_backward")

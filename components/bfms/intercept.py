@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM
 from bfmkit.registry import register
-from bfmkit.utils.second_moment import second_moment
+from bfmkit.utils.linalg import second_moment
 
 
 @register(BFM, "intercept")

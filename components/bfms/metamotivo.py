@@ -13,12 +13,12 @@ from bfmkit.components.bfms.metamotivo_format.folder import MODELS, Config, read
 from bfmkit.components.bfms.metamotivo_format.networks import EPSILON, Actor, BackwardMap, ForwardMap, Shape
 from bfmkit.interfaces import BFM, Dataset, EnvironmentSpec
 from bfmkit.interfaces.spec import ANY_DOMAIN
-from bfmkit.models.path import resolve
-from bfmkit.models.projection import project
+from bfmkit.models.folder import resolve
+from bfmkit.models.layers import project
 from bfmkit.registry import register
 from bfmkit.utils.checks import OpenShare, PositiveInt
+from bfmkit.utils.linalg import ridged_inverse, second_moment
 from bfmkit.utils.rng import generator
-from bfmkit.utils.second_moment import ridged_inverse, second_moment
 
 logger = logging.getLogger(__name__)
 

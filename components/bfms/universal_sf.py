@@ -10,7 +10,7 @@ from bfmkit.interfaces import BFM, EnvironmentSpec, FeatureMap, Networks
 from bfmkit.models.learned_bfm import LearnedBFM
 from bfmkit.registry import register
 from bfmkit.utils.checks import OpenShare
-from bfmkit.utils.second_moment import second_moment
+from bfmkit.utils.linalg import second_moment
 
 
 @register(BFM, "universal_sf")

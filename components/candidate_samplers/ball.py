@@ -9,7 +9,7 @@ from torch import Tensor
 from bfmkit.interfaces import AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveFloat, PositiveInt
-from bfmkit.utils.unit_ball import EXTRA, in_unit_ball
+from bfmkit.utils.linalg import EXTRA, in_unit_ball
 
 
 @register(CandidateSampler, "ball")

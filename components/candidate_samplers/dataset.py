@@ -7,11 +7,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from bfmkit.inference.least_squares import RELATIVE_RIDGE
 from bfmkit.interfaces import BFM, AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveInt
-from bfmkit.utils.second_moment import ridged_inverse, second_moment
+from bfmkit.utils.linalg import RELATIVE_RIDGE, ridged_inverse, second_moment
 
 # A model's directions take a pass over its inference set, and every choice asks for them.
 _directions: WeakKeyDictionary[BFM, Tensor] = WeakKeyDictionary()

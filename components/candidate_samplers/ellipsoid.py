@@ -7,7 +7,7 @@ from torch import Tensor
 from bfmkit.interfaces import AcquisitionContext, CandidateSampler, Posterior
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveFloat, PositiveInt
-from bfmkit.utils.unit_ball import EXTRA, in_unit_ball
+from bfmkit.utils.linalg import EXTRA, in_unit_ball
 
 NO_RADIUS = 'candidates "ellipsoid": this acquisition has no radius, so the candidates need one of their own'
 

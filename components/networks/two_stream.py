@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bfmkit.interfaces import Networks
-from bfmkit.models.joined_linear import JoinedLinear
+from bfmkit.models.layers import JoinedLinear
 from bfmkit.registry import register
 from bfmkit.utils.checks import NonNegativeFloat, PositiveInt
 

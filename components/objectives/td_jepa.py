@@ -9,7 +9,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, LatentContext, LatentSampler, Networks, Objective
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 from bfmkit.registry import register
 from bfmkit.training.actor_critic_losses import directional_error, orthonormality_loss
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective

@@ -22,7 +22,7 @@ from bfmkit.training.actor_critic_losses import directional_error
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.all_gather import full_precision, gathered
 from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt, Share
-from bfmkit.utils.second_moment import second_moment
+from bfmkit.utils.linalg import second_moment
 
 STATISTICS_RATE = 0.005
 # Larger than that of a model's second moment: directions in which features hardly vary would make up all of z.

@@ -12,7 +12,7 @@ from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveFloat, PositiveInt
-from bfmkit.utils.compensated import add_products
+from bfmkit.utils.linalg import add_products
 from bfmkit.utils.rng import normal_noise
 
 

@@ -10,7 +10,7 @@ from bfmkit.inference.gaussian_posterior import NormalPosterior, cholesky, faded
 from bfmkit.interfaces import Posterior
 from bfmkit.registry import register
 from bfmkit.utils.checks import Discount, PositiveFloat
-from bfmkit.utils.compensated import add_products
+from bfmkit.utils.linalg import add_products
 
 
 @register(Posterior, "ridge")

@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn.functional import layer_norm, linear, normalize, relu
 
 from bfmkit.components.environments.dm_control import DMControlEnvironment
-from bfmkit.models.path import resolve
+from bfmkit.models.folder import resolve
 from bfmkit.utils.rng import normal_noise
 
 # The paper's settings.

@@ -11,12 +11,12 @@ import textwrap
 from typing import Any
 
 from bfmkit import registry
-from bfmkit.cli.errors import CommandError
 from bfmkit.recipe.sources import shipped
 from bfmkit.registry import discovery
 from bfmkit.registry.kinds import KINDS, Kind
 from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.quantity import listed_quantities
+from bfmkit.utils.errors import CommandError
 
 _OURS = ("bfmkit", "bfmkit.components")
 

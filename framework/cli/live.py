@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from bfmkit.cli.errors import CommandError
+from bfmkit.utils.errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from bfmkit.cli.completion import SHELLS, CompletionAction
 from bfmkit.registry import discovery
 from bfmkit.utils.errors import FAILED, REFUSED, BfmkitError
-from bfmkit.utils.paths import expand_home
+from bfmkit.utils.files import expand_home
 from bfmkit.utils.startup import postpone_compiler
 from bfmkit.utils.stop_signals import exit_code
 from bfmkit.utils.threads import limit_spinning
@@ -53,8 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
-        command = import_module(f"bfmkit.cli.{arguments.module}")
-        return command.run(arguments)
+        module, function = arguments.function.split(".")
+        code: int = getattr(import_module(f"bfmkit.cli.{module}"), function)(arguments)
+        return code
     except KeyboardInterrupt as error:
         code = exit_code(error)
         text = f"bfmkit: {'interrupted' if code == INTERRUPTED else 'terminated'}"
@@ -107,13 +108,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    def add(name: str, module: str, about: str) -> argparse.ArgumentParser:
+    def add(name: str, function: str, about: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=about)
-        command.set_defaults(module=module)
+        command.set_defaults(function=function)
         command.add_argument("--debug", action="store_true", help="show the traceback of a failure")
         return command
 
-    run = add("run", "run", "run a recipe's job in a run directory; the same directory again resumes it")
+    run = add("run", "run.run", "run a recipe's job in a run directory; the same directory again resumes it")
     _recipe_and_overrides(run)
     run.add_argument("--out", type=expand_home, help="the run directory (runs/RECIPE-TIME)")
     run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: cuda where there is one)")
@@ -126,7 +127,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="tensorboard, csv, wandb or mlflow; may be given more than once (tensorboard)",
     )
 
-    listing = add("list", "listing", "list components by kind, and recipes")
+    listing = add("list", "listing.run", "list components by kind, and recipes")
     listing.add_argument(
         "kind",
         nargs="?",
@@ -135,38 +136,38 @@ def build_parser() -> argparse.ArgumentParser:
         "such as posterior.ridge: its arguments, defaults and an example",
     )
 
-    _recipe_and_overrides(add("show", "showing", "print a recipe with all that it inherits and all values resolved"))
+    _recipe_and_overrides(add("show", "recipes.show", "print a recipe with what it inherits and its values resolved"))
 
-    copy = add("copy", "copying", "copy a shipped recipe, to change it")
+    copy = add("copy", "recipes.copy", "copy a shipped recipe, to change it")
     copy.add_argument("recipe", metavar="RECIPE")
     copy.add_argument("destination", metavar="DEST", nargs="?", type=expand_home, help="a file or a folder (here)")
 
-    check = add("check", "checking", "check recipes without running them")
+    check = add("check", "recipes.check", "check recipes without running them")
     check.add_argument(
         "words", metavar="RECIPE | key=value", nargs="*", help="recipes, all shipped ones if none is given; overrides"
     )
 
-    add("schema", "printing_schema", "print the JSON schema of recipes, for editors")
+    add("schema", "recipes.schema", "print the JSON schema of recipes, for editors")
 
-    push = add("push", "models", "send a model to the Hugging Face hub, or copy it to another folder")
+    push = add("push", "models.run", "send a model to the Hugging Face hub, or copy it to another folder")
     push.add_argument("model", metavar="MODEL", help="a model folder, zoo:NAME or hf:OWNER/NAME")
     push.add_argument("destination", metavar="DEST", help="hf:OWNER/NAME, or a folder")
     push.add_argument("--weights", choices=["float32", "float16", "bfloat16"], help="the type to store weights in")
     push.add_argument("--public", action="store_true", help="let everybody see a repository that is made for it")
 
-    new = add("new", "new", "write a new component and its test, which passes the contract of its kind")
+    new = add("new", "new.run", "write a new component and its test, which passes the contract of its kind")
     new.add_argument("kind", metavar="KIND")
     new.add_argument("name", metavar="NAME", help="lower_snake_case")
     new.add_argument("--package", help="the plugin package to write to (that of ./pyproject.toml, or my_components)")
 
-    explain = add("explain", "explaining", "say in words, tables and a picture what inferred weights mean")
+    explain = add("explain", "records.explain", "say in words, tables and a picture what inferred weights mean")
     explain.add_argument("record", metavar="RECORD", type=expand_home, help="a file from a run's records/")
     explain.add_argument("--picture", type=expand_home, help="where to draw (beside the record)")
 
-    replay = add("replay", "replaying", "work inferred weights out again from their record, to the same bits")
+    replay = add("replay", "records.replay", "work inferred weights out again from their record, to the same bits")
     replay.add_argument("record", metavar="RECORD", type=expand_home, help="a file from a run's records/")
 
-    report = add("report", "reporting", "write one page about finished runs: tables, pictures, recipes side by side")
+    report = add("report", "reports.run", "write one page about finished runs: tables, pictures, recipes side by side")
     report.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=expand_home)
     report.add_argument("--out", type=expand_home, default=Path("report.html"), help="the HTML file (report.html)")
     report.add_argument("--recipes", metavar="NAME", nargs="+", default=[], help="only these, in this order")
@@ -177,7 +178,9 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--formats", metavar="FORMAT", nargs="+", default=[], help="of figures, besides png: pdf, svg")
     report.add_argument("--videos", type=int, default=1, help="tasks of a traced run that get a moving picture (1)")
 
-    live = add("live", "live", "open a page on which agents infer a task before your eyes, and you can be the reward")
+    live = add(
+        "live", "live.run", "open a page on which agents infer a task before your eyes, and you can be the reward"
+    )
     live.add_argument(
         "recipe", metavar="RECIPE", nargs="?", default="opti_bfm_two_stage", help="of type infer (opti_bfm_two_stage)"
     )
@@ -190,7 +193,7 @@ def build_parser() -> argparse.ArgumentParser:
     live.add_argument("--no-browser", action="store_true", help="do not open a browser")
     live.add_argument("--out", type=expand_home, help="where records go (runs/live-TIME)")
 
-    add("doctor", "doctor", "say what works on this machine, and what to install")
+    add("doctor", "doctor.run", "say what works on this machine, and what to install")
     return parser
 
 

@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bfmkit.cli.errors import CommandError
+from bfmkit.utils.errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Copy a model, with its weights in another type if asked, and say how far that moves its actions."""
     from bfmkit.models import hub
-    from bfmkit.models.folder import copy_model
-    from bfmkit.models.path import resolve
+    from bfmkit.models.folder import copy_model, resolve
 
     to_hub = arguments.destination.startswith(hub.PREFIX)
     try:

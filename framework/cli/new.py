@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
-from bfmkit.cli.errors import CommandError
 from bfmkit.registry import discovery, registry
 from bfmkit.registry.kinds import KINDS, Kind
 from bfmkit.registry.messages import one_of, suggestion
+from bfmkit.utils.errors import CommandError
 
 _CLASS_ENDINGS = {
     "posterior": "Posterior",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bfmkit.cli.errors import CommandError
+from bfmkit.utils.errors import CommandError
 
 if TYPE_CHECKING:
     import torch

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 from tensordict import TensorDict, TensorDictBase
+from torch import Tensor
 
-from bfmkit.data.episodes import episode_ends, later_rows
 from bfmkit.data.shards import ShardWriter, claim
 from bfmkit.interfaces import Dataset
+from bfmkit.utils.checks import one_per_row
 
 TRAINING_KEYS = ["observation", "action", ("next", "observation"), ("next", "terminated")]
 
@@ -154,3 +155,22 @@ def fits(dataset: Dataset, room: int, device: torch.device) -> bool:
     if device.type == "cuda":
         return needed <= PART_OF_FREE_MEMORY * torch.cuda.mem_get_info(device)[0]
     return needed <= LARGEST_COPY
+
+
+def episode_ends(transitions: TensorDictBase) -> Tensor:  # batch (N,) -> (m,) int64, increasing
+    """The last transition of each episode: one that is terminal, or that the next does not begin where it ended."""
+    following = transitions["next", "observation"]
+    goes_on = (following[:-1] == transitions["observation"][1:]).all(-1)
+    terminated = one_per_row(transitions["next", "terminated"], len(transitions), "terminated").bool()
+    goes_on &= ~terminated[:-1]
+    last = torch.full((1,), len(transitions) - 1, device=goes_on.device)
+    return torch.cat([(~goes_on).nonzero().squeeze(-1), last])
+
+
+def later_rows(
+    rows: Tensor,  # (n,) int64
+    steps: Tensor,  # (n,) int64, not negative
+    ends: Tensor,  # (m,) int64, as episode_ends gives them
+) -> Tensor:  # (n,) int64
+    """The transitions that many steps after the given ones, or the last of the episode if it ends before."""
+    return torch.minimum(rows + steps, ends[torch.searchsorted(ends, rows)])

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 from torchrl.envs import EnvBase
 
-from bfmkit.environments.body import Body
-from bfmkit.environments.gymnasium_body import GymnasiumBody
-from bfmkit.environments.torchrl_body import TorchRLBody
+from bfmkit.environments.body import Body, GymnasiumBody, TorchRLBody
 from bfmkit.interfaces import Environment, EnvironmentSpec, StepResult
 from bfmkit.rewards.expression import STEP
 from bfmkit.utils.checks import PositiveInt, check_ranges

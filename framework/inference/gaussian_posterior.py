@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import Posterior
 from bfmkit.utils.checks import one_per_row
-from bfmkit.utils.compensated import add_products
+from bfmkit.utils.linalg import add_products
 
 SMALLEST_JITTER, LARGEST_JITTER = 1e-14, 1e-6
 """Shares of the mean diagonal that are added to a precision which rounding has made indefinite."""

@@ -15,19 +15,18 @@ from torch import Tensor
 from bfmkit.environments.labels import label
 from bfmkit.environments.relabelling import recorded_quantities
 from bfmkit.evaluation.diagnostics.features import feature_spectrum
-from bfmkit.evaluation.diagnostics.offline import offline_measures
+from bfmkit.evaluation.diagnostics.offline import offline_measures, random_weights
 from bfmkit.evaluation.diagnostics.online import prediction_measures, spread_measures
 from bfmkit.evaluation.diagnostics.policy_evaluation import PolicyEvaluation, evaluate_policies
 from bfmkit.evaluation.diagnostics.predictions import compare
-from bfmkit.evaluation.diagnostics.random_rewards import random_weights
 from bfmkit.evaluation.diagnostics.report import Report
 from bfmkit.inference.experiment import fitted_environment
-from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import BFM, Environment, Job
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
 from bfmkit.report.plots.diagnostics import draw_agreement, draw_spectrum, draw_spread
 from bfmkit.runs.metric_log import MetricLog
+from bfmkit.utils.linalg import least_squares_weights
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import generator, normal_noise
 

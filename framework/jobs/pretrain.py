@@ -20,8 +20,7 @@ from bfmkit.environments.labels import label
 from bfmkit.inference.oracle_returns import oracle_returns
 from bfmkit.interfaces import Agent, Dataset, Environment, Job, JobError, Objective
 from bfmkit.models.card import write_card
-from bfmkit.models.folder import load_model, save_model
-from bfmkit.models.path import resolve
+from bfmkit.models.folder import load_model, resolve, save_model
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots.training import draw_training
@@ -30,7 +29,7 @@ from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.training.cluster import cluster_arguments, is_first_process, shared_machine
 from bfmkit.training.ema import frozen_copy
-from bfmkit.training.precision import Precision, float32_products
+from bfmkit.training.lightning_module import Precision, float32_products
 from bfmkit.training.self_collection import SelfCollection, SelfCollector
 from bfmkit.training.trainer_options import LightningClass, require_trainer_arguments
 from bfmkit.utils.checks import NonNegativeInt, OpenShare, PositiveFloat, PositiveInt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 
 
 class EncodedFeatures(FeatureMap):

@@ -13,9 +13,10 @@ from safetensors.torch import save as to_bytes
 from tensordict import TensorDict, TensorDictBase
 
 from bfmkit.interfaces import BFM, EnvironmentSpec
+from bfmkit.models import hub, zoo
 from bfmkit.models.files import refuse_pickles
 from bfmkit.recipe import build_node
-from bfmkit.utils.files import write_atomically
+from bfmkit.utils.files import expand_home, write_atomically
 from bfmkit.utils.rng import normal_noise
 
 WEIGHTS, RECIPE, INFERENCE_SET, CARD = "model.safetensors", "recipe.yaml", "inference_set.safetensors", "README.md"
@@ -125,3 +126,15 @@ def copy_model(source: Path, folder: Path, weights: Precision) -> float:
     noise = normal_noise([0], "policies of a copy", [0], (len(observation), bfm.dim))[0]
     z = bfm.policy_latent(noise.to(observation.dtype))
     return float((copy.act(observation, z) - bfm.act(observation, z)).abs().max())
+
+
+def resolve(path: str) -> Path:
+    """The folder that ``path`` means: ``zoo:NAME``, ``hf:OWNER/NAME``, or a folder.
+
+    Raises:
+        FileNotFoundError: for a model that zoo or hub do not have, or if the hub cannot be asked.
+        ValueError: if ``hf:`` is not followed by a repository's name.
+    """
+    if path.startswith(hub.PREFIX):
+        return hub.fetch(path)
+    return zoo.resolve(path) if path.startswith(zoo.PREFIX) else expand_home(path)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import BFM, EnvironmentSpec
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 
 RELATIVE_RIDGE = 1e-6
 SMALLEST_DEVIATION = 1e-3

@@ -15,7 +15,7 @@ from bfmkit.recipe.signature import deferred_type, is_interface, is_settings, it
 from bfmkit.registry.messages import one_of, quoted, suggestion
 from bfmkit.utils.checks import range_problem
 from bfmkit.utils.errors import RefusedError
-from bfmkit.utils.paths import expand_home
+from bfmkit.utils.files import expand_home
 
 
 class RecipeValueError(RefusedError, ValueError):

@@ -16,7 +16,7 @@ from bfmkit.interfaces import BFM, Environment
 from bfmkit.recipe import build_node
 from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.replay import require_same_model
-from bfmkit.utils.second_moment import second_moment
+from bfmkit.utils.linalg import second_moment
 
 SHOWN = 5
 """How many of the surest and of the least sure parts of the reward are shown."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 
 from bfmkit.interfaces import LatentContext, LatentSampler
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 
 
 class LatentSamplerContract(ABC):

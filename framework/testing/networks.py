@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bfmkit.interfaces import Networks
-from bfmkit.models.joined_linear import JoinedLinear
+from bfmkit.models.layers import JoinedLinear
 
 OBS, A, D = 5, 2, 6
 

@@ -5,6 +5,7 @@ Of several processes that train together, the first one writes; whatever changes
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -15,6 +16,7 @@ from typing import Any, cast
 
 import lightning
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from tensordict import TensorDictBase
@@ -26,7 +28,6 @@ from bfmkit.interfaces import JobError
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics
 from bfmkit.training.lightning_module import Pretraining
 from bfmkit.training.self_collection import SelfCollection, SelfCollector
-from bfmkit.training.state_file import StateFile
 from bfmkit.utils import stop_signals
 from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
@@ -232,3 +233,25 @@ def _pretraining(module: lightning.LightningModule) -> Pretraining:
 
 def _update(module: lightning.LightningModule) -> int:
     return _pretraining(module).update
+
+
+class StateFile(TorchCheckpointIO):
+    """Writes states where they are asked for, and nowhere else on the way.
+
+    Lightning's own way goes through the system's folder for temporary files, which may be on a smaller disk than the
+    run.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write one, and wait until the disk has it.
+
+        Raises:
+            OSError: if there is no room; part of the file may be there.
+        """
+        # In memory first: where a file breaks off, torch complains of positions in it, and not of the disk.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with Path(path).open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())

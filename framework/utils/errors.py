@@ -1,4 +1,4 @@
-"""Base class of the errors that a user is told about, and the exit code each has on the command line."""
+"""Errors of the package, with their exit codes."""
 
 from __future__ import annotations
 
@@ -22,3 +22,7 @@ class RefusedError(BfmkitError):
 
 class JobError(BfmkitError, RuntimeError):
     """A job ended without having done all of its work."""
+
+
+class CommandError(RefusedError):
+    """Nothing has been done; the message says why, one line a problem."""

@@ -42,3 +42,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def expand_home(path: str | Path) -> Path:
+    """``path``, with ``~`` or ``~USER`` in front replaced by that home folder; as it is where there is none."""
+    return Path(os.path.expanduser(path))

@@ -8,7 +8,7 @@ import torch
 
 import bfmkit
 from bfmkit.components.environments.dm_control import DMControlEnvironment
-from bfmkit.models.path import resolve
+from bfmkit.models.folder import resolve
 
 FILE = Path(__file__).parents[2] / "docs" / "examples" / "opti_bfm_in_one_file.py"
 STEPS = 40

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import BFM
-from bfmkit.utils.second_moment import second_moment
+from bfmkit.utils.linalg import second_moment
 
 MOMENT = "second_moment"
 

@@ -9,11 +9,11 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.evaluation.diagnostics.bellman import bellman_consistency
-from bfmkit.evaluation.diagnostics.explained import explained_variance
 from bfmkit.evaluation.diagnostics.features import condition_number, effective_rank, feature_spectrum
 from bfmkit.evaluation.diagnostics.measure import Measure
-from bfmkit.evaluation.diagnostics.random_rewards import random_weights
 from bfmkit.interfaces import BFM
+from bfmkit.utils.linalg import least_squares_weights, second_moment
+from bfmkit.utils.rng import generator, normal_noise
 
 REWARDS = 16
 """How many random rewards the Bellman equation is asked about."""
@@ -68,3 +68,43 @@ def offline_measures(
                 )
             )  # fmt: skip
     return measures
+
+
+def explained_variance(
+    features: Tensor,  # (n, d)
+    rewards: Tensor,  # (n, m), one column a task
+) -> Tensor:  # (m,) float64
+    """R² = 1 − Σ(r − φᵀŵ)²/Σ(r − r̄)² on one half of the transitions, with ŵ and r̄ from the other half.
+
+    NaN for a reward that is the same everywhere: there is nothing to explain. Negative where φᵀŵ predicts worse than a
+    constant would.
+    """
+    order = torch.from_numpy(generator(0, "halves", 0).permutation(len(features)))
+    fitted, held_out = order[: len(order) // 2], order[len(order) // 2 :]
+    features, rewards = features.double(), rewards.double()
+    weights = least_squares_weights(features[fitted], rewards[fitted])  # (m, d)
+    unexplained = (rewards[held_out] - features[held_out] @ weights.mT).square().sum(0)
+    total = (rewards[held_out] - rewards[fitted].mean(0)).square().sum(0)
+    varies = total > 1e-12 * rewards.square().sum(0)
+    return torch.where(varies, 1 - unexplained / total, torch.nan)
+
+
+SMALLEST = 1e-10
+"""Directions with a smaller share of the largest eigenvalue count as absent."""
+
+
+def random_weights(
+    features: Tensor,  # (n, d)
+    count: int,
+    seed: int,
+) -> Tensor:  # (count, d) float64
+    """Weights w ~ N(0, C⁺), C the features' second moment, so that φᵀw is about 1 in the mean square over the data.
+
+    The same rewards whatever linear map the features went through.
+    """
+    values, vectors = torch.linalg.eigh(second_moment(features).cpu())
+    present = values > SMALLEST * values[-1]
+    roots = torch.where(present, values, 1.0).rsqrt() * present
+    noise = normal_noise([seed], "random rewards", [0], (count, len(values)))[0]
+    rank = present.sum().clamp(min=1)
+    return ((noise * roots) @ vectors.mT / rank.sqrt()).to(features.device)

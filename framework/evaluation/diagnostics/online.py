@@ -9,7 +9,7 @@ from bfmkit.evaluation.diagnostics.measure import Measure
 from bfmkit.evaluation.diagnostics.policy_diversity import share_of_latent, specialisation
 from bfmkit.evaluation.diagnostics.policy_evaluation import PolicyEvaluation
 from bfmkit.evaluation.diagnostics.predictions import compare
-from bfmkit.utils.second_moment import second_moment
+from bfmkit.utils.linalg import second_moment
 
 SMALLEST = 1e-10
 """Directions with a smaller share of the largest eigenvalue count as absent."""

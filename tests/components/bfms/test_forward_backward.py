@@ -5,9 +5,9 @@ import torch
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
-from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.testing.bfm import BFMContract
+from bfmkit.utils.linalg import least_squares_weights
 
 SPEC = EnvironmentSpec("walker", 5, 2, 4, 100, 0.02, ("a",))
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from bfmkit.components.bfms.intercept import Intercept
-from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.testing.bfm import BFMContract
 from bfmkit.testing.models import LinearBFM
+from bfmkit.utils.linalg import least_squares_weights
 
 
 class TestIntercept(BFMContract):

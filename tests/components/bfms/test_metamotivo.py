@@ -16,11 +16,11 @@ from torch import Tensor
 from bfmkit.components.bfms.metamotivo import Metamotivo
 from bfmkit.components.environments.torchrl import TorchRLEnvironment
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
-from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import Dataset, EnvironmentSpec
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 from bfmkit.recipe import load_recipe
 from bfmkit.testing.bfm import BFMContract
+from bfmkit.utils.linalg import least_squares_weights
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 KINDS = ["simple", "residual"]

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from bfmkit.components.bfms.whitened import Whitened
-from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.testing.bfm import BFMContract
 from bfmkit.testing.models import LinearBFM
+from bfmkit.utils.linalg import least_squares_weights
 
 MIX = torch.tensor([[30.0, 2.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.5, 0.01, 0.0], [1.0, 0.0, 0.0, 1.0]])
 

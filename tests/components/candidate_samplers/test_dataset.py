@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from bfmkit.components.candidate_samplers.dataset import DatasetCandidates
-from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.testing.acquisition import context
 from bfmkit.testing.candidate_sampler import CandidateSamplerContract
 from bfmkit.testing.models import LinearBFM
+from bfmkit.utils.linalg import least_squares_weights
 
 
 class TestDatasetCandidates(CandidateSamplerContract):

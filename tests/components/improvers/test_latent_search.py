@@ -12,10 +12,10 @@ from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.improvers.latent_search import LatentSearchImprover
 from bfmkit.inference.episode import run_episode
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
-from bfmkit.inference.least_squares import least_squares_weights
 from bfmkit.interfaces import Agent
 from bfmkit.testing.improver import ImproverContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
+from bfmkit.utils.linalg import least_squares_weights
 
 
 def from_nothing(improver: LatentSearchImprover) -> FineTuningAgent:

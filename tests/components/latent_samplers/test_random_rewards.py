@@ -9,7 +9,7 @@ from dm_control.utils.rewards import tolerance
 
 from bfmkit.components.latent_samplers.random_rewards import RandomRewardLatents
 from bfmkit.interfaces import LatentContext
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 from bfmkit.testing.latent_sampler import LatentSamplerContract
 from bfmkit.testing.objective import SPEC
 

@@ -15,7 +15,7 @@ from bfmkit.components.objectives.forward_backward import (
     measure_loss,
     target_measure,
 )
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 from bfmkit.testing.models import LinearBFM
 from bfmkit.testing.objective import SPEC, ObjectiveContract
 from bfmkit.training.actor_critic_losses import orthonormality_loss, pessimistic

@@ -8,7 +8,7 @@ from bfmkit.components.bfms.td_jepa import TDJepa
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.td_jepa import TDJepaObjective
 from bfmkit.interfaces import EnvironmentSpec
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.models import LinearBFM
 from bfmkit.testing.objective import SPEC, ObjectiveContract

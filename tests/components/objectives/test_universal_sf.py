@@ -24,7 +24,7 @@ from bfmkit.components.latent_samplers.goals import GoalLatents
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.universal_sf import UniversalSFObjective, least
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, FeatureObjective
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.testing.models import LinearBFM, ball_spec, into_ball
 from bfmkit.testing.objective import SPEC, ObjectiveContract

@@ -11,7 +11,7 @@ import pytest
 from bfmkit.components.bfms.checkpoint import Checkpoint
 from bfmkit.interfaces import BFM
 from bfmkit.models import hub, zoo
-from bfmkit.models.path import resolve
+from bfmkit.models.folder import resolve
 
 client = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
 

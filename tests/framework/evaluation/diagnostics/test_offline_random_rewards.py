@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bfmkit.evaluation.diagnostics.random_rewards import random_weights
+from bfmkit.evaluation.diagnostics.offline import random_weights
 
 
 @pytest.mark.parametrize("scales", [(1.0, 1.0, 1.0), (100.0, 1.0, 0.01), (1.0, 1.0, 0.0)])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bfmkit.models.projection import project
+from bfmkit.models.layers import project
 
 
 def test_projection_keeps_the_direction_and_sets_the_length() -> None:

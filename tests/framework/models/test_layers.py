@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from bfmkit.models.joined_linear import JoinedLinear
+from bfmkit.models.layers import JoinedLinear
 
 
 def test_a_joined_layer_is_a_layer_on_the_concatenation() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from bfmkit.training.cuda_graph import Snapshot
 from bfmkit.training.rng_state import generator_states, set_generator_states
-from bfmkit.training.snapshot import Snapshot
 
 CPU = torch.device("cpu")
 

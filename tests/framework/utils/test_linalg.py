@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from bfmkit.utils.compensated import BLOCK, add_products
+from bfmkit.utils.linalg import BLOCK, add_products
 
 
 def test_a_sum_of_very_many_terms_keeps_its_last_digit() -> None:

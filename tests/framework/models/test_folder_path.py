@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bfmkit.models import zoo
-from bfmkit.models.path import resolve
+from bfmkit.models.folder import resolve
 
 
 def test_a_model_is_a_folder_a_name_in_the_zoo_or_one_on_the_hub(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bfmkit.evaluation.diagnostics.explained import explained_variance
+from bfmkit.evaluation.diagnostics.offline import explained_variance
 
 
 def test_what_is_linear_is_explained_and_noise_is_not() -> None:

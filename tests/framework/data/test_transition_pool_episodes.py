@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from tensordict import TensorDict
 
-from bfmkit.data.episodes import episode_ends, later_rows
+from bfmkit.data.transition_pool import episode_ends, later_rows
 
 
 def test_an_episode_ends_where_the_next_transition_begins_elsewhere() -> None:

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from bfmkit.inference.least_squares import least_squares_weights
-from bfmkit.utils.second_moment import ridged_inverse, second_moment
+from bfmkit.utils.linalg import least_squares_weights, ridged_inverse, second_moment
 
 
 def test_finds_the_weights_that_made_the_rewards() -> None:

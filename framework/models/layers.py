@@ -1,6 +1,8 @@
-"""A layer that multiplies nothing twice."""
+"""Layers: a linear layer on broadcast-concatenated inputs, and the projection to the sphere."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -28,3 +30,13 @@ class JoinedLinear(nn.Linear):
         for x, weight in zip(inputs[1:], others, strict=True):
             total = total + functional.linear(x, weight)
         return total
+
+
+SMALLEST_NORM = 1e-150
+
+
+def project(x: Tensor) -> Tensor:  # (*b, d)
+    """√d · x / ‖x‖, and zero for x = 0."""
+    # The norm in float64, for the squares of weights that explain tiny rewards are nothing in float32.
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float64).clamp(min=SMALLEST_NORM)
+    return (x / norm).mul_(math.sqrt(x.shape[-1])).to(x.dtype)

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from bfmkit.cli.errors import CommandError
+from bfmkit.utils.errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:
