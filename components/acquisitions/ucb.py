@@ -23,9 +23,9 @@ class UCBAcquisition(CandidateAcquisition):
 
     Args:
         candidates: the weights w_j to compare.
-        confidence_radius: β, a radius and not its square; ``theoretical``, or a mapping with ``delta``,
-            ``noise_bound`` and ``weight_norm``, makes it the self-normalised radius that grows with what is known; a
-            mapping with ``initial``, ``episodes`` and ``final`` makes it large in the first episodes and small then.
+        confidence_radius: β, a radius and not its square; ``theoretical``, or a mapping of type
+            ``self_normalized``, makes it the self-normalised radius that grows with what is known; a mapping of type
+            ``two_stage`` makes it large in the first episodes and small then.
         ensemble: what to make of the critics' bounds, their minimum or their mean.
 
     Raises:

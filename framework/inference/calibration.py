@@ -155,5 +155,5 @@ def warning(whose: Sequence[str], worst: Calibration, posterior: Posterior) -> s
         )
     return said + (
         "The model's features express this reward only in part: a larger confidence_radius of the acquisition in the "
-        "first episodes, such as {initial: 5.0, episodes: 3, final: 0.1}, finds out more."
+        "first episodes, such as {type: two_stage, initial: 5.0, episodes: 3}, finds out more."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from tensordict import TensorDictBase
@@ -29,6 +30,7 @@ class SelfNormalizedRadius:
         noise_bound: R ≥ 0: the noise is R-sub-Gaussian. Rewards between 0 and 1 have R ≤ 1/2, rewards that are a
             function of the transition R = 0, if the features can express them.
         weight_norm: S > 0: ‖w‖ ≤ S.
+        type: its name in recipes.
 
     Raises:
         ValueError: for a number out of its range.
@@ -40,6 +42,7 @@ class SelfNormalizedRadius:
     delta: OpenShare = 0.05
     noise_bound: NonNegativeFloat = 0.5
     weight_norm: PositiveFloat = 1.0
+    type: Literal["self_normalized"] = "self_normalized"
 
     def of(
         self,
@@ -77,17 +80,19 @@ class TwoStageRadius:
         initial: the radius in the first episodes.
         episodes: how many these are.
         final: the radius afterwards.
+        type: its name in recipes.
 
     Raises:
         ValueError: if a number is not positive and finite.
 
     Example:
-        ``agent.acquisition.confidence_radius={initial: 5.0, episodes: 3, final: 0.1}``
+        ``agent.acquisition.confidence_radius={type: two_stage, initial: 5.0, episodes: 3, final: 0.1}``
     """
 
     initial: PositiveFloat
     episodes: PositiveInt
     final: PositiveFloat = 0.1
+    type: Literal["two_stage"] = "two_stage"
 
     def of(self, episode: Tensor) -> Tensor:  # (B,) int64 -> (B,) float64
         """The radius of each run, by the number of its present episode, from 0."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from bfmkit.recipe.alternatives import takes
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.recipe.node import Node
 from bfmkit.recipe.problems import Problem
@@ -20,6 +19,7 @@ from bfmkit.recipe.signature import (
     item_types,
     members,
     signature_of,
+    tag_of,
 )
 from bfmkit.recipe.values import RecipeValueError, convert, describe
 from bfmkit.registry import BrokenComponentError, UnknownComponentError, lookup, names
@@ -97,14 +97,17 @@ class Checker:
         return INVALID
 
     def _say_typeless(self, interface: type, value: dict, path: Path, root: bool) -> Any:
-        wanted = ("type", *_ROOT_KEYS) if root else ("type",)
-        near = [key for key in value if suggestion(key, wanted)]
-        for key in near:
-            self._say((*path, key), f"no such key{suggestion(key, wanted)}")
-        if near:
+        if self._say_misspelt(value, ("type", *_ROOT_KEYS) if root else ("type",), path):
             return INVALID
         kind: str = interface.kind  # type: ignore[attr-defined]
         return self._say((*path, "type"), f"missing; a {kind} says which one it is {one_of(names(interface))}")
+
+    def _say_misspelt(self, value: dict, wanted: tuple[str, ...], path: Path) -> bool:
+        """Name the keys that are near those wanted; whether there are any."""
+        near = [key for key in value if suggestion(key, wanted)]
+        for key in near:
+            self._say((*path, key), f"no such key{suggestion(key, wanted)}")
+        return bool(near)
 
     def _arguments(
         self, owner: str, signature: Signature, given: dict, path: Path, has_spec: bool, other_keys: tuple[str, ...]
@@ -198,6 +201,9 @@ class Checker:
     def _one_of(self, alternatives: list[Any], annotation: Any, value: Any, path: Path, has_spec: bool) -> Any:
         """The first alternative that ``value`` fits; if none does, what the one it fits best complains of."""
         tried = [each for each in alternatives if _same_shape(each, value)]
+        tagged = {tag: each for each in tried if (tag := tag_of(each)) is not None}
+        if tagged and isinstance(value, dict):
+            return self._tagged(tagged, value, path, has_spec)
         attempts = []
         for alternative in tried:
             attempt = Checker(self.source_of, self.known_bad, self.last_word_on)
@@ -208,31 +214,24 @@ class Checker:
         out_of_range = range_problem(annotation, value)
         if out_of_range is not None:
             return self._say(path, out_of_range)
-        if isinstance(value, dict):
-            meant = [takes(each, value, value.get("type")) for each in tried]
-            if any(meant):
-                attempts = [attempt for attempt, is_meant in zip(attempts, meant, strict=True) if is_meant]
-            elif len(tried) > 1 and all(map(is_settings, tried)):
-                return self._say_unfit(tried, value, path)
         attempts.sort(key=lambda attempt: len(attempt.problems))
         if len(attempts) == 1 or (len(attempts) > 1 and len(attempts[0].problems) < len(attempts[1].problems)):
             self.problems.extend(attempts[0].problems)
             return INVALID
         return self._say(path, f"expected {describe(annotation)}, got {quoted(value)}")
 
-    def _say_unfit(self, settings: list[type], value: dict, path: Path) -> Any:
-        """Why a mapping is none of several kinds: keys that belong to none of them, or else to several."""
-        allowed = [list(signature_of(each).arguments) for each in settings]
-        known = dict.fromkeys(key for keys in allowed for key in keys)
-        listed = " or ".join(map(one_of, allowed))
-        unknown = [key for key in value if key not in known]
-        for key in unknown:
-            self._say((*path, key), f'"{path[-1]}" has no argument "{key}"{suggestion(key, known)} {listed}')
-        if not unknown:
-            message = f"expected the keys {listed}, got {one_of(value)}"
-            # What is written there by itself may fit; whoever added to it is to blame.
-            self.problems.append(Problem(self.last_word_on(path), ".".join(path), message))
-        return INVALID
+    def _tagged(self, tagged: dict[str, Any], value: dict, path: Path, has_spec: bool) -> Any:
+        """Settings of several kinds, told apart by their ``type``."""
+        name = value.get("type")
+        if name in tagged:
+            return self._value(tagged[name], value, path, has_spec)
+        if "type" not in value and self._say_misspelt(value, ("type",), path):
+            return INVALID
+        if name is None:
+            return self._say((*path, "type"), f"missing; it says which one it is {one_of(tagged)}")
+        return self._say(
+            (*path, "type"), f"no such {path[-1]}: {quoted(name)}{suggestion(str(name), tagged)} {one_of(tagged)}"
+        )
 
 
 def _same_shape(annotation: Any, value: Any) -> bool:

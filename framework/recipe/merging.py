@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from bfmkit.recipe.alternatives import alternatives_at, replaces
 from bfmkit.recipe.node import plain_copy
 
 Path = tuple[str, ...]
@@ -13,8 +12,8 @@ Path = tuple[str, ...]
 class Layers:
     """A tree put together from several sources, which remembers who said what.
 
-    A mapping merges into the mapping below it, except that a node with another ``type`` replaces it, and so does a
-    mapping of another kind, where an argument takes several. Everything else replaces what was there.
+    A mapping merges into the mapping below it, except that one with another ``type`` replaces it. Everything else
+    replaces what was there.
     """
 
     def __init__(self) -> None:
@@ -65,7 +64,7 @@ class Layers:
         return max(inside | {self.source_of(path)}, key=self._sources.index)
 
     def _merge(self, below: dict[str, Any], over: dict[str, Any], source: str, path: Path) -> None:
-        if self._is_another(below, over, source, path):
+        if "type" in over and "type" in below and over["type"] != below["type"]:
             below.clear()
             self._say(path, source)
         for key, value in over.items():
@@ -75,18 +74,6 @@ class Layers:
             else:
                 below[key] = plain_copy(value)
                 self._say(here, source)
-
-    def _is_another(self, below: dict[str, Any], over: dict[str, Any], source: str, path: Path) -> bool:
-        """Whether ``over`` is to stand in the place of ``below``."""
-        if "type" in over and "type" in below:
-            return bool(over["type"] != below["type"])
-        if over.keys() <= below.keys():
-            return False
-        # Who says two things that do not go together is told so, and neither is dropped.
-        if any(self.source_of((*path, key)) == source for key in below):
-            return False
-        alternatives = alternatives_at(self.tree, path)
-        return len(alternatives) > 1 and replaces(alternatives, below, over)
 
     def _say(self, path: Path, source: str, forget: bool = True) -> None:
         for known in [each for each in self._origins if len(each) > len(path) and each[: len(path)] == path]:

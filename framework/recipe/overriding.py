@@ -6,11 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bfmkit.recipe.alternatives import alternatives_at
+from bfmkit.interfaces import Job
 from bfmkit.recipe.merging import Layers
 from bfmkit.recipe.problems import Problem
+from bfmkit.recipe.signature import (
+    Argument,
+    SignatureError,
+    deferred_type,
+    is_interface,
+    is_settings,
+    item_types,
+    members,
+    signature_of,
+)
 from bfmkit.recipe.values import bare
 from bfmkit.recipe.yaml_text import YamlError, read
+from bfmkit.registry import BrokenComponentError, UnknownComponentError, lookup
 
 COMMAND_LINE = "command line"
 
@@ -36,7 +47,7 @@ def override(layers: Layers, overrides: Overrides) -> list[Problem]:
     pairs = [pair for pair in pairs if pair[0][0] not in _FIXED]
     for keys, value, is_text in sorted(pairs, key=lambda pair: len(pair[0]) - (pair[0][-1] == "type")):
         try:
-            layers.set(keys, _value(value, alternatives_at(layers.tree, keys)) if is_text else value, COMMAND_LINE)
+            layers.set(keys, _value(value, _types_at(layers.tree, keys)) if is_text else value, COMMAND_LINE)
         except (LookupError, YamlError) as error:
             problems.append(Problem(COMMAND_LINE, ".".join(keys), str(error)))
     return problems
@@ -84,3 +95,53 @@ def _pairs(overrides: Overrides, problems: list[Problem]) -> list[tuple[str, Any
         else:
             pairs.append((path, value, True))
     return pairs
+
+
+def _types_at(tree: dict[str, Any], path: tuple[str, ...]) -> list[Any]:
+    """The types, none of them a union, that a recipe's value at ``path`` may have; none where that is not known."""
+    alternatives: list[Any] = [Job]
+    value: Any = tree
+    for key in path:
+        alternatives = [inner for each in alternatives for inner in _inside(each, value, key)]
+        value = _at(value, key)
+    return alternatives
+
+
+def _at(value: Any, key: str) -> Any:
+    """What a mapping or a list has at a key, None where it has nothing there."""
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[int(key)] if isinstance(value, list) and key.isdigit() and int(key) < len(value) else None
+
+
+def _inside(annotation: Any, value: Any, key: str) -> tuple[Any, ...]:
+    """The types that may stand at a key of a value of this type."""
+    inner = deferred_type(annotation)
+    if inner is not None:
+        return tuple(found for each in members(inner) for found in _inside(each, value, key))
+    if is_settings(annotation) or is_interface(annotation):
+        named = value.get("type") if isinstance(value, dict) else None
+        cls = annotation if is_settings(annotation) else _component(annotation, named)
+        argument = None if cls is None else _arguments(cls).get(key)
+        return () if argument is None else members(argument.annotation)
+    items = item_types(annotation)
+    if items is None or isinstance(value, dict) != (items[0] is dict):
+        return ()
+    inside = items[1]
+    if isinstance(inside, tuple):
+        inside = inside[int(key)] if key.isdigit() and int(key) < len(inside) else None
+    return members(inside)
+
+
+def _component(interface: type, name: Any) -> type | None:
+    try:
+        return lookup(interface, name) if isinstance(name, str) else None
+    except (UnknownComponentError, BrokenComponentError):  # whoever checks the recipe will say so
+        return None
+
+
+def _arguments(cls: type) -> dict[str, Argument]:
+    try:
+        return signature_of(cls).arguments
+    except SignatureError:
+        return {}

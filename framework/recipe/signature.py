@@ -79,6 +79,13 @@ def is_settings(annotation: Any) -> bool:
     return isinstance(annotation, type) and is_dataclass(annotation)
 
 
+def tag_of(annotation: Any) -> str | None:
+    """The ``type`` by which settings are told from others that may stand in their place; None without one."""
+    argument = signature_of(annotation).arguments.get("type") if is_settings(annotation) else None
+    choices = get_args(argument.annotation) if argument and get_origin(argument.annotation) is Literal else ()
+    return choices[0] if len(choices) == 1 else None
+
+
 def deferred_type(annotation: Any) -> Any:
     """T of ``Deferred[T]``, or None."""
     return get_args(annotation)[0] if get_origin(annotation) is Deferred else None

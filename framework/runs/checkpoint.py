@@ -27,7 +27,7 @@ class InferenceCheckpoint:
     residuals: dict[int, list[float]] = field(default_factory=dict)  # run -> sums of bfmkit.inference.calibration
     failures: dict[int, str] = field(default_factory=dict)  # run -> why it was stopped
 
-    def grow(self, episodes: Mapping[str, int]) -> None:
+    def grow(self, episodes: Mapping[Any, int]) -> None:
         """Make room for so many episodes of each role."""
         for role, count in episodes.items():
             returns = self.returns[role]

@@ -20,7 +20,7 @@ class RunRecords:
 
     Args:
         out: the run directory. What the records say of model, agent and environment is what its ``recipe.yaml`` says.
-        stage: of the job; each has a logbook of its own.
+        stage: of the job; each has a label log of its own.
     """
 
     def __init__(self, out: Path, stage: str) -> None:

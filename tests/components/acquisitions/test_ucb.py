@@ -147,8 +147,11 @@ def test_a_theoretical_radius_is_that_of_each_run() -> None:
     ("told", "settings"),
     [
         ("theoretical", SelfNormalizedRadius()),
-        ({"delta": 0.01, "weight_norm": 2}, SelfNormalizedRadius(delta=0.01, weight_norm=2.0)),
-        ({"initial": 5, "episodes": 3}, TwoStageRadius(initial=5.0, episodes=3, final=0.1)),
+        (
+            {"type": "self_normalized", "delta": 0.01, "weight_norm": 2},
+            SelfNormalizedRadius(delta=0.01, weight_norm=2.0),
+        ),
+        ({"type": "two_stage", "initial": 5, "episodes": 3}, TwoStageRadius(initial=5.0, episodes=3, final=0.1)),
         (0.25, 0.25),
     ],
 )
@@ -160,10 +163,12 @@ def test_a_recipe_gives_a_number_a_word_or_settings(told: object, settings: obje
 @pytest.mark.parametrize(
     ("told", "wrong"),
     [
-        ({"detla": 0.1}, '"detla"; did you mean "delta"'),
-        ({"initial": 2, "episode": 5}, '"episode"; did you mean "episodes"'),
-        ({"initial": 2, "episodes": 0}, "episodes: must be at least 1"),
-        ({"delta": 2.0}, "delta: must lie"),
+        ({"type": "self_normalized", "detla": 0.1}, '"detla"; did you mean "delta"'),
+        ({"type": "two_stage", "initial": 2, "episode": 5}, '"episode"; did you mean "episodes"'),
+        ({"type": "two_stage", "initial": 2, "episodes": 0}, "episodes: must be at least 1"),
+        ({"type": "two_stages", "initial": 2}, 'did you mean "two_stage"'),
+        ({"delta": 2.0}, "type: missing"),
+        ({"type": "self_normalized", "delta": 2.0}, "delta: must lie"),
         ("theory", "theory"),
         (math.inf, "must be finite and not negative"),
         (True, "true"),

@@ -99,7 +99,12 @@ SCALE = ("Rewards here are about", "{type: standardized, posterior: {type: ridge
 @pytest.mark.parametrize(
     ("posterior", "size", "words", "not_words"),
     [
-        (RidgePosterior(), 0.4, ("features express this reward only in part", "{initial: 5.0, episodes: 3"), SCALE),
+        (
+            RidgePosterior(),
+            0.4,
+            ("features express this reward only in part", "{type: two_stage, initial: 5.0"),
+            SCALE,
+        ),
         (RidgePosterior(), 4.0, SCALE, ("only in part",)),
         (StandardizedPosterior(RidgePosterior()), 4.0, ("only in part",), SCALE),
     ],

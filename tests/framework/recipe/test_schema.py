@@ -71,5 +71,15 @@ def test_it_says_what_the_docstrings_say(toys) -> None:
     assert argument_descriptions(toys.PairQueryRule) == {}
 
 
+def test_ranges_of_arguments_are_in_it() -> None:
+    definitions = json.loads(json.dumps(recipe_schema()[0], allow_nan=False))["$defs"]
+    steps = definitions["schedule.every"]["properties"]["steps"]["anyOf"][0]
+    assert (steps["type"], steps["minimum"]) == ("integer", 1)
+    discount = definitions["posterior.ridge"]["properties"]["discount"]["anyOf"][0]
+    assert (discount["exclusiveMinimum"], discount["maximum"]) == (0, 1)
+    networks = definitions["networks.two_stream"]["properties"]["width"]["anyOf"][0]
+    assert networks["multipleOf"] == 2
+
+
 def test_nothing_of_ours_is_left_out() -> None:
     assert recipe_schema()[1] == []
