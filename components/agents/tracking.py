@@ -13,6 +13,7 @@ from bfmkit.inference.batched_agent import BatchedAgent
 from bfmkit.inference.offline import tracking_weights
 from bfmkit.interfaces import Agent
 from bfmkit.registry import register
+from bfmkit.utils.checks import PositiveInt
 
 
 @register(Agent, "tracking")
@@ -42,11 +43,10 @@ class TrackingAgent(BatchedAgent):
         ``agent={type: tracking, demonstration: walk.npz}``
     """
 
-    def __init__(self, demonstration: Path, lookahead: int = 8, hold: int = 1, repeat: bool = False) -> None:
+    def __init__(
+        self, demonstration: Path, lookahead: PositiveInt = 8, hold: PositiveInt = 1, repeat: bool = False
+    ) -> None:
         super().__init__()
-        for name, number in (("lookahead", lookahead), ("hold", hold)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number}")
         self.observation = read_tensors(Path(demonstration), ("observation",))["observation"].float()
         self.lookahead, self.hold, self.repeat = lookahead, hold, repeat
 

@@ -16,7 +16,7 @@ from bfmkit.interfaces import BFM, Agent, Environment, Job, Schedule
 from bfmkit.registry import lookup, register
 from bfmkit.report.plots.tracking import draw_tracking
 from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_summary
-from bfmkit.utils.checks import require_positive
+from bfmkit.utils.checks import PositiveInt
 
 WHO = ("tracking", "random")
 
@@ -44,6 +44,9 @@ class TrackJob(Job):
     Raises:
         ValueError: if a number is less than 1, or the file or the environment does not fit the model.
         FileNotFoundError: if there is no such file.
+
+    Example:
+        ``bfmkit run track demonstration=walk.npz``
     """
 
     logs = False
@@ -53,12 +56,11 @@ class TrackJob(Job):
         bfm: BFM,
         environment: Environment,
         demonstration: Path,
-        lookahead: int = 8,
-        hold: int = 1,
-        seeds: int = 3,
+        lookahead: PositiveInt = 8,
+        hold: PositiveInt = 1,
+        seeds: PositiveInt = 3,
         seed: int = 0,
     ) -> None:
-        require_positive(lookahead=lookahead, hold=hold, seeds=seeds)
         self.bfm, self.environment = bfm, environment.fitted_to(bfm.environment_spec, "the model")
         self.agents: dict[str, Agent] = {
             "tracking": lookup(Agent, "tracking")(Path(demonstration), lookahead, hold),
