@@ -232,6 +232,19 @@ def _() -> None:
         assert len(buffer.sample()) == 8
 
 
+def recorded(name: str, **arguments: Any) -> None:
+    from bfmkit.components.datasets.torchrl import TorchRLDataset
+
+    with stored() as data, tempfile.TemporaryDirectory() as folder:
+        # As TorchRL leaves it after a download.
+        data.replay_buffer()[:].exclude(("next", "physics")).memmap(Path(folder) / "ball-v0")
+        local = {"dataset_id": "ball-v0", "root": folder, "download": False, "direct_download": True, **arguments}
+        assert len(TorchRLDataset(name, local, domain="ball", cache=Path(folder) / "cache")) == 40
+
+
+facility("TorchRL", "`dataset: {type: torchrl, name: D4RLExperienceReplay}`")(lambda: recorded("D4RLExperienceReplay"))
+facility("TorchRL", "`dataset: {type: torchrl}` of a class that there is not")(lambda: recorded("D4RLReplay"))
+
 for name in ("PendulumEnv", "GymEnv", "DMControlEnv"):
     words = {
         "PendulumEnv": {"observation_keys": ["th", "thdot"]},

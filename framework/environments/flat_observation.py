@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torchrl.data import Binary, Categorical, Composite, MultiCategorical, OneHot, TensorSpec
 
 from bfmkit.registry.messages import one_of, suggestion
@@ -103,6 +104,17 @@ def flat_spec(spec: Composite, keys: Sequence[str] | None, what: str) -> FlatObs
     """The layout of a TorchRL observation spec; arguments and errors as :func:`flat_space`."""
     leaves = ((key if isinstance(key, tuple) else (key,), leaf) for key, leaf in spec.items(True, True))
     return _chosen({path: _spec_leaf(path, leaf) for path, leaf in leaves}, keys, what)
+
+
+def flat_entries(
+    shapes: Mapping[Path, tuple[torch.dtype, tuple[int, ...]]], keys: Sequence[str] | None, what: str
+) -> FlatObservation:
+    """The layout of recorded entries of known types and shapes; arguments and errors as :func:`flat_space`."""
+    leaves: dict[Path, ObservationEntry | str] = {}
+    for path, (dtype, shape) in shapes.items():
+        pixels = dtype == torch.uint8 and len(shape) >= PIXEL_DIMENSIONS
+        leaves[path] = f"pixels {shape}, which need an encoder" if pixels else ObservationEntry(path, shape)
+    return _chosen(leaves, keys, what)
 
 
 def _chosen(leaves: dict[Path, ObservationEntry | str], keys: Sequence[str] | None, what: str) -> FlatObservation:
