@@ -1,4 +1,4 @@
-"""The public face: components, models, recipes, agents and runs from Python."""
+"""Public face: components, models, recipes, agents and runs from Python."""
 
 from __future__ import annotations
 

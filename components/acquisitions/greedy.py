@@ -1,4 +1,4 @@
-"""Act for the best guess."""
+"""Greedy acquisition: the weights of the posterior mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pure exploration: act for what would be learnt."""
+"""Pure exploration: the candidate with the largest expected information gain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Act for nothing in particular."""
+"""Random acquisition: a direction drawn uniformly."""
 
 from __future__ import annotations
 

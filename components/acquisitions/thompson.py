@@ -1,4 +1,4 @@
-"""Act for a guess that could be right."""
+"""Thompson sampling: weights sampled from the posterior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimism: act for the weights that promise the most."""
+"""Upper confidence bound over candidate weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acts for weights that were inferred before."""
+"""Agent that acts for weights inferred earlier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pretrained model, from the zoo or from a folder."""
+"""Pretrained model, from the zoo or from a folder."""
 
 from __future__ import annotations
 

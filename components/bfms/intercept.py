@@ -1,4 +1,4 @@
-"""A model that can express rewards whose mean is not zero."""
+"""Model with a constant feature, for rewards whose mean is not zero."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact behaviour foundation model of a finite Markov decision process."""
+"""Exact behaviour foundation model of a finite Markov decision process."""
 
 from __future__ import annotations
 

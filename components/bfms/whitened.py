@@ -1,4 +1,4 @@
-"""A model in coordinates in which its features are white."""
+"""Model with whitened features."""
 
 from __future__ import annotations
 

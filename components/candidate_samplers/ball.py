@@ -1,4 +1,4 @@
-"""Candidates from a ball."""
+"""Candidate weights from a ball."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidates that somebody has been to."""
+"""Candidate weights from states of the inference set."""
 
 from __future__ import annotations
 

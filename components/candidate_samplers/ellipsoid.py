@@ -1,4 +1,4 @@
-"""Candidates from the confidence ellipsoid."""
+"""Candidate weights from the confidence ellipsoid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidates of several kinds."""
+"""Candidate weights of several samplers."""
 
 from __future__ import annotations
 

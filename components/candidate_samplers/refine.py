@@ -1,4 +1,4 @@
-"""Candidates that were improved before they are compared."""
+"""Candidate weights improved by gradient steps on the rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidates in all directions."""
+"""Candidate weights from a sphere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data in ExORL's layout."""
+"""Dataset in ExORL's layout."""
 
 from __future__ import annotations
 

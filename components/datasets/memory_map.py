@@ -1,4 +1,4 @@
-"""Transitions gathered by the collect job."""
+"""Dataset in shards, as the job ``collect`` writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets of Minari."""
+"""Datasets of Minari, by their ids."""
 
 from __future__ import annotations
 

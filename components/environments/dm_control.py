@@ -1,4 +1,4 @@
-"""dm_control bodies as a lean, batched TorchRL environment."""
+"""Bodies of dm_control as a batched TorchRL environment."""
 
 from __future__ import annotations
 

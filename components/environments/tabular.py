@@ -1,4 +1,4 @@
-"""A finite Markov decision process as an environment."""
+"""Environment of a finite Markov decision process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Environments that TorchRL brings, by their names."""
+"""Environments of TorchRL, by the names of their classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exploration by actions that nobody has chosen."""
+"""Exploration by uniformly random actions."""
 
 from __future__ import annotations
 

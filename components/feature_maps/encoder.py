@@ -1,4 +1,4 @@
-"""Features that are a network of the next state."""
+"""Encoder features: a network of the next state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps in a space whose distances are times."""
+"""HILP features of a transition: its displacement in a space whose distances are times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States in a space whose distances are times, centred."""
+"""HILP features of a state: its centred place in a space whose distances are times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The next observation itself as features."""
+"""Identity features: the next observation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features that nobody has learnt."""
+"""Random features: a network of the next state that is never trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features from which the state can be rebuilt."""
+"""Autoencoder loss of features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features that tell a state's future from other states' futures."""
+"""Contrastive loss of features: a state's future against other states' futures."""
 
 from __future__ import annotations
 

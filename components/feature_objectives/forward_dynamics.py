@@ -1,4 +1,4 @@
-"""Features from which the next state follows, given the action."""
+"""Forward dynamics loss of features."""
 
 from __future__ import annotations
 

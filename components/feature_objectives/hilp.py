@@ -1,4 +1,4 @@
-"""A space whose distances are the times that it takes to get from state to state."""
+"""HILP loss of features: distances are the times from state to state."""
 
 from __future__ import annotations
 

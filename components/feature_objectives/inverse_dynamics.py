@@ -1,4 +1,4 @@
-"""Features that tell which action led from one state to the next."""
+"""Inverse dynamics loss of features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features that change slowly: eigenfunctions of the Laplacian of the data's moves."""
+"""Laplacian loss of features: slow, orthonormal functions of the data's transitions."""
 
 from __future__ import annotations
 

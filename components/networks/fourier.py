@@ -1,4 +1,4 @@
-"""Networks that see an observation through waves."""
+"""Networks on random Fourier features of the observation."""
 
 from __future__ import annotations
 

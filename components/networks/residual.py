@@ -1,4 +1,4 @@
-"""Residual networks, their critics computed side by side."""
+"""Residual networks, their critics computed in one pass."""
 
 from __future__ import annotations
 

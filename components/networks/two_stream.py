@@ -1,4 +1,4 @@
-"""The networks of the forward-backward papers: two embeddings and a trunk."""
+"""Two-stream networks of the forward-backward papers: two embeddings and a trunk."""
 
 from __future__ import annotations
 

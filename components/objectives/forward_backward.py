@@ -1,4 +1,4 @@
-"""The losses of forward-backward representations."""
+"""Losses of forward-backward representations."""
 
 from __future__ import annotations
 

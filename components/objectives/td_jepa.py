@@ -1,4 +1,4 @@
-"""The losses of temporal-difference joint-embedding prediction."""
+"""Losses of temporal-difference joint-embedding prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of universal successor features, with any feature objective as a part."""
+"""Losses of universal successor features, with any feature objective as a part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bayesian linear regression with noise of known size."""
+"""Bayesian linear regression with known noise variance."""
 
 from __future__ import annotations
 

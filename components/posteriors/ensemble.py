@@ -1,4 +1,4 @@
-"""Many regressions on rewards with noise of their own added."""
+"""Ensemble of regressions on rewards with added noise."""
 
 from __future__ import annotations
 

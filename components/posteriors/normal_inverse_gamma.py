@@ -1,4 +1,4 @@
-"""Bayesian linear regression that learns the size of the noise as well."""
+"""Bayesian linear regression with unknown noise variance."""
 
 from __future__ import annotations
 

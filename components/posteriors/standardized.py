@@ -1,4 +1,4 @@
-"""A posterior of rewards that are shifted and scaled to mean 0 and standard deviation 1."""
+"""Posterior of standardized rewards, with an intercept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linear regression that outliers among the rewards do not move."""
+"""Robust linear regression: Student-t noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take in every reward."""
+"""Query rule that asks for every reward."""
 
 from __future__ import annotations
 

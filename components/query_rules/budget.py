@@ -1,4 +1,4 @@
-"""Take in the first rewards."""
+"""Query rule that asks for the first rewards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take in the rewards that tell enough."""
+"""Query rule that asks for informative rewards (D-gap)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose again when enough has been learnt."""
+"""Rarely switching schedule, by the growth of the determinant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose once an episode."""
+"""Schedule with one choice an episode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose again after a fixed number of steps."""
+"""Schedule with a choice every so many steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bfmkit live``."""
+"""``bfmkit live``: the page on which a person watches and teaches agents."""
 
 from __future__ import annotations
 

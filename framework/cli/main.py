@@ -1,4 +1,4 @@
-"""Reads the command line, runs one command, and turns what it raises into a line and an exit code."""
+"""Command line: parsing, running one command, errors as a line and an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bfmkit push``."""
+"""``bfmkit push``: models to the Hugging Face hub or another folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bfmkit new``: a component that works, and a test that it passes, to be changed from there."""
+"""``bfmkit new``: a working component and its test, as a start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last lines of a run: what it left, and the commands that show it."""
+"""Last lines of a run: the files it left, and the commands that show them."""
 
 from __future__ import annotations
 

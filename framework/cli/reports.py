@@ -1,4 +1,4 @@
-"""``bfmkit report``."""
+"""``bfmkit report``: one page about finished runs."""
 
 from __future__ import annotations
 

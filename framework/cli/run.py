@@ -1,4 +1,4 @@
-"""``bfmkit run``."""
+"""``bfmkit run``: a recipe's job in a run directory."""
 
 from __future__ import annotations
 

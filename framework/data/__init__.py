@@ -1,1 +1,1 @@
-"""Transitions: gathered, stored, converted and drawn."""
+"""Transitions: collection, storage, conversion and sampling."""

@@ -1,4 +1,4 @@
-"""Other people's data, converted once into a memory map of ours.
+"""Conversion of other libraries' data to memory maps, once.
 
     FOLDER/
       spec.json, shard-000 ...   as the job collect leaves them

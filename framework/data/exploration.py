@@ -1,4 +1,4 @@
-"""One block of episodes."""
+"""Exploration for one block of episodes."""
 
 from __future__ import annotations
 

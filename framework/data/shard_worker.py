@@ -1,4 +1,4 @@
-"""One process of the collect job: explore, and write whole episodes to one shard."""
+"""Worker process of the job ``collect``: exploration into one shard of whole episodes."""
 
 from __future__ import annotations
 

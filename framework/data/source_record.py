@@ -1,4 +1,4 @@
-"""What a memory map was made of, as ``source.json`` in its folder says, and in the words of whoever uses it."""
+"""Origin of a memory map: ``source.json`` in its folder."""
 
 from __future__ import annotations
 

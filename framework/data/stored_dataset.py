@@ -1,4 +1,4 @@
-"""Datasets that lie in shards, or are converted to shards when they are first asked for a transition."""
+"""Base class of datasets in shards, converted on first use where need be."""
 
 from __future__ import annotations
 

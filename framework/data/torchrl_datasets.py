@@ -1,4 +1,4 @@
-"""ExORL for users of TorchRL: importing this module lets ``load_dataset`` find it by name.
+"""ExORL for TorchRL: importing this module makes ``load_dataset`` find it by name.
 
 ``load_dataset("exorl:walker/rnd", root="data", batch_size=256).sample()``
 """

@@ -1,4 +1,4 @@
-"""All transitions a training draws from: a dataset, and what is practised on the way."""
+"""Transitions that a training draws from: a dataset and self-collected episodes."""
 
 from __future__ import annotations
 

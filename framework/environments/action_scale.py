@@ -1,4 +1,4 @@
-"""Actions in [-1, 1] as an environment takes them, and back."""
+"""Conversion between actions in [-1, 1] and an environment's own."""
 
 from __future__ import annotations
 

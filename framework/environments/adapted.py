@@ -1,4 +1,4 @@
-"""Environments of TorchRL and Gymnasium as ours."""
+"""Adapter of environments of TorchRL and Gymnasium."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One layout of observations with several entries, for environments and for data alike.
+"""Flat layout of observations with several entries.
 
 Entries follow one another sorted by name at every level, whatever order a dictionary has, so that a model trained on
 data acts on the same numbers. Every number has a name: ``velocity_0``, or ``height`` where an entry is a single one.

@@ -1,4 +1,4 @@
-"""Names under which Gymnasium finds our bodies once bfmkit is imported, before Gymnasium or after it."""
+"""Registration of our bodies with Gymnasium, whichever is imported first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our environments as environments of Gymnasium."""
+"""Environments of ours as Gymnasium environments."""
 
 from __future__ import annotations
 

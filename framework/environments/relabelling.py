@@ -1,4 +1,4 @@
-"""Physics quantities of recorded steps: worked out in parallel, and kept for the next reward.
+"""Physics quantities of recorded steps: computed in parallel and cached.
 
 Every reward is a function of the quantities, so it is these that take long and are kept: once they are there, a
 further reward over the same data takes no physics. They lie in ``$BFMKIT_CACHE/quantities`` (by default

@@ -1,4 +1,4 @@
-"""How a recipe says which task each row of an environment has."""
+"""Tasks of the rows of an environment, as a recipe gives them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells of a benchmark on disk: one recipe, task and seed, in a file of its own that is written once, whole."""
+"""Cells of a benchmark on disk: one recipe, task and seed in a file, written once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the tidy table of episodes to the numbers that compare recipes."""
+"""Comparison of recipes from the table of episodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came out of a run, as one tidy table: a row an episode."""
+"""Results of a run as one tidy table, a row an episode."""
 
 from __future__ import annotations
 

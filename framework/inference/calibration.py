@@ -1,4 +1,4 @@
-"""How often rewards lie where the belief said they would."""
+"""Calibration of the belief: how often rewards lie within its predictive intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rules that compare candidates have in common: each critic's score, one value a candidate, the best of them."""
+"""Base class of acquisition rules that score candidates by the critics."""
 
 from __future__ import annotations
 

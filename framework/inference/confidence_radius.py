@@ -1,4 +1,4 @@
-"""Confidence radii that are more than a number: one with a proof, and one of two stages."""
+"""Confidence radii: self-normalised, and in two stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Acting for weights that are known."""
+"""Base class of agents that act for known weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What posteriors have in common whose belief about w has a precision matrix."""
+"""Base classes of posteriors with a precision matrix."""
 
 from __future__ import annotations
 

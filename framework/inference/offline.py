@@ -1,4 +1,4 @@
-"""Weights without acting: from labelled observations, from a goal, from a demonstration, whole or moment by moment.
+"""Zero-shot inference: weights from labelled observations, a goal or a demonstration.
 
 The first three hand labels to a posterior at once; they differ in what the labels are. A goal, and each state of a
 demonstration, is labelled 1, and the transitions that come with the model 0: the reward for being there rather than

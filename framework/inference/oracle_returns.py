@@ -1,4 +1,4 @@
-"""How well a model's policies do when the task is known."""
+"""Returns of a model's policies for known tasks."""
 
 from __future__ import annotations
 

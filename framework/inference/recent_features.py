@@ -1,4 +1,4 @@
-"""Features of the last steps, kept in an agent's state for labels that come late."""
+"""Features of an agent's last steps, for labels that come late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated teacher: presses of good and bad that are late, noisy and sometimes wrong."""
+"""Simulated teacher: late, noisy and sometimes wrong presses of good and bad."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An agent inside a TorchRL environment."""
+"""Agent as a transform of a TorchRL environment."""
 
 from __future__ import annotations
 

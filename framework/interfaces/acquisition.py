@@ -1,4 +1,4 @@
-"""Acquisition rules and the candidates they choose from: which w to act for next."""
+"""Acquisition rules and candidate samplers: the choice of the next weights."""
 
 from __future__ import annotations
 

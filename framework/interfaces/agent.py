@@ -1,4 +1,4 @@
-"""Agents: what acts, and learns, under a reward nobody has told it."""
+"""Agents: acting and learning under an unknown reward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a body looks: coloured meshes, and where they are in recorded states."""
+"""Appearance of a body: coloured meshes and their poses in recorded states."""
 
 from __future__ import annotations
 

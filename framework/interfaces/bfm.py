@@ -1,4 +1,4 @@
-"""Behaviour foundation models: features, successor features and the policies that go with them."""
+"""Behaviour foundation models: features, successor features and policies."""
 
 from __future__ import annotations
 

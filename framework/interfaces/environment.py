@@ -1,4 +1,4 @@
-"""Environments: batches of bodies, each with a reward that can be computed again from recorded physics."""
+"""Environments: batches of bodies whose rewards are functions of recorded physics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explorers: what gathers data before any reward exists."""
+"""Explorers: reward-free collection of data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latent samplers: the distribution of z in training and practice."""
+"""Latent samplers: the distribution of z in training and self-collection."""
 
 from __future__ import annotations
 

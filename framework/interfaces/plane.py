@@ -1,4 +1,4 @@
-"""States spread over a plane, for pictures of what depends on where a body is."""
+"""States over a plane, for pictures of functions of a place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Posteriors: what the rewards seen so far say about w."""
+"""Posteriors over the weights w of the reward."""
 
 from __future__ import annotations
 

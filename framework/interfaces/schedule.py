@@ -1,4 +1,4 @@
-"""Schedules, which say when to select z again, and query rules, which say which rewards to ask for."""
+"""Schedules, the times of choices of z, and query rules, the rewards to ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rest of the house needs to know of an environment."""
+"""Specs of environments: names and sizes of observations, actions, physics and tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Job ``benchmark``: recipes x tasks x seeds, and what can be said about their differences."""
+"""Job ``benchmark``: recipes × tasks × seeds, with statistics of their differences."""
 
 from __future__ import annotations
 

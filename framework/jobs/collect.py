@@ -1,4 +1,4 @@
-"""Job ``collect``: gather reward-free transitions."""
+"""Job ``collect``: reward-free transitions by exploration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Job ``data_efficiency``: what labels are worth, by who gathered them."""
+"""Job ``data_efficiency``: returns by the number and source of labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Job ``export``: write data in a layout that other codebases read."""
+"""Job ``export``: a dataset in ExORL's layout."""
 
 from __future__ import annotations
 

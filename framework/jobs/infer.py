@@ -1,4 +1,4 @@
-"""Job ``infer``: let an agent find out, by acting, what task it has been given."""
+"""Job ``infer``: online task inference."""
 
 from __future__ import annotations
 

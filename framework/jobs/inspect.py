@@ -1,4 +1,4 @@
-"""Job ``inspect``: what is wrong with a model, if anything."""
+"""Job ``inspect``: diagnostics of a model."""
 
 from __future__ import annotations
 

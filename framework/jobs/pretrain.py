@@ -1,4 +1,4 @@
-"""Job ``pretrain``: train a behaviour foundation model on reward-free transitions."""
+"""Job ``pretrain``: a behaviour foundation model from reward-free transitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Job ``regret``: how much is lost while a task is being found out, where everything is known exactly."""
+"""Job ``regret``: regret of acquisition rules in finite MDPs, against its bound."""
 
 from __future__ import annotations
 

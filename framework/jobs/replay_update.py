@@ -1,4 +1,4 @@
-"""Job ``replay_update``: make an update again whose loss was not finite, and say where it goes wrong."""
+"""Job ``replay_update``: an update whose loss was not finite, computed again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Job ``weights``: infer weights without acting."""
+"""Job ``weights``: zero-shot inference of weights."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A page on which a person watches agents infer a task, and teaches them."""
+"""Live page: a person watches agents infer a task, and teaches them."""

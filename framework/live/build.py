@@ -1,4 +1,4 @@
-"""From recipes to a session."""
+"""Sessions from recipes."""
 
 from __future__ import annotations
 

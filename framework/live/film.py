@@ -1,4 +1,4 @@
-"""What bodies did, side by side, to be shown again."""
+"""Recorded poses of bodies side by side."""
 
 from __future__ import annotations
 

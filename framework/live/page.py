@@ -1,4 +1,4 @@
-"""The page: what can be pressed, typed and seen; it asks a session, and knows nothing of agents."""
+"""Controls of the page, on top of a session."""
 
 from __future__ import annotations
 

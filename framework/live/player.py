@@ -1,4 +1,4 @@
-"""One agent on a body of its own, stepped from outside."""
+"""Player: one agent on a body of its own, stepped from outside."""
 
 from __future__ import annotations
 

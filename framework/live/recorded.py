@@ -1,4 +1,4 @@
-"""Recorded episodes side by side: what a traced run did and believed, played again."""
+"""Recorded episodes of a traced run, side by side."""
 
 from __future__ import annotations
 

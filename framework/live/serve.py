@@ -1,4 +1,4 @@
-"""The loop: steps in real time, frames and numbers for whoever looks."""
+"""Real-time loop of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The web server of the page: viser, on one port, that shows itself to nobody unless told."""
+"""Web server of the page: viser on one port of this machine."""
 
 from __future__ import annotations
 

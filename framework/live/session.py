@@ -1,4 +1,4 @@
-"""What happens on the page, without a page: bodies that move, agents that learn, a person who teaches."""
+"""Session behind the page: bodies, agents and a person who teaches."""
 
 from __future__ import annotations
 

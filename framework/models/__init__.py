@@ -1,1 +1,1 @@
-"""Models as files: folders, cards, digests, and where they travel."""
+"""Models as files: folders, cards, digests and the hub."""

@@ -1,4 +1,4 @@
-"""The card that goes with a model: what it is, where it comes from, and what it was measured to do."""
+"""Model cards: contents, origin and measured returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One number for all that a model is made of."""
+"""Digest of a model: one number for weights and structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feature maps that are a network of a state."""
+"""Base class of feature maps with an encoder."""
 
 from __future__ import annotations
 

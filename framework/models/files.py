@@ -1,4 +1,4 @@
-"""What may lie in a model folder: safetensors and text, nothing that runs code when it is read."""
+"""Files of a model folder: safetensors and text, nothing that runs code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models on disk: safetensors beside the recipe they are built from; reading one runs no pickle."""
+"""Model folders: safetensors and the recipe they are built from; reading runs no pickle."""
 
 from __future__ import annotations
 

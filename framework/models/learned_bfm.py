@@ -1,4 +1,4 @@
-"""What models that are learnt from data share, whatever their family."""
+"""Base class of trained models."""
 
 from __future__ import annotations
 

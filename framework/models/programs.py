@@ -1,4 +1,4 @@
-"""Policy and features of a model as programs that need no bfmkit: ``torch.export`` and ONNX."""
+"""Export of policy and features as ``torch.export`` programs and ONNX."""
 
 from __future__ import annotations
 

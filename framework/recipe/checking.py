@@ -1,4 +1,4 @@
-"""Checks a tree against constructors, before anything is built, and finds every problem at once."""
+"""Check of a tree against constructors, before anything is built, with every problem at once."""
 
 from __future__ import annotations
 

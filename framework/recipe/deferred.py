@@ -1,4 +1,4 @@
-"""Components that are built later, elsewhere, or with an environment's spec that is not known yet."""
+"""Deferred components: built later, elsewhere, or with an environment's spec."""
 
 from __future__ import annotations
 

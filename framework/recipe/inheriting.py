@@ -1,4 +1,4 @@
-"""A recipe file with all that it extends."""
+"""Inheritance of recipes: a file with all that it extends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One recipe on top of another: inheritance and overrides are the same operation."""
+"""Merging of recipes: inheritance and overrides are the same operation."""
 
 from __future__ import annotations
 

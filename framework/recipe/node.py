@@ -1,4 +1,4 @@
-"""A checked node of a recipe: a class and the arguments it will be built with."""
+"""Nodes: a class and the checked arguments it is built with."""
 
 from __future__ import annotations
 

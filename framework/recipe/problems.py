@@ -1,4 +1,4 @@
-"""What is wrong with a recipe: one line a problem, all of them at once."""
+"""Problems of a recipe, one line each, reported together."""
 
 from __future__ import annotations
 

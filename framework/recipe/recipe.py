@@ -1,4 +1,4 @@
-"""Recipes from name or file to a built job; nodes from Python or a checkpoint to a built component."""
+"""Recipes: from a name or a file to a built job; nodes from Python or a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``${path.to.key}``: a value that is said once and used twice."""
+"""Interpolation of ``${path.to.key}``."""
 
 from __future__ import annotations
 

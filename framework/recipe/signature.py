@@ -1,4 +1,4 @@
-"""What a constructor may be told: the schema of a recipe's node, read off its signature."""
+"""Signatures of constructors: the schema of a recipe's node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where recipes lie: a file, or one that is shipped, by name."""
+"""Locations of recipes: files, and shipped ones by name."""
 
 from __future__ import annotations
 

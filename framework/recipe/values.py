@@ -1,4 +1,4 @@
-"""Plain values: pydantic checks and coerces them, and says what is wrong in our words."""
+"""Plain values: coercion and checks by pydantic, messages in plain words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds component files, ours and those of plugins, without importing them."""
+"""Discovery of component files, ours and those of plugins, without importing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of components, as words only, so that listing them imports no interface (and so no torch)."""
+"""Kinds of components, as words, so that listing them imports no torch."""
 
 from __future__ import annotations
 

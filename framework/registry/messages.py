@@ -1,4 +1,4 @@
-"""The small words of error messages: nearest names, lists of choices, values as the user wrote them."""
+"""Parts of error messages: nearest names, lists of choices, quoted values."""
 
 from __future__ import annotations
 

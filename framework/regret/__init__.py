@@ -1,1 +1,1 @@
-"""What optimism loses over a pool of policies: the bound, the play, and the report of both."""
+"""Regret over a pool of policies: bound, simulation and report."""

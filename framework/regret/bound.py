@@ -1,4 +1,4 @@
-"""A bound on the regret of optimism over a pool of policies, with its constants."""
+"""Bound on the regret of optimism over a pool of policies, with its constants."""
 
 from __future__ import annotations
 

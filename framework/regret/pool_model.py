@@ -1,4 +1,4 @@
-"""A pool of policies as a model, and all of its policies as candidates."""
+"""Pool of policies as a model, and its policies as candidates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a curve grows: the exponent of a power law, with an interval over seeds."""
+"""Exponent of a power law, with an interval over seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a regret study says: numbers and the figure."""
+"""Report of a regret study: numbers and figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules whose regret is compared: registered components, and what each is told when."""
+"""Rules of a regret study: acquisition, schedule and feedback."""
 
 from __future__ import annotations
 

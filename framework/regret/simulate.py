@@ -1,4 +1,4 @@
-"""Plays episodes of a finite MDP by one of the rules whose regret is compared, many runs at once."""
+"""Simulation of a rule in a finite MDP, many runs at once."""
 
 from __future__ import annotations
 

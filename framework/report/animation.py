@@ -1,4 +1,4 @@
-"""An animated picture of some episodes of a traced run, side by side."""
+"""Animated picture of episodes of a traced run, side by side."""
 
 from __future__ import annotations
 

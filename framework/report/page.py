@@ -1,4 +1,4 @@
-"""One page of HTML with everything in it: styles, scripts and pictures; it asks no host for anything."""
+"""HTML page with styles, scripts and pictures inside; no request to any host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures and moving pictures of a report."""
+"""Pictures and animations of a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees of values side by side, their differences marked."""
+"""Differences of recipes, side by side."""
 
 from __future__ import annotations
 

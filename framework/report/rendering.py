@@ -1,4 +1,4 @@
-"""Pictures of a body in recorded states, drawn by another process: GL is chosen before anything of MuJoCo is imported.
+"""Rendering of recorded states in another process, where GL is chosen before MuJoCo is imported.
 
 python -m bfmkit.report.rendering RECIPE PHYSICS.npy FRAMES.npy HEIGHT WIDTH
 """

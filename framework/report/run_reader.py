@@ -1,4 +1,4 @@
-"""A run directory as a report sees it."""
+"""Reader of run directories for reports."""
 
 from __future__ import annotations
 

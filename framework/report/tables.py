@@ -1,4 +1,4 @@
-"""Tables of a report: what they say, and the same as Markdown and LaTeX."""
+"""Tables of a report, also as Markdown and LaTeX."""
 
 from __future__ import annotations
 

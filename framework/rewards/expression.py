@@ -1,4 +1,4 @@
-"""Rewards that users type: small formulas over named physics quantities.
+"""Typed rewards: formulas over named physics quantities.
 
 ``upright * tolerance(horizontal_velocity, 2, 3, margin=1)``
 

@@ -1,4 +1,4 @@
-"""The functions that a typed reward may call; a function's signature is what may be written between its brackets.
+"""Functions that a typed reward may call; their signatures are its grammar.
 
 All take and give single numbers or arrays. An argument annotated ``Constant`` must be a number written out, or made of
 such numbers.

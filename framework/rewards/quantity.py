@@ -1,4 +1,4 @@
-"""Physics quantities that rewards are functions of: what they are called, and in which unit.
+"""Physics quantities of rewards: names and units.
 
 A domain lists them in a class attribute, ``measured = (Quantity("torso_height", "m", "of the torso"), ...)``, beside
 its ``name``. So they can be read off the source files, and listing them imports no physics engine.

@@ -1,4 +1,4 @@
-"""What inferred weights say, for people."""
+"""Explanation of inferred weights, for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the beliefs of an agent's runs were made of: every reward taken in, and the last choice of weights."""
+"""Label log: every reward that an agent's beliefs took in, and the last choice of weights."""
 
 from __future__ import annotations
 

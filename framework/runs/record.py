@@ -1,4 +1,4 @@
-"""Inference records: where inferred weights come from, in a file of their own.
+"""Inference records: the origin of inferred weights, in a file of its own.
 
 A record is one safetensors file. Its header holds a JSON text with all that is said in words (`bfmkit explain` prints
 it); the tensors are the weights, and what the belief was made of:

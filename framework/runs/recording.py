@@ -1,4 +1,4 @@
-"""From an agent that has learnt to the record of what it believes."""
+"""Records of agents and of zero-shot inference."""
 
 from __future__ import annotations
 

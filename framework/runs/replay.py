@@ -1,4 +1,4 @@
-"""Works inferred weights out again from their record."""
+"""Replay of inferred weights from their record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run directories: what a job leaves behind, so that it can be read, compared and gone on with."""
+"""Run directories: the files of a job, to be read, compared and resumed."""
 
 from __future__ import annotations
 

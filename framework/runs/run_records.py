@@ -1,4 +1,4 @@
-"""The inference records of a run directory: one a task and seed, in ``records/``."""
+"""Inference records of a run directory: one a task and seed, in ``records/``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run believed on its way, step by step: files of the run directory, read."""
+"""Traces of beliefs along a run, read from the run directory."""
 
 from __future__ import annotations
 

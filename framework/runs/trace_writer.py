@@ -1,4 +1,4 @@
-"""What a run believed on its way, step by step: files of the run directory, written."""
+"""Traces of beliefs along a run, written to the run directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The features of a plane of states beside a trace, so that the reward that a belief expects there can be drawn."""
+"""Features of a plane of states in a trace, for pictures of the believed reward."""
 
 from __future__ import annotations
 

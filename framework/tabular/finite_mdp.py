@@ -1,4 +1,4 @@
-"""Finite Markov decision processes, solved exactly."""
+"""Finite Markov decision processes with exact solutions."""
 
 from __future__ import annotations
 

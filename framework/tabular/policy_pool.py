@@ -1,4 +1,4 @@
-"""Finitely many policies of a finite MDP over episodes of fixed length, with exact successor features."""
+"""Pools of policies of a finite MDP, with exact successor features over episodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every acquisition rule must do."""
+"""Contract of acquisition rules."""
 
 from __future__ import annotations
 

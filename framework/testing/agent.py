@@ -1,4 +1,4 @@
-"""What every agent must do."""
+"""Contract of agents."""
 
 from __future__ import annotations
 

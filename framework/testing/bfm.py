@@ -1,4 +1,4 @@
-"""What every behaviour foundation model must do."""
+"""Contract of behaviour foundation models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every candidate sampler must do."""
+"""Contract of candidate samplers."""
 
 from __future__ import annotations
 

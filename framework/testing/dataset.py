@@ -1,4 +1,4 @@
-"""What every dataset must do."""
+"""Contract of datasets."""
 
 from __future__ import annotations
 

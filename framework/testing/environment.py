@@ -1,4 +1,4 @@
-"""What every environment must do."""
+"""Contract of environments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slow, obvious truth of a regression, in as many digits as it takes."""
+"""Exact regression in many digits, as the truth of tests."""
 
 from __future__ import annotations
 

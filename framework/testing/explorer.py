@@ -1,4 +1,4 @@
-"""What every explorer must do."""
+"""Contract of explorers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every feature map must do."""
+"""Contract of feature maps."""
 
 from __future__ import annotations
 

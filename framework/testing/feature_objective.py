@@ -1,4 +1,4 @@
-"""What every feature objective must do."""
+"""Contract of feature objectives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every improver must do."""
+"""Contract of improvers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every job must do."""
+"""Contract of jobs."""
 
 from __future__ import annotations
 

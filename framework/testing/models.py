@@ -1,4 +1,4 @@
-"""A world that is solved exactly, to test on: a point that goes wherever it is told, within the unit ball."""
+"""Test world that is solved exactly: a point that moves freely in the unit ball."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every family of networks must do."""
+"""Contract of families of networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every objective must do."""
+"""Contract of objectives."""
 
 from __future__ import annotations
 

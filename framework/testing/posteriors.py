@@ -1,4 +1,4 @@
-"""A posterior whose mean and covariance are given, so that what uses one can be checked against numbers by hand."""
+"""Test posterior with a given mean and covariance."""
 
 from __future__ import annotations
 

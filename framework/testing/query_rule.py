@@ -1,4 +1,4 @@
-"""What every query rule must do."""
+"""Contract of query rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which registered components have a contract test, found by reading the tests and running none of them."""
+"""Contract tests of registered components, found by reading the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every schedule must do."""
+"""Contract of schedules."""
 
 from __future__ import annotations
 

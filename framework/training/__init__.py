@@ -1,1 +1,1 @@
-"""One training: its loop, its generators, its self-collection, over one process or several."""
+"""Training: loop, random state, self-collection, one process or several."""

@@ -1,4 +1,4 @@
-"""What the losses of critics and actors have in common, whatever the critic predicts."""
+"""Losses of critics and actors, whatever the critic predicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the objectives of all families share: an actor, critics that predict for a z, and target networks."""
+"""Base class of objectives with an actor, z-conditioned critics and target networks."""
 
 from __future__ import annotations
 

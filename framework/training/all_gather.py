@@ -1,4 +1,4 @@
-"""The joint batch, where several processes train on parts of it.
+"""Gathering of the joint batch of several processes, with gradients.
 
 Losses that pair samples across the batch are no sums over samples: the mean of what the processes would get from
 their own parts is not the loss of the whole. So an objective gathers its embeddings, everything that such a loss

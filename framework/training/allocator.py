@@ -1,4 +1,4 @@
-"""Memory that every update takes and gives back."""
+"""Memory of the allocator (glibc): freed pages are kept for the next update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens around updates: the bar, the log, checkpoints and evaluations.
+"""Callbacks of a training: progress, log, checkpoints and evaluations.
 
 Of several processes that train together, the first one writes; whatever changes what is learnt happens in all.
 """

@@ -1,4 +1,4 @@
-"""An update recorded once, as a CUDA graph."""
+"""CUDA graph of an update, and snapshots to record it from."""
 
 from __future__ import annotations
 

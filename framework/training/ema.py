@@ -1,4 +1,4 @@
-"""Exponential moving averages of parameters, for target networks and for the policy that is shipped."""
+"""Exponential moving averages of parameters: target networks and the exported policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An update whose loss was not finite, as a file from which it can be made again."""
+"""File of an update whose loss was not finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one LightningModule: steps whatever objective it is given."""
+"""LightningModule of every objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of every generator that a training may draw from: Python's, NumPy's, torch's and the accelerator's."""
+"""State of all generators: Python's, NumPy's, torch's and the accelerator's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gathering with the policies that are being trained."""
+"""Self-collection: episodes of the policies that are being trained."""
 
 from __future__ import annotations
 

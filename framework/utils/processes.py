@@ -1,4 +1,4 @@
-"""Work shared by a few processes of this machine, whose results are the same however many there are."""
+"""Pool of worker processes with progress; results do not depend on their number."""
 
 from __future__ import annotations
 

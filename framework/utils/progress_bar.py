@@ -1,4 +1,4 @@
-"""One progress display for all jobs: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of a job: a bar on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, revision, machine, command."""
+"""Provenance of a result: versions, revision, machine and command."""
 
 from __future__ import annotations
 

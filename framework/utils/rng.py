@@ -1,4 +1,4 @@
-"""Noise as a function of (seed, stream, step), so that a run is the same alone, in a batch, and after a resume."""
+"""Counter-based noise: a function of (seed, stream, step), the same alone, in a batch and resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports that answer sooner: TensorDict and TorchRL without torch's compiler, which they load and rarely need."""
+"""Fast imports of TensorDict and TorchRL, without torch's compiler."""
 
 from __future__ import annotations
 

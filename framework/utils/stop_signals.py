@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as exceptions, held back where work must not be torn apart."""
+"""SIGINT and SIGTERM as exceptions, held back during critical sections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The number of threads: fixed, because sums depend on how they are split; and work that can be split as one likes."""
+"""Number of threads: fixed, because sums depend on how they are split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a folder of the format holds."""
+"""Folders of the Meta Motivo format: their files and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks of the format, with its names for tensors.
+"""Networks of the Meta Motivo format, with its names for tensors.
 
 Networks of E members hold weights (E, in, out) and biases (E, 1, out), and work on (E, n, ...); of one member they are
 ordinary layers and work on (n, ...).

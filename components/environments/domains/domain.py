@@ -1,4 +1,4 @@
-"""What a body brings to the dm_control environment."""
+"""Base class of the bodies of the dm_control environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Soft thresholds that rewards are made of.
+"""Soft thresholds, of which rewards are products.
 
 They are those of ``dm_control.utils.rewards.tolerance`` for bounds with one end, in a few array operations each: a
 reward is asked for at every step, where the general function costs a tenth of the physics.

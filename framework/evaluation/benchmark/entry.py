@@ -1,4 +1,4 @@
-"""What a benchmark compares: inference recipes, each under a name."""
+"""Recipes of a benchmark, each under a name."""
 
 from __future__ import annotations
 

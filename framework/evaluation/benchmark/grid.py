@@ -1,4 +1,4 @@
-"""From recipes, tasks and seeds to groups of runs that share a batch."""
+"""Grid of recipes, tasks and seeds, cut into groups of runs that share a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A group: runs of one recipe that share a batch, and all that whoever runs them has to know."""
+"""Groups of runs: one recipe, one batch, and how to go on with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups over processes of this machine."""
+"""Runner of groups in processes of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups over Ray: a cluster, or this machine. Needs the extra ``ray``."""
+"""Runner of groups with Ray, on a cluster or this machine; needs the extra ``ray``."""
 
 from __future__ import annotations
 

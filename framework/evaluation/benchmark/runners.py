@@ -1,4 +1,4 @@
-"""Who runs the groups of a benchmark: this process, several of this machine, or Ray. The numbers are the same."""
+"""Runners of groups: in this process, in several, or with Ray. The numbers are the same."""
 
 from __future__ import annotations
 

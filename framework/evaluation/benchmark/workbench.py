@@ -1,4 +1,4 @@
-"""Builds experiments whose models and environments are the same, and keeps those for the next."""
+"""Experiments of a benchmark, with the last model and environment reused."""
 
 from __future__ import annotations
 

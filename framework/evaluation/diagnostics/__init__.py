@@ -1,1 +1,1 @@
-"""Whether a model is learning: measures that need no reward, or look at rewards only to be read by people."""
+"""Diagnostics of models: features, predictions and policies, with no reward or for people only."""

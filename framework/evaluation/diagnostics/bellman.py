@@ -1,4 +1,4 @@
-"""Whether the successor features agree with themselves from one step to the next."""
+"""Bellman error of the successor features."""
 
 from __future__ import annotations
 

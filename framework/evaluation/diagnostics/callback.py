@@ -1,4 +1,4 @@
-"""The health report of a training."""
+"""Diagnostics during training, as a callback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many directions the features use, and how evenly."""
+"""Effective rank of the features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A number about a model, and what to make of it."""
+"""Measures of a model, with their interpretation."""
 
 from __future__ import annotations
 

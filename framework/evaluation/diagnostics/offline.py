@@ -1,4 +1,4 @@
-"""The measures that need transitions alone: cheap enough to take while a model trains."""
+"""Diagnostics from transitions alone, cheap enough for training."""
 
 from __future__ import annotations
 

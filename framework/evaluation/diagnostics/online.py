@@ -1,4 +1,4 @@
-"""The measures that need policies to act."""
+"""Diagnostics from episodes of policies."""
 
 from __future__ import annotations
 

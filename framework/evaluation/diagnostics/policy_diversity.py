@@ -1,4 +1,4 @@
-"""Whether it matters which z acts."""
+"""Diversity of the policies of different z."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What policies do in an environment, and what the model had predicted of it."""
+"""Returns of policies against the model's predictions of them."""
 
 from __future__ import annotations
 

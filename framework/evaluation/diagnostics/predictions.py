@@ -1,4 +1,4 @@
-"""Whether what the model predicts of its policies is what they get."""
+"""Agreement of predicted and observed returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an inspection found, for programs and for people."""
+"""Report of an inspection, for programs and for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models that ship with bfmkit: a folder each, data and no code."""
+"""Shipped models: a folder each, data and no code."""
 
 from __future__ import annotations
 

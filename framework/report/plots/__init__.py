@@ -1,4 +1,4 @@
-"""Figures of runs, all in one style: readable at the width of a column, and without telling red from green."""
+"""Figures of runs in one style: legible at a column's width and in colour blindness."""
 
 from bfmkit.report.plots.returns import draw_returns
 from bfmkit.report.plots.style import (

@@ -1,4 +1,4 @@
-"""What a run believed on its way: how much it knew, and how near it was."""
+"""Figure of the belief along a run: information and alignment with the oracle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of what labels are worth."""
+"""Figure of returns by number and source of labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of an inspection."""
+"""Figures of an inspection."""
 
 from __future__ import annotations
 

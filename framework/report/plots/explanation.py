@@ -1,4 +1,4 @@
-"""The picture of an inference record."""
+"""Figure of an inference record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run believed the reward to be, over the plane that its body moves in."""
+"""Figure of the believed reward over a plane."""
 
 from __future__ import annotations
 

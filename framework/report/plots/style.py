@@ -1,4 +1,4 @@
-"""The one style of all figures, and how they are written."""
+"""Style of all figures, and their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of one traced run."""
+"""Figures of one traced run."""
 
 from __future__ import annotations
 

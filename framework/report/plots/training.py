@@ -1,4 +1,4 @@
-"""Curves of a training: returns of the evaluation, and the measures of its health."""
+"""Figures of a training: returns and diagnostics."""
 
 from __future__ import annotations
 
