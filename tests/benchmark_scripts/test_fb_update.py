@@ -19,14 +19,19 @@ from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.training.lightning_module import Pretraining
 
 CPU = torch.device("cpu")
-SMALL = ["--width", "16", "--batch", "16", "--dim", "4", "--updates", "6"]
+SMALL = ["--width", "16", "--batch", "16", "--dim", "4", "--updates", "6", "--threads", "1"]
+
+
+def threads_checked(count: int) -> None:
+    """Refuses what the real one would, and changes nothing."""
+    assert count >= 1
 
 
 def script(name: str, monkeypatch: pytest.MonkeyPatch, *words: str) -> ModuleType:
     """As it is when it is run by hand, but that this process keeps its threads and its memory."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     module = importlib.import_module(name)
-    monkeypatch.setattr(module, "pin_threads", lambda threads: 1)
+    monkeypatch.setattr(module, "pin_threads", threads_checked)
     monkeypatch.setattr(module, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(sys, "argv", [name, *words])
     return module

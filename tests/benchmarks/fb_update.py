@@ -39,7 +39,7 @@ from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.training.lightning_module import Pretraining, float32_products, in_precision
-from bfmkit.utils.threads import pin_threads
+from bfmkit.utils.threads import physical_cores, pin_threads
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
 PROFILED = 200
@@ -193,13 +193,14 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=30)
     parser.add_argument("--together", type=int, default=1, help="updates a step of the trainer")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="one a physical core")
+    parser.add_argument("--threads", type=int, default=physical_cores(), help="one a physical core")
     parser.add_argument("--precision", choices=["float32", "tf32", "bf16"], default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--capture", action="store_true")
     parser.add_argument("--list", action="store_true", help="print every product")
     arguments = parser.parse_args()
-    threads, device = pin_threads(arguments.threads), torch.device(arguments.device)
+    threads, device = arguments.threads, torch.device(arguments.device)
+    pin_threads(threads)
     keep_freed_memory()
     with float32_products(arguments.precision), tempfile.TemporaryDirectory() as folder:
         measure(arguments, device, Path(folder), threads)

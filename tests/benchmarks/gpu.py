@@ -66,9 +66,9 @@ class Steps:
     def start(self, name: str, *words: str) -> subprocess.Popen:
         """The command, running."""
         self.times[name] = {"command": " ".join(("python", *words)), "started": time.monotonic()}
-        log = (self.out / f"{name}.log").open("w")
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
-        return subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, env=environment)
+        with (self.out / f"{name}.log").open("w") as log:
+            return subprocess.Popen([sys.executable, *words], stdout=log, stderr=log, env=environment)
 
     def wait(self, name: str, process: subprocess.Popen) -> bool:
         """Note how long it took and how it ended."""

@@ -32,7 +32,7 @@ from bfmkit.interfaces import EnvironmentSpec, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe import defer
 from bfmkit.utils.progress_bar import ProgressBar
-from bfmkit.utils.threads import pin_threads
+from bfmkit.utils.threads import physical_cores, pin_threads
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
 BLOCK, TOGETHER = 100_000, 10
@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--limit", type=float, default=3.0, help="GiB")
     parser.add_argument("--data", type=Path, help="where to keep the data for another time; else they are removed")
-    parser.add_argument("--threads", type=int, help="one a physical core")
+    parser.add_argument("--threads", type=int, default=physical_cores(), help="one a physical core")
     arguments = parser.parse_args()
     pin_threads(arguments.threads)
     out = Path(tempfile.mkdtemp(prefix="memory-"))

@@ -37,7 +37,7 @@ from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.training.lightning_module import Precision, Pretraining, float32_products
-from bfmkit.utils.threads import pin_threads
+from bfmkit.utils.threads import physical_cores, pin_threads
 
 STATES, GOALS, BATCHES = 400, 20, 20
 LOSSES = ("loss_measure", "loss_orthonormality", "loss_actor")
@@ -111,9 +111,10 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=2000)
     parser.add_argument("--model", default="zoo:walker-fb", help="whose transitions to train on")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="one a physical core")
+    parser.add_argument("--threads", type=int, default=physical_cores(), help="one a physical core")
     arguments = parser.parse_args()
-    threads = pin_threads(arguments.threads)
+    threads = arguments.threads
+    pin_threads(threads)
     keep_freed_memory()
     where = torch.cuda.get_device_name(arguments.device) if arguments.device != "cpu" else f"{threads} threads"
     print(f"width {arguments.width}, batch {arguments.batch}, z {arguments.dim}, {arguments.updates} updates, {where}")
