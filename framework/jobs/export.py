@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from tensordict import TensorDictBase
 
 from bfmkit.data.exorl_layout import BUFFER, write_episode
+from bfmkit.data.minari_layout import dataset_id, require_minari, write_minari
 from bfmkit.interfaces import Dataset, Environment, Job
 from bfmkit.registry import register
 from bfmkit.utils.progress_bar import ProgressBar
@@ -18,9 +21,10 @@ READ_AT_ONCE = 100_000
 
 @register(Job, "export")
 class ExportJob(Job):
-    """Dataset written as ``out/DOMAIN/ALGORITHM/buffer/episode_INDEX_LENGTH.npz``, the layout of ExORL.
+    """Dataset written as ``out/DOMAIN/ALGORITHM/buffer/episode_INDEX_LENGTH.npz``, the layout of ExORL, or for Minari.
 
-    Run again, it writes the episodes that are missing. Rewards are zero unless an environment is given, which computes
+    Run again, it writes the episodes that are missing. A dataset of Minari, ``out/DOMAIN/ALGORITHM-v0``, is written
+    whole. Rewards are zero unless an environment is given, which computes
     those of its task from the recorded physics. The physics of a reset was not recorded: its row repeats the first
     step's.
 
@@ -28,9 +32,11 @@ class ExportJob(Job):
         dataset: what to write.
         algorithm: the name of the folder below the domain's.
         environment: whose task, that of its first row, gives the rewards.
+        layout: ``exorl`` or ``minari``.
 
     Raises:
-        ValueError: if ``algorithm`` is no name of a folder, or the environment is of another body.
+        ValueError: if ``algorithm`` is no name of a folder, the environment is of another body, or Minari is not
+            installed.
 
     Example:
         ``bfmkit run export dataset.path=runs/collect_walker``
@@ -38,15 +44,47 @@ class ExportJob(Job):
 
     logs = False
 
-    def __init__(self, dataset: Dataset, algorithm: str = "collected", environment: Environment | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        algorithm: str = "collected",
+        environment: Environment | None = None,
+        layout: Literal["exorl", "minari"] = "exorl",
+    ) -> None:
         if Path(algorithm).name != algorithm or algorithm in ("", ".", ".."):
             raise ValueError(f'algorithm must be the name of a folder, got "{algorithm}"')
         if environment is not None:
             environment.spec.require_compatible(dataset.spec, "the dataset")
-        self.dataset, self.algorithm, self.environment = dataset, algorithm, environment
+        if layout == "minari":
+            require_minari()
+        self.dataset, self.algorithm, self.environment, self.layout = dataset, algorithm, environment, layout
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Write what is not there yet."""
+        return self._run_minari(out) if self.layout == "minari" else self._run_exorl(out)
+
+    def _run_minari(self, out: Path) -> dict[str, Any]:
+        folder, episodes = out / dataset_id(self.dataset.spec, self.algorithm), list(self._episodes())
+        if not folder.exists():
+            unfinished = out / "unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            with ProgressBar("export", len(self.dataset), unit="transitions") as bar:
+                written = write_minari(unfinished, self.dataset.spec, self.algorithm, self._labelled(episodes, bar))
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            written.rename(folder)
+            shutil.rmtree(unfinished)
+        return {"episodes": len(episodes), "transitions": len(self.dataset), "folder": str(folder.relative_to(out))}
+
+    def _labelled(
+        self, episodes: list[torch.Tensor], bar: ProgressBar
+    ) -> Iterator[tuple[TensorDictBase, torch.Tensor | None]]:
+        for rows in episodes:
+            transitions = self.dataset.read(rows)
+            yield transitions, self._reward(transitions)
+            bar.advance(len(rows))
+
+    def _run_exorl(self, out: Path) -> dict[str, Any]:
         folder = out / self.dataset.spec.domain / self.algorithm / BUFFER
         folder.mkdir(parents=True, exist_ok=True)
         written = 0
@@ -60,11 +98,13 @@ class ExportJob(Job):
 
     def _write(self, folder: Path, index: int, rows: torch.Tensor) -> None:
         transitions = self.dataset.read(rows)
-        reward = None
-        if self.environment is not None:
-            physics, action = transitions["next", "physics"], transitions["action"]
-            reward = self.environment.relabel(physics, action, self.environment.tasks[0])
-        write_episode(folder, index, transitions, reward)
+        write_episode(folder, index, transitions, self._reward(transitions))
+
+    def _reward(self, transitions: TensorDictBase) -> torch.Tensor | None:  # (T,)
+        if self.environment is None:
+            return None
+        physics, action = transitions["next", "physics"], transitions["action"]
+        return self.environment.relabel(physics, action, self.environment.tasks[0])
 
     def _episodes(self) -> Iterator[torch.Tensor]:
         """The rows of each episode; the last one may have no end."""
