@@ -123,7 +123,7 @@ def load_model(path: str) -> BFM:
         >>> load_model("zoo:point-mass-maze-radial").dim
         100
     """
-    return read_model(resolve(path))[0]
+    return read_model(resolve(path))
 
 
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:

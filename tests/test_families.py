@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.bfms.whitened import Whitened
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
@@ -62,7 +62,7 @@ def train(recipe: str, data: Path, out: Path, *overrides: str) -> None:
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    return Checkpoint(str(out / "model")).model.state_dict()
+    return checkpoint(str(out / "model")).state_dict()
 
 
 def test_there_are_families() -> None:
@@ -85,7 +85,7 @@ def test_a_published_size_trains_on_exorl_once_it_is_made_small(recipe: str, epi
     assert tree["objective"]["bfm"]["networks"]["width"] == 1024
     # Nothing is compiled: that takes half a minute on a CPU, and gains nothing there.
     train(recipe, episodes, tmp_path / "run", "compile=false")
-    bfm = Checkpoint(str(tmp_path / "run" / "model"))
+    bfm = checkpoint(str(tmp_path / "run" / "model"))
     assert bfm.dim == 50
     assert len(bfm.inference_set()) == 100
 
@@ -94,7 +94,7 @@ def test_a_published_size_trains_on_exorl_once_it_is_made_small(recipe: str, epi
 def test_a_family_trains_goes_on_practises_and_serves(recipe: str, data: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     train(recipe, data, first)
-    bfm = Whitened(Checkpoint(str(first / "model")), relative_ridge=1e-12)
+    bfm = Whitened(checkpoint(str(first / "model")), relative_ridge=1e-12)
     given = bfm.inference_set()
     features = bfm.features(given["observation"], given["action"], given["next", "observation"]).double()
     assert features.square().sum(-1).mean().item() == pytest.approx(bfm.dim, rel=0.05)
@@ -103,7 +103,7 @@ def test_a_family_trains_goes_on_practises_and_serves(recipe: str, data: Path, t
     # A rate so small that what comes out is what went in, but for what self-collection changes in the moments.
     train(recipe, data, second, f"init_from={first / 'model'}", "learning_rate=1e-12", f"self_collection={PRACTICE}")
     before, after = weights(first), weights(second)
-    assert len(Checkpoint(str(second / "model")).inference_set()) == 100
+    assert len(checkpoint(str(second / "model")).inference_set()) == 100
     for name in before:
         if not name.endswith(("second_moment", "mean", "deviation")):
             torch.testing.assert_close(after[name], before[name])

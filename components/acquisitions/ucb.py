@@ -74,7 +74,9 @@ class UCBAcquisition(CandidateAcquisition):
         context: AcquisitionContext,
         successor_features: Tensor,  # (B, k, E, d)
     ) -> Tensor:  # (B, k, E)
-        radius = self.radius(context)
+        radius = context.radius
+        if radius is None:
+            raise ValueError("bounds need the context's confidence radius, which propose() works out")
         if isinstance(radius, Tensor):
             radius = radius.reshape(-1, 1, 1)
         return context.posterior.ucb(context.belief, successor_features, radius)

@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 
 import torch
-from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.components.bfms.metamotivo_format.folder import MODELS, Config, read_folder
@@ -77,7 +76,6 @@ class Metamotivo(BFM):
         self._load(tensors, config.flag("norm_obs"), folder)
         self.register_buffer("second_moment", None)
         self.register_buffer("inverse_second_moment", torch.eye(self.dim))
-        self._inference_set: TensorDict | None = None
         if inference_data is None:
             logger.warning(
                 "%s brings no second moment of its features and no inference_data were given: the identity is taken "
@@ -116,10 +114,6 @@ class Metamotivo(BFM):
         inverse = ridged_inverse(self.second_moment, RELATIVE_RIDGE)
         return inverse @ self.second_moment @ inverse
 
-    def inference_set(self) -> TensorDict | None:  # batch (n,)
-        """Those of the inference data that were taken."""
-        return self._inference_set
-
     def _scaled(self, observation: Tensor) -> Tensor:
         return (observation - self.observation_mean) / self.observation_deviation
 
@@ -139,7 +133,7 @@ class Metamotivo(BFM):
     def _take(self, data: Dataset, count: int) -> None:
         chosen = generator(0, "inference set", 0).permutation(len(data))[:count]
         taken = data.read(torch.from_numpy(chosen).sort().values)
-        self._inference_set = taken.select("observation", "action", ("next", "observation"), ("next", "physics"))
+        self.transitions = taken.select("observation", "action", ("next", "observation"), ("next", "physics"))
         self.second_moment = second_moment(self.backward_map(taken["next", "observation"]))
         self.inverse_second_moment.copy_(ridged_inverse(self.second_moment, RELATIVE_RIDGE))
 

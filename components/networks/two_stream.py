@@ -7,10 +7,9 @@ from typing import Annotated, TypeVar
 import torch
 from annotated_types import Ge, MultipleOf
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bfmkit.interfaces import Networks
-from bfmkit.models.layers import JoinedLinear
+from bfmkit.models.layers import TwoEmbeddings
 from bfmkit.registry import register
 from bfmkit.utils.checks import NonNegativeFloat, PositiveInt
 
@@ -83,35 +82,6 @@ class TwoStreamNetworks(Networks):
                 nn.init.orthogonal_(module.weight)
                 nn.init.normal_(module.bias, std=self.first_bias if isinstance(following, nn.LayerNorm) else 0.0)
         return network
-
-
-class Embedding(nn.Module):
-    """Linear, LayerNorm, tanh, linear to half the width, ReLU."""
-
-    def __init__(self, sizes: tuple[int, ...], width: int) -> None:
-        super().__init__()
-        self.joined = JoinedLinear(sizes, width)
-        self.normalise = nn.LayerNorm(width)
-        self.halve = nn.Linear(width, width // 2)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Inputs that broadcast, to (*b, width / 2)."""
-        # In place: neither layer looks at its output again, and memory is what such functions take their time with.
-        return functional.relu(self.halve(self.normalise(self.joined(*inputs)).tanh_()), inplace=True)
-
-
-class TwoEmbeddings(nn.Module):
-    """Two embeddings of (parts of) the input, and a trunk on both."""
-
-    def __init__(self, left: tuple[int, ...], right: tuple[int, ...], width: int, outputs: int) -> None:
-        super().__init__()
-        self.left, self.right = Embedding(left, width), Embedding(right, width)
-        self.trunk = JoinedLinear((width // 2, width // 2), width)
-        self.out = nn.Linear(width, outputs)
-
-    def forward(self, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
-        """Inputs of the left and of the right embedding, to (*b, outputs)."""
-        return self.out(functional.relu(self.trunk(self.left(*left), self.right(*right)), inplace=True))
 
 
 class CriticEnsemble(nn.Module):

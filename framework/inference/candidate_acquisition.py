@@ -37,7 +37,7 @@ class CandidateAcquisition(Acquisition):
         context: AcquisitionContext,
         successor_features: Tensor,  # (B, k, E, d)
     ) -> Tensor:  # (B, k, E)
-        """What each critic's prediction is worth; the larger, the better."""
+        """What each critic's prediction is worth, with the radius of the context; the larger, the better."""
 
     def radius(self, context: AcquisitionContext) -> float | Tensor | None:  # a Tensor is (B,)
         """The confidence radius that the candidates are told."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tensordict import TensorDictBase
-from tensordict.nn import TensorDictModuleBase
 from torch import Tensor
 
 from bfmkit.interfaces.bfm import BFM
@@ -60,20 +59,11 @@ class CandidateSampler(ABC):
         """
 
 
-class Acquisition(TensorDictModuleBase, ABC):
-    """Chooses the weights w whose policy acts next.
-
-    As a TensorDict module (after :meth:`attach`): ``belief``, ``observation``, ``weights``, ``noise`` and ``episode``
-    in, ``weights`` out.
-    """
+class Acquisition(ABC):
+    """Chooses the weights w whose policy acts next."""
 
     kind: ClassVar[str] = "acquisition"
     folder: ClassVar[str] = "acquisitions"
-
-    in_keys = ["belief", "observation", "weights", "noise", "episode"]
-    out_keys = ["weights"]
-
-    _attached: tuple[Posterior, BFM] | None = None
 
     @abstractmethod
     def noise_shape(self, dim: int) -> tuple[int, ...]:
@@ -83,7 +73,7 @@ class Acquisition(TensorDictModuleBase, ABC):
     def propose(self, context: AcquisitionContext) -> Tensor:  # (B, d) float64
         """The chosen weights; a deterministic function of the context."""
 
-    def require(self, posterior: Posterior) -> None:
+    def require(self, posterior: Posterior) -> None:  # noqa: B027
         """Refuse what can be known to fail before anything has run; here nothing. Agents ask when they are built.
 
         Args:
@@ -96,22 +86,3 @@ class Acquisition(TensorDictModuleBase, ABC):
     def stage(self, episodes: int) -> str | None:
         """In which stage a run of so many episodes ends, in words; None for a rule that has no stages."""
         return None
-
-    def attach(self, posterior: Posterior, bfm: BFM) -> Acquisition:
-        """Remember what :meth:`forward` cannot read from a TensorDict; returns self."""
-        # A tuple keeps nn.Module from taking the model's parameters for its own.
-        self._attached = (posterior, bfm)
-        return self
-
-    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Write the chosen ``weights`` into ``tensordict``.
-
-        Raises:
-            RuntimeError: before :meth:`attach`.
-        """
-        if self._attached is None:
-            raise RuntimeError("call attach(posterior, bfm) before using an acquisition as a TensorDict module")
-        posterior, bfm = self._attached
-        belief, *tensors = (tensordict.get(key) for key in self.in_keys)
-        context = AcquisitionContext(posterior, belief, bfm, *tensors)
-        return tensordict.set("weights", self.propose(context))

@@ -34,6 +34,8 @@ class BFM(TensorDictModuleBase, ABC):
     """d, the length of φ, ψ, w and z."""
     discount: float
     """γ of the successor features."""
+    transitions: TensorDict | None = None
+    """What :meth:`inference_set` gives: of a model read from a folder, those that lie there."""
 
     @abstractmethod
     def features(
@@ -86,7 +88,7 @@ class BFM(TensorDictModuleBase, ABC):
         Keys: ``observation``, ``action``, ``("next", "observation")`` and ``("next", "physics")``, from which an
         environment computes the rewards of any of its tasks. None for a model that brings none.
         """
-        return None
+        return self.transitions
 
     @classmethod
     def from_pretrained(cls, name: str) -> BFM:
@@ -104,9 +106,8 @@ class BFM(TensorDictModuleBase, ABC):
         """
         is_on_hub = ":" not in name and name.count("/") == 1 and not Path(name).exists()
         model: BFM = lookup(BFM, "checkpoint")(f"hf:{name}" if is_on_hub else name)
-        stored = getattr(model, "model", model)
-        if not isinstance(stored, cls):
-            found, wanted = type(stored).__name__, cls.__name__
+        if not isinstance(model, cls):
+            found, wanted = type(model).__name__, cls.__name__
             raise ValueError(f"{name} is a {found}, not a {wanted}; BFM.from_pretrained takes any")
         return model
 

@@ -150,7 +150,7 @@ class PretrainJob(Job):
             self_collection = replace(
                 self_collection, environment=self_collection.environment.fitted_to(dataset.spec, "the dataset")
             )
-        self.init_from, self._start_model = init_from, None if init_from is None else load_model(resolve(init_from))[0]
+        self.init_from, self._start_model = init_from, None if init_from is None else load_model(resolve(init_from))
         if self._start_model is not None:
             dataset.spec.require_compatible(self._start_model.environment_spec, f"the model {init_from}")
         self.self_collection = self_collection

@@ -60,8 +60,8 @@ def save_model(
     write_atomically(folder / RECIPE, yaml.safe_dump(recipe, sort_keys=False))
 
 
-def load_model(folder: Path) -> tuple[BFM, TensorDict]:
-    """The model and its inference set.
+def load_model(folder: Path) -> BFM:
+    """The model, with its inference set.
 
     Raises:
         FileNotFoundError: if ``folder`` is not a model folder; the message says which file is missing.
@@ -83,7 +83,8 @@ def load_model(folder: Path) -> tuple[BFM, TensorDict]:
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder}: {error}") from error
     rows = len(next(iter(tensors.values())))
-    return bfm.eval().requires_grad_(False), TensorDict(tensors, [rows]).unflatten_keys(".")
+    bfm.transitions = TensorDict(tensors, [rows]).unflatten_keys(".")
+    return bfm.eval().requires_grad_(False)
 
 
 def stored_tensors(bfm: BFM, weights: Precision) -> dict[str, torch.Tensor]:
@@ -117,12 +118,12 @@ def copy_model(source: Path, folder: Path, weights: Precision) -> float:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder}: there is something here already")
-    bfm, inference_set = load_model(source)
+    bfm = load_model(source)
     node = yaml.safe_load((source / RECIPE).read_text())["bfm"]
     card = (source / CARD).read_text() if (source / CARD).is_file() else ""
-    save_model(folder, bfm, node, inference_set, card, weights)
-    copy, _ = load_model(folder)
-    observation = inference_set["observation"]
+    save_model(folder, bfm, node, bfm.transitions, card, weights)
+    copy = load_model(folder)
+    observation = bfm.transitions["observation"]
     noise = normal_noise([0], "policies of a copy", [0], (len(observation), bfm.dim))[0]
     z = bfm.policy_latent(noise.to(observation.dtype))
     return float((copy.act(observation, z) - bfm.act(observation, z)).abs().max())

@@ -40,3 +40,32 @@ def project(x: Tensor) -> Tensor:  # (*b, d)
     # The norm in float64, for the squares of weights that explain tiny rewards are nothing in float32.
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float64).clamp(min=SMALLEST_NORM)
     return (x / norm).mul_(math.sqrt(x.shape[-1])).to(x.dtype)
+
+
+class Embedding(nn.Module):
+    """Linear, LayerNorm, tanh, linear to half the width, ReLU."""
+
+    def __init__(self, sizes: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.joined = JoinedLinear(sizes, width)
+        self.normalise = nn.LayerNorm(width)
+        self.halve = nn.Linear(width, width // 2)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Inputs that broadcast, to (*b, width / 2)."""
+        # In place: neither layer looks at its output again, and memory is what such functions take their time with.
+        return functional.relu(self.halve(self.normalise(self.joined(*inputs)).tanh_()), inplace=True)
+
+
+class TwoEmbeddings(nn.Module):
+    """Two embeddings of (parts of) the input, and a trunk on both."""
+
+    def __init__(self, left: tuple[int, ...], right: tuple[int, ...], width: int, outputs: int) -> None:
+        super().__init__()
+        self.left, self.right = Embedding(left, width), Embedding(right, width)
+        self.trunk = JoinedLinear((width // 2, width // 2), width)
+        self.out = nn.Linear(width, outputs)
+
+    def forward(self, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
+        """Inputs of the left and of the right embedding, to (*b, outputs)."""
+        return self.out(functional.relu(self.trunk(self.left(*left), self.right(*right)), inplace=True))

@@ -77,7 +77,7 @@ class Checker:
             return self._say((*path, "type"), str(error))
         if cls is None:
             return self._say((*path, "type"), f"expected the name of a {kind}, got {quoted(name)}")
-        if not issubclass(cls, interface):
+        if isinstance(cls, type) and not issubclass(cls, interface):
             return self._say((*path, "type"), f'"{name}" is no {interface.__name__}')
         try:
             signature = signature_of(cls)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from bfmkit.interfaces.spec import EnvironmentSpec
 from bfmkit.recipe.deferred import Deferred
-from bfmkit.registry import constructor_parameters
+from bfmkit.registry import constructor, constructor_parameters
 from bfmkit.utils.errors import BfmkitError
 
 REQUIRED = inspect.Parameter.empty
@@ -50,7 +50,7 @@ def signature_of(cls: type) -> Signature:
         SignatureError: if its annotations cannot be resolved.
     """
     try:
-        hints = get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
+        hints = get_type_hints(constructor(cls), include_extras=True)
     except (NameError, TypeError, AttributeError) as error:
         where = f"{cls.__module__}.{cls.__qualname__}"
         raise SignatureError(f"{where} has annotations that do not resolve: {error}") from error

@@ -4,6 +4,7 @@ from bfmkit.registry.registry import (
     ENTRY_POINTS,
     BrokenComponentError,
     UnknownComponentError,
+    constructor,
     constructor_parameters,
     lookup,
     names,
@@ -11,6 +12,6 @@ from bfmkit.registry.registry import (
 )
 
 __all__ = [
-    "ENTRY_POINTS", "BrokenComponentError", "UnknownComponentError", "constructor_parameters", "lookup", "names",
-        "register",
+    "ENTRY_POINTS", "BrokenComponentError", "UnknownComponentError", "constructor", "constructor_parameters", "lookup",
+        "names", "register",
 ]  # fmt: skip

@@ -136,14 +136,14 @@ def find(folder: str) -> list[Found]:
 
 
 def _read(path: Path, name: str) -> tuple[str, str | None]:
-    """First docstring line of a component's class, and what is visibly wrong with its file."""
+    """First docstring line of a component, and what is visibly wrong with its file."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
         return "", f"{type(error).__name__}: {error}"
-    registered: dict[object, ast.ClassDef] = {}
+    registered: dict[object, ast.ClassDef | ast.FunctionDef] = {}
     for node in tree.body:
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "register":
                     last = decorator.args[-1] if decorator.args else None

@@ -1,4 +1,4 @@
-"""Typed registry: (interface, name) -> class."""
+"""Typed registry: (interface, name) -> class, or function that makes one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from bfmkit.registry import discovery
 from bfmkit.registry.kinds import KINDS
@@ -17,9 +17,9 @@ from bfmkit.utils.errors import RefusedError
 
 ENTRY_POINTS = discovery.ENTRY_POINTS
 
-T = TypeVar("T", bound=type)
+T = TypeVar("T", bound=Callable[..., Any])
 
-_classes: dict[tuple[str, str], type] = {}
+_classes: dict[tuple[str, str], Any] = {}
 
 
 class UnknownComponentError(RefusedError, LookupError):
@@ -31,7 +31,7 @@ class BrokenComponentError(RefusedError, LookupError):
 
 
 def register(interface: type, name: str) -> Callable[[T], T]:
-    """Class decorator that makes a component known to recipes as ``name``.
+    """Decorator that makes a component known to recipes as ``name``: a class, or a function that makes one.
 
     Raises:
         TypeError: if the class does not implement ``interface``, leaves a method abstract, or has a constructor
@@ -50,7 +50,8 @@ def register(interface: type, name: str) -> Callable[[T], T]:
     kind: str = interface.kind  # type: ignore[attr-defined]
 
     def add(cls: T) -> T:
-        if not (isinstance(cls, type) and issubclass(cls, interface)):
+        made = cls if isinstance(cls, type) else get_type_hints(cls).get("return")
+        if not (isinstance(made, type) and issubclass(made, interface)):
             raise TypeError(f"{cls.__name__} is registered as {kind} {name!r} but is no {interface.__name__}")
         missing = sorted(getattr(cls, "__abstractmethods__", ()))
         if missing:
@@ -63,21 +64,27 @@ def register(interface: type, name: str) -> Callable[[T], T]:
         other = _classes.get((kind, name))
         if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ValueError(f"{kind} {name!r} is already {other.__module__}.{other.__qualname__}")
-        _classes[kind, name] = check_ranges(cls)
+        _classes[kind, name] = check_ranges(cls) if isinstance(cls, type) else cls
         return cls
 
     return add
 
 
-def constructor_parameters(cls: type) -> list[inspect.Parameter]:
-    """The named arguments of a class's constructor; ``*args`` and ``**kwargs`` are no business of recipes."""
+def constructor(component: Any) -> Callable[..., Any]:
+    """Whose annotations are what a component may be told: ``__init__`` of a class, a function itself."""
+    return component.__init__ if isinstance(component, type) else component  # type: ignore[misc]
+
+
+def constructor_parameters(component: Any) -> list[inspect.Parameter]:
+    """The named arguments of a component; ``*args`` and ``**kwargs`` are no business of recipes."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    skipped = 1 if isinstance(component, type) else 0
+    parameters = list(inspect.signature(constructor(component)).parameters.values())[skipped:]
     return [parameter for parameter in parameters if parameter.kind not in variadic]
 
 
-def lookup(interface: type, name: str) -> type:
-    """The class registered as ``name``; imports its file on the first look-up.
+def lookup(interface: type, name: str) -> Any:
+    """The class or function registered as ``name``; imports its file on the first look-up.
 
     Raises:
         UnknownComponentError: if there is none; the message has the nearest name and all names.
@@ -101,7 +108,7 @@ def lookup(interface: type, name: str) -> type:
     raise UnknownComponentError(f'no {kind} "{name}"{suggestion(name, every)} {one_of(every)}')
 
 
-def _import(kind: str, name: str, module: str) -> type:
+def _import(kind: str, name: str, module: str) -> Any:
     try:
         importlib.import_module(module)
     except BaseException as error:

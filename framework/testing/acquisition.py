@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import pytest
 import torch
-from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import Acquisition, AcquisitionContext
@@ -87,22 +85,3 @@ class AcquisitionContract(ABC):
     def test_goes_with_the_posterior_that_it_chooses_by(self) -> None:
         rule = self.make()
         rule.require(self.context(rule).posterior)
-
-    def test_as_a_tensordict_module_it_writes_weights(self) -> None:
-        rule = self.make()
-        given = self.context(rule)
-        tensordict = TensorDict(
-            {
-                "belief": given.belief,
-                "observation": given.observation,
-                "weights": given.weights,
-                "noise": given.noise,
-                "episode": given.episode,
-            },
-            [3],
-        )
-        with pytest.raises(RuntimeError, match="attach"):
-            rule(tensordict)
-        rule.attach(given.posterior, given.bfm)(tensordict)
-        torch.testing.assert_close(tensordict["weights"], rule.propose(given))
-        assert not list(rule.parameters()), "a rule must not take the model's parameters for its own"

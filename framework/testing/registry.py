@@ -54,12 +54,13 @@ def untested(tests: Path, packages: tuple[str, ...] | None = None) -> list[Untes
 
 
 def _registered(file: Path) -> list[str]:
-    """The classes that a file registers."""
-    classes = [node for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.ClassDef)]
+    """The classes and functions that a file registers."""
+    definitions = (ast.ClassDef, ast.FunctionDef)
     return [
         node.name
-        for node in classes
-        if any(isinstance(each, ast.Call) and _last(each.func) == "register" for each in node.decorator_list)
+        for node in ast.parse(file.read_bytes()).body
+        if isinstance(node, definitions)
+        and any(isinstance(each, ast.Call) and _last(each.func) == "register" for each in node.decorator_list)
     ]
 
 

@@ -32,6 +32,7 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
+from bfmkit.components.posteriors.weighted_ridge import WeightedRidgePosterior
 from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.testing.exact import ExactRegression, exact_regression, on_grid
 
@@ -57,7 +58,7 @@ def posteriors(regularization: float, window: int, discount: float) -> dict[str,
     return {
         "ridge": RidgePosterior(regularization),
         "ridge, prior forgotten": RidgePosterior(regularization, discount),
-        "ridge, prior kept": RidgePosterior(regularization, discount, forgets_prior=False),
+        "ridge, prior kept": WeightedRidgePosterior(regularization, discount),
         "bayesian": BayesianPosterior(NOISE, prior_std),
         "normal_inverse_gamma": NormalInverseGammaPosterior(regularization, rate=RATE),
         "ensemble": GridEnsemble(MEMBERS, NOISE, prior_std),
@@ -109,10 +110,9 @@ def plain_mean(features: Tensor, rewards: Tensor, regularization: float) -> Tens
 def truth(posterior: NormalPosterior, run: int, features: Tensor, rewards: Tensor, probes: Tensor) -> ExactRegression:
     """What the belief of a run should say."""
     precision, noise = posterior.prior_precision, posterior.noise_std
-    if isinstance(posterior, RidgePosterior):
-        return exact_regression(
-            features, rewards, precision, probes, noise, None, posterior.discount, posterior.forgets_prior
-        )
+    if isinstance(posterior, RidgePosterior | WeightedRidgePosterior):
+        forgets_prior = isinstance(posterior, RidgePosterior)
+        return exact_regression(features, rewards, precision, probes, noise, None, posterior.discount, forgets_prior)
     exact = exact_regression(features, rewards, precision, probes, noise)
     if isinstance(posterior, NormalInverseGammaPosterior):
         # β = β₀ + ½ (Σr² − bᵀŵ), which cancels little where rewards are noisy.

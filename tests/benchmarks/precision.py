@@ -28,7 +28,7 @@ import torch
 from fb_update import Noise, fit
 from torch import Tensor
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
@@ -48,7 +48,7 @@ class Shipped(Noise):
     """The transitions that come with a model."""
 
     def __init__(self, model: str) -> None:
-        found = Checkpoint(model).inference_set()
+        found = checkpoint(model).inference_set()
         self._rows = empty_transitions(self.spec, len(found))
         self._rows.update_(found)
 

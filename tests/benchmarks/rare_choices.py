@@ -19,14 +19,14 @@ from measured import add_json, write_measured
 
 from bfmkit.components.agents.oracle import OracleAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.components.schedules.determinant import DeterminantSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.inference.batched_agent import SelectionInputs
 from bfmkit.inference.episode import run_episode
-from bfmkit.interfaces import Agent, Schedule
+from bfmkit.interfaces import BFM, Agent, Schedule
 from bfmkit.recipe import load_recipe
 
 EPISODES = 10
@@ -51,7 +51,7 @@ def agent_of(schedule: Schedule, update_every: int = 1) -> Counting:
 
 
 def lived(
-    schedule: Schedule, bfm: Checkpoint, tasks: list[str], seeds: list[int], update_every: int = 1
+    schedule: Schedule, bfm: BFM, tasks: list[str], seeds: list[int], update_every: int = 1
 ) -> tuple[np.ndarray, float, float]:
     """Returns of the second half (rows,), choices an episode and run, seconds."""
     agent, environment = agent_of(schedule, update_every), DMControlEnvironment("walker", tasks[0]).with_tasks(tasks)
@@ -70,7 +70,7 @@ def ratio_interval(over: np.ndarray, under: np.ndarray) -> tuple[float, float, f
     return over.sum() / under.sum(), low, high
 
 
-def loss(bfm: Checkpoint, factors: list[float], count: int) -> dict[str, float]:
+def loss(bfm: BFM, factors: list[float], count: int) -> dict[str, float]:
     """Print what choosing rarely costs in return, and give the numbers by name."""
     names = DMControlEnvironment("walker", "stand").spec.tasks
     tasks, seeds = [name for name in names for _ in range(count)], [*range(count)] * len(names)
@@ -90,7 +90,7 @@ def loss(bfm: Checkpoint, factors: list[float], count: int) -> dict[str, float]:
     return found
 
 
-def cost(bfm: Checkpoint, factor: float) -> dict[str, float]:
+def cost(bfm: BFM, factor: float) -> dict[str, float]:
     """Print what an episode takes, beside one of the oracle's fixed policy, and give the ratios by name."""
     oracle: dict[str, Agent] = {"oracle": OracleAgent()}
     agents = oracle | {
@@ -133,7 +133,7 @@ def main() -> None:
     add_json(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    bfm = Checkpoint(arguments.model)
+    bfm = checkpoint(arguments.model)
     found = loss(bfm, arguments.factors, arguments.seeds) if arguments.seeds else {}
     write_measured(arguments.json, found | cost(bfm, arguments.cost_factor))
 

@@ -97,7 +97,7 @@ def test_picks_the_reference_candidate(name: str) -> None:
     given = AcquisitionContext(
         posterior, belief, Table(golden["psi"]), torch.zeros(1, dim), weights[:1], torch.zeros(1, 1), torch.zeros(1)
     )
-    bound = rule.value(given, weights[None])[0]
+    bound = rule.value(replace(given, radius=float(golden["beta"])), weights[None])[0]
     expected = golden["ucb_pessimistic"][-1]
     torch.testing.assert_close(bound, expected, rtol=0, atol=1e-8 * float(expected.abs().max()))
     assert torch.equal(rule.propose(given)[0], weights[golden["ucb_argmax"][-1]])
@@ -116,7 +116,7 @@ def test_bounds_by_hand(ensemble: str, bounds: list[float]) -> None:
     given = AcquisitionContext(
         given.posterior, given.belief, Table(VALUES), given.observation, given.weights, given.noise, given.episode
     )
-    assert rule.value(given, weights[None])[0].tolist() == bounds
+    assert rule.value(replace(given, radius=1.0), weights[None])[0].tolist() == bounds
     assert torch.equal(rule.propose(given)[0], weights[bounds.index(max(bounds))].double())
 
 
@@ -140,6 +140,7 @@ def test_a_theoretical_radius_is_that_of_each_run() -> None:
     torch.testing.assert_close(candidates.seen[0].radius, torch.tensor(radii, dtype=torch.float64))
     width = 2 / 2**0.5
     expected = torch.tensor([[radii[0] * width], [radii[1] * width]], dtype=torch.float64)
+    given = candidates.seen[0]
     torch.testing.assert_close(rule.value(given, torch.eye(2)[None, :1].expand(2, -1, -1)), expected)
 
 

@@ -17,6 +17,7 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
+from bfmkit.components.posteriors.weighted_ridge import WeightedRidgePosterior
 from bfmkit.components.query_rules.budget import BudgetQueryRule
 from bfmkit.components.query_rules.d_gap import DGapQueryRule
 from bfmkit.components.schedules.determinant import DeterminantSchedule
@@ -83,7 +84,7 @@ def agent_of(posterior: Posterior, update_every: int, steps: int = 7) -> TaskInf
     "posterior",
     [
         RidgePosterior(),
-        RidgePosterior(discount=0.9, forgets_prior=False),
+        WeightedRidgePosterior(discount=0.9),
         NormalInverseGammaPosterior(discount=0.95, rate=1e-6),
         EnsemblePosterior(members=8),
         SlidingWindowPosterior(steps=8),

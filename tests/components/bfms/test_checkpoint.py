@@ -7,7 +7,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.interfaces import BFM, EnvironmentSpec
@@ -44,8 +44,8 @@ class TestCheckpoint(BFMContract):
         self.folder = tmp_path / "model"
         self.original = saved(self.folder)
 
-    def make(self) -> Checkpoint:
-        return Checkpoint(str(self.folder))
+    def make(self) -> BFM:
+        return checkpoint(str(self.folder))
 
     def test_is_the_model_that_was_saved(self) -> None:
         loaded = self.make()
@@ -83,7 +83,7 @@ class TestCheckpoint(BFMContract):
 
     def test_the_zoo_says_what_it_has(self) -> None:
         with pytest.raises(FileNotFoundError, match="the zoo has no model 'walkr-fb'"):
-            Checkpoint("zoo:walkr-fb")
+            checkpoint("zoo:walkr-fb")
 
     def test_reading_a_model_runs_no_code(self, tmp_path: Path) -> None:
         recipe = self.folder / "recipe.yaml"

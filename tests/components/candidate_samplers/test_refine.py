@@ -87,6 +87,7 @@ def test_a_rule_chooses_better_through_policy_and_critics(make: type[CandidateAc
     posterior = RidgePosterior()
     learnt = posterior.condition_on(posterior.prior(3, 4), torch.eye(4).expand(3, 4, 4)[:, :3], torch.ones(3, 3))
     given = replace(given, posterior=posterior, belief=learnt, bfm=model)
+    given = replace(given, radius=plain.radius(given))
     with torch.no_grad():
         worth = [plain.value(given, rule.propose(given).unsqueeze(1)).squeeze(1) for rule in (plain, refined)]
         alone = refined.propose(row(given, 1))

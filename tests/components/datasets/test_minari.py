@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.datasets.minari import MinariDataset
 from bfmkit.data.conversion import DataError
 from bfmkit.environments.adapted import adapted_spec
@@ -143,7 +143,7 @@ class TestMinariDataset(DatasetContract):
         (tmp_path / "run").mkdir()
         job = PretrainJob(self.make(), defer(Objective, objective), updates=2, batch_size=4)
         assert job.run(tmp_path / "run", torch.device("cpu"))["transitions"] == 15
-        model = Checkpoint(str(tmp_path / "run" / "model"))
+        model = checkpoint(str(tmp_path / "run" / "model"))
         # As an environment of TorchRL of this name would have it.
         assert model.environment_spec == adapted_spec("joints/noise-v0", ["place_0", "place_1", "speed"], 2, 6)
         rewards = model.inference_set()["next", "physics"][:, 3]

@@ -39,46 +39,6 @@ class TestDiscountedRidgePosterior(LinearGaussianPosteriorContract):
         return torch.linalg.solve(gram + prior, features.mT @ (weight * rewards))
 
 
-class TestDiscountedRidgePosteriorThatKeepsItsPrior(LinearGaussianPosteriorContract):
-    forgets = True
-
-    def make(self) -> RidgePosterior:
-        return RidgePosterior(regularization=2.0, discount=0.9, forgets_prior=False)
-
-    def exact_mean(self, features: Tensor, rewards: Tensor) -> Tensor:
-        count, dim = features.shape
-        weight = 0.9 ** torch.arange(count - 1, -1, -1, dtype=torch.float64)
-        gram = (features * weight.unsqueeze(-1)).mT @ features
-        return torch.linalg.solve(gram + 2.0 * torch.eye(dim, dtype=torch.float64), features.mT @ (weight * rewards))
-
-    def test_width_is_that_of_both_matrices(self) -> None:
-        features, rewards = self.data()
-        posterior = self.make()
-        belief = self.learnt(posterior, features, rewards)
-        weight = 0.9 ** torch.arange(features.shape[1] - 1, -1, -1, dtype=torch.float64).unsqueeze(-1)
-        prior = 2.0 * torch.eye(5, dtype=torch.float64)
-        inverse = torch.linalg.inv((features * weight).mT @ features + prior)
-        covariance = inverse @ ((features * weight**2).mT @ features + prior) @ inverse
-        expected = (features @ covariance * features).sum(-1).sqrt()
-        torch.testing.assert_close(posterior.std(belief, features), expected)
-        gain = (features @ inverse * features).sum(-1).log1p()
-        torch.testing.assert_close(posterior.information_gain(belief, features), gain)
-
-    def test_no_direction_gets_wider_than_before_any_reward(self) -> None:
-        posterior = self.make()
-        belief = posterior.prior(1, 2)
-        for _ in range(250):
-            belief = posterior.update(belief, torch.tensor([[1.0, 0.0]]), torch.ones(1), YES)
-        # V is 2 + 1/(1 − 0.9) along the feature, U is 2 + 1/(1 − 0.81).
-        expected = torch.tensor([[(2 + 1 / 0.19) ** 0.5 / 12.0, 2.0**-0.5]], dtype=torch.float64)
-        torch.testing.assert_close(posterior.std(belief, torch.eye(2).unsqueeze(0)), expected)
-
-
-def test_keeping_the_prior_says_nothing_without_a_discount() -> None:
-    kept, forgotten = RidgePosterior(forgets_prior=False).prior(1, 2), RidgePosterior().prior(1, 2)
-    assert set(kept.keys()) == set(forgotten.keys())
-
-
 def near(value: Tensor, expected: Tensor) -> None:
     """Within 1e-8 of the largest entry."""
     scale = max(float(expected.abs().max()), 1e-300)

@@ -12,6 +12,7 @@ from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGamma
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
 from bfmkit.components.posteriors.standardized import StandardizedPosterior
+from bfmkit.components.posteriors.weighted_ridge import WeightedRidgePosterior
 from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import Posterior, StepResult
 from bfmkit.runs.explanation import explain
@@ -172,4 +173,4 @@ def test_posteriors_that_are_not_linear_in_the_rewards_are_refused() -> None:
     with pytest.raises(ValueError, match="linear in the rewards"):
         StandardizedPosterior(NormalInverseGammaPosterior())
     with pytest.raises(ValueError, match="linear in the rewards"):
-        StandardizedPosterior(RidgePosterior(discount=0.9, forgets_prior=False))
+        StandardizedPosterior(WeightedRidgePosterior(discount=0.9))

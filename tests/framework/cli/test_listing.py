@@ -54,8 +54,7 @@ def test_a_component_is_shown_with_arguments_defaults_and_an_example(bfmkit, her
         place = lines.index("  regularization: a number; default 1.0")
         assert lines[place + 1] == "      λ > 0, the weight of the prior w = 0."
         example = lines[lines.index("in a recipe:") + 1]
-        assert read(example) == {"posterior": {"type": "ridge", "regularization": 1.0, "discount": 1.0,
-                                               "forgets_prior": True}}  # fmt: skip
+        assert read(example) == {"posterior": {"type": "ridge", "regularization": 1.0, "discount": 1.0}}
         assert lines[-1].endswith("posteriors/ridge.py")
 
 

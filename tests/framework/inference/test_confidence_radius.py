@@ -12,6 +12,7 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
+from bfmkit.components.posteriors.weighted_ridge import WeightedRidgePosterior
 from bfmkit.inference.confidence_radius import SelfNormalizedRadius, TwoStageRadius
 from bfmkit.interfaces import Posterior
 from bfmkit.testing.posteriors import KnownPosterior
@@ -73,7 +74,7 @@ def test_noise_and_prior_in_other_units_give_the_same_ellipsoid() -> None:
     [
         KnownPosterior(),
         RidgePosterior(discount=0.99),
-        RidgePosterior(discount=0.99, forgets_prior=False),
+        WeightedRidgePosterior(discount=0.99),
         BayesianPosterior(discount=0.99),
         NormalInverseGammaPosterior(),
         SlidingWindowPosterior(steps=3),

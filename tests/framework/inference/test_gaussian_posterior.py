@@ -15,6 +15,7 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
+from bfmkit.components.posteriors.weighted_ridge import WeightedRidgePosterior
 from bfmkit.inference.gaussian_posterior import NormalPosterior
 from bfmkit.interfaces import Posterior
 from bfmkit.testing.exact import exact_regression, on_grid
@@ -29,7 +30,7 @@ STEADY: dict[str, NormalPosterior] = {
 }
 FORGETFUL: dict[str, NormalPosterior] = {
     "ridge": RidgePosterior(discount=0.9),
-    "ridge, prior kept": RidgePosterior(discount=0.9, forgets_prior=False),
+    "ridge, prior kept": WeightedRidgePosterior(discount=0.9),
     "bayesian": BayesianPosterior(discount=0.9),
     "normal_inverse_gamma": NormalInverseGammaPosterior(discount=0.9, rate=1.0),
     "sliding_window": SlidingWindowPosterior(4),
@@ -88,7 +89,7 @@ def test_many_updates_stay_near_what_many_digits_give(name: str) -> None:
 
 @pytest.mark.parametrize("keeps_prior", [False, True])
 def test_many_discounted_updates_stay_near_what_many_digits_give(keeps_prior: bool) -> None:
-    posterior, count, dim = RidgePosterior(LAST, 0.995, forgets_prior=not keeps_prior), 500, 4
+    posterior, count, dim = (WeightedRidgePosterior if keeps_prior else RidgePosterior)(LAST, 0.995), 500, 4
     features, rewards = ill_conditioned([1e-3], count, dim)
     belief = one_by_one(posterior, features, rewards)
     with mpmath.workdps(50):
@@ -199,7 +200,7 @@ def test_forgetting_goes_on_where_nothing_is_observed(name: str, seed: int, idle
 def test_nothing_but_forgetting_for_very_long_leaves_a_usable_belief(name: str) -> None:
     strong = {
         "ridge": RidgePosterior(discount=0.1),
-        "ridge, prior kept": RidgePosterior(discount=0.1, forgets_prior=False),
+        "ridge, prior kept": WeightedRidgePosterior(discount=0.1),
         "bayesian": BayesianPosterior(discount=0.1),
         "normal_inverse_gamma": NormalInverseGammaPosterior(discount=0.1),
     }

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.datasets.exorl import ExorlDataset
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
@@ -25,7 +25,7 @@ Pretrain = Callable[..., PretrainJob]
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    return Checkpoint(str(out / "model")).model.state_dict()
+    return checkpoint(str(out / "model")).state_dict()
 
 
 class TestPretrainJob(JobContract):
@@ -42,7 +42,7 @@ def test_leaves_a_model_that_loads_and_says_where_it_comes_from(data: Path, pret
     evaluation = DMControlEnvironment("walker", "stand", episode_steps=5)
     summary = pretrain(evaluation, evaluate_every=20, evaluation_episodes=2).run(tmp_path, CPU)
     assert set(summary["tasks"]) == {"stand", "walk", "run", "flip"}
-    model = Checkpoint(str(tmp_path / "model"))
+    model = checkpoint(str(tmp_path / "model"))
     assert model.environment_spec == MemoryMapDataset(data).spec
     assert model.inference_set().batch_size == (50,)
     assert not any(parameter.requires_grad for parameter in model.parameters())
@@ -76,9 +76,9 @@ def test_says_whether_the_model_is_good(pretrain: Pretrain, tmp_path: Path, caps
     assert (tmp_path / "figures" / "return.png").is_file() and (tmp_path / "figures" / "health.png").is_file()
     # Every model that was evaluated is kept, as it was then.
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["update_20", "update_40"]
-    early, late = (Checkpoint(str(tmp_path / "models" / f"update_{number}")) for number in (20, 40))
-    assert all(torch.equal(late.model.state_dict()[key], value) for key, value in weights(tmp_path).items())
-    assert any(not torch.equal(early.model.state_dict()[key], value) for key, value in weights(tmp_path).items())
+    early, late = (checkpoint(str(tmp_path / "models" / f"update_{number}")) for number in (20, 40))
+    assert all(torch.equal(late.state_dict()[key], value) for key, value in weights(tmp_path).items())
+    assert any(not torch.equal(early.state_dict()[key], value) for key, value in weights(tmp_path).items())
     with pytest.raises(ValueError, match="fly"):
         pretrain(evaluation, evaluation_tasks=["fly"])
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.interfaces import JobError
 from bfmkit.jobs.pretrain import PretrainJob
@@ -25,7 +25,7 @@ Pretrain = Callable[..., PretrainJob]
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    return Checkpoint(str(out / "model")).model.state_dict()
+    return checkpoint(str(out / "model")).state_dict()
 
 
 def self_collection() -> SelfCollection:

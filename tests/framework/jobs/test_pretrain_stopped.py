@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.runs.run_directory import read_metrics
 
@@ -81,5 +81,5 @@ def test_another_runs_state_in_this_folder_is_not_taken_for_ones_own(
         monkeypatch.setenv(name, value)
     pretrain(seed=5).run(tmp_path / "beside", torch.device("cpu"))
     assert read_metrics(tmp_path / "beside") == read_metrics(tmp_path / "alone")
-    alone, beside = (Checkpoint(str(tmp_path / n / "model")).model.state_dict() for n in ("alone", "beside"))
+    alone, beside = (checkpoint(str(tmp_path / n / "model")).state_dict() for n in ("alone", "beside"))
     assert all(torch.equal(beside[name], alone[name]) for name in alone)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.interfaces import EnvironmentSpec
@@ -52,7 +52,7 @@ def test_files_are_whole_and_readable_as_any_others(
     with pytest.raises(OSError, match="disk is full"):
         save_model(tmp_path, bfm, NODE, transitions(), "")
     assert {path.name for path in tmp_path.iterdir()} == files
-    assert next(load_model(tmp_path)[0].actor_network.parameters()).any()
+    assert next(load_model(tmp_path).actor_network.parameters()).any()
 
 
 @pytest.mark.parametrize(("weights", "tolerance"), [("float16", 2e-3), ("bfloat16", 2e-2)])
@@ -63,7 +63,7 @@ def test_half_precision_halves_the_file_and_hardly_moves_an_action(
     save_model(tmp_path / "half", bfm, NODE, transitions(), "", weights)
     whole, half = ((tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half"))
     assert half < 0.55 * whole
-    loaded, _ = load_model(tmp_path / "half")
+    loaded = load_model(tmp_path / "half")
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
     assert loaded.state_dict()["second_moment"].dtype == torch.float64
     assert torch.equal(loaded.state_dict()["second_moment"], bfm.second_moment)
@@ -104,4 +104,4 @@ def test_a_pickle_in_the_folder_is_refused(tmp_path: Path, bfm: ForwardBackward)
     save_model(tmp_path / "model", bfm, NODE, transitions(), "")
     torch.save({}, tmp_path / "model" / "extra.bin")
     with pytest.raises(ValueError, match=r"extra\.bin may be a pickle"):
-        Checkpoint(str(tmp_path / "model"))
+        checkpoint(str(tmp_path / "model"))

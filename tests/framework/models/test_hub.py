@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.interfaces import BFM
 from bfmkit.models import hub, zoo
 from bfmkit.models.folder import resolve
@@ -64,15 +64,15 @@ def walker(tmp_path: Path) -> Path:
 def test_there_and_back(repositories: Repositories, walker: Path) -> None:
     assert hub.push(walker, "hf:someone/walker") == "https://hub.example/someone/walker"
     assert repositories.private == {"someone/walker": True}
-    loaded = Checkpoint("hf:someone/walker")
+    loaded = checkpoint("hf:someone/walker")
     observation = loaded.inference_set()["observation"][:5]
     z = loaded.policy_latent(observation.new_ones(5, loaded.dim))
-    assert loaded.act(observation, z).equal(Checkpoint(str(walker)).act(observation, z))
+    assert loaded.act(observation, z).equal(checkpoint(str(walker)).act(observation, z))
 
 
 def test_a_model_is_sent_and_fetched_by_its_repository(repositories: Repositories, walker: Path) -> None:
     model = BFM.from_pretrained(str(walker))
-    assert model.push_to_hub("someone/walker") == "https://hub.example/someone/walker"
+    hub.push(walker, "hf:someone/walker")
     assert BFM.from_pretrained("someone/walker").dim == model.dim
     with pytest.raises(FileNotFoundError, match="someone/flier"):
         BFM.from_pretrained("someone/flier")
@@ -128,7 +128,7 @@ def test_from_the_command_line(
     sent = repositories.place / "someone" / "half" / "model.safetensors"
     assert sent.stat().st_size < 0.6 * (walker / "model.safetensors").stat().st_size
     assert main(["push", "hf:someone/half", str(tmp_path / "back")]) == 0
-    assert Checkpoint(str(tmp_path / "back")).dim == 50
+    assert checkpoint(str(tmp_path / "back")).dim == 50
     capsys.readouterr()
     for words in ([str(walker), "hf:half"], ["zoo:wlaker", "x"], [str(walker), str(tmp_path)], [str(tmp_path), "y"]):
         assert main(["push", *words]) == 2

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.interfaces import BFM
 from bfmkit.models.programs import program, save_onnx
 
 
 @pytest.fixture(scope="module")
 def walker() -> BFM:
-    return Checkpoint("zoo:walker-fb")
+    return checkpoint("zoo:walker-fb")
 
 
 def given(bfm: BFM, rows: int) -> dict[str, torch.Tensor]:

@@ -23,6 +23,7 @@ from bfmkit.components.posteriors.ensemble import EnsemblePosterior
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.sliding_window import SlidingWindowPosterior
+from bfmkit.components.posteriors.weighted_ridge import WeightedRidgePosterior
 from bfmkit.components.query_rules.budget import BudgetQueryRule
 from bfmkit.components.query_rules.d_gap import DGapQueryRule
 from bfmkit.components.schedules.determinant import DeterminantSchedule
@@ -51,7 +52,7 @@ def previous() -> UCBAcquisition:
 AGENTS = {
     "ridge": lambda: TaskInferenceAgent(RidgePosterior(), ucb()),
     "forgetting": lambda: TaskInferenceAgent(RidgePosterior(discount=0.9), ucb(), EverySchedule(7)),
-    "prior kept": lambda: TaskInferenceAgent(RidgePosterior(discount=0.9, forgets_prior=False), previous()),
+    "prior kept": lambda: TaskInferenceAgent(WeightedRidgePosterior(discount=0.9), previous()),
     "ensemble": lambda: TaskInferenceAgent(EnsemblePosterior(members=6), ThompsonAcquisition()),
     "unknown noise": lambda: TaskInferenceAgent(NormalInverseGammaPosterior(), ThompsonAcquisition(0.5)),
     "window": lambda: TaskInferenceAgent(SlidingWindowPosterior(steps=9), InformationAcquisition(SphereCandidates(8))),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.tabular import TabularEnvironment
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
@@ -58,7 +58,7 @@ def trained(data: Path, out: Path, **settings: Any) -> dict[str, torch.Tensor]:
         **{"updates": 12, "batch_size": 16, "inference_set": 50, "save_minutes": 1e-9, **settings},
     )  # fmt: skip
     job.run(out, CPU)
-    return Checkpoint(str(out / "model")).model.state_dict()
+    return checkpoint(str(out / "model")).state_dict()
 
 
 def reports(out: Path) -> list[dict[str, Any]]:
