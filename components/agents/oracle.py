@@ -6,7 +6,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.inference.batched_agent import BatchedAgent
+from bfmkit.inference.batched_agent import BatchedAgent, SelectionInputs
 from bfmkit.interfaces import Agent
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveFloat, PositiveInt
@@ -70,10 +70,10 @@ class OracleAgent(BatchedAgent):
             opens, step = self.state.get("opens_episode"), self.state.get("step")
             self.state.set("episode_start", torch.where(opens, step, self.state.get("episode_start")))
 
-    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:
+    def propose(self, inputs: SelectionInputs) -> Tensor:
         solution = self.state.get("solution")
         if self.label_every is not None:
             phase = (self.state.get("step") - self.state.get("episode_start")) // self.label_every
             phase = phase.clamp(max=solution.shape[1] - 1).to(self.device)
             solution = solution[torch.arange(len(solution), device=self.device), phase]  # (B, T, d) -> (B, d)
-        return self.rows_of(solution, runs)
+        return self.rows_of(solution, inputs.runs)

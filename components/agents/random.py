@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.inference.batched_agent import BatchedAgent
+from bfmkit.inference.batched_agent import BatchedAgent, SelectionInputs
 from bfmkit.interfaces import Agent, Schedule
 from bfmkit.registry import register
 
@@ -24,6 +24,6 @@ class RandomAgent(BatchedAgent):
     def __init__(self, schedule: Schedule | None = None) -> None:
         super().__init__(schedule)
 
-    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:
-        noise = self.noise("direction", (self.bfm.dim,), runs)
+    def propose(self, inputs: SelectionInputs) -> Tensor:
+        noise = self.noise("direction", (self.bfm.dim,), inputs.runs)
         return noise / torch.linalg.vector_norm(noise, dim=-1, keepdim=True)

@@ -108,20 +108,17 @@ class TaskInferenceAgent(BatchedAgent):
     def choosing(self, runs: Tensor) -> None:
         self._task.flush(runs)
 
-    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:
-        state = self.state
-        belief, weights, episode = (
-            self.rows_of(value, runs)
-            for value in (state.get("belief"), state.get("weights"), self.episode().to(self.device))
-        )
+    def propose(self, inputs: SelectionInputs) -> Tensor:  # (n, d)
+        observation, previous, runs, _, episode = inputs
+        belief = self.rows_of(self.state.get("belief"), runs)
         noise = self.noise("acquisition", self.acquisition.noise_shape(self.bfm.dim), runs)
-        context = AcquisitionContext(self.posterior, belief, self.bfm, observation, weights, noise, episode)
-        return self.acquisition.propose(context)
+        return self.acquisition.propose(
+            AcquisitionContext(self.posterior, belief, self.bfm, observation, previous, noise, episode.to(self.device))
+        )
 
     def chosen(self, runs: Tensor, inputs: SelectionInputs) -> None:
         if self.label_log is not None:
-            step, episode = self.state.get("step"), self.episode()
-            self.label_log.choose(inputs.observation, inputs.previous, inputs.runs, step, runs, episode)
+            self.label_log.choose(*inputs, runs)
         if "information" in self.state.keys():
             self.state.get("information").masked_fill_(runs, 0.0)
 

@@ -27,11 +27,13 @@ class Transitions(NamedTuple):
 
 
 class SelectionInputs(NamedTuple):
-    """What weights were selected from, beside what an agent remembers."""
+    """What weights of n runs are selected from, beside what an agent remembers."""
 
     observation: Tensor  # (n, o)
     previous: Tensor  # (n, d) float64, the weights before it
-    runs: Tensor  # (n,) int64, which runs were asked, in the order of the rows
+    runs: Tensor  # (n,) int64, ascending indices of the runs
+    step: Tensor  # (n,) int64, how many steps each has taken
+    episode: Tensor  # (n,) int64, the number of its present episode, from 0
 
 
 class BatchedAgent(Agent):
@@ -55,11 +57,7 @@ class BatchedAgent(Agent):
         return {}
 
     @abstractmethod
-    def propose(
-        self,
-        observation: Tensor,  # (n, o)
-        runs: Tensor,  # (n,) int64, ascending indices of the runs that choose
-    ) -> Tensor:  # (n, d)
+    def propose(self, inputs: SelectionInputs) -> Tensor:  # (n, d)
         """The weights to act for from now on."""
 
     def learn(
@@ -198,10 +196,6 @@ class BatchedAgent(Agent):
         drawn = normal_noise([self.seeds[run] for run in indices], stream, [steps[run] for run in indices], shape)
         return drawn.to(self.device)
 
-    def episode(self) -> Tensor:  # (B,) int64
-        """The number of each run's present episode, from 0."""
-        return self.state.get("episodes_begun") - 1 + self.state.get("opens_episode").long()
-
     def rows_of(self, value: Tensor, runs: Tensor) -> Tensor:  # (B, *rest), (n,) int64 -> (n, *rest)
         """The rows of some runs; ``value`` itself where these are all of them, in order."""
         return value if len(runs) == len(self.seeds) else value[runs.to(value.device)]
@@ -224,8 +218,14 @@ class BatchedAgent(Agent):
         if len(runs) == 0:
             return state.get("z")
         previous = state.get("weights")
-        inputs = SelectionInputs(self.rows_of(observation, runs), self.rows_of(previous, runs), runs)
-        weights = self.propose(inputs.observation, runs)
+        inputs = SelectionInputs(
+            self.rows_of(observation, runs),
+            self.rows_of(previous, runs),
+            runs,
+            state.get("step")[runs],
+            (state.get("episodes_begun") - 1 + state.get("opens_episode"))[runs],
+        )
+        weights = self.propose(inputs)
         bad = _not_finite(weights)
         if bad is not None:
             self.stop(torch.zeros_like(due).index_put((runs,), bad.cpu()), "the chosen weights are not finite")
@@ -293,7 +293,9 @@ class BatchedAgent(Agent):
         value = _as_tensor(value)
         if value.ndim == 0:
             value = value.unsqueeze(0)
-        return one_per_row(value, len(self.seeds), "reward").to(self.device, torch.float64)
+        if value.shape != self.everyone.shape:
+            value = one_per_row(value, len(self.seeds), "reward")
+        return value.to(self.device, torch.float64)
 
     def _mask(self, value: Tensor, name: str) -> Tensor:  # (B,) bool on the CPU
         value = _as_tensor(value)

@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.interfaces import Agent, Posterior
@@ -40,21 +39,6 @@ class Predictions(NamedTuple):
     std: Tensor  # (m, n) float64, the belief's standard deviation of the reward
     reward: Tensor  # (m, n) float64
     observed: Tensor  # (m, n) bool; where it is not, the others may be anything
-
-
-def predict(
-    posterior: Posterior,
-    belief: TensorDictBase,  # batch (m,), which has not seen the rewards yet
-    features: Tensor,  # (m, n, d), finite where observed
-    reward: Tensor,  # (m, n)
-    observed: Tensor,  # (m, n) bool
-) -> Predictions:
-    """Rewards beside what a belief expects of them."""
-    # As few operations as possible: this may be done at every step, and each costs more than its arithmetic.
-    features = features.double()
-    expected = posterior.predictive_mean(belief, features)
-    # Copies: what is kept of rewards may lie where the next ones will.
-    return Predictions(reward - expected, posterior.predictive_std(belief, features), reward.clone(), observed.clone())
 
 
 def counted(

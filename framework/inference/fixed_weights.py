@@ -5,7 +5,7 @@ from __future__ import annotations
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from bfmkit.inference.batched_agent import BatchedAgent
+from bfmkit.inference.batched_agent import BatchedAgent, SelectionInputs
 
 
 class FixedWeightsAgent(BatchedAgent):
@@ -28,5 +28,5 @@ class FixedWeightsAgent(BatchedAgent):
             raise ValueError(f"weights must be ({dim},) or ({runs}, {dim}), got {tuple(self.weights.shape)}")
         return {"solution": self.weights.expand(runs, dim).to(self.device).clone()}
 
-    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:
-        return self.rows_of(self.state.get("solution"), runs)
+    def propose(self, inputs: SelectionInputs) -> Tensor:
+        return self.rows_of(self.state.get("solution"), inputs.runs)

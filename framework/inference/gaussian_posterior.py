@@ -179,6 +179,29 @@ class NormalPosterior(Posterior):
     ) -> Tensor:  # (B, *k)
         return _norm(self.root(belief), x)
 
+    def predictive_mean(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, *k, d)
+    ) -> Tensor:  # (B, *k)
+        return _along(belief["mean"], features)
+
+    def predictive_std(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        features: Tensor,  # (B, *k, d)
+    ) -> Tensor:  # (B, *k)
+        return self.std(belief, features)
+
+    def ucb(
+        self,
+        belief: TensorDictBase,  # batch (B,)
+        x: Tensor,  # (B, *k, d)
+        radius: float | Tensor,
+    ) -> Tensor:  # (B, *k)
+        x = x.double()
+        return _along(belief["mean"], x) + radius * self.std(belief, x)
+
     def information_gain(
         self,
         belief: TensorDictBase,  # batch (B,)
@@ -264,6 +287,12 @@ def cholesky(precision: Tensor) -> Tensor:  # (B, d, d) -> lower factor (B, d, d
 @lru_cache
 def _identity(dim: int, device: torch.device) -> Tensor:  # (d, d) float64
     return torch.eye(dim, dtype=torch.float64, device=device)
+
+
+def _along(mean: Tensor, x: Tensor) -> Tensor:  # (B, d), (B, *k, d) -> (B, *k)
+    """xᵀŵ for each x."""
+    rows = x.double().reshape(x.shape[0], -1, x.shape[-1])
+    return torch.bmm(rows, mean.unsqueeze(-1)).reshape(x.shape[:-1])
 
 
 def _norm(root: Tensor, x: Tensor) -> Tensor:  # (B, p, d), (B, *k, d) -> (B, *k)

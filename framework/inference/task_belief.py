@@ -275,7 +275,7 @@ class TaskBelief:
         information = None
         if self.counts_information:
             information = posterior.joint_information_gain(belief, features, observed).cpu()
-        predictions = calibration.predict(posterior, belief, features, reward, steps.observed)
+        predictions = predict(posterior, belief, features, reward, steps.observed)
         return _Update(updated, features, predictions, information, None if broken is None else broken.cpu())
 
     def _write_down(self, runs: Tensor, steps: Transitions, counted: int, update: _Update) -> None:
@@ -316,6 +316,21 @@ class TaskBelief:
             mask = torch.zeros(len(self.seeds), dtype=torch.bool)
             mask[[run for run, (why, _) in broken.items() if why == reason]] = True
             self.stop(mask, reason)
+
+
+def predict(
+    posterior: Posterior,
+    belief: TensorDictBase,  # batch (m,), which has not seen the rewards yet
+    features: Tensor,  # (m, n, d), finite where observed
+    reward: Tensor,  # (m, n)
+    observed: Tensor,  # (m, n) bool
+) -> Predictions:
+    """Rewards beside what a belief expects of them."""
+    # As few operations as possible: this may be done at every step, and each costs more than its arithmetic.
+    features = features.double()
+    expected = posterior.predictive_mean(belief, features)
+    # Copies: what is kept of rewards may lie where the next ones will.
+    return Predictions(reward - expected, posterior.predictive_std(belief, features), reward.clone(), observed.clone())
 
 
 def _ignore(*_: object) -> None:

@@ -43,6 +43,12 @@ class LearnedBFM(BFM):
         """Observations as the networks see them."""
         return (observation - self.observation_mean) / self.observation_deviation
 
+    def candidate_successor_features(
+        self, observation: Tensor, z: Tensor
+    ) -> Tensor:  # (B, o), (B, k, d) -> (B, k, E, d)
+        """ψ(s, π_z(s), z) for k candidates; layers see an observation once."""
+        return self.successor_features(observation.unsqueeze(-2), z)
+
     def policy_latent(self, weights: Tensor) -> Tensor:  # (*b, d)
         """z on the sphere of radius √d; zero for w = 0."""
         return project(weights)

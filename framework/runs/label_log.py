@@ -148,16 +148,15 @@ class LabelLog:
         observation: Tensor,  # (n, o)
         previous: Tensor,  # (n, d)
         runs: Tensor,  # (n,) int64, the runs that chose, in the order of the rows
-        step: Tensor,  # (B,) int64
+        step: Tensor,  # (n,) int64
+        episode: Tensor,  # (n,) int64
         kept: Tensor,  # (B,) bool, those of them whose choice holds
-        episode: Tensor,  # (B,) int64
     ) -> None:
         """A choice of weights."""
-        # Copies: observations are the caller's, and counters go on. Written down when somebody reads, for most choices
-        # are overtaken by the next.
-        late = self._late_counts.expand(len(step))
-        call = (observation.clone(), previous, runs, step.clone(), kept.clone(), late, episode.clone())
-        if len(runs) == len(step) and bool(kept.all()):
+        # Copies: these are the caller's. Written down when somebody reads, for most choices are overtaken by the next.
+        late = self._late_counts.expand(len(kept))[runs]
+        call = (observation.clone(), previous, runs, step.clone(), episode.clone(), kept.clone(), late)
+        if len(runs) == len(kept) and bool(kept.all()):
             self._asked = [call]
         else:
             self._asked.append(call)
@@ -232,8 +231,8 @@ class LabelLog:
 
     def _note_choices(self) -> None:
         """Write down the last choice of each run."""
-        for observation, previous, runs, step, kept, late, episode in self._asked:
-            count, held = len(step), kept[runs]
+        for observation, previous, runs, step, episode, kept, late in self._asked:
+            count, held = len(kept), kept[runs]
             if not self._choices:
                 self._choices = {
                     "observation": torch.zeros(count, observation.shape[-1], dtype=observation.dtype),
@@ -243,8 +242,8 @@ class LabelLog:
             rows = held.nonzero().squeeze(-1)
             chose, choices = runs[rows], self._choices
             choices["observation"][chose], choices["previous"][chose] = observation.cpu()[rows], previous.cpu()[rows]
-            choices["step"][chose], choices["size"][chose], choices["row"][chose] = step[chose], len(runs), rows
-            choices["late"][chose], choices["episode"][chose] = late[chose], episode[chose]
+            choices["step"][chose], choices["size"][chose], choices["row"][chose] = step[rows], len(runs), rows
+            choices["late"][chose], choices["episode"][chose] = late[rows], episode[rows]
         self._asked = []
 
     def _pack(self) -> None:

@@ -13,8 +13,9 @@ from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGamma
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.standardized import StandardizedPosterior
 from bfmkit.components.schedules.every import EverySchedule
-from bfmkit.inference.calibration import Calibration, blank, calibrations, counted, predict
+from bfmkit.inference.calibration import Calibration, blank, calibrations, counted
 from bfmkit.inference.episode import run_episode
+from bfmkit.inference.task_belief import predict
 from bfmkit.interfaces import Posterior
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.testing.posteriors import KnownPosterior

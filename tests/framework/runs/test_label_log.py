@@ -20,8 +20,8 @@ def written(folder: Path | None = None, steps: int = 7) -> LabelLog:
             torch.zeros(2, 2),
             torch.arange(2),
             torch.full((2,), step),
-            both,
             torch.zeros(2).long(),
+            both,
         )
         runs = torch.arange(2 if step % 2 == 0 else 1)
         observed = torch.tensor([step not in (2, 3), True])[runs]
@@ -76,14 +76,14 @@ def test_the_last_choice_of_each_run() -> None:
         torch.tensor([[8.0, 8.0, 8.0]]),
         torch.ones(1, 2),
         torch.tensor([1]),
-        torch.tensor([7, 4]),
+        torch.tensor([4]),
+        torch.tensor([2]),
         both,
-        torch.tensor([1, 2]),
     )
     # One that came to nothing does not count.
     nobody = torch.tensor([False, False])
     book.choose(
-        torch.full((2, 3), 9.0), torch.ones(2, 2), torch.arange(2), torch.tensor([8, 8]), nobody, torch.tensor([3, 3])
+        torch.full((2, 3), 9.0), torch.ones(2, 2), torch.arange(2), torch.tensor([8, 8]), torch.tensor([3, 3]), nobody
     )
     first, second = book.choice(0), book.choice(1)
     assert first is not None and second is not None
@@ -101,7 +101,7 @@ def test_what_the_caller_does_to_its_tensors_changes_nothing() -> None:
     book.begin(None, None)
     observation, reward, features = torch.ones(1, 3), torch.ones(1, 1).double(), torch.ones(1, 1, 2)
     observed, step = torch.tensor([[True]]), torch.tensor([0])
-    book.choose(observation, torch.zeros(1, 2), torch.arange(1), step, torch.tensor([True]), torch.zeros(1).long())
+    book.choose(observation, torch.zeros(1, 2), torch.arange(1), step, torch.zeros(1).long(), torch.tensor([True]))
     book.take(features, reward, observed, torch.arange(1), 1)
     for tensor in (observation, reward, features, observed, step):
         tensor.zero_()
