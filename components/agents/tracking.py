@@ -9,7 +9,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from bfmkit.data.label_files import read_tensors
-from bfmkit.inference.batched_agent import BatchedAgent
+from bfmkit.inference.batched_agent import BatchedAgent, SelectionInputs
 from bfmkit.inference.offline import tracking_weights
 from bfmkit.interfaces import Agent
 from bfmkit.registry import register
@@ -59,7 +59,7 @@ class TrackingAgent(BatchedAgent):
         opens, step = self.state.get("opens_episode"), self.state.get("step")
         self.state.set("episode_start", torch.where(opens, step, self.state.get("episode_start")))
 
-    def propose(self, observation: Tensor, runs: Tensor) -> Tensor:  # (n, o), (n,) -> (n, d)
-        row = (self.state.get("step") - self.state.get("episode_start"))[runs] // self.hold
+    def propose(self, inputs: SelectionInputs) -> Tensor:  # (n, d)
+        row = (inputs.step - self.state.get("episode_start")[inputs.runs]) // self.hold
         row = row % len(self._weights) if self.repeat else row.clamp(max=len(self._weights) - 1)
         return self._weights[row.to(self.device)]

@@ -119,11 +119,12 @@ def copy_model(source: Path, folder: Path, weights: Precision) -> float:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder}: there is something here already")
     bfm = load_model(source)
+    inference_set: Any = bfm.inference_set()
     node = yaml.safe_load((source / RECIPE).read_text())["bfm"]
     card = (source / CARD).read_text() if (source / CARD).is_file() else ""
-    save_model(folder, bfm, node, bfm.transitions, card, weights)
+    save_model(folder, bfm, node, inference_set, card, weights)
     copy = load_model(folder)
-    observation = bfm.transitions["observation"]
+    observation = inference_set["observation"]
     noise = normal_noise([0], "policies of a copy", [0], (len(observation), bfm.dim))[0]
     z = bfm.policy_latent(noise.to(observation.dtype))
     return float((copy.act(observation, z) - bfm.act(observation, z)).abs().max())

@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.plugins.environments import KubeflowEnvironment, LightningEnvironment
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
-from bfmkit.components.bfms.checkpoint import Checkpoint
+from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import JobError, Objective
@@ -121,7 +121,7 @@ def test_two_processes_train_one_model_whoever_starts_them_and_go_on_after_a_kil
     ended = run_script(tmp_path, (job(tmp_path, **settings), killed, "works"))
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "1 []\n", "threads and variables are as they were before"
-    expected, found = (Checkpoint(str(out / "model")).model.state_dict() for out in (whole, killed))
+    expected, found = (checkpoint(str(out / "model")).state_dict() for out in (whole, killed))
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
