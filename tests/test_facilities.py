@@ -509,6 +509,21 @@ facility("Gymnasium", "observations with a `Text` among them")(space("Text"))
 
 # The hub and Stable-Baselines3.
 
+
+@facility("Hub", "`ModelCard.load(...)` of a model's card: library, tags, results")
+def _() -> None:
+    from huggingface_hub import ModelCard
+
+    from bfmkit.models.card import write_card
+
+    row = {"oracle_return": 12.6, "standard_deviation": 1.2, "episodes": 3, "episode_steps": 70}
+    summary = {"updates": 1, "transitions": 2, "practised": 0, "data": [], "seconds": 1.0, "tasks": {"task_0": row}}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "README.md").write_text(write_card(ball_spec(), Path(folder), summary))
+        data = ModelCard.load(Path(folder) / "README.md").data
+    assert (data.library_name, data.eval_results[0].metric_value) == ("bfmkit", 12.6)
+
+
 facility("Hub", "`BFM.from_pretrained('zoo:walker-fb')`")(lambda: BFM.from_pretrained("zoo:walker-fb"))
 
 

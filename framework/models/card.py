@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bfmkit.interfaces import EnvironmentSpec
 
 
 def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str:
-    """Markdown made of what the run directory records; no figure in it is written by hand.
+    """Markdown made of what the run directory records, with metadata for the Hugging Face hub.
 
     Args:
         spec: the environment of the data.
@@ -20,6 +22,7 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
     """
     provenance = json.loads((run / "provenance.json").read_text()) if (run / "provenance.json").exists() else {}
     lines = [
+        *_metadata(spec, summary["tasks"]),
         f"# A behaviour foundation model of {spec.domain}",
         "",
         "Trained without rewards by `bfmkit`; `recipe.yaml` beside this file builds it, `model.safetensors` fills it,",
@@ -46,6 +49,33 @@ def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str
         for task, row in summary["tasks"].items():
             lines.append(f"| {task} | {row['oracle_return']:.0f} | {row['standard_deviation']:.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def _metadata(spec: EnvironmentSpec, tasks: dict[str, Any]) -> list[str]:
+    """Library, tags and results (a model-index), as the hub reads them; the licence is for the owner to add."""
+    about = "mean return of the oracle over {episodes} episodes of {episode_steps} steps"
+    results = [
+        {
+            "task": {"type": "reinforcement-learning", "name": task},
+            "dataset": {"type": spec.domain, "name": f"{spec.domain} {task}"},
+            "metrics": [
+                {
+                    "type": "mean_reward",
+                    "name": about.format(**row),
+                    "value": round(row["oracle_return"], 2),
+                }
+            ],
+        }
+        for task, row in tasks.items()
+    ]
+    data: dict[str, Any] = {
+        "library_name": "bfmkit",
+        "pipeline_tag": "reinforcement-learning",
+        "tags": ["behaviour-foundation-model", "zero-shot-reinforcement-learning", "successor-features", spec.domain],
+    }
+    if results:
+        data["model-index"] = [{"name": f"bfmkit {spec.domain}", "results": results}]
+    return ["---", *yaml.safe_dump(data, sort_keys=False, allow_unicode=True).splitlines(), "---", ""]
 
 
 def _dataset(row: dict[str, Any]) -> str:

@@ -43,3 +43,19 @@ def test_says_what_the_run_directory_records(tmp_path: Path, git: dict | None, e
     assert expected in card
     assert "| task_0 | 13 | 1 |" in card
     assert "episodes of 70 steps" in card
+
+
+def test_the_hub_reads_library_tags_and_results(tmp_path: Path) -> None:
+    huggingface_hub = pytest.importorskip("huggingface_hub", reason="an extra: pip install 'bfmkit[hub]'")
+    (tmp_path / "README.md").write_text(write_card(ball_spec(), tmp_path, SUMMARY))
+    card = huggingface_hub.ModelCard.load(tmp_path / "README.md")
+    assert card.data.library_name == "bfmkit"
+    assert {"behaviour-foundation-model", "ball"} <= set(card.data.tags)
+    (result,) = card.data.eval_results
+    assert (result.task_name, result.metric_type, result.metric_value) == ("task_0", "mean_reward", 12.6)
+    assert "over 3 episodes of 70 steps" in result.metric_name
+    assert card.text.lstrip().startswith("# A behaviour foundation model of ball")
+
+
+def test_a_model_that_was_not_evaluated_has_no_results(tmp_path: Path) -> None:
+    assert "model-index" not in write_card(ball_spec(), tmp_path, SUMMARY | {"tasks": {}})
