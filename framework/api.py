@@ -83,7 +83,7 @@ def make(kind: str, name: str, **arguments: Any) -> Any:
 
 
 def make_env(
-    environment: Any, task: str | None = None, num_envs: int = 1, type: str = "dm_control", **arguments: Any
+    environment: Any, task: str | None = None, num_envs: int | None = None, type: str = "dm_control", **arguments: Any
 ) -> Environment:
     """Batched environment with one task in every row.
 
@@ -91,7 +91,7 @@ def make_env(
         environment: a domain, such as ``"walker"``, an environment of Gymnasium or TorchRL, or a function that makes
             one.
         task: its name, or a typed reward; of another library's environment its own reward if not given.
-        num_envs: B, the number of rows.
+        num_envs: B, the number of rows; of a ``SerialEnv`` or ``ParallelEnv`` its own if not given, else one.
         type: the component that has the domain.
         arguments: further arguments of that component.
 
@@ -110,7 +110,7 @@ def make_env(
         first: Environment = make("environment", type, domain=environment, task=task, **arguments)
     else:
         first = adapt(environment, OWN_REWARD if task is None else task)
-    return first.with_tasks(first.tasks[:1] * num_envs)
+    return first.with_tasks(first.tasks[:1] * (num_envs or len(first.tasks)))
 
 
 def load_model(path: str) -> BFM:

@@ -146,6 +146,15 @@ def _() -> None:
     rolled(TransformedEnv(SerialEnv(2, lambda: BallEnvironment(tasks=TASKS[:1])), TaskInferenceTransform(agent())))
 
 
+@facility("TorchRL", "`bfmkit.make_env(SerialEnv(3, PendulumEnv))`")
+def _() -> None:
+    from torchrl.envs.custom import PendulumEnv
+
+    import bfmkit
+
+    assert len(bfmkit.make_env(SerialEnv(3, PendulumEnv)).rollout(3)) == 3
+
+
 @facility("TorchRL", "`DMControlEnv`, its entries not joined")
 def _() -> None:
     TransformedEnv(DMControlEnv("walker", "walk"), TaskInferenceTransform(agent()))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchrl.envs import EnvBase
+from torchrl.envs import EnvBase, ParallelEnv, SerialEnv
 
 from bfmkit.environments.body import Body, GymnasiumBody, TorchRLBody
 from bfmkit.interfaces import Environment, EnvironmentSpec, StepResult
@@ -186,16 +186,22 @@ def body_of(environment: Any, keys: Sequence[str] | None, domain: str) -> Body:
 
 
 def adapt(source: Any, task: str = OWN_REWARD) -> Environment:
-    """One row of an environment of another library; each further row, made by ``with_tasks``, is made alike.
+    """An environment of another library; further rows, made by ``with_tasks``, are made alike.
 
     Args:
         source: a ``gymnasium.Env`` or a TorchRL environment, of which every row is a deep copy, or a function that
-            makes one.
+            makes one; of a ``SerialEnv`` or ``ParallelEnv``, each of its environments is made anew as a row.
         task: ``own_reward``, or a typed reward.
 
     Raises:
         ValueError: if it is none of these, or cannot be adapted or copied.
     """
+    if isinstance(source, SerialEnv | ParallelEnv):
+        if len(set(source.create_env_fn)) > 1:
+            raise ValueError(
+                f"{type(source).__name__} of different environments: rows are made alike, give one of them"
+            )
+        return adapt(source.create_env_fn[0], task).with_tasks([task] * source.num_workers)
     is_environment = isinstance(source, EnvBase) or hasattr(source, "observation_space")
     make = source if callable(source) and not is_environment else partial(_copy, source)
     environment = source if is_environment else make()

@@ -124,3 +124,22 @@ def test_what_cannot_be_adapted_is_refused() -> None:
         AdaptedEnvironment(lambda: Line(two), "line")
     with pytest.raises(ValueError, match=r'observes no "far".*inner\.far'):
         AdaptedEnvironment(line, "line", observation_keys=["far"])
+
+
+def test_each_environment_of_a_batched_one_becomes_a_row() -> None:
+    from torchrl.envs import SerialEnv
+    from torchrl.envs.custom import PendulumEnv
+
+    import bfmkit
+
+    batched = SerialEnv(3, PendulumEnv)
+    made = bfmkit.make_env(batched)
+    assert len(made.tasks) == 3
+    assert len(bfmkit.make_env(batched, num_envs=2).tasks) == 2
+    made.seed([0, 1, 2])
+    observation, _ = made.reset_batch()
+    assert len(torch.unique(observation, dim=0)) == 3
+    assert made.step_batch(torch.zeros(3, made.spec.action_size)).reward.shape == (3,)
+    different = SerialEnv(2, [PendulumEnv, lambda: PendulumEnv()])
+    with pytest.raises(ValueError, match="SerialEnv of different environments"):
+        bfmkit.make_env(different)
