@@ -107,6 +107,49 @@ def draw_regret(
         save_figure(figure, path, table)
 
 
+CONTINUING_LOOK: dict[str, tuple[str, str, str]] = {
+    "determinant": (BLUE, "-", "optimism, chosen when det V has grown"),
+    "determinant_growing": (SKY, "-", "the same, radius grown by ε√t"),
+    "each_step": (BLUE, "--", "optimism at each step (nothing proved)"),
+    "thompson": (ORANGE, "-", "Thompson sampling"),
+    "greedy": (VERMILION, "-", "greedy"),
+    "random": (GREY, "-", "random"),
+}
+"""Colour, line and words of each rule without episodes."""
+
+
+def draw_continuing(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Regret by step in log-log without episodes; a panel for each number of dimensions and each ε.
+
+    Args:
+        path: of the picture; its table lies beside it.
+        rows: one for each study: ``dim``, ``misspecification``, ``rule``, ``steps``, ``gap_mean`` and ``bound``.
+    """
+    from matplotlib import rc_context
+
+    panels = sorted({(row["dim"], row["misspecification"]) for row in rows})
+    columns = len({error for _, error in panels})
+    with rc_context(STYLE):
+        figure, axes = new_figure(-(-len(panels) // columns), columns)
+        figure.set_size_inches(3.2 * columns, 2.6 * -(-len(panels) // columns) + 0.3)
+        table: list[dict[str, Any]] = []
+        for axis, (dim, error) in zip(axes.flat, panels, strict=True):
+            for row in (row for row in rows if (row["dim"], row["misspecification"]) == (dim, error)):
+                color, line, words = CONTINUING_LOOK[row["rule"]]
+                axis.plot(row["steps"], np.maximum(row["gap_mean"], 1e-1), color=color, linestyle=line, label=words)
+                if row["bound"] is not None:
+                    axis.plot(row["steps"], row["bound"], color="black", linestyle="-.", linewidth=1, label="bound")
+                for index, step in enumerate(row["steps"]):
+                    bound = None if row["bound"] is None else row["bound"][index]
+                    head = {"dim": dim, "misspecification": error, "rule": row["rule"], "step": step}
+                    table.append(head | {"regret": row["gap_mean"][index], "bound": bound})
+            axis.set(xscale="log", yscale="log", title=f"d = {dim}, ε = {error:g}", xlabel="step")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("Σ (g* − g of the policy followed)")
+        legend_above(figure, axes.flat)
+        save_figure(figure, path, table)
+
+
 def _ends(rules: Mapping[str, Curves], late: np.ndarray) -> tuple[float, float] | None:
     """The least and the largest that is drawn at the episodes of ``late``; None if nothing was lost there.
 

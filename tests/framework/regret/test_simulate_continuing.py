@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from bfmkit.regret.continuing_bound import ContinuingBound
+from bfmkit.regret.simulate_continuing import CONTINUING_RULES, ContinuingRuns, _Table, simulate_continuing
+from bfmkit.tabular.mdp_layout import MDPLayout
+from bfmkit.tabular.stationary_pool import StationaryPool
+
+MDP = MDPLayout("random", size=8, dim=2, actions=3, branching=2, slip=0.2).build()
+DIRECTIONS = torch.stack([torch.tensor([math.cos(a), math.sin(a)]).double() for a in np.arange(6) * math.pi / 3])
+POOL = StationaryPool.solve(MDP, DIRECTIONS)
+BOUND = ContinuingBound(2, 10.0, 0.7, 0.05, 2.0, POOL.feature_span, float(POOL.value_span(0.7 * DIRECTIONS).max()))
+GRID = np.array([10, 100, 2000])
+
+
+def play(rule: str, error: float = 0.0, seeds: range = range(4), grid: np.ndarray = GRID) -> ContinuingRuns:
+    weights = (0.7 * DIRECTIONS[torch.arange(seeds.start, seeds.stop) % 6]).numpy()
+    signs = np.where(np.arange(8) % 2, 1.0, -1.0)
+    return simulate_continuing(MDP, POOL, CONTINUING_RULES[rule], BOUND, weights, error * signs, seeds, grid)
+
+
+def test_optimism_stays_under_the_bound_and_changes_as_rarely_as_it_says() -> None:
+    runs = play("determinant")
+    assert (runs.closest <= 1).all() and runs.inside.all()
+    assert (runs.choices <= BOUND.choices(GRID[-1:])).all()
+    # Late gaps are few: what it loses after a hundred steps is less than a tenth of what chance does.
+    chance = play("random")
+    assert (runs.gaps[:, 2] - runs.gaps[:, 1]).mean() < 0.1 * (chance.gaps[:, 2] - chance.gaps[:, 1]).mean()
+
+
+def test_a_run_alone_is_the_same_as_among_others() -> None:
+    for rule in ("determinant", "thompson", "each_step"):
+        together, alone = play(rule), play(rule, seeds=range(2, 3))
+        np.testing.assert_allclose(together.regret[2], alone.regret[0], rtol=1e-9)
+        assert together.choices[2] == alone.choices[0]
+
+
+def test_realised_regret_is_gaps_and_what_averages_out() -> None:
+    runs = play("random", seeds=range(200))
+    difference = (runs.regret - runs.gaps)[:, 2]
+    assert abs(difference.mean()) < 4 * difference.std() / math.sqrt(200) + 4 * BOUND.value_span
+
+
+def test_rank_one_updates_agree_with_the_matrix_itself() -> None:
+    table = _Table(MDP, POOL, CONTINUING_RULES["determinant"], BOUND, np.ones((3, 2)), np.zeros(8))
+    draw = np.random.default_rng(0)
+    for _ in range(500):
+        table._learn(draw.standard_normal((3, 2)), draw.standard_normal(3))
+    covariance, information = table.covariance.copy(), table.information.copy()
+    table.renew()
+    np.testing.assert_allclose(covariance, table.covariance, rtol=1e-9)
+    np.testing.assert_allclose(information, table.information, rtol=1e-9)
+
+
+def test_errors_of_the_model_are_part_of_what_is_best() -> None:
+    weights, errors = (0.7 * DIRECTIONS[:1]).numpy(), np.linspace(-1, 1, 8)
+    table = _Table(MDP, POOL, CONTINUING_RULES["greedy"], BOUND, weights, errors)
+    values = POOL.occupancy.numpy() @ (MDP.features.numpy() @ weights[0] + errors)
+    np.testing.assert_allclose(table.best, [values.max()])
+    np.testing.assert_allclose(table.losses[0], values.max() - values)
+
+
+@pytest.mark.parametrize("rule", ["determinant", "determinant_growing"])
+def test_with_an_error_only_the_grown_radius_keeps_its_promise(rule: str) -> None:
+    large = ContinuingBound(*[getattr(BOUND, name) for name in list(BOUND.__dataclass_fields__)[:-1]], 0.5)
+    weights = (0.7 * DIRECTIONS[:3]).numpy()
+    signs = np.where(MDP.features.numpy()[:, 0] > 0, 0.5, -0.5)
+    runs = simulate_continuing(MDP, POOL, CONTINUING_RULES[rule], large, weights, signs, range(3), np.array([20_000]))
+    assert runs.inside.all() == (rule == "determinant_growing")
+    assert (runs.closest <= 1).all()
