@@ -47,3 +47,27 @@ def condition_number(spectrum: Tensor) -> float:  # (d,), largest first
     if not smallest > len(spectrum) * torch.finfo(spectrum.dtype).eps * largest:
         return math.inf
     return largest / smallest
+
+
+def effective_dimension(spectrum: Tensor, labels: int, regularization: float = 1.0) -> float:  # (d,) of an E[φφᵀ]
+    """Σ λᵢ/(λᵢ + λ/n): how many directions of the features n labels tell, beside a prior of weight λ.
+
+    Reference:
+        Valko et al., Finite-time analysis of kernelised contextual bandits, 2013; Zhang, Learning bounds for kernel
+        regression using effective data dimensionality, 2005.
+    """
+    return float((spectrum / (spectrum + regularization / labels)).sum())
+
+
+def leading_share(
+    features: Tensor,  # (n, d)
+    weights: Tensor,  # (m, d), of m rewards
+    directions: int,
+) -> Tensor:  # (m,) float64
+    """Share of E[(φᵀw)²] that lies in the leading eigenvectors of E[φφᵀ]: Σ_{i≤k} λᵢ(uᵢᵀw)² / Σ λᵢ(uᵢᵀw)².
+
+    A reward in the leading directions shows in whatever is done; one in the last is told by few steps. NaN for w = 0.
+    """
+    values, vectors = torch.linalg.eigh(second_moment(features).double())
+    parts = values.clamp(min=0) * (weights.double() @ vectors).square()  # (m, d), smallest first
+    return parts[:, -directions:].sum(-1) / parts.sum(-1)

@@ -9,7 +9,13 @@ from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.evaluation.diagnostics.bellman import bellman_consistency
-from bfmkit.evaluation.diagnostics.features import condition_number, effective_rank, feature_spectrum
+from bfmkit.evaluation.diagnostics.features import (
+    condition_number,
+    effective_dimension,
+    effective_rank,
+    feature_spectrum,
+    leading_share,
+)
 from bfmkit.evaluation.diagnostics.measure import Measure
 from bfmkit.interfaces import BFM
 from bfmkit.utils.linalg import least_squares_weights, second_moment
@@ -17,6 +23,12 @@ from bfmkit.utils.rng import generator, normal_noise
 
 REWARDS = 16
 """How many random rewards the Bellman equation is asked about."""
+
+LABELS = 1000
+"""The labels after which the effective dimension is asked for: an episode of dm_control."""
+
+LEADING_SHARE = "leading_share_"
+"""Before the name of a task, the name of the share of its expressed reward in the first directions of the features."""
 
 REWARD_FIT = "reward_fit_"
 """Before the name of a task, the name of how well its reward is expressed."""
@@ -35,7 +47,12 @@ def offline_measures(
     consistency = bellman_consistency(
         bfm, transitions, random_weights(features, min(REWARDS, len(features) // 2), seed)
     )
+    moment = torch.linalg.eigvalsh(second_moment(features).double()).clamp(min=0)
     measures = [
+        Measure(
+            "effective_dimension", effective_dimension(moment, LABELS),
+            meaning=f"It has no range: {LABELS} labels tell nearly every direction of most models.",
+        ),
         Measure(
             "effective_rank", effective_rank(spectrum), at_least=max(0.1 * bfm.dim, min(bfm.dim, 1.5)),
             meaning=f"The features have collapsed to a few of their {bfm.dim} directions, and rewards that differ in "
@@ -59,6 +76,16 @@ def offline_measures(
     ]  # fmt: skip
     if rewards:
         table = torch.stack(list(rewards.values()), dim=-1).to(features.device)
+        leading = max(1, round(effective_rank(moment.flip(-1)) / 2))
+        shares = leading_share(features, least_squares_weights(features, table), leading)
+        # A reward of zero lies nowhere.
+        for task, share in zip(rewards, shares.nan_to_num(0.0).tolist(), strict=True):
+            measures.append(
+                Measure(
+                    f"{LEADING_SHARE}{task}", share,
+                    meaning="It has no range: whether it predicts how fast a task is found is not known.",
+                )
+            )  # fmt: skip
         for task, share in zip(rewards, explained_variance(features, table).tolist(), strict=True):
             measures.append(
                 Measure(

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from bfmkit.evaluation.diagnostics.measure import Measure, bad_names
-from bfmkit.evaluation.diagnostics.offline import REWARD_FIT
+from bfmkit.evaluation.diagnostics.offline import LEADING_SHARE, REWARD_FIT
 from bfmkit.evaluation.diagnostics.policy_diversity import share_of_latent
 from bfmkit.evaluation.diagnostics.predictions import Agreement
 
@@ -19,6 +19,7 @@ TASKS_ARE = "The tasks are diagnostics, to be read by people; never choose a che
 
 _COLUMNS = {
     "reward_fit": "fit (R²)",
+    "leading_share": "leading",
     "prediction_correlation": "correlation",
     "prediction_scale": "scale",
     "return": "return",
@@ -46,7 +47,8 @@ class Report:
         """One task more: what the policy for it gets, and what policies of random z do."""
         each = random_returns.mean(1)
         self.tasks[task] = {
-            "reward_fit": next((one.value for one in self.measures if one.name == f"{REWARD_FIT}{task}"), None),
+            "reward_fit": self._value(f"{REWARD_FIT}{task}"),
+            "leading_share": self._value(f"{LEADING_SHARE}{task}"),
             "prediction_correlation": agreement.correlation,
             "prediction_scale": agreement.scale,
             "return": meant,
@@ -55,6 +57,9 @@ class Report:
             "random_highest": float(each.max()),
             "spread_of_returns": share_of_latent(random_returns),
         }
+
+    def _value(self, name: str) -> float | None:
+        return next((measure.value for measure in self.measures if measure.name == name), None)
 
     def summary(self) -> dict[str, Any]:
         """As ``summary.json`` has it."""
@@ -73,7 +78,7 @@ class Report:
             value = "unknown" if math.isnan(measure.value) else f"{measure.value:.4g}"
             yield f"{measure.name:<26}{value:>12}   {measure.expected}{'   BAD' if measure.is_bad else ''}"
             # What a bad fit means is much the same for every task.
-            if measure.is_bad or not measure.name.startswith(REWARD_FIT):
+            if measure.is_bad or not measure.name.startswith((REWARD_FIT, LEADING_SHARE)):
                 yield from textwrap.wrap(f"if bad: {measure.meaning}", 110, initial_indent="    ",
                                          subsequent_indent="    ")  # fmt: skip
         if self.tasks:

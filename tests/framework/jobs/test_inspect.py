@@ -105,7 +105,13 @@ def test_without_an_inference_set_it_looks_where_policies_go(tmp_path: Path) -> 
 
 def test_without_an_environment_it_looks_at_the_inference_set(tmp_path: Path) -> None:
     summary = InspectJob(Faulty()).run(tmp_path, CPU)
-    assert set(summary["measures"]) == {"effective_rank", "condition_number", "bellman_error", "implied_reward_scale"}
+    assert set(summary["measures"]) == {
+        "effective_dimension",
+        "effective_rank",
+        "condition_number",
+        "bellman_error",
+        "implied_reward_scale",
+    }
     assert any("No environment" in note for note in summary["notes"])
 
 

@@ -76,8 +76,8 @@ def test_reports_and_changes_nothing(data: Path, tmp_path: Path, ema_decay: floa
     assert reports(tmp_path / "alone") == []
     found = reports(tmp_path / "watched")
     assert [row["update"] for row in found] == [5, 10]
-    names = {"effective_rank", "condition_number", "bellman_error", "implied_reward_scale"}
-    tasks = {f"reward_fit_{task}" for task in evaluation.spec.tasks}
+    names = {"effective_dimension", "effective_rank", "condition_number", "bellman_error", "implied_reward_scale"}
+    tasks = {f"{name}_{task}" for name in ("reward_fit", "leading_share") for task in evaluation.spec.tasks}
     for row in found:
         assert set(row["health"]) == names | tasks
         assert 1 <= row["health"]["effective_rank"] <= 4

@@ -7,7 +7,13 @@ import torch
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
-from bfmkit.evaluation.diagnostics.features import condition_number, effective_rank, feature_spectrum
+from bfmkit.evaluation.diagnostics.features import (
+    condition_number,
+    effective_dimension,
+    effective_rank,
+    feature_spectrum,
+    leading_share,
+)
 from bfmkit.interfaces import EnvironmentSpec
 from bfmkit.testing.models import LinearBFM
 
@@ -18,6 +24,22 @@ def test_rank_is_the_exponential_of_the_entropy() -> None:
     assert effective_rank(torch.zeros(3)) == 0
     shares = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
     assert effective_rank(100 * shares) == pytest.approx(2**1.5)
+
+
+def test_dimension_counts_directions_that_labels_tell_of() -> None:
+    spectrum = torch.tensor([1.0, 1e-3, 0.0], dtype=torch.float64)
+    assert effective_dimension(spectrum, 1000) == pytest.approx(1000 / 1001 + 0.5)
+    assert effective_dimension(spectrum, 1000, regularization=1e-9) == pytest.approx(2)
+
+
+def test_the_leading_share_is_that_of_the_large_eigenvectors() -> None:
+    features = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    weights = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 3.0]])
+    # The moment is diag(4.5, 0.5): what is expressed lies at 4.5 w₁² and 0.5 w₂².
+    expected = torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(leading_share(features, weights, 1), expected)
+    torch.testing.assert_close(leading_share(features, weights, 2), torch.ones(3, dtype=torch.float64))
+    assert leading_share(features, torch.zeros(1, 2), 1).isnan().all()
 
 
 def test_condition_is_the_ratio_of_the_ends() -> None:

@@ -47,4 +47,4 @@ def test_every_measure_says_what_a_bad_value_means(broken: type) -> None:
     bfm = broken()
     for measure in offline_measures(bfm, bfm.inference_set(), {}):
         assert measure.meaning.endswith(".") and len(measure.meaning) > 40
-        assert measure.expected
+        assert measure.expected or "no range" in measure.meaning
