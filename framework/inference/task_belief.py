@@ -129,18 +129,19 @@ class TaskBelief:
         if self.query_rule is not None:
             features, observed = self._queried(self.query_rule, step, runs)
             step = step._replace(observed=observed)
-        steps = Transitions(*(part.unsqueeze(1) for part in step))
         if self.update_every == 1:
+            steps = Transitions(*(part.unsqueeze(1) for part in step))
             self._learn(runs, self._rows(steps, runs), 0, features)
             self._stop_broken()
             return step.observed
         pending = self.state.get("pending")
-        counts = pending.get("count")
+        counts, waits = pending.get("count"), active
         for count, group in _equally_many(counts, runs):
             self._put(pending, count, step, group)
-        full = runs[counts[runs] == self.update_every - 1]
-        self._take(full, newest=1)
-        counts.add_(active.index_fill(0, full, False))
+            if count == self.update_every - 1:
+                self._take(group, newest=1)
+                waits = waits.index_fill(0, group, False)
+        counts.add_(waits)
         return step.observed
 
     def flush(self, runs: Tensor | None = None) -> None:  # (B,) bool; None: all
@@ -202,7 +203,9 @@ class TaskBelief:
             seen = features[:, 0]
         labels = self.state.get("labels")[runs].to(seen.device)
         asked = rule.should_query(self.posterior, self._beliefs(runs), seen, labels).cpu()
-        return features, step.observed & torch.zeros_like(step.observed).index_copy_(0, runs, asked)
+        if len(runs) < len(self.seeds):
+            asked = torch.zeros_like(step.observed).index_copy_(0, runs, asked)
+        return features, step.observed & asked
 
     def _features(self, steps: Transitions) -> Tensor:  # batch (m, n) -> (m, n, d); NaN if they have another shape
         batch = steps.reward.shape
