@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol, cast
 
 import torch
@@ -159,17 +160,21 @@ class ForwardBackwardObjective(ActorCriticObjective):
 
     def _context(self, following: Tensor, backward: Tensor) -> LatentContext:  # (N, o), (N, d)
         """φ = C⁻¹B with C of the batch; goals are B of another row."""
-        with full_precision(following):
-            codes = backward.float()
-            moment = codes.mT @ codes / len(codes)
-            ridge = BATCH_RIDGE * moment.diagonal().mean() * torch.eye(len(moment), device=codes.device)
-            # Without a look at whether it succeeded, which would stop a GPU.
-            features = torch.cholesky_solve(codes.mT, torch.linalg.cholesky_ex(moment + ridge).L).mT
-        return LatentContext(following, features, _others(backward), self._model.policy_latent)
+        return LatentContext(following, partial(_features, backward), _others(backward), self._model.policy_latent)
 
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit the second moment of B."""
         cast(ForwardBackwardModel, bfm).fit_second_moment(transitions["next", "observation"])
+
+
+def _features(backward: Tensor) -> Tensor:  # (N, d)
+    """C⁻¹B with C of the batch."""
+    with full_precision(backward):
+        codes = backward.float()
+        moment = codes.mT @ codes / len(codes)
+        ridge = BATCH_RIDGE * moment.diagonal().mean() * torch.eye(len(moment), device=codes.device)
+        # Without a look at whether it succeeded, which would stop a GPU.
+        return torch.cholesky_solve(codes.mT, torch.linalg.cholesky_ex(moment + ridge).L).mT
 
 
 def _others(codes: Tensor) -> Tensor:  # (N, d)

@@ -145,7 +145,7 @@ class TDJepaObjective(ActorCriticObjective):
     def _latent_context(self, observation: Tensor, action: Tensor, following: Tensor) -> LatentContext:
         """φ is t; goals are t of the next state of another row."""
         codes = self._model.task_code(following)
-        return LatentContext(following, codes, codes.roll(1, 0), self._model.policy_latent)
+        return LatentContext(following, lambda: codes, codes.roll(1, 0), self._model.policy_latent)
 
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
         """Fit the second moment of t."""

@@ -172,7 +172,7 @@ class UniversalSFObjective(ActorCriticObjective):
         features = model.feature_map.features(observation, action, following)
         with full_precision(following):
             goals = model.policy_latent(self._pairs(following).float() @ self.inverse_moment)
-        return LatentContext(following, features, goals, model.policy_latent)
+        return LatentContext(following, lambda: features, goals, model.policy_latent)
 
     def _pairs(self, following: Tensor) -> Tensor:  # (N, o) -> (N, d)
         """φ from each state to the one in the row before."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,13 +14,19 @@ from torch import Tensor
 RELATIVE_RIDGE = 1e-3
 
 
-class LatentContext(NamedTuple):
+@dataclass(frozen=True)
+class LatentContext:
     """States to make z of."""
 
     observation: Tensor  # (N, o), standardised
-    features: Tensor  # (N, d), φ of these states
+    make_features: Callable[[], Tensor]  # (N, d), φ of these states; a solve that few samplers ask for
     goals: Tensor  # (N, d), for each row a z that reaches the state of another row
     policy_latent: Callable[[Tensor], Tensor]  # w (*b, d) -> z (*b, d)
+
+    @cached_property
+    def features(self) -> Tensor:  # (N, d)
+        """φ of these states, worked out when somebody reads it."""
+        return self.make_features()
 
     def regress(self, rewards: Tensor) -> Tensor:  # (N, M) -> (M, d)
         """z of rewards given at these states: policy_latent of the ridge regression's weights.

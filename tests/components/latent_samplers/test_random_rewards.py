@@ -32,7 +32,7 @@ def draw(rows: int = 400, **settings: object) -> tuple[torch.Tensor, torch.Tenso
 def test_z_of_a_reward_are_the_weights_of_its_regression() -> None:
     torch.manual_seed(0)
     features, weights = torch.randn(3000, 8), torch.randn(4, 8)
-    context = LatentContext(features, features, features, project)
+    context = LatentContext(features, lambda: features, features, project)
     torch.testing.assert_close(context.regress(features @ weights.mT), project(weights), atol=0.02, rtol=0)
 
 
@@ -42,7 +42,7 @@ def test_a_reward_that_lies_beyond_the_features_gets_its_least_squares_weights()
     features = torch.cat([x, torch.ones_like(x)], dim=-1)
     reward = torch.exp(-x.square())
     expected = torch.linalg.lstsq(features, reward).solution.mT
-    context = LatentContext(x, features, features, project)
+    context = LatentContext(x, lambda: features, features, project)
     torch.testing.assert_close(context.regress(reward), project(expected), atol=0.02, rtol=0)
 
 
