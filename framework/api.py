@@ -114,7 +114,7 @@ def make_env(
 
 
 def load_model(path: str) -> BFM:
-    """Behaviour foundation model of a folder, ``zoo:NAME`` or ``hf:OWNER/NAME``.
+    """Behaviour foundation model of a folder, ``zoo:NAME`` or ``hf:OWNER/NAME``, with its inference set.
 
     Raises:
         FileNotFoundError: if there is no such model.
