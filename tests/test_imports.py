@@ -186,7 +186,6 @@ NO_TEST_OF_THEIR_OWN = {
     "framework/training/rng_state",
     "framework/utils/errors",
     "framework/utils/files",
-    "framework/utils/processes",
     "components/bfms/metamotivo_format/folder",
     "components/bfms/metamotivo_format/networks",
     "components/environments/domains/domain",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from tensordict import TensorDictBase
@@ -33,7 +32,6 @@ def explore(
     environment: Environment,
     actor: Actor,
     episodes: TensorDictBase,  # batch (B, T)
-    before_step: Callable[[], None] | None = None,
 ) -> bool:
     """Fill ``episodes``, a row that ends early with the episodes after it; false as soon as a number is not finite.
 
@@ -43,8 +41,6 @@ def explore(
     observation, _ = environment.reset_batch()
     last = episodes.shape[1] - 1
     for step in range(episodes.shape[1]):
-        if before_step is not None:
-            before_step()
         action = actor.act(observation)
         outcome = environment.step_batch(action)
         if not (outcome.observation.sum() + outcome.physics.sum()).isfinite():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tensordict import TensorDictBase
@@ -15,7 +13,7 @@ from bfmkit.data.exploration import MOST_ABANDONED, explore
 from bfmkit.data.shards import ShardWriter, empty_transitions
 from bfmkit.interfaces import Environment, Explorer
 from bfmkit.recipe.deferred import Deferred
-from bfmkit.utils.stop_signals import ignore_stop_signals
+from bfmkit.utils.processes import Tell
 
 SAVE_EVERY_BLOCKS = 5
 
@@ -33,19 +31,8 @@ class ShardPlan:
     seed: int
 
 
-def collect_shard(plan: ShardPlan, messages: Any) -> None:
-    """Fill the shard, telling ``messages`` after every block of episodes; errors are told, then raised."""
-    # One process a core: more threads would only take each other's time.
-    torch.set_num_threads(1)
-    ignore_stop_signals()
-    try:
-        _collect(plan, messages)
-    except Exception as error:
-        messages.put({"shard": plan.name, "error": f"{type(error).__name__}: {error}"})
-        raise
-
-
-def _collect(plan: ShardPlan, messages: Any) -> None:
+def collect_shard(plan: ShardPlan, tell: Tell) -> None:
+    """Fill the shard, telling how far it is after every block of episodes."""
     prototype = plan.environment.build()
     environment = prototype.with_tasks([prototype.tasks[0]] * plan.environments)
     spec = environment.spec
@@ -59,14 +46,14 @@ def _collect(plan: ShardPlan, messages: Any) -> None:
     if memory.exists():
         explorer.load_state_dict(torch.load(memory, weights_only=True))
         explorer.remember(writer.written())
-    messages.put({"shard": plan.name, "transitions": writer.count})
+    tell({"shard": plan.name, "transitions": writer.count})
     rows = plan.environments
     ended = _episodes(writer.written(), rows, spec.episode_steps) if writer.count else [0] * rows
     environment.seed([plan.seed * 10_007 + row for row in range(rows)], ended)
     episodes = empty_transitions(spec, block).reshape(rows, spec.episode_steps)
     abandoned = 0
     while writer.count < plan.transitions:
-        if not explore(environment, explorer, episodes, _leave_if_orphaned):
+        if not explore(environment, explorer, episodes):
             abandoned += 1
             if abandoned == MOST_ABANDONED:
                 raise FloatingPointError(f"{abandoned} blocks of episodes in a row held numbers that are not finite")
@@ -81,17 +68,10 @@ def _collect(plan: ShardPlan, messages: Any) -> None:
             temporary = memory.with_suffix(".tmp")
             torch.save(explorer.state_dict(), temporary)
             os.replace(temporary, memory)
-        messages.put({"shard": plan.name, "transitions": writer.count, "episodes": sum(ended)} | explorer.metrics())
+        tell({"shard": plan.name, "transitions": writer.count, "episodes": sum(ended)} | explorer.metrics())
 
 
 def _episodes(transitions: TensorDictBase, rows: int, steps: int) -> list[int]:  # blocks of (rows, steps)
     """How many episodes each row has ended."""
     over = transitions["next", "terminated"] | transitions["next", "truncated"]
     return over.reshape(-1, rows, steps).sum((0, 2)).tolist()
-
-
-def _leave_if_orphaned() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None and os.getppid() != parent.pid:
-        # The job was killed, and the one that goes on with it writes to this shard.
-        os._exit(1)

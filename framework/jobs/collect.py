@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from tensordict import TensorDictBase
-from torch import multiprocessing
 
 from bfmkit.data.shard_worker import ShardPlan, collect_shard
 from bfmkit.data.shards import claim, read_shard, shard_names
@@ -19,9 +17,9 @@ from bfmkit.registry import register
 from bfmkit.report.plots.coverage import draw_coverage
 from bfmkit.runs.run_directory import append_metrics
 from bfmkit.utils.checks import PositiveInt
+from bfmkit.utils.processes import Ended, in_processes
 from bfmkit.utils.progress_bar import ProgressBar
 
-POLL_SECONDS = 0.5
 DRAWN = 20_000
 """Transitions of a shard that the picture of their coverage is made of."""
 
@@ -74,46 +72,28 @@ class CollectJob(Job):
         claim(folder, spec)
         block = self.environments * spec.episode_steps
         blocks = -(-self.transitions // (self.workers * block))
-        context = multiprocessing.get_context("spawn")
-        messages = context.Queue()
         plans = [
             ShardPlan(folder, f"shard-{number:03d}", self.environment, self.explorer, self.environments,
                       blocks * block, self.seed + number)
             for number in range(self.workers)
         ]  # fmt: skip
-        processes = [context.Process(target=collect_shard, args=(plan, messages), daemon=True) for plan in plans]
-        for process in processes:
-            process.start()
-        try:
-            self._watch(processes, messages, out, blocks * block * self.workers)
-        finally:
-            for process in processes:
-                process.kill()
-                process.join()
+        self._collect(plans, out, blocks * block * self.workers)
         shards = {name: read_shard(folder, name) for name in shard_names(folder)}
         sizes = {name: len(shard) for name, shard in shards.items()}
         halves = [_quantities(environment, list(shards.values()), half) for half in (0, 1)]
         draw_coverage(out / "figures" / "coverage.png", *halves)
         return {"transitions": sum(sizes.values()), "shards": sizes, "spec": spec.to_dict()}
 
-    def _watch(self, processes: list, messages: Any, out: Path, total: int) -> None:
+    def _collect(self, plans: list[ShardPlan], out: Path, total: int) -> None:
         done: dict[str, int] = {}
         with ProgressBar("collect", total, unit="transitions") as bar:
             if total > self.transitions:
                 bar.say(f"{total:,} transitions: whole episodes of {self.environments * self.workers} environments")
-            while True:
-                alive = any(process.is_alive() for process in processes)
-                try:
-                    message = messages.get(timeout=POLL_SECONDS)
-                except queue.Empty:
-                    failed = [process for process in processes if process.exitcode not in (None, 0)]
-                    if failed:
-                        raise JobError(f"{len(failed)} of {len(processes)} collecting processes died") from None
-                    if not alive:
-                        return
+            for plan, message in in_processes(plans, collect_shard, self.workers):
+                if isinstance(message, Ended):
+                    if message.error is not None:
+                        raise JobError(f"{plan.name}: {message.error}")
                     continue
-                if "error" in message:
-                    raise JobError(f"{message['shard']}: {message['error']}")
                 if "novelty" in message or "episodes" in message:
                     append_metrics(out, message)
                 gained = message["transitions"] - done.get(message["shard"], 0)

@@ -32,7 +32,7 @@ from bfmkit.utils.checks import (
     PositiveInt,
     check_ranges,
 )
-from bfmkit.utils.processes import in_processes
+from bfmkit.utils.processes import results_in_processes
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import generator, normal_noise
 
@@ -97,6 +97,9 @@ class ContinuingRegretJob(Job):
 
     Raises:
         ValueError: if a number is out of its range, no rule has a seed, or a policy's average depends on its start.
+
+    Example:
+        ``bfmkit run continuing_regret_tiny``
     """
 
     def __init__(
@@ -158,7 +161,7 @@ class ContinuingRegretJob(Job):
             def show(study: Study, steps: int) -> None:
                 bar.advance(steps, d=study.dim, rule=study.rule)
 
-            for study, row in in_processes(waiting, self._play, torch.get_num_threads(), show):
+            for study, row in results_in_processes(waiting, self._play, torch.get_num_threads(), show):
                 rows[study] = row
                 append_metrics(out, [row])
         ordered = [rows[study] for study in studies]

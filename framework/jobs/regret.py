@@ -27,7 +27,7 @@ from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.tabular.policy_pool import PolicyPool
 from bfmkit.utils.checks import Discount, Finite, NonNegativeInt, OpenShare, PositiveFloat, PositiveInt, check_ranges
 from bfmkit.utils.files import write_atomically
-from bfmkit.utils.processes import in_processes
+from bfmkit.utils.processes import results_in_processes
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import normal_noise
 
@@ -146,7 +146,7 @@ class RegretJob(Job):
             def show(study: tuple[int, str], episodes: int) -> None:
                 bar.advance(episodes, d=study[0], rule=study[1])
 
-            for study, rows in in_processes(waiting, self._play, torch.get_num_threads(), show):
+            for study, rows in results_in_processes(waiting, self._play, torch.get_num_threads(), show):
                 done[study] = rows
                 self._log(log, study, rows)
                 append_metrics(out, rows)

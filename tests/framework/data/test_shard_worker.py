@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
-from bfmkit.data.shard_worker import ShardPlan, _collect
+from bfmkit.data.shard_worker import ShardPlan, collect_shard
 from bfmkit.data.shards import claim, read_shard
 from bfmkit.interfaces import Environment, Explorer, StepResult
 from bfmkit.testing.models import BallEnvironment
@@ -78,7 +77,7 @@ def collected(folder: Path, environment: Environment, transitions: int) -> tuple
     claim(folder, environment.spec)
     explorer = Still()
     plan = ShardPlan(folder, "shard-000", Ready(environment), Ready(explorer), 2, transitions, 0)  # type: ignore[arg-type]
-    _collect(plan, SimpleQueue())
+    collect_shard(plan, [].append)
     return read_shard(folder, "shard-000"), explorer
 
 
