@@ -371,7 +371,11 @@ def test_rewards_of_zero_and_a_latent_of_zero_norm_are_no_trouble(acquisition: A
     [
         ({"type": "ridge"}, {"type": "information", "candidates": {"type": "ellipsoid"}}, "no radius"),
         ({"type": "ridge", "discount": 0.9}, {"confidence_radius": "theoretical"}, "without forgetting"),
-        ({"type": "normal_inverse_gamma"}, {"confidence_radius": {"delta": 0.1}}, "not for this NormalInverseGamma"),
+        (
+            {"type": "normal_inverse_gamma"},
+            {"confidence_radius": {"type": "self_normalized", "delta": 0.1}},
+            "not for this NormalInverseGamma",
+        ),
     ],
 )
 def test_what_cannot_work_together_is_refused_before_anything_runs(
