@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -126,17 +128,21 @@ def load_model(path: str) -> BFM:
     return read_model(resolve(path))
 
 
-def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(recipe: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
     """Checked recipe, from a file or the name of a shipped one.
+
+    Args:
+        recipe: a file, or the name of a shipped recipe.
+        overrides: ``["path.to.key=value"]``, as on the command line, or ``{"path.to.key": value}``.
 
     Raises:
         RecipeError: with all that is wrong with it.
 
     Example:
-        >>> load_recipe("opti_bfm", ["environment.task=walk"]).tree["environment"]["task"]
+        >>> load_recipe("opti_bfm", {"environment.task": "walk"}).tree["environment"]["task"]
         'walk'
     """
-    return read_recipe(recipe, list(overrides))
+    return read_recipe(recipe, overrides if isinstance(overrides, Mapping) else list(overrides))
 
 
 def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torch.device | str = "cpu") -> RunResult:
@@ -198,7 +204,7 @@ def read_results(out: str | Path) -> pl.DataFrame:
 
 def load_agent(
     recipe: str | Path,
-    *overrides: str,
+    *overrides: str | Mapping[str, Any],
     seeds: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
     label_log: bool = True,
@@ -210,7 +216,7 @@ def load_agent(
 
     Args:
         recipe: a file, or the name of a shipped recipe.
-        overrides: ``"path.to.key=value"``, as on the command line.
+        overrides: ``"path.to.key=value"``, as on the command line, or a mapping ``{"path.to.key": value}``.
         seeds: one a run; the recipe's seed if none are given.
         device: where to compute.
         label_log: whether the agent keeps what its belief takes in, for :func:`save_record`; some 4d + 9 bytes a step
@@ -219,13 +225,18 @@ def load_agent(
     Raises:
         RecipeError: with all that is wrong with the recipe.
         ValueError: if it is the recipe of another job.
+        TypeError: if overrides are texts and mappings.
 
     Example:
         >>> agent = load_agent("opti_bfm", "seed=3")
         >>> agent.act(torch.zeros(1, agent.bfm.environment_spec.observation_size)).shape
         torch.Size([1, 6])
     """
-    loaded = load_recipe(recipe, overrides)
+    texts = [override for override in overrides if isinstance(override, str)]
+    mappings = [override for override in overrides if isinstance(override, Mapping)]
+    if texts and mappings:
+        raise TypeError("overrides are texts or a mapping, not both")
+    loaded = load_recipe(recipe, dict(ChainMap(*mappings[::-1])) if mappings else texts)
     if not issubclass(loaded.job_class, Experiment):
         raise ValueError(f"{loaded.source}: an agent comes from a recipe of type infer, not {loaded.tree['type']}")
     parts = loaded.root.arguments

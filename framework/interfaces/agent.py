@@ -65,6 +65,12 @@ class Agent(ABC):
     failures: dict[int, str]
     """Stopped runs: index -> one line naming run, step and reason."""
 
+    def __repr__(self) -> str:
+        parts = {name: type(value).__name__ for name, value in vars(self).items() if hasattr(value, "kind")}
+        runs = {"seeds": self.seeds} if hasattr(self, "seeds") else {}
+        arguments = ", ".join(f"{name.lstrip('_')}={value}" for name, value in {**parts, **runs}.items())
+        return f"{type(self).__name__}({arguments})"
+
     @property
     def belief(self) -> TensorDict:  # batch (B,)
         """Parameters of :attr:`posterior` after all rewards so far.

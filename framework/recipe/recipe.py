@@ -42,6 +42,9 @@ class Recipe:
         """
         return self.root.build()
 
+    def __repr__(self) -> str:
+        return f"<recipe {self.name} of type {self.tree['type']}, {self.source}; to_yaml() shows it>"
+
     def to_yaml(self) -> str:
         """The resolved recipe as text; reading it gives this recipe again."""
         return write({"schema_version": SCHEMA_VERSION, **self.tree})

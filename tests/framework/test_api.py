@@ -207,3 +207,18 @@ def test_a_recipe_runs_without_the_command_line(recipe: Path, tmp_path: Path) ->
     result = bfmkit.run(bfmkit.load_recipe(recipe, ["episodes=2", "oracle_episodes=0"]), tmp_path / "out")
     assert result.out == tmp_path / "out"
     assert len(bfmkit.read_results(result.out)) == 2
+
+
+def test_overrides_may_be_a_mapping(recipe: Path) -> None:
+    agent = bfmkit.load_agent(recipe, {"seed": 3})
+    assert agent.seeds == (3,)
+    with pytest.raises(TypeError, match="not both"):
+        bfmkit.load_agent(recipe, "seed=3", {"seed": 4})
+
+
+def test_agents_and_recipes_say_in_a_line_what_they_are(recipe: Path) -> None:
+    agent = bfmkit.load_agent(recipe, seeds=[0, 1])
+    assert repr(agent).startswith("TaskInferenceAgent(")
+    assert "posterior=RidgePosterior" in repr(agent)
+    assert repr(agent).endswith("seeds=(0, 1))")
+    assert len(repr(bfmkit.load_recipe(recipe))) < 200
