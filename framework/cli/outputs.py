@@ -23,8 +23,11 @@ def outputs(
         yield f"figure:  {main}{others}"
     if figures or job in REPORTED:
         yield f"report:  bfmkit report {folder} --out {shlex.quote(str(out / 'report.html'))}"
-    if job == "infer" and not (out / "trace").is_dir():
+    if job == "infer" and (out / "trace").is_dir():
+        yield f"watch:   bfmkit live --run {folder}"
+    elif job == "infer":
         yield "beliefs: the same with trace_every=10 and another --out; its report has beliefs and moving bodies"
+        yield "watch:   bfmkit live, a page on which an agent learns while you look on or reward it"
     record = next(iter(sorted((out / "records").glob("*.safetensors"))), None)
     if record is not None:
         yield f"explain: bfmkit explain {shlex.quote(str(record))}"

@@ -25,9 +25,15 @@ def made(out: Path, *files: str) -> Path:
                 "figure:  {out}/figures/return.png (and 1 more)",
                 "report:  bfmkit report {out} --out {out}/report.html",
                 "beliefs: the same with trace_every=10 and another --out; its report has beliefs and moving bodies",
+                "watch:   bfmkit live, a page on which an agent learns while you look on or reward it",
                 "explain: bfmkit explain {out}/records/walk-seed-0.safetensors",
                 "curves:  tensorboard --logdir {out}",
             ],
+        ),
+        (
+            "infer",
+            ("trace/run.npz",),
+            ["report:  bfmkit report {out} --out {out}/report.html", "watch:   bfmkit live --run {out}"],
         ),
         (
             "pretrain",
