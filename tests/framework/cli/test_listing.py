@@ -17,7 +17,7 @@ def test_everything_is_listed(bfmkit, here: Path) -> None:
     assert outcome.err == ""
     headings = [line for line in outcome.out.splitlines() if not line.startswith(" ")]
     assert headings == [f"{kind}:" for kind in ["model", *KINDS, "recipe"]]
-    assert "  ridge                        Regularised least squares" in outcome.out
+    assert "  ridge                        Ridge regression on the rewards so far" in outcome.out
     assert "BROKEN" not in outcome.out
 
 
@@ -50,7 +50,7 @@ def test_a_component_is_shown_with_arguments_defaults_and_an_example(bfmkit, her
         outcome = bfmkit("list", words)
         assert (outcome.code, outcome.err) == (0, "")
         lines = outcome.out.splitlines()
-        assert lines[0].startswith("posterior.ridge: Regularised least squares")
+        assert lines[0].startswith("posterior.ridge: Ridge regression on the rewards so far")
         place = lines.index("  regularization: a number; default 1.0")
         assert lines[place + 1] == "      λ > 0, the weight of the prior w = 0."
         example = lines[lines.index("in a recipe:") + 1]

@@ -107,7 +107,7 @@ def test_the_list_names_what_is_broken_and_goes_on(site: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
     assert "Open, says the plugin. [good_plugin]" in lines["wide_open"]
-    assert "Open for every reward" in lines["always"]
+    assert "Query rule that asks for every reward" in lines["always"]
     assert "BROKEN" in lines["crooked"]
     assert "module_that_is_not_there" in lines["crooked"]
     assert "BROKEN: RuntimeError: this plugin is ill" in lines["unreachable"]
