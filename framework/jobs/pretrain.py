@@ -29,7 +29,7 @@ from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.training.cluster import cluster_arguments, is_first_process, shared_machine
 from bfmkit.training.ema import frozen_copy
-from bfmkit.training.lightning_module import Precision, float32_products
+from bfmkit.training.precision import Precision, float32_products
 from bfmkit.training.self_collection import SelfCollection, SelfCollector
 from bfmkit.training.trainer_options import LightningClass, require_trainer_arguments
 from bfmkit.utils.checks import NonNegativeInt, OpenShare, PositiveFloat, PositiveInt

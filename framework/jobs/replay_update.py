@@ -15,7 +15,7 @@ from bfmkit.interfaces import EnvironmentSpec, Job, Objective
 from bfmkit.recipe import defer
 from bfmkit.registry import register
 from bfmkit.training.failed_update import FailedUpdate
-from bfmkit.training.lightning_module import Precision, in_precision
+from bfmkit.training.precision import Precision, in_precision
 from bfmkit.training.rng_state import set_generator_states
 from bfmkit.utils.files import write_atomically
 

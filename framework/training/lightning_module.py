@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,6 +21,7 @@ from bfmkit.training.all_gather import everywhere, processes
 from bfmkit.training.cuda_graph import CapturedUpdate, Snapshot
 from bfmkit.training.ema import frozen_copy, move_towards
 from bfmkit.training.failed_update import FailedUpdate
+from bfmkit.training.precision import Precision, in_precision
 from bfmkit.training.rng_state import generator_states, set_generator_states
 
 LOG_EVERY = 100
@@ -280,23 +281,3 @@ class Pretraining(lightning.LightningModule):
         self.trainer.should_stop = checkpoint["stopped"]
         # The model has not been moved yet, so the device that will be drawn on is known to the trainer alone.
         set_generator_states(everyone[self.trainer.global_rank], self.trainer.strategy.root_device)
-
-
-Precision = Literal["float32", "tf32", "bf16"]
-
-
-@contextmanager
-def float32_products(precision: Precision) -> Iterator[None]:
-    """Let products of float32 matrices round their factors to 19 bits, for as long as the block lasts."""
-    before = torch.get_float32_matmul_precision()
-    if precision == "tf32":
-        torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager:
-    """A context for losses: products in bfloat16 if that is asked for."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -38,7 +38,8 @@ from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.training.allocator import keep_freed_memory
-from bfmkit.training.lightning_module import Pretraining, float32_products, in_precision
+from bfmkit.training.lightning_module import Pretraining
+from bfmkit.training.precision import float32_products, in_precision
 from bfmkit.utils.threads import physical_cores, pin_threads
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))

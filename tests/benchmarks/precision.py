@@ -36,7 +36,8 @@ from bfmkit.data.sampling import TransitionBatches
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.training.allocator import keep_freed_memory
-from bfmkit.training.lightning_module import Precision, Pretraining, float32_products
+from bfmkit.training.lightning_module import Pretraining
+from bfmkit.training.precision import Precision, float32_products
 from bfmkit.utils.threads import physical_cores, pin_threads
 
 STATES, GOALS, BATCHES = 400, 20, 20
