@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -236,7 +235,8 @@ def load_agent(
     mappings = [override for override in overrides if isinstance(override, Mapping)]
     if texts and mappings:
         raise TypeError("overrides are texts or a mapping, not both")
-    loaded = load_recipe(recipe, dict(ChainMap(*mappings[::-1])) if mappings else texts)
+    merged = {key: value for mapping in mappings for key, value in mapping.items()}
+    loaded = load_recipe(recipe, merged if mappings else texts)
     if not issubclass(loaded.job_class, Experiment):
         raise ValueError(f"{loaded.source}: an agent comes from a recipe of type infer, not {loaded.tree['type']}")
     parts = loaded.root.arguments
