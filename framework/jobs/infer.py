@@ -176,7 +176,7 @@ class InferJob(Experiment, Job):
         agent.label_log = records.label_log() if stage.role == "agent" else None
         episodes = run_episodes(
             agent, self.bfm, self.environment, runs, stage.episodes, watching, first=first,
-            state=state.agents.get(name),
+            state=state.agent(name, outputs.checkpoint.parent),
             # The first steps of a trace would be gone.
             snapshot=state.snapshots.get(name), on_window=on_window if self.trace_every is None else None,
         )  # fmt: skip
@@ -187,7 +187,7 @@ class InferJob(Experiment, Job):
             sums = agent.state.get(RESIDUALS, torch.zeros(0)).tolist()
             state.residuals |= dict(zip(stage.runs, sums, strict=False))
         # Also where all runs were stopped before the last episode.
-        state.episodes[name] = stage.episodes
+        state.finish_stage(name, stage.episodes, outputs.checkpoint.parent)
         state.save(outputs.checkpoint)
 
     def _record(

@@ -21,7 +21,7 @@ class InferenceCheckpoint:
 
     returns: dict[str, np.ndarray]  # role -> (runs, episodes of it), NaN where there is nothing yet
     episodes: dict[str, int] = field(default_factory=dict)  # stage -> how many are done
-    agents: dict[str, dict[str, Any]] = field(default_factory=dict)  # stage -> the agent's state
+    agents: dict[str, dict[str, Any]] = field(default_factory=dict)  # stage -> the agent's state, until it is over
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)  # stage -> of an episode, left in its middle
     rows: Counter[str] = field(default_factory=Counter)  # role -> of its file of episodes
     residuals: dict[int, list[float]] = field(default_factory=dict)  # run -> sums of bfmkit.inference.calibration
@@ -39,15 +39,25 @@ class InferenceCheckpoint:
         self.episodes[stage], self.agents[stage] = episode + 1, agent
         self.snapshots.pop(stage, None)
 
+    def finish_stage(self, stage: str, episodes: int, folder: Path) -> None:
+        """Note that a stage is over; its agent's state goes to a file of its own, so that no later save writes it."""
+        self.episodes[stage] = episodes
+        if stage in self.agents:
+            _save(self.agents.pop(stage), folder / f"{stage}.pt")
+
+    def agent(self, stage: str, folder: Path) -> dict[str, Any] | None:
+        """State of a stage's agent, where it is in its middle or over; None before its first episode."""
+        path = folder / f"{stage}.pt"
+        if stage in self.agents or not path.is_file():
+            return self.agents.get(stage)
+        return torch.load(path, weights_only=True, map_location="cpu")
+
     def save(self, path: Path) -> None:
         """Write it whole; ``torch.load`` reads it weights-only."""
         content = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         content["returns"] = {role: torch.from_numpy(values) for role, values in self.returns.items()}
         content["rows"] = dict(self.rows)
-        file = io.BytesIO()
-        torch.save(content, file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, file.getvalue())
+        _save(content, path)
 
     @classmethod
     def load(cls, path: Path) -> InferenceCheckpoint:
@@ -56,3 +66,10 @@ class InferenceCheckpoint:
         content["returns"] = {role: values.numpy() for role, values in content["returns"].items()}
         content["rows"] = Counter(content["rows"])
         return cls(**content)
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    file = io.BytesIO()
+    torch.save(content, file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, file.getvalue())

@@ -26,6 +26,19 @@ def test_survives_its_file(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["progress.pt"]
 
 
+def test_the_agent_of_a_stage_that_is_over_is_in_a_file_of_its_own(tmp_path: Path) -> None:
+    state = InferenceCheckpoint({"agent": np.zeros((1, 2))})
+    assert state.agent("agent-0", tmp_path) is None
+    state.finish_episode("agent-0", 1, {"z": torch.ones(2)})
+    state.finish_stage("agent-0", 2, tmp_path)
+    assert state.agents == {}
+    loaded = state.agent("agent-0", tmp_path)
+    assert loaded is not None and torch.equal(loaded["z"], torch.ones(2))
+    # Gone on with, its newer state counts.
+    state.finish_episode("agent-0", 2, {"z": torch.zeros(2)})
+    assert torch.equal(state.agent("agent-0", tmp_path)["z"], torch.zeros(2))  # type: ignore[index]
+
+
 def test_makes_room_for_more_episodes() -> None:
     state = InferenceCheckpoint({"agent": np.array([[1.0, 2.0]]), "oracle": np.zeros((1, 0))})
     state.grow({"agent": 3, "oracle": 0})
