@@ -1,8 +1,6 @@
 """Draws an agent's first seconds in an unknown task as an animated GIF.
 
-    MUJOCO_GL=egl python docs/moving_picture.py docs/images/walker.gif --task walk --seed 3
-
-Needs a way to draw without a screen (Debian: libegl1, libgl1-mesa-dri).
+python docs/moving_picture.py docs/images/walker.gif --task walk --seed 3
 """
 
 from __future__ import annotations

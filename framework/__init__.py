@@ -8,6 +8,7 @@ from bfmkit.environments.gymnasium_registration import register_with_gymnasium
 
 if TYPE_CHECKING:
     from bfmkit.api import (
+        draw_returns,
         evaluate,
         list_components,
         load_agent,
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "__version__", "evaluate", "list_components", "load_agent", "load_model", "load_recipe", "make", "make_env",
-    "read_results", "register", "run", "save_record",
+    "__version__", "draw_returns", "evaluate", "list_components", "load_agent", "load_model", "load_recipe", "make",
+    "make_env", "read_results", "register", "run", "save_record",
 ]  # fmt: skip
 
 register_with_gymnasium()

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = [
-    "Component", "RunResult", "evaluate", "list_components", "load_agent", "load_model", "load_recipe", "make",
-    "make_env", "read_results", "register", "run", "save_record",
+    "Component", "RunResult", "draw_returns", "evaluate", "list_components", "load_agent", "load_model", "load_recipe",
+    "make", "make_env", "read_results", "register", "run", "save_record",
 ]  # fmt: skip
 
 
@@ -199,6 +199,56 @@ def read_results(out: str | Path) -> pl.DataFrame:
     from bfmkit.evaluation.results import read_results as read
 
     return read(Path(out))
+
+
+def draw_returns(
+    path: str | Path,
+    *out: str | Path,
+    recipes: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    width: float | None = None,
+    panel_height: float | None = None,
+    formats: Sequence[str] = (),
+) -> Path:
+    """Figure of the returns by episode of finished runs, as in their report; its numbers go into a CSV file beside it.
+
+    Args:
+        path: of the PNG file.
+        out: run directories of ``infer`` or ``benchmark``.
+        recipes: which of them, in this order; all if none are given.
+        tasks: which of them; all if none are given.
+        labels: recipe or task -> what to call it.
+        width: of the figure, inches; None takes as much as its panels want.
+        panel_height: of each row of panels, inches; 2.3 if None.
+        formats: to write besides PNG: "pdf", "svg".
+
+    Raises:
+        RunDirectoryError: for a directory without a finished run, or a recipe or task that no run has.
+        ValueError: for another format, a size that is not positive, or runs without episodes.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> brief = ["episodes=2", "oracle_episodes=0", "environment.episode_steps=50"]
+        >>> out = run(load_recipe("opti_bfm", brief), folder / "run").out
+        >>> draw_returns(folder / "returns.png", out, labels={"opti_bfm": "OpTI-BFM"}, width=3.25, formats=["pdf"]).name
+        'returns.png'
+    """
+    import polars as pl
+
+    from bfmkit.report.plots.comparison import draw_return_by_episode
+    from bfmkit.report.plots.style import PANEL_HEIGHT, FigureOptions, figure_options
+    from bfmkit.report.run_reader import chosen, read_runs
+
+    options = FigureOptions(tuple(formats), width, PANEL_HEIGHT if panel_height is None else panel_height)
+    tables = [each.results for each in chosen(read_runs([Path(each) for each in out]), recipes, tasks, labels)]
+    results = [table for table in tables if table is not None and not table.is_empty()]
+    if not results:
+        raise ValueError("there is no run with episodes to draw")
+    with figure_options(options):
+        draw_return_by_episode(Path(path), pl.concat(results))
+    return Path(path)
 
 
 def load_agent(

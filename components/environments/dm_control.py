@@ -243,14 +243,10 @@ class DMControlEnvironment(Environment):
         return self._domain.target(task)
 
     def pictures(self, physics: Tensor, height: int, width: int) -> np.ndarray:  # (n, height, width, 3) uint8
-        """As the first camera sees it; needs a way to draw, which ``MUJOCO_GL`` names before the first import."""
-        body = self._physics[0].copy(share_model=True)
-        frames = np.empty((len(physics), height, width, 3), np.uint8)
-        for frame, state in zip(frames, physics.double().cpu().numpy(), strict=True):
-            body.set_state(state)
-            body.forward()
-            frame[:] = body.render(height, width, camera_id=0)
-        return frames
+        """By :func:`~bfmkit.environments.drawing.draw_bodies`; no GL library is needed."""
+        from bfmkit.environments.drawing import draw_bodies
+
+        return draw_bodies(self.appearance(), self.poses(physics), height, width)
 
     # Between tensors and MuJoCo.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes.util
 import os
 import platform
 import re
@@ -30,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print every finding; 1 if something must be repaired."""
     failed = False
     device = partial(_device, CoreLoad())
-    for part in (_python, _packages, _imports, device, _drawing, _place, _components):
+    for part in (_python, _packages, _imports, device, _place, _components):
         for state, line in part():
             failed = failed or state == "fail"
             sys.stdout.write(f"{state:<5} {line}\n")
@@ -97,21 +96,6 @@ def _device(load: CoreLoad) -> Iterator[Finding]:
             yield "ok", "no GPU that torch can use; everything runs on the CPU"
     except Exception as error:  # noqa: BLE001  a broken torch has been reported above
         yield "warn", f"devices unknown: {error}"
-
-
-def _drawing() -> Iterator[Finding]:
-    chosen = os.environ.get("MUJOCO_GL", "")
-    libraries = {"egl": "EGL", "osmesa": "OSMesa", "glfw": "GL"}
-    if chosen in libraries:
-        there = ctypes.util.find_library(libraries[chosen]) is not None
-        missing = "" if there else f", but there is no lib{libraries[chosen]} (Debian: libegl1 libgl1-mesa-dri)"
-        yield "ok" if there else "warn", f"MUJOCO_GL={chosen}{missing}"
-    elif chosen == "disabled":
-        egl = ctypes.util.find_library("EGL") is not None
-        advice = "set MUJOCO_GL=egl for videos" if egl else "for videos: libegl1 libgl1-mesa-dri and MUJOCO_GL=egl"
-        yield "ok", f"MUJOCO_GL=disabled: nothing is drawn, and nothing but videos needs it ({advice})"
-    else:
-        yield "ok", f"MUJOCO_GL is {chosen or 'not set'}: the screen is used for drawing"
 
 
 def _place() -> Iterator[Finding]:

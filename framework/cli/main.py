@@ -164,6 +164,13 @@ def build_parser() -> argparse.ArgumentParser:
     explain.add_argument("record", metavar="RECORD", type=expand_home, help="a file from a run's records/")
     explain.add_argument("--picture", type=expand_home, help="where to draw (beside the record)")
 
+    play = add("play", "records.play", "watch what inferred weights do: act for them and write a film")
+    play.add_argument("record", metavar="RECORD", type=expand_home, help="a file from a run's records/")
+    play.add_argument("--episodes", type=int, default=1, help="side by side in the film (1)")
+    play.add_argument("--seed", type=int, default=0, help="of the first episode's start (0)")
+    play.add_argument("--out", type=expand_home, help="the film, .html or .gif (beside the record, .html)")
+    play.add_argument("--no-browser", action="store_true", help="do not open the film")
+
     replay = add("replay", "records.replay", "work inferred weights out again from their record, to the same bits")
     replay.add_argument("record", metavar="RECORD", type=expand_home, help="a file from a run's records/")
 
@@ -176,6 +183,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--labels", metavar="NAME=LABEL", nargs="+", default=[], help="other names for recipes and tasks"
     )
     report.add_argument("--formats", metavar="FORMAT", nargs="+", default=[], help="of figures, besides png: pdf, svg")
+    report.add_argument("--width", type=float, help="of a figure, inches (as its panels want)")
+    report.add_argument("--panel-height", type=float, default=2.3, help="of a row of panels, inches (2.3)")
     report.add_argument("--videos", type=int, default=1, help="tasks of a traced run that get a moving picture (1)")
 
     live = add(

@@ -31,6 +31,7 @@ def outputs(
     record = next(iter(sorted((out / "records").glob("*.safetensors"))), None)
     if record is not None:
         yield f"explain: bfmkit explain {shlex.quote(str(record))}"
+        yield f"play:    bfmkit play {shlex.quote(str(record))}"
     if (out / "model").is_dir():
         yield f"inspect: bfmkit run inspect {shlex.quote(f'bfm.path={out}/model')}"
         yield f"use it:  in a recipe of type infer, bfm: {{type: checkpoint, path: {out / 'model'}}}"

@@ -1,11 +1,14 @@
-"""Commands on records: ``bfmkit explain`` and ``bfmkit replay``."""
+"""Commands on records: ``bfmkit explain``, ``bfmkit replay`` and ``bfmkit play``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import textwrap
+import webbrowser
 from pathlib import Path
+
+from bfmkit.utils.errors import CommandError
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -41,6 +44,27 @@ def replay(arguments: argparse.Namespace) -> int:
         return 0
     sys.stderr.write(f"{path}: not the same bits; {_differing(found.differences)}{_reason(record, found.changed)}\n")
     return 1
+
+
+def play(arguments: argparse.Namespace) -> int:
+    """Act for the record's weights, print the returns and write a film."""
+    from bfmkit.live.play import play
+    from bfmkit.runs.record import Record
+    from bfmkit.utils.threads import pin_threads
+
+    if arguments.episodes < 1:
+        raise CommandError(f"--episodes {arguments.episodes}: must be at least 1")
+    path: Path = arguments.record
+    film: Path = arguments.out or path.with_suffix(".html")
+    pin_threads(1)
+    played = play(Record.load(path), arguments.episodes, arguments.seed)
+    for number, value in enumerate(played.returns or [], 1):
+        sys.stderr.write(f"episode {number}: {played.task}, return {value:.1f}\n")
+    played.save(film)
+    sys.stdout.write(f"{film}\n")
+    if film.suffix == ".html" and not arguments.no_browser:
+        webbrowser.open(film.resolve().as_uri())
+    return 0
 
 
 def _differing(differences: dict[str, float]) -> str:

@@ -18,16 +18,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.videos < 0:
         raise CommandError(f"--videos {arguments.videos}: must not be negative")
     from bfmkit.report.page import write_report
-    from bfmkit.report.plots.style import FORMATS, also_as
+    from bfmkit.report.plots.style import FigureOptions, figure_options
     from bfmkit.report.run_reader import chosen, read_runs
 
-    for name in arguments.formats:
-        if name not in FORMATS:
-            raise CommandError(f"--formats {name}: figures are written as png, and as {' and '.join(FORMATS)}")
+    try:
+        options = FigureOptions(tuple(arguments.formats), arguments.width, arguments.panel_height)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
     runs = chosen(read_runs(arguments.run_dirs), arguments.recipes, arguments.tasks, _labels(arguments.labels))
     try:
         _require_writable(out)
-        with also_as(arguments.formats):
+        with figure_options(options):
             written = write_report(runs, out, arguments.videos, _say)
     except BrokenPipeError:  # whoever read our words has closed them; the page is not to blame
         raise

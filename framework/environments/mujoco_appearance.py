@@ -11,6 +11,8 @@ from bfmkit.interfaces import Appearance, Part
 
 DRAWN_GROUPS = 3
 """Geometries of higher groups are those that only collide."""
+ROUND = 16
+"""Corners of a round outline."""
 
 
 def appearance_of(model: Any) -> Appearance:
@@ -74,23 +76,49 @@ def _color(model: Any, geom: int) -> tuple[float, float, float, float]:
 
 def _merged(model: Any, body: int | None, geoms: list[int], color: tuple[float, float, float, float]) -> Part:
     """Geometries as one mesh, in the body's frame; in the world's for a body that stands still."""
-    # Imported here: it brings a viewer along, which nobody needs to run a task.
-    from mjviser.conversions import create_primitive_mesh, mujoco_mesh_to_trimesh
-
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     vertices, faces, count = [], [], 0
     for geom in geoms:
-        is_mesh = model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH
-        mesh = mujoco_mesh_to_trimesh(model, geom) if is_mesh else create_primitive_mesh(model, geom)
+        corners, triangles = _mesh(model, geom)
         if body is None:
             rotation, position = data.geom_xmat[geom].reshape(3, 3), data.geom_xpos[geom]
         else:
             rotation = np.empty(9)
             mujoco.mju_quat2Mat(rotation, model.geom_quat[geom])
             rotation, position = rotation.reshape(3, 3), model.geom_pos[geom]
-        vertices.append(np.asarray(mesh.vertices) @ rotation.T + position)
-        faces.append(np.asarray(mesh.faces) + count)
-        count += len(mesh.vertices)
+        vertices.append(corners @ rotation.T + position)
+        faces.append(triangles + count)
+        count += len(corners)
     merged = np.concatenate(vertices).astype(np.float32), np.concatenate(faces).astype(np.int32)
     return Part(*merged, color, moves=body is not None)
+
+
+def _mesh(model: Any, geom: int) -> tuple[np.ndarray, np.ndarray]:  # (n, 3), (m, 3)
+    """Vertices and triangles of a geometry, in its own frame."""
+    # Imported here: nobody needs it to run a task.
+    from trimesh import creation
+
+    size, kinds = model.geom_size[geom], mujoco.mjtGeom
+    match model.geom_type[geom]:
+        case kinds.mjGEOM_SPHERE:
+            mesh = creation.icosphere(radius=size[0], subdivisions=2)
+        case kinds.mjGEOM_ELLIPSOID:
+            mesh = creation.icosphere(subdivisions=2).apply_scale(size)
+        case kinds.mjGEOM_CAPSULE:
+            mesh = creation.capsule(radius=size[0], height=2 * size[1], count=[ROUND, ROUND])
+        case kinds.mjGEOM_CYLINDER:
+            mesh = creation.cylinder(radius=size[0], height=2 * size[1], sections=ROUND)
+        case kinds.mjGEOM_BOX:
+            mesh = creation.box(extents=2 * size)
+        case kinds.mjGEOM_MESH:
+            return _stored_mesh(model, int(model.geom_dataid[geom]))
+        case other:
+            raise ValueError(f"geometries of type {kinds(other).name} cannot be drawn")
+    return np.asarray(mesh.vertices), np.asarray(mesh.faces)
+
+
+def _stored_mesh(model: Any, mesh: int) -> tuple[np.ndarray, np.ndarray]:
+    first, face = int(model.mesh_vertadr[mesh]), int(model.mesh_faceadr[mesh])
+    vertices = model.mesh_vert[first : first + int(model.mesh_vertnum[mesh])]
+    return vertices, model.mesh_face[face : face + int(model.mesh_facenum[mesh])]

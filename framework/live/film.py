@@ -24,7 +24,13 @@ class Film:
     timestep: float
 
     def frames(self, rate: float = FRAMES_PER_SECOND) -> list[list[np.ndarray]]:  # each (parts, 7), one a body
-        """About so many a second."""
+        """About so many a second.
+
+        Raises:
+            ValueError: for a film without a pose.
+        """
+        if not self.poses or not all(len(poses) for poses in self.poses):
+            raise ValueError("there is no episode to show yet")
         every = max(1, round(1.0 / (rate * self.timestep)))
         longest = max(len(poses) for poses in self.poses)
         return [[poses[min(index, len(poses) - 1)] for poses in self.poses] for index in range(0, longest, every)]

@@ -1,4 +1,4 @@
-"""Films as files: a page that plays without a server, and a moving picture that a browser draws."""
+"""Films as files: a page that plays without a server, and an animated GIF."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import viser
 
+from bfmkit.environments.drawing import draw_bodies
 from bfmkit.interfaces import Appearance
 from bfmkit.live.film import Film
 from bfmkit.live.scene import Scene
 from bfmkit.live.server import page_server
 from bfmkit.utils.files import write_atomically
 
-RENDER_SECONDS = 30.0
 PICTURES_PER_SECOND = 10.0
 
 
@@ -26,13 +25,12 @@ def film_html(film: Film, appearance: Appearance) -> str:
     Raises:
         ValueError: for a film without a pose.
     """
-    if not film.poses or not all(len(poses) for poses in film.poses):
-        raise ValueError("there is no episode to show yet")
+    frames = film.frames()
     with page_server("127.0.0.1", _free_port()) as server:
         scene = Scene(server, appearance, list(film.names))
-        scene.show(film.frames()[0])
+        scene.show(frames[0])
         recording = server.get_scene_serializer()
-        for frame in film.frames():
+        for frame in frames:
             scene.show(frame)
             recording.insert_sleep(film.seconds())
         return str(recording.as_html())
@@ -44,34 +42,23 @@ def write_film(path: Path, film: Film, appearance: Appearance) -> None:
     write_atomically(path, film_html(film, appearance))
 
 
-def draw_film(
-    client: viser.ClientHandle, scene: Scene, film: Film, height: int, width: int, rate: float = 10.0
-) -> list[np.ndarray]:  # (height, width, 3) uint8
-    """Let the browser of a viewer draw the frames.
+def write_gif(path: Path, film: Film, appearance: Appearance, height: int = 240, width: int = 320) -> None:
+    """Draw a film, its bodies side by side, and write it as an animated GIF.
+
+    Args:
+        path: of the file.
+        film: what to show.
+        appearance: of every body.
+        height: of a body's picture, pixels.
+        width: of a body's picture, pixels.
 
     Raises:
-        TimeoutError: if it draws none within half a minute: the page was closed, or lies in the background.
+        ValueError: for a film without a pose.
     """
-    pictures = []
-    for frame in film.frames(rate):
-        scene.show(frame)
-        client.flush()
-        picture = client.get_render(height, width, transport_format="jpeg", timeout=RENDER_SECONDS)
-        pictures.append(np.asarray(picture)[..., :3])
-    return pictures
-
-
-def write_gif(
-    path: Path, client: viser.ClientHandle, scene: Scene, film: Film, height: int = 320, width: int = 480
-) -> None:
-    """Let a viewer's browser draw a film, and write it as an animated GIF.
-
-    Raises:
-        TimeoutError: as :func:`draw_film`.
-    """
-    pictures = draw_film(client, scene, film, height, width, PICTURES_PER_SECOND)
+    frames = film.frames(PICTURES_PER_SECOND)
+    bodies = [draw_bodies(appearance, np.stack(poses), height, width) for poses in zip(*frames, strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, gif(pictures, film.seconds(PICTURES_PER_SECOND)))
+    write_atomically(path, gif(list(np.concatenate(bodies, axis=2)), film.seconds(PICTURES_PER_SECOND)))
 
 
 def gif(pictures: Sequence[np.ndarray], seconds: float) -> bytes:

@@ -295,17 +295,11 @@ class Page:
             self._kept.content = f"Saved {_plain(str(path))}; it plays without a server."
 
     def _save_gif(self) -> None:
-        clients = self.server.get_clients()
-        client = clients.get(self.steerer if self.steerer is not None else -1)
-        if client is None or self.scene is None:
-            return
-        try:
-            path = self.session.free_path(self.session.out / "films" / "episode.gif")
-            write_gif(path, client, self.scene, self.session.film(FILMED_SECONDS))
-        except (TimeoutError, RuntimeError):
-            self._kept.content = "**The browser drew nothing: keep this page open and in front, and try again.**"
-            return
-        self._kept.content = f"Saved {_plain(str(path))}"
+        session, appearance = self.session, self.session.environment.appearance()
+        path = session.free_path(session.out / "films" / "episode.gif")
+        if appearance is not None:
+            write_gif(path, session.film(FILMED_SECONDS), appearance)
+            self._kept.content = f"Saved {_plain(str(path))}"
 
     # What is shown.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 
 from bfmkit.evaluation.comparison import curves, relative_returns
 from bfmkit.inference.experiment import Run
+from bfmkit.interfaces import Environment
+from bfmkit.recipe import RecipeError, build_node
 from bfmkit.report.animation import (
     PICTURE_HEIGHT,
     PICTURE_WIDTH,
@@ -23,12 +26,17 @@ from bfmkit.report.animation import (
 )
 from bfmkit.report.plots.belief import draw_belief
 from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
-from bfmkit.report.rendering import RenderingError, render
 from bfmkit.report.run_reader import ReportedRun
 from bfmkit.runs.frames import read_frames
 from bfmkit.runs.run_directory import RECIPE
 from bfmkit.runs.trace import read_run
 from bfmkit.runs.traced_plane import read_plane
+
+UNSEEN = (
+    "{} cannot be drawn from recorded states; an environment of Gymnasium draws itself while it is traced: "
+    "environment.arguments={{render_mode: rgb_array}}"
+)
+"""Said of a body without meshes."""
 
 REDRAWN = {"return.png", "belief.png", "return_by_episode.png", "profiles.png"}
 """Pictures of single runs that the report draws for all of them together."""
@@ -171,17 +179,34 @@ def _animation(run: ReportedRun, which: Run) -> tuple[Animation | None, list[int
     if plane is None and all(frames is not None for frames in drawn):
         bodies = [frames for frames in drawn if frames is not None]
     elif plane is None:
-        try:
-            physics = np.concatenate([each["physics"] for each in entries])
-            frames = render(run.path / RECIPE, physics, PICTURE_HEIGHT, PICTURE_WIDTH)
-            bodies = np.split(frames, np.cumsum([len(each["step"]) for each in entries])[:-1])
-        except RenderingError as error:
-            remark = f"the body could not be drawn ({error}); the moving picture shows numbers alone"
+        bodies, missing = _bodies(run, entries)
+        remark = missing and f"the body could not be drawn ({missing}); the moving picture shows numbers alone"
     scenes = [
         Scene(number, each, None if bodies is None else bodies[index], _oracle(run, which, number))
         for index, (number, each) in enumerate(zip(numbers, entries, strict=True))
     ]
     return animate(scenes, f"{run.name}: {which.task}, seed {which.seed}", plane), numbers, remark
+
+
+def _bodies(
+    run: ReportedRun, entries: Sequence[Mapping[str, np.ndarray]]
+) -> tuple[list[np.ndarray] | None, str | None]:
+    """Pictures of each episode's states; or none, and why."""
+    # The body alone is built: an agent of an older version may have had other arguments.
+    node = run.recipe.get("environment")
+    if node is None:
+        return None, f"{RECIPE} names no environment"
+    try:
+        environment: Environment = build_node(Environment, node, source=str(run.path / RECIPE))
+    except RecipeError as error:
+        return None, str(error)
+    found: list[np.ndarray] = []
+    for each in entries:
+        pictures = environment.pictures(torch.from_numpy(each["physics"]), PICTURE_HEIGHT, PICTURE_WIDTH)
+        if pictures is None:
+            return None, UNSEEN.format(environment.spec.domain)
+        found.append(pictures)
+    return found, None
 
 
 def _oracle(run: ReportedRun, which: Run, number: int) -> float | None:

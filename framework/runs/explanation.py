@@ -19,7 +19,9 @@ from bfmkit.runs.replay import require_same_model
 from bfmkit.utils.linalg import second_moment
 
 SHOWN = 5
-"""How many of the surest and of the least sure parts of the reward are shown."""
+"""How many of the best and of the least known parts of the reward are shown."""
+TELLING = 0.5
+"""A part of the reward is named after a quantity that it correlates with at least so far."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Part:
 
     size: float
     deviation: float
-    quantity: str | None  # that goes with it most over the inference set
+    quantity: str | None  # of the strongest correlation over the inference set
     correlation: float
 
 
@@ -38,12 +40,12 @@ class Explanation:
 
     Args:
         record: which.
-        parts: the reward in d parts that are uncorrelated in the belief, surest first; a part's size is its root mean
-            square over the inference set.
+        parts: the reward in d parts that are uncorrelated in the posterior, best known first; a part's size is its
+            root mean square over the inference set.
         believed: (n,), the reward believed of each transition of the inference set; none without one.
         deviations: (n,), the belief's standard deviation of them.
         true: (n,), the task's own reward of them, where the environment can tell.
-        correlations: quantity -> how far the believed reward goes with it, strongest first.
+        correlations: quantity -> its correlation with the believed reward, strongest first.
     """
 
     record: Record
@@ -66,7 +68,7 @@ class Explanation:
 
     def tables(self) -> Iterator[str]:
         """Lines of the tables: parts of the reward, and quantities."""
-        yield f"{'part of the reward':<20}{'size':>12}{'±':>12}   goes with"
+        yield f"{'part of the reward':<20}{'size':>12}{'± (std)':>12}   strongest correlation"
         shown = [*enumerate(self.parts[:SHOWN], 1)]
         rest = len(self.parts) - SHOWN
         shown += (
@@ -74,7 +76,7 @@ class Explanation:
         )
         for number, part in shown:
             words = "" if part.quantity is None else f"{part.quantity} ({part.correlation:+.2f})"
-            rank = "surest" if number == 1 else "least sure" if number == len(self.parts) else str(number)
+            rank = "best known" if number == 1 else "least known" if number == len(self.parts) else str(number)
             yield f"{rank:<20}{part.size:>12.4g}{part.deviation:>12.4g}   {words}".rstrip()
         if self.correlations:
             yield ""
@@ -84,25 +86,25 @@ class Explanation:
 
     def _reward(self) -> Iterator[str]:
         if self.believed is None or self.deviations is None:
-            yield "The model brings no transitions to show what reward they make."
+            yield "The model has no inference set, so the believed reward cannot be shown on transitions."
             return
         low, high = np.quantile(self.believed, [0.05, 0.95])
         yield (
-            f"Over the {len(self.believed):,} transitions of the model's inference set they make a reward of "
-            f"{self.believed.mean():.3g} on average, between {low:.3g} and {high:.3g} for nine in ten, give or take "
-            f"{self.deviations.mean():.2g} (one standard deviation of the belief)."
+            f"On the {len(self.believed):,} transitions of the model's inference set the believed reward is "
+            f"{self.believed.mean():.3g} on average (90 % of them between {low:.3g} and {high:.3g}), with a standard "
+            f"deviation of the posterior of {self.deviations.mean():.2g}."
         )
         strongest = list(self.correlations.items())[:2]
         if strongest:
-            yield f"It goes most with {' and '.join(f'{name} ({value:+.2f})' for name, value in strongest)}."
+            yield f"It correlates most with {' and '.join(f'{name} ({value:+.2f})' for name, value in strongest)}."
         if self.explained_variance is not None:
-            yield f"Explained variance of the task's own reward there: {self.explained_variance:.2f}."
+            yield f"It explains {self.explained_variance:.2f} of the variance of the task's own reward."
 
     def _certainty(self) -> Iterator[str]:
         first, last = self.parts[0], self.parts[-1]
         yield (
-            f"Surest is the part of it {_going(first)}, {first.size:.3g} ± {first.deviation:.2g}; least sure the part "
-            f"{_going(last)}, {last.size:.3g} ± {last.deviation:.2g}."
+            f"Best known is {_named(first)}: {first.size:.3g} ± {first.deviation:.2g}; least known is {_named(last)}: "
+            f"{last.size:.3g} ± {last.deviation:.2g}."
         )
 
 
@@ -205,10 +207,10 @@ def _correlation(one: Tensor, other: Tensor) -> float:
     return float(one @ other / scale) if scale > 0 else 0.0
 
 
-def _going(part: Part) -> str:
-    if part.quantity is None:
-        return "along one direction of the weights"
-    return f"that goes with {part.quantity} ({part.correlation:+.2f})"
+def _named(part: Part) -> str:
+    if part.quantity is None or abs(part.correlation) < TELLING:
+        return "a part that no single quantity tells of"
+    return f"the part correlated with {part.quantity} ({part.correlation:+.2f})"
 
 
 def _origin(record: Record) -> Iterator[str]:
@@ -216,20 +218,17 @@ def _origin(record: Record) -> Iterator[str]:
     facts = record.facts
     posterior = facts.get("posterior") or facts.get("agent", {}).get("posterior", {})
     settings = ", ".join(f"{name} {value}" for name, value in posterior.items() if name != "type")
-    believer = (
-        f"the posterior {posterior['type']}{f' ({settings})' if settings else ''}" if posterior else "a posterior"
-    )
-    task = f'the task "{facts["task"]}"' if facts.get("task") else "a task nobody has named"
+    name = f"posterior {posterior['type']}{f' ({settings})' if settings else ''}" if posterior else "posterior"
+    task = f'task "{facts["task"]}"' if facts.get("task") else "an unnamed task"
     model = facts.get("bfm", {}).get("path", f"a model of {facts['model']['domain']}")
     yield (
-        f"These {len(record.weights)} weights are what {believer} believed of {task}, seed {facts['seed']}, with the "
-        f"model {model} (digest {facts['model']['digest'][:12]})."
+        f"Mean weights of the {name} with {len(record.weights)} features, for {task}, seed {facts['seed']}; model "
+        f"{model} (digest {facts['model']['digest'][:12]})."
     )
     yield from _rewards(facts)
     acquisition = facts.get("agent", {}).get("acquisition", {}).get("type")
     if acquisition and "choice" in facts:
-        last = facts["choice"]["step"]
-        yield f"The acquisition {acquisition} chose what to act for, the last time after {last:,} steps."
+        yield f"Acquisition {acquisition}; z was last selected after {facts['choice']['step']:,} steps."
     if facts.get("stopped"):
         yield f"The run was stopped: {facts['stopped']}."
 
@@ -243,12 +242,12 @@ def _rewards(facts: Mapping[str, Any]) -> Iterator[str]:
         parts.append(f"{rewards['acting']:,} rewards in {facts['steps']:,} steps of acting ({rewards['acting_from']})")
     if rewards.get("late"):
         parts.append(f"{rewards['late']:,} labels of steps acted earlier")
-    yield f"It was given {' and '.join(parts)}."
+    yield f"Inferred from {' and '.join(parts)}." if parts else "Inferred from no reward."
 
 
 def _calibration(record: Record) -> Iterator[str]:
     known = record.facts.get("calibration")
     if known and known["rewards"]:
         found = Calibration(**known)
-        verdict = ": it is surer than it should be" if found.is_overconfident else ""
-        yield f"Before it saw them, {found.words()}{verdict}."
+        verdict = ": the posterior is overconfident" if found.is_overconfident else ""
+        yield f"Predicted before they were learnt from, {found.words()}{verdict}."

@@ -16,7 +16,7 @@ QUANTITIES_SHOWN = 8
 
 
 def draw_explanation(path: Path, explanation: Explanation) -> None:
-    """Three panels: the believed reward, the parts it is made of and how sure each is, and what it goes with.
+    """Three panels: the believed reward, its parts with their deviations, and its correlations with quantities.
 
     Args:
         path: of the PNG file; the numbers go into a CSV file beside it.
@@ -55,7 +55,7 @@ def _draw_parts(axis: Any, explanation: Explanation) -> list[dict[str, Any]]:
     deviations = np.array([part.deviation for part in parts])
     axis.errorbar(numbers, sizes, yerr=2 * deviations, fmt="o", markersize=2, color=BLUE, ecolor=ORANGE, elinewidth=0.8)
     axis.axhline(0.0, color=GREY, linewidth=0.6)
-    axis.set(title="parts of the reward", xlabel="part, surest first", ylabel="size, ± 2 deviations")
+    axis.set(title="parts of the reward", xlabel="part, best known first", ylabel="size, ± 2 deviations")
     return [
         _row("part", f"{number} {part.quantity or ''}".strip(), part.size, part.deviation)
         for number, part in zip(numbers, parts, strict=True)
@@ -63,7 +63,7 @@ def _draw_parts(axis: Any, explanation: Explanation) -> list[dict[str, Any]]:
 
 
 def _draw_quantities(axis: Any, explanation: Explanation) -> list[dict[str, Any]]:
-    axis.set_title("what it goes with")
+    axis.set_title("correlation with quantities")
     shown = list(explanation.correlations.items())[:QUANTITIES_SHOWN][::-1]
     if not shown:
         axis.text(0.5, 0.5, "no environment to measure with", ha="center", va="center", transform=axis.transAxes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,10 @@ STYLE: Any = {
     "svg.fonttype": "none",
 }
 
-COLUMN = 3.4
-"""Inches."""
+COLUMN, PANEL_WIDTH, PANEL_HEIGHT = 3.4, 2.4, 2.3
+"""Inches: a figure of one panel, and a panel of several."""
+LARGEST = 100.0
+"""Inches of a figure."""
 
 ORACLE: Any = {"color": "black", "linestyle": (0, (1, 1.5)), "label": "oracle"}
 FLOOR: Any = {"color": "#8c8c8c", "linestyle": (0, (4, 2)), "linewidth": 0.9, "label": "floor"}
@@ -94,6 +97,50 @@ def in_order(tasks: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(tasks), key=lambda task: TASKS.index(task) if task in TASKS else len(TASKS))
 
 
+FORMATS = ("pdf", "svg")
+"""Of figures, besides PNG: with letters as text, to any size."""
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """Size and formats of figures.
+
+    Args:
+        formats: to write besides PNG, of :data:`FORMATS`.
+        width: of each figure, inches; None takes as much as its panels want.
+        panel_height: of each row of panels, inches.
+
+    Raises:
+        ValueError: for another format, or a size that is not positive.
+    """
+
+    formats: tuple[str, ...] = ()
+    width: float | None = None
+    panel_height: float = PANEL_HEIGHT
+
+    def __post_init__(self) -> None:
+        for name in self.formats:
+            if name not in FORMATS:
+                raise ValueError(f'figures are written as png, {" and ".join(FORMATS)}, not as "{name}"')
+        for name, inches in (("width", self.width), ("panel_height", self.panel_height)):
+            if inches is not None and not 0 < inches < LARGEST:
+                raise ValueError(f"{name} must be between 0 and {LARGEST} inches, got {inches}")
+
+
+DEFAULT_OPTIONS = FigureOptions()
+_options: ContextVar[FigureOptions] = ContextVar("options", default=DEFAULT_OPTIONS)
+
+
+@contextmanager
+def figure_options(options: FigureOptions) -> Iterator[None]:
+    """Draw figures with these options for as long as the block lasts."""
+    token = _options.set(options)
+    try:
+        yield
+    finally:
+        _options.reset(token)
+
+
 def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """An empty figure and its axes (rows, columns); touches no display and no global state of matplotlib."""
     from matplotlib import rc_context
@@ -101,8 +148,9 @@ def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        width = COLUMN if columns == 1 else 2.4 * columns
-        figure = Figure(figsize=(width, 2.3 * rows), layout="constrained")
+        options = _options.get()
+        width = options.width or (COLUMN if columns == 1 else PANEL_WIDTH * columns)
+        figure = Figure(figsize=(width, options.panel_height * rows), layout="constrained")
         FigureCanvasAgg(figure)
         return figure, figure.subplots(rows, columns, squeeze=False)
 
@@ -156,35 +204,12 @@ def title_of(task: str, width: int = 32) -> str:
     return textwrap.fill(task_title(task), width)
 
 
-FORMATS = ("pdf", "svg")
-"""Of figures, besides PNG: with letters as text, to any size."""
-
-_also: ContextVar[tuple[str, ...]] = ContextVar("formats", default=())
-
-
-@contextmanager
-def also_as(formats: Sequence[str]) -> Iterator[None]:
-    """Write each figure in further formats, beside its PNG, for as long as the block lasts.
-
-    Raises:
-        ValueError: for a format that is none of ``FORMATS``.
-    """
-    for name in formats:
-        if name not in FORMATS:
-            raise ValueError(f'figures are written as png, {" and ".join(FORMATS)}, not as "{name}"')
-    token = _also.set(tuple(formats))
-    try:
-        yield
-    finally:
-        _also.reset(token)
-
-
 def save_figure(figure: Figure, path: Path, table: list[dict[str, Any]]) -> None:
     """Write the figure, and the numbers it shows in a CSV file beside it."""
     from matplotlib import rc_context
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    for name in ("png", *_also.get()):
+    for name in ("png", *_options.get().formats):
         image = io.BytesIO()
         with rc_context(STYLE):
             figure.savefig(image, format=name)

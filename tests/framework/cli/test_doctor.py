@@ -16,7 +16,7 @@ def test_this_machine_is_well(bfmkit, here: Path) -> None:
     assert outcome.code == 0, outcome.out
     for line in outcome.out.splitlines():
         assert line.split()[0] in ("ok", "warn"), line
-    for word in ("python", "torch", "torchrl", "tensordict", "mujoco", "MUJOCO_GL", "thread", "components"):
+    for word in ("python", "torch", "torchrl", "tensordict", "mujoco", "thread", "components"):
         assert word in outcome.out
 
 
@@ -56,20 +56,3 @@ def test_a_place_that_cannot_be_written_fails(here: Path, monkeypatch: pytest.Mo
         "fail",
         f"{here} cannot be written (Permission denied): use --out or another directory",
     )
-
-
-@pytest.mark.parametrize(
-    ("chosen", "found", "state", "words"),
-    [
-        ("egl", "libEGL.so", "ok", "MUJOCO_GL=egl"),
-        ("egl", None, "warn", "there is no libEGL (Debian: libegl1"),
-        ("disabled", None, "ok", "for videos: libegl1"),
-        ("disabled", "libEGL.so", "ok", "set MUJOCO_GL=egl for videos"),
-        ("", None, "ok", "MUJOCO_GL is not set"),
-    ],
-)
-def test_drawing(monkeypatch: pytest.MonkeyPatch, chosen: str, found: str | None, state: str, words: str) -> None:
-    monkeypatch.setenv("MUJOCO_GL", chosen)
-    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda _: found)
-    assert lines(doctor._drawing)[0][0] == state
-    assert words in lines(doctor._drawing)[0][1]

@@ -53,7 +53,7 @@ def test_a_record_for_every_task_and_seed_replays_and_explains(bfmkit, run: Path
     outcome = bfmkit("explain", run / "records" / names[0], "--picture", here / "it.png")
     assert outcome.code == 0, outcome.err
     assert '"feature_0 - feature_1", seed 0' in " ".join(outcome.out.split())
-    assert "least sure" in outcome.out and (here / "it.png").is_file() and (here / "it.csv").is_file()
+    assert "least known" in outcome.out and (here / "it.png").is_file() and (here / "it.csv").is_file()
     assert bfmkit("explain", run / "records" / names[1]).code == 0
     assert (run / "records" / names[1]).with_suffix(".png").is_file()
 

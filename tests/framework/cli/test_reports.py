@@ -42,6 +42,8 @@ def test_bad_input_is_refused_in_a_line(bfmkit: Callable, study: Path, tmp_path:
         ([study, "--videos", "-1"], "negative"),
         ([study, "--labels", "opti_bfm"], "NAME=LABEL"),
         ([study, "--formats", "jpg"], "pdf and svg"),
+        ([study, "--width", "0"], "width must be between 0 and 100.0 inches"),
+        ([study, "--panel-height", "-1"], "panel_height must be"),
         ([study, "--recipes", "nobody"], "no run has the recipe nobody"),
         ([study, "--tasks", "fly"], "no run has the task fly"),
     ):

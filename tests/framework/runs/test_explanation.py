@@ -46,7 +46,7 @@ def test_the_reward_it_makes_and_what_goes_with_it(known: Explanation) -> None:
     assert known.explained_variance == pytest.approx(1.0, abs=1e-5)
 
 
-def test_the_surest_part_and_the_least_sure(known: Explanation) -> None:
+def test_the_best_and_the_least_known_part(known: Explanation) -> None:
     assert len(known.parts) == 4
     deviations = [part.deviation for part in known.parts]
     assert deviations == sorted(deviations)
@@ -62,18 +62,18 @@ def test_the_surest_part_and_the_least_sure(known: Explanation) -> None:
 def test_says_it_in_a_paragraph(known: Explanation) -> None:
     text = known.paragraph()
     for words in (
-        'These 4 weights are what the posterior ridge (regularization 1.0) believed of the task "2 * x_1", seed 7',
+        'Mean weights of the posterior ridge (regularization 1.0) with 4 features, for task "2 * x_1", seed 7',
         "999 rewards in 999 steps of acting",
-        "Over the 64 transitions",
-        "It goes most with x_1 (+1.00)",
-        "own reward there: 1.00",
-        "Surest is the part of it that goes with x_1",
+        "On the 64 transitions",
+        "It correlates most with x_1 (+1.00)",
+        "explains 1.00 of the variance",
+        "Best known is the part correlated with x_1 (+1.00)",
         "of 999 rewards within two",
     ):
         assert words in text, text
     lines = list(known.tables())
-    assert lines[1].startswith("surest") and "x_1" in lines[1]
-    assert lines[4].startswith("least sure")
+    assert lines[1].startswith("best known") and "x_1" in lines[1]
+    assert lines[4].startswith("least known")
 
 
 def test_draws_it(known: Explanation, tmp_path: Path) -> None:

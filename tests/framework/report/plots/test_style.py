@@ -12,7 +12,8 @@ from bfmkit.components.environments.domains.walker import Walker
 from bfmkit.report.plots.style import (
     ORACLE,
     STYLE,
-    also_as,
+    FigureOptions,
+    figure_options,
     in_order,
     legend_above,
     look,
@@ -85,7 +86,7 @@ def test_many_names_leave_the_panel_its_height() -> None:
 
 
 def test_figures_are_written_in_other_formats_too(tmp_path: Path) -> None:
-    with also_as(("pdf", "svg")):
+    with figure_options(FigureOptions(("pdf", "svg"))):
         figure, axes = new_figure(1, 1)
         axes[0, 0].set_title("a title")
         save_figure(figure, tmp_path / "x.png", [{"y": 1}])
@@ -94,5 +95,15 @@ def test_figures_are_written_in_other_formats_too(tmp_path: Path) -> None:
     assert "a title" in (tmp_path / "x.svg").read_text()
     save_figure(figure, tmp_path / "y.png", [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.csv", "x.pdf", "x.png", "x.svg", "y.csv", "y.png"]
-    with pytest.raises(ValueError, match="pdf and svg"), also_as(("jpg",)):
-        pass
+    with pytest.raises(ValueError, match="pdf and svg"):
+        FigureOptions(("jpg",))
+
+
+def test_figures_are_as_large_as_asked_for() -> None:
+    with figure_options(FigureOptions(width=5.5, panel_height=1.5)):
+        assert tuple(new_figure(2, 3)[0].get_size_inches()) == (5.5, 3.0)
+        assert tuple(new_figure(1, 1)[0].get_size_inches()) == (5.5, 1.5)
+    assert new_figure(1, 3)[0].get_size_inches()[0] == pytest.approx(7.2)
+    for size in ({"width": 0.0}, {"width": 1e9}, {"panel_height": float("nan")}):
+        with pytest.raises(ValueError, match="between 0 and 100.0 inches"):
+            FigureOptions(**size)

@@ -1,0 +1,92 @@
+"""Episodes of the policy that a record's weights ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bfmkit.evaluation.diagnostics.rollouts import Rollouts, rollout
+from bfmkit.inference.experiment import fitted_environment
+from bfmkit.interfaces import BFM, Environment
+from bfmkit.live.film import Film
+from bfmkit.live.film_export import write_film, write_gif
+from bfmkit.recipe import build_node
+from bfmkit.runs.record import Record, RecordError
+from bfmkit.runs.replay import require_same_model
+from bfmkit.utils.errors import RefusedError
+
+SUFFIXES = (".html", ".gif")
+"""Of films: a page that plays without a server, and a moving picture."""
+
+
+@dataclass(frozen=True)
+class Playback:
+    """Episodes of π_z, with z that of a record's mean weights.
+
+    Args:
+        environment: a row an episode.
+        rollouts: what happened.
+        task: that the record names; None where a person gave the rewards.
+    """
+
+    environment: Environment
+    rollouts: Rollouts
+    task: str | None
+
+    @property
+    def returns(self) -> list[float] | None:
+        """Of each episode; None without a task."""
+        return None if self.task is None else self.rollouts.reward.sum(0).tolist()
+
+    def save(self, path: Path) -> None:
+        """Write the film of all episodes, side by side, as ``.html`` or ``.gif``.
+
+        Raises:
+            RefusedError: for another ending, or a body without meshes.
+        """
+        if path.suffix not in SUFFIXES:
+            raise RefusedError(f"{path}: films are written as {' or '.join(SUFFIXES)}")
+        appearance = self.environment.appearance()
+        if appearance is None:
+            raise RefusedError(f"{self.environment.spec.domain} cannot be drawn: its environment has no meshes")
+        write = write_film if path.suffix == ".html" else write_gif
+        write(path, self._film(), appearance)
+
+    def _film(self) -> Film:
+        lengths = self.rollouts.running.sum(0).tolist()
+        poses = tuple(self.environment.poses(self.rollouts.physics[:length, row]) for row, length in enumerate(lengths))
+        names = tuple(f"episode {row + 1}" for row in range(len(lengths)))
+        return Film(names, poses, self.environment.spec.control_timestep)
+
+
+def play(record: Record, episodes: int = 1, seed: int = 0) -> Playback:
+    """Act for a record's mean weights, learning nothing.
+
+    Args:
+        record: as :meth:`~bfmkit.runs.record.Record.load` reads it.
+        episodes: how many, from different starts.
+        seed: of the first episode's start; the next has the next seed.
+
+    Raises:
+        RecordError: if the record does not say which model and environment it was made with, or the model has changed.
+        ValueError: if there is no episode to play.
+
+    Example:
+        ``play(Record.load(Path("runs/walk/records/walk-seed-0.safetensors"))).returns``
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, got {episodes}")
+    for part in ("bfm", "environment"):
+        if part not in record.facts:
+            raise RecordError(f"the record does not say with which {part} it was made, so it cannot be played")
+    bfm: BFM = build_node(BFM, record.facts["bfm"], source="record")
+    require_same_model(record, bfm)
+    made: Environment = build_node(Environment, record.facts["environment"], source="record")
+    task = record.facts.get("task")
+    environment = fitted_environment(made, bfm).with_tasks([task or made.tasks[0]] * episodes)
+    environment.seed(range(seed, seed + episodes))
+    with torch.no_grad():
+        z = bfm.policy_latent(record.weights.float()).expand(episodes, -1)
+    return Playback(environment, rollout(bfm, environment, z), task)
