@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import LatentContext, LatentSampler
+from bfmkit.interfaces import DrawnRewards, LatentContext, LatentSampler
 from bfmkit.registry import register
 from bfmkit.utils.checks import NonNegativeFloat
 
@@ -41,3 +41,7 @@ class MixtureLatents(LatentSampler):
             beyond -= share
             z = torch.where(choice < beyond, sampler.sample(context), z)
         return z
+
+    def draw_rewards(self, observation: Tensor) -> DrawnRewards | None:
+        """Those of the first sampler that draws any."""
+        return next((drawn for each in self.samplers if (drawn := each.draw_rewards(observation)) is not None), None)

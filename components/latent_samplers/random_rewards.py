@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from bfmkit.interfaces import EnvironmentSpec, LatentContext, LatentSampler
+from bfmkit.interfaces import DrawnRewards, EnvironmentSpec, LatentContext, LatentSampler
 from bfmkit.registry import register
 from bfmkit.utils.checks import Discount, PositiveFloat, Share
 
@@ -72,11 +72,16 @@ class RandomRewardLatents(LatentSampler):
             raise ValueError(f"linear and network must be shares that sum to at most 1, got {linear} and {network}")
         self.include, self.directions, self.margins = include, directions, margins
         self.linear, self.network, self.clip = linear, network, clip
-        self._entries = spec.entries(entries)
+        self._names, self._entries = entries, spec.entries(entries)
 
     def sample(self, context: LatentContext) -> Tensor:  # (N, d)
         """A reward a row, and its z."""
         return context.regress(self.rewards(context.observation))
+
+    def draw_rewards(self, observation: Tensor) -> DrawnRewards:  # (N, o), standardised
+        """One a row."""
+        entries = zip(self._names, observation[:, self._entries].unbind(1), strict=True)
+        return DrawnRewards(dict(entries), self.rewards(observation))
 
     def rewards(self, observation: Tensor) -> Tensor:  # (N, o) -> (N, N)
         """At each state (first axis) the value of N random rewards (second axis), one a row of the batch."""

@@ -11,7 +11,7 @@ from bfmkit.interfaces.feature_map import FeatureMap
 from bfmkit.interfaces.feature_objective import FeatureBatch, FeatureObjective
 from bfmkit.interfaces.improver import Improver, InferredTask, ObservedStep
 from bfmkit.interfaces.job import Job
-from bfmkit.interfaces.latent_sampler import LatentContext, LatentSampler
+from bfmkit.interfaces.latent_sampler import DrawnRewards, LatentContext, LatentSampler
 from bfmkit.interfaces.networks import Networks
 from bfmkit.interfaces.objective import Objective
 from bfmkit.interfaces.plane import Plane
@@ -28,6 +28,7 @@ __all__ = [
     "Appearance",
     "CandidateSampler",
     "Dataset",
+    "DrawnRewards",
     "Environment",
     "EnvironmentSpec",
     "Explorer",

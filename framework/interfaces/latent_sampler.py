@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -42,6 +42,19 @@ class LatentContext:
         return self.policy_latent(weights)
 
 
+@dataclass(frozen=True)
+class DrawnRewards:
+    """Rewards that a sampler has drawn, at the states it drew them for.
+
+    Args:
+        entries: the entries of the observation that they are functions of, by name; standardised.
+        rewards: a column a reward.
+    """
+
+    entries: Mapping[str, Tensor]  # name -> (N,)
+    rewards: Tensor  # (N, M)
+
+
 class LatentSampler(ABC):
     """A distribution over z, from which training and practice draw."""
 
@@ -54,3 +67,10 @@ class LatentSampler(ABC):
 
         Shapes do not depend on the numbers drawn, so that a draw can be recorded as a CUDA graph.
         """
+
+    def draw_rewards(
+        self,
+        observation: Tensor,  # (N, o), standardised
+    ) -> DrawnRewards | None:
+        """Rewards as training draws them, for pictures; None for a sampler that draws z by no reward."""
+        return None

@@ -7,7 +7,9 @@ import pytest
 import torch
 from dm_control.utils.rewards import tolerance
 
+from bfmkit.components.latent_samplers.mixture import MixtureLatents
 from bfmkit.components.latent_samplers.random_rewards import RandomRewardLatents
+from bfmkit.components.latent_samplers.sphere import SphereLatents
 from bfmkit.interfaces import LatentContext
 from bfmkit.models.layers import project
 from bfmkit.testing.latent_sampler import LatentSamplerContract
@@ -104,3 +106,17 @@ def test_refuses_what_makes_no_sense() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             draw(**settings)
+
+
+def test_rewards_are_drawn_for_pictures() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(50, 5)
+    sampler = RandomRewardLatents(NAMED, ["lean", "height"])
+    mixture = MixtureLatents([SphereLatents(), sampler], [1.0, 1.0])
+    torch.manual_seed(1)
+    drawn = mixture.draw_rewards(x)
+    torch.manual_seed(1)
+    assert torch.equal(drawn.rewards, sampler.rewards(x))
+    assert list(drawn.entries) == ["lean", "height"]
+    assert torch.equal(drawn.entries["height"], x[:, NAMED.entries(["height"])[0]])
+    assert MixtureLatents([SphereLatents()], [1.0]).draw_rewards(x) is None

@@ -1,0 +1,55 @@
+"""Rewards that a latent sampler draws, over the two entries that each depends on most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bfmkit.report.plots.style import STYLE, panels, save_figure
+
+SHOWN = 12
+BINS = 20
+
+
+def draw_rewards(
+    path: Path,
+    entries: Mapping[str, np.ndarray],  # name -> (n,)
+    rewards: np.ndarray,  # (n, m)
+) -> None:
+    """A panel for each of the first twelve rewards: its mean over states alike in two entries, dark where it is low.
+
+    Args:
+        path: of the PNG file; how much of each reward each entry explains goes into a CSV file beside it.
+        entries: what rewards are functions of.
+        rewards: a column a reward.
+    """
+    from matplotlib import rc_context
+
+    rows = []
+    with rc_context(STYLE):
+        figure, axes = panels(min(SHOWN, rewards.shape[1]))
+        for number, axis in enumerate(axes):
+            shares = {name: explained_share(values, rewards[:, number]) for name, values in entries.items()}
+            first, second = [*sorted(shares, key=lambda name: -shares[name]), *entries][:2]
+            axis.hexbin(
+                entries[first], entries[second], C=rewards[:, number], gridsize=BINS, cmap="viridis", linewidths=0.1
+            )
+            axis.set(xlabel=first.replace("_", " "), ylabel=second.replace("_", " "))
+            axis.grid(visible=False)
+            rows += [{"reward": number + 1, "entry": name, "explained": share} for name, share in shares.items()]
+        save_figure(figure, path, rows)
+
+
+def explained_share(
+    values: np.ndarray,  # (n,)
+    reward: np.ndarray,  # (n,)
+) -> float:
+    """The share of a reward's variance that its mean over states alike in one entry has (the correlation ratio)."""
+    edges = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
+    group = np.searchsorted(edges, values)
+    count = np.bincount(group, minlength=BINS)
+    means = np.bincount(group, reward, BINS) / np.maximum(count, 1)
+    variance = float(reward.var())
+    return float(means[group].var()) / variance if variance > 0 else 0.0
