@@ -365,6 +365,7 @@ def trained(*callbacks: Any) -> None:
     from bfmkit.data.sampling import UpdateGroups
     from bfmkit.testing.objective import SPEC, transitions
     from bfmkit.training.lightning_module import Pretraining
+    from bfmkit.training.pretraining_options import OptimizerOptions
 
     class Batches:
         def chunk(self, first: int, count: int) -> TensorDict:
@@ -373,7 +374,7 @@ def trained(*callbacks: Any) -> None:
     made = [getattr(stock, name)(**words) for name, words in callbacks]
     with tempfile.TemporaryDirectory() as folder:
         objective = ForwardBackwardObjective(ForwardBackward(SPEC, TwoStreamNetworks(8, 8), dim=2))
-        module = Pretraining(objective, 4, 1e-3, "constant", None, Path(folder), Batches())  # type: ignore[arg-type]
+        module = Pretraining(objective, 4, OptimizerOptions(1e-3), Path(folder), Batches())  # type: ignore[arg-type]
         trainer = lightning.Trainer(
             accelerator="cpu", max_epochs=1, logger=False, callbacks=made, default_root_dir=folder,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
@@ -399,10 +400,11 @@ def _() -> None:
     from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
     from bfmkit.training.data_module import TransitionData
     from bfmkit.training.lightning_module import Pretraining
+    from bfmkit.training.pretraining_options import OptimizerOptions
 
     with stored() as data, tempfile.TemporaryDirectory() as folder:
         model = ForwardBackward(data.spec, TwoStreamNetworks(8, 8), dim=2)
-        module = Pretraining(ForwardBackwardObjective(model), 4, 1e-3, "constant", None, Path(folder))
+        module = Pretraining(ForwardBackwardObjective(model), 4, OptimizerOptions(1e-3), Path(folder))
         transitions = TransitionData(data, updates=4, batch_size=8, seed=0, out=Path(folder), epoch=2)
         trainer = lightning.Trainer(
             accelerator="cpu", max_epochs=2, logger=False, default_root_dir=folder, enable_checkpointing=False,
@@ -417,6 +419,7 @@ def pretrained(**words: Any) -> None:
     from bfmkit.interfaces import Objective
     from bfmkit.jobs.pretrain import PretrainJob
     from bfmkit.recipe import defer
+    from bfmkit.training.pretraining_options import EvaluationOptions
     from bfmkit.training.trainer_options import LightningClass
 
     networks = {"type": "two_stream", "width": 8, "encoder_width": 8}
@@ -424,8 +427,8 @@ def pretrained(**words: Any) -> None:
     words["callbacks"] = [LightningClass(*each) for each in words.get("callbacks", [])]
     with stored() as data, tempfile.TemporaryDirectory() as folder:
         job = PretrainJob(
-            data, defer(Objective, node), updates=4, batch_size=8, inference_set=10, evaluate_every=2, health_every=2,
-            **words,
+            data, defer(Objective, node), updates=4, batch_size=8, inference_set=10,
+            evaluation=EvaluationOptions(every=2, health_every=2), **words,
         )  # fmt: skip
         job.run(Path(folder), torch.device("cpu"))
 

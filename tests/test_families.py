@@ -54,7 +54,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(recipe: str, data: Path, out: Path, *overrides: str) -> None:
     """Run a recipe, made small."""
     out.mkdir(exist_ok=True)
-    small = ["updates=6", "batch_size=16", "inference_set=100", "evaluation=null", "lr_schedule=constant"]
+    small = [
+        "updates=6",
+        "batch_size=16",
+        "inference_set=100",
+        "evaluation.environment=null",
+        "optimizer.lr_schedule=constant",
+    ]
     model = load_recipe(recipe).tree["objective"]["bfm"]
     places = ["networks", "features.networks"] if "networks" in model.get("features", {}) else ["networks"]
     small += [f"objective.bfm.{place}={NETWORKS}" for place in places]
@@ -84,7 +90,7 @@ def test_a_published_size_trains_on_exorl_once_it_is_made_small(recipe: str, epi
     assert tree["batch_size"] == 1024
     assert tree["objective"]["bfm"]["networks"]["width"] == 1024
     # Nothing is compiled: that takes half a minute on a CPU, and gains nothing there.
-    train(recipe, episodes, tmp_path / "run", "compile=false")
+    train(recipe, episodes, tmp_path / "run", "hardware.compile=false")
     bfm = checkpoint(str(tmp_path / "run" / "model"))
     assert bfm.dim == 50
     assert len(bfm.inference_set()) == 100
@@ -101,7 +107,14 @@ def test_a_family_trains_goes_on_practises_and_serves(recipe: str, data: Path, t
     z = bfm.policy_latent(torch.randn(len(given), bfm.dim, dtype=torch.float64))
     assert bfm.successor_features(given["observation"], z).isfinite().all()
     # A rate so small that what comes out is what went in, but for what self-collection changes in the moments.
-    train(recipe, data, second, f"init_from={first / 'model'}", "learning_rate=1e-12", f"self_collection={PRACTICE}")
+    train(
+        recipe,
+        data,
+        second,
+        f"init_from={first / 'model'}",
+        "optimizer.learning_rate=1e-12",
+        f"self_collection={PRACTICE}",
+    )
     before, after = weights(first), weights(second)
     assert len(checkpoint(str(second / "model")).inference_set()) == 100
     for name in before:

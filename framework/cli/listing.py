@@ -68,21 +68,15 @@ def _named(wanted: str, kinds: list[str]) -> list[tuple[Kind, str]]:
 def _component(kind: Kind, name: str) -> list[str]:
     """A component's summary, its arguments and a node of a recipe that has them."""
     # Imported here: a component is imported, and torch with it, for nothing but its own page.
-    from bfmkit.recipe.schema import argument_descriptions
     from bfmkit.recipe.signature import REQUIRED, signature_of
-    from bfmkit.recipe.values import describe
 
     try:
         cls = registry.lookup(kind.interface(), name)
     except registry.BrokenComponentError as error:
         raise CommandError(str(error)) from error
-    about = argument_descriptions(cls)
-    lines = [f"{kind.name}.{name}: {(inspect.getdoc(cls) or '').partition(chr(10))[0]}", ""]
+    lines = [f"{kind.name}.{name}: {(inspect.getdoc(cls) or '').partition(chr(10))[0]}", "", *_arguments(cls, "  ")]
     node: dict[str, int | float | str] = {"type": name}
     for argument in signature_of(cls).arguments.values():
-        default = "required" if argument.default is REQUIRED else f"default {_yaml(argument.default)}"
-        lines.append(f"  {argument.name}: {describe(argument.annotation)}; {default}")
-        lines += textwrap.wrap(about.get(argument.name, ""), 110, initial_indent="      ", subsequent_indent="      ")
         if argument.default is REQUIRED:
             node[argument.name] = "???"
         elif isinstance(argument.default, int | float | str):
@@ -90,6 +84,25 @@ def _component(kind: Kind, name: str) -> list[str]:
     inside = ", ".join(f"{key}: {_yaml(value)}" for key, value in node.items())
     where = "" if kind.name == "job" else f"{kind.name}: "
     return [*lines, "", "in a recipe:", f"  {where}{{{inside}}}", f"source: {inspect.getsourcefile(cls)}"]
+
+
+def _arguments(cls: type, indent: str) -> list[str]:
+    """Name, type, default and description of each argument; those of nested settings are indented further."""
+    from bfmkit.recipe.schema import argument_descriptions
+    from bfmkit.recipe.signature import REQUIRED, is_settings, members, signature_of
+    from bfmkit.recipe.values import describe
+
+    about, lines, inner = argument_descriptions(cls), [], indent + "    "
+    for argument in signature_of(cls).arguments.values():
+        nested = [each for each in members(argument.annotation) if is_settings(each)]
+        if argument.default is REQUIRED:
+            default = "; required"
+        else:
+            default = "" if is_settings(type(argument.default)) else f"; default {_yaml(argument.default)}"
+        lines.append(f"{indent}{argument.name}: {describe(argument.annotation)}{default}")
+        lines += textwrap.wrap(about.get(argument.name, ""), 110, initial_indent=inner, subsequent_indent=inner)
+        lines += [line for each in nested for line in _arguments(each, inner)]
+    return lines
 
 
 def _yaml(value: Any) -> str:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -18,7 +18,7 @@ from torch import distributed
 
 from bfmkit.environments.labels import label
 from bfmkit.inference.oracle_returns import oracle_returns
-from bfmkit.interfaces import Agent, Dataset, Environment, Job, JobError, Objective
+from bfmkit.interfaces import BFM, Agent, Dataset, Job, JobError, Objective
 from bfmkit.models.card import write_card
 from bfmkit.models.folder import load_model, resolve, save_model
 from bfmkit.recipe.deferred import Deferred
@@ -29,10 +29,11 @@ from bfmkit.runs.run_directory import append_metrics, read_metrics
 from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.training.cluster import cluster_arguments, is_first_process, shared_machine
 from bfmkit.training.ema import frozen_copy
-from bfmkit.training.precision import Precision, float32_products
+from bfmkit.training.precision import float32_products
+from bfmkit.training.pretraining_options import EvaluationOptions, HardwareOptions, OptimizerOptions
 from bfmkit.training.self_collection import SelfCollection, SelfCollector
 from bfmkit.training.trainer_options import LightningClass, require_trainer_arguments
-from bfmkit.utils.checks import NonNegativeInt, OpenShare, PositiveFloat, PositiveInt
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 from bfmkit.utils.rng import generator
 from bfmkit.utils.stop_signals import held
 
@@ -58,46 +59,24 @@ class PretrainJob(Job):
         dataset: what to train on.
         objective: the losses, with the model in them.
         updates: optimiser steps.
-        batch_size: transitions an update.
-        learning_rate: of Adam.
-        lr_schedule: of the learning rate: ``constant`` or ``cosine``.
-        warmup: updates over which the learning rate rises linearly from nothing, for going on from a trained model.
-        ema_decay: decay of averaged weights, which are then what is evaluated and shipped; none if not given.
+        batch_size: transitions an update, over all processes.
+        optimizer: learning rate, its schedule, averaged weights.
         init_from: a model folder, or ``zoo:NAME``, whose weights training starts from; new ones if not given.
         self_collection: how the model gathers more data with its own policies on the way; not at all if not given.
         inference_set: transitions shipped with the model, for an oracle to label.
-        evaluation: an environment to try the model in while it trains; its rewards never influence the training.
-        evaluate_every: updates between evaluations; there is one at the end in any case.
-        evaluation_episodes: episodes for each task, all different.
-        evaluation_tasks: names or typed rewards to try the model in; none given: the tasks of the data's body.
-        keep_evaluated: whether to keep each model that was evaluated, as ``models/update_N``. None is selected.
-        health_every: updates between health reports (rank and conditioning of the features, consistency of ψ), which
-            change nothing; with an ``evaluation``, also how well the features express its tasks' rewards.
+        evaluation: where, how often and on which tasks the model is tried while it trains.
+        hardware: devices, precision, compilation, where batches are drawn.
         save_minutes: how often the training state is written.
-        data_device: where batches are drawn: on the ``device``, from the ``disk`` (the memory map), or ``auto``: on the
-            device if the data fit there. The batches are the same.
-        updates_per_step: updates that the trainer makes at a time, at most; its own work is done once for all of them.
-            It changes no number.
-        precision: of products in the losses: ``float32``, ``tf32`` (float32 with factors of 19 bits, on GPUs that have
-            it) or ``bf16``; weights and Adam's moments stay float32.
-        compile: whether to compile the losses, which pays on a GPU and not on a CPU. Noise is drawn in another way, so
-            the numbers are others.
-        cuda_graph: whether to record an update as a CUDA graph and replay it; on a CPU it changes nothing.
-        devices: processes on this machine that train together, one a device (CPUs count as one; several processes on a
-            CPU are for trying out). ``batch_size`` is that of all together.
-        nodes: machines. Lightning starts the processes of one machine; torchrun, SLURM (``srun``), Kubernetes and
-            whoever sets MASTER_ADDR, MASTER_PORT and NODE_RANK start those of several.
         trainer: further arguments of Lightning's Trainer, e.g. ``{gradient_clip_val: 1.0, max_time: "00:08:00:00"}``.
-            An epoch of the trainer is ``evaluate_every`` updates.
+            An epoch of the trainer is ``evaluation.every`` updates.
         callbacks: of Lightning, after ours; losses, ``health/NAME``, ``oracle_return/TASK`` and ``oracle_return/mean``
             can be monitored.
         logger: ``tensorboard``, ``csv``, ``wandb``, ``mlflow``, or loggers of Lightning by class and arguments.
         seed: of batches, networks and noise.
 
     Raises:
-        ValueError: if a number is not positive, ``ema_decay`` lies outside (0, 1), ``batch_size`` cannot be shared
-            equally, ``cuda_graph`` is asked of several devices, or environments and models are of another body than the
-            data.
+        ValueError: if a number is not positive, ``batch_size`` cannot be shared equally, or environments and models are
+            of another body than the data.
         FileNotFoundError: if there is no model to start from.
 
     Example:
@@ -110,60 +89,37 @@ class PretrainJob(Job):
         objective: Deferred[Objective],
         updates: PositiveInt,
         batch_size: Annotated[int, Ge(2)] = 1024,
-        learning_rate: PositiveFloat = 1e-4,
-        lr_schedule: Literal["constant", "cosine"] = "constant",
-        warmup: NonNegativeInt = 0,
-        ema_decay: OpenShare | None = None,
+        optimizer: OptimizerOptions = OptimizerOptions(),  # noqa: B008
         init_from: str | None = None,
         self_collection: SelfCollection | None = None,
         inference_set: PositiveInt = 10_000,
-        evaluation: Environment | None = None,
-        evaluate_every: PositiveInt = 10_000,
-        evaluation_episodes: PositiveInt = 5,
-        evaluation_tasks: list[str] | None = None,
-        keep_evaluated: bool = False,
-        health_every: PositiveInt = 1000,
+        evaluation: EvaluationOptions = EvaluationOptions(),  # noqa: B008
+        hardware: HardwareOptions = HardwareOptions(),  # noqa: B008
         save_minutes: PositiveFloat = 3.0,
-        data_device: Literal["auto", "device", "disk"] = "auto",
-        updates_per_step: PositiveInt = 1,
-        precision: Precision = "float32",
-        compile: bool = False,
-        cuda_graph: bool = False,
-        devices: PositiveInt = 1,
-        nodes: PositiveInt = 1,
         trainer: dict[str, Any] | None = None,
         callbacks: list[LightningClass] | None = None,
         logger: list[str | LightningClass] | None = None,
         seed: int = 0,
     ) -> None:
-        if batch_size % (devices * nodes) or batch_size < 2 * devices * nodes:
-            raise ValueError(f"batch_size {batch_size} cannot be shared equally by {devices * nodes} processes")
-        if cuda_graph and devices * nodes > 1:
-            raise ValueError("cuda_graph works on one device: a recorded update does not wait for other processes")
-        if evaluation is not None:
-            evaluation = evaluation.fitted_to(dataset.spec, "the dataset")
-            for task in evaluation_tasks or []:
-                evaluation.spec.require_task(task)
-        self.evaluation_tasks = list(evaluation_tasks or dataset.spec.tasks)
-        self.keep_evaluated = keep_evaluated
+        processes = hardware.processes
+        if batch_size % processes or batch_size < 2 * processes:
+            raise ValueError(f"batch_size {batch_size} cannot be shared equally by {processes} processes")
+        if evaluation.environment is not None:
+            environment = evaluation.environment.fitted_to(dataset.spec, "the dataset")
+            for task in evaluation.tasks:
+                environment.spec.require_task(task)
+            evaluation = replace(evaluation, environment=environment)
+        self.evaluation = replace(evaluation, tasks=evaluation.tasks or list(dataset.spec.tasks))
         if self_collection is not None:
-            self_collection = replace(
-                self_collection, environment=self_collection.environment.fitted_to(dataset.spec, "the dataset")
-            )
+            environment = self_collection.environment.fitted_to(dataset.spec, "the dataset")
+            self_collection = replace(self_collection, environment=environment)
+        self.self_collection = self_collection
         self.init_from, self._start_model = init_from, None if init_from is None else load_model(resolve(init_from))
         if self._start_model is not None:
             dataset.spec.require_compatible(self._start_model.environment_spec, f"the model {init_from}")
-        self.self_collection = self_collection
-        self.dataset, self.objective, self.evaluation = dataset, objective, evaluation
-        self.updates, self.batch_size, self.seed = updates, batch_size, seed
-        self.learning_rate = learning_rate
-        self.warmup = warmup
-        self.lr_schedule, self.ema_decay, self.inference_set = lr_schedule, ema_decay, inference_set
-        self.evaluate_every, self.evaluation_episodes = evaluate_every, evaluation_episodes
-        self.health_every = health_every
-        self.save_minutes, self.data_device, self.updates_per_step = save_minutes, data_device, updates_per_step
-        self.precision, self.compile, self.cuda_graph = precision, compile, cuda_graph
-        self.devices, self.nodes, self.processes = devices, nodes, devices * nodes
+        self.dataset, self.objective = dataset, objective
+        self.updates, self.batch_size, self.seed, self.inference_set = updates, batch_size, seed, inference_set
+        self.optimizer, self.hardware, self.save_minutes = optimizer, hardware, save_minutes
         self.trainer, self.callbacks = dict(trainer or {}), list(callbacks or [])
         if self.trainer:
             require_trainer_arguments(self.trainer)
@@ -177,7 +133,7 @@ class PretrainJob(Job):
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Train, evaluate, and write the model folder; together with other processes if there are to be any."""
-        with float32_products(self.precision), shared_machine(self.devices):
+        with float32_products(self.hardware.precision), shared_machine(self.hardware.devices):
             return self._train(out, device)
 
     def _train(self, out: Path, device: torch.device) -> dict[str, Any]:
@@ -188,17 +144,18 @@ class PretrainJob(Job):
         keep_freed_memory()
         state = out / "checkpoints" / "last.ckpt"
         state.parent.mkdir(exist_ok=True)
-        objective, collection = self._objective(), self.self_collection
-        stops = [self.evaluate_every, self.health_every, *([] if collection is None else [collection.every])]
+        objective, collection, hardware = self._objective(), self.self_collection, self.hardware
+        every, health_every = self.evaluation.every, self.evaluation.health_every
         data = TransitionData(
-            self.dataset, self.updates, self.batch_size, self.seed, out, self.evaluate_every, self.updates_per_step,
-            stops, collection, objective.future_discount,
-            None if self.data_device == "auto" else self.data_device == "device", state.exists(),
+            self.dataset, self.updates, self.batch_size, self.seed, out, every, hardware.updates_per_step,
+            [every, health_every, *([] if collection is None else [collection.every])], collection,
+            objective.future_discount, None if hardware.data_device == "auto" else hardware.data_device == "device",
+            state.exists(),
         )  # fmt: skip
         module = Pretraining(
-            objective, self.updates, self.learning_rate, self.lr_schedule, self.ema_decay, out, None,
-            {"objective": self.objective.to_dict(), "spec": self.dataset.spec.to_dict()}, self.precision, self.compile,
-            self.cuda_graph and device.type == "cuda", self.warmup,
+            objective, self.updates, self.optimizer, out,
+            origin={"objective": self.objective.to_dict(), "spec": self.dataset.spec.to_dict()},
+            hardware=replace(hardware, cuda_graph=hardware.cuda_graph and device.type == "cuda"),
             **{name: value for name, value in self.trainer.items() if name in CLIPPING},
         )  # fmt: skip
         outcome = _Outcome(self, module, data, out)
@@ -236,7 +193,7 @@ class PretrainJob(Job):
             ProgressCallback,
         )
 
-        if self.devices * self.nodes == 1:
+        if self.hardware.processes == 1:
             # It was read from the variables of schedulers and torchrun when Lightning was imported.
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
@@ -253,16 +210,16 @@ class PretrainJob(Job):
             *([] if collection is None else
               [CollectionCallback(collection, SelfCollector(collection, module.objective, self.seed), self.updates)]),
             self._health(out, bar.say),
-            PeriodicEvaluation(self.evaluate_every, self.updates, outcome.evaluate),
+            PeriodicEvaluation(self.evaluation.every, self.updates, outcome.evaluate),
             *chosen,
             # A state must not stand for an evaluation that never came to its end.
             CheckpointCallback(out / "checkpoints" / "last.ckpt", self.save_minutes),
         ]  # fmt: skip
         settings = {
-            **cluster_arguments(device, self.devices, self.nodes),
+            **cluster_arguments(device, self.hardware.devices, self.hardware.nodes),
             # Here, Lightning looks for states of its own before it looks at ours; nobody else writes to this folder.
             "default_root_dir": out / "checkpoints",
-            "max_epochs": math.ceil(self.updates / self.evaluate_every),
+            "max_epochs": math.ceil(self.updates / self.evaluation.every),
             "logger": self._loggers(out),
             "callbacks": callbacks,
             "enable_progress_bar": any(isinstance(each, ProgressBar) for each in chosen),
@@ -277,7 +234,7 @@ class PretrainJob(Job):
     def _loggers(self, out: Path) -> list[Logger]:
         from lightning.pytorch.loggers import Logger
 
-        if self.processes > 1 and not is_first_process():
+        if self.hardware.processes > 1 and not is_first_process():
             return []
         return [
             lightning_logger(each, out) if isinstance(each, str) else each.build(LOGGERS, Logger)
@@ -308,17 +265,18 @@ class PretrainJob(Job):
         rows = list(read_metrics(out))
         bad = next((row["bad"] for row in reversed(rows) if "bad" in row), None)
         floors: dict[str, float] = {}
-        if self.evaluation is not None:
-            seeds, names = range(self.evaluation_episodes), list(tasks)
+        if self.evaluation.environment is not None:
             floor = lookup(Agent, "random")()
-            returns = oracle_returns(module.model, self.evaluation, labelled, names, seeds, floor)
+            returns = self._returns(module.model, labelled, floor)
             floors = {task: float(each.mean()) for task, each in returns.items()}
             width = max(len(task) for task in tasks) + 2
             sys.stderr.write(f"{'task':<{width}}{'oracle':>10}{'floor':>10}\n")
             for task, row in tasks.items():
                 beaten = "" if row["oracle_return"] > floors[task] else "   not above random policies"
                 sys.stderr.write(f"{task:<{width}}{row['oracle_return']:>10.1f}{floors[task]:>10.1f}{beaten}\n")
-            sys.stderr.write(f"oracle: told the task; floor: random policies; {len(seeds)} episodes a task.\n")
+            sys.stderr.write(
+                f"oracle: told the task; floor: random policies; {self.evaluation.episodes} episodes a task.\n"
+            )
         if bad is not None:
             said = f"bad: {', '.join(bad)} (bfmkit run inspect says what that means)" if bad else "nothing is bad"
             sys.stderr.write(f"health: {said}\n")
@@ -331,11 +289,10 @@ class PretrainJob(Job):
         # Of the data given, which are there from the first report to the last.
         sample = self.dataset.read(self._rows(len(self.dataset), HEALTH_SAMPLE, "health"))
         rewards: dict[str, torch.Tensor] = {}
-        if self.evaluation is not None:
-            tasks = self.evaluation_tasks
-            labelled = label(sample, self.evaluation, tasks)["next", "reward"]
-            rewards = dict(zip(tasks, labelled.unbind(-1), strict=True))
-        return HealthReport(self.health_every, sample, rewards, out, self.seed, say)
+        if self.evaluation.environment is not None:
+            labelled = label(sample, self.evaluation.environment, self.evaluation.tasks)["next", "reward"]
+            rewards = dict(zip(self.evaluation.tasks, labelled.unbind(-1), strict=True))
+        return HealthReport(self.evaluation.health_every, sample, rewards, out, self.seed, say)
 
     def _rows(self, size: int, count: int, stream: str) -> torch.Tensor:
         """Different transitions of ``size``, at most ``count``, fixed by the seed."""
@@ -346,23 +303,29 @@ class PretrainJob(Job):
     ) -> dict[str, Any]:
         model = module.model
         module.objective.finish(model, labelled.to(next(model.parameters()).device))
-        if self.evaluation is None or not first:
+        environment = self.evaluation.environment
+        if environment is None or not first:
             return {}
-        tasks = self.evaluation_tasks
-        returns = oracle_returns(model, self.evaluation, labelled, tasks, range(self.evaluation_episodes))
         rows = {
             task: {
                 "oracle_return": float(each.mean()),
                 "standard_deviation": float(each.std(correction=0)),
                 "episodes": len(each),
-                "episode_steps": self.evaluation.spec.episode_steps,
+                "episode_steps": environment.spec.episode_steps,
             }
-            for task, each in returns.items()
+            for task, each in self._returns(model, labelled).items()
         }
         if not any(row["update"] == update and "oracle_return" in row for row in read_metrics(out)):
             means = {task: row["oracle_return"] for task, row in rows.items()}
             append_metrics(out, {"update": update, "oracle_return": means})
         return rows
+
+    def _returns(self, model: BFM, labelled: TensorDictBase, agent: Agent | None = None) -> dict[str, torch.Tensor]:
+        """Task -> returns of the oracle, or of another agent, in the evaluation's episodes."""
+        evaluation = self.evaluation
+        assert evaluation.environment is not None
+        seeds = range(evaluation.episodes)
+        return oracle_returns(model, evaluation.environment, labelled, evaluation.tasks, seeds, agent)
 
 
 class _Outcome:
@@ -400,7 +363,7 @@ class _Outcome:
             mean = f" (mean {sum(means.values()) / len(means):.0f})" if len(means) > 1 else ""
             listed = ", ".join(f"{task} {value:.0f}" for task, value in means.items())
             self.say(f"update {update:,}, oracle's return: {listed}{mean}")
-        if job.keep_evaluated and first:
+        if job.evaluation.keep_models and first:
             self.save(self._out / "models" / f"update_{update}", labelled)
         return means
 

@@ -126,10 +126,7 @@ class Checker:
                 allowed = [*signature.arguments, *other_keys]
                 near = nearest(key, allowed)
                 meant.add(near)
-                inside = next(
-                    (f"{name}.{key}" for name, part in given.items() if isinstance(part, dict) and key in part), None
-                )
-                hint = did_you_mean(inside or near)
+                hint = did_you_mean(_part_with(key, signature, given) or near)
                 item = self._say((*path, key), f'{owner} has no argument "{key}"{hint} {one_of(signature.arguments)}')
             if checked is not INVALID:
                 checked[key] = item
@@ -232,6 +229,16 @@ class Checker:
         return self._say(
             (*path, "type"), f"no such {path[-1]}: {quoted(name)}{suggestion(str(name), tagged)} {one_of(tagged)}"
         )
+
+
+def _part_with(key: str, signature: Signature, given: dict) -> str | None:
+    """``PART.KEY`` if a part of the recipe has this key, or may have it; None otherwise."""
+    parts = [name for name, part in given.items() if isinstance(part, dict) and key in part]
+    parts += [
+        argument.name for argument in signature.arguments.values()
+        for each in members(argument.annotation) if is_settings(each) and key in signature_of(each).arguments
+    ]  # fmt: skip
+    return f"{parts[0]}.{key}" if parts else None
 
 
 def _same_shape(annotation: Any, value: Any) -> bool:

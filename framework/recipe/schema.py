@@ -69,8 +69,17 @@ def recipe_schema() -> tuple[dict[str, Any], list[str]]:
 
 
 def _node(name: str, cls: type, signature: Signature, partial: bool) -> dict[str, Any]:
-    is_root = getattr(cls, "kind", "") == "job"
-    properties: dict[str, Any] = {"type": {"const": name}, **(_ROOT if is_root else {})}
+    schema = _mapping(cls, signature, partial)
+    extra = _ROOT if getattr(cls, "kind", "") == "job" else {}
+    schema["properties"] = {"type": {"const": name}, **extra, **schema["properties"]}
+    if not partial:
+        schema["required"] = ["type", *schema.get("required", [])]
+    return schema
+
+
+def _mapping(cls: type, signature: Signature, partial: bool) -> dict[str, Any]:
+    """The arguments of a constructor, as keys of a mapping."""
+    properties: dict[str, Any] = {}
     described = argument_descriptions(cls)
     for argument in signature.arguments.values():
         entry = _value(argument.annotation, partial)
@@ -83,10 +92,8 @@ def _node(name: str, cls: type, signature: Signature, partial: bool) -> dict[str
     summary = (inspect.getdoc(cls) or "").split("\n")[0]
     if summary:
         schema["description"] = summary
-    if not partial:
-        required = [argument.name for argument in signature.arguments.values() if argument.required]
-        schema["required"] = ["type", *required]
-    return schema
+    required = [argument.name for argument in signature.arguments.values() if argument.required]
+    return schema if partial or not required else {**schema, "required": required}
 
 
 def _value(annotation: Any, partial: bool) -> dict[str, Any]:
@@ -101,7 +108,7 @@ def _value(annotation: Any, partial: bool) -> dict[str, Any]:
         # A whole node can be said once and used twice, too.
         return {"anyOf": [{"$ref": f"#/$defs/{annotation.kind}{'.partial' if partial else ''}"}, _INTERPOLATION]}
     if is_settings(annotation):
-        return _settings(annotation, partial)
+        return _mapping(annotation, signature_of(annotation), partial)
     items = item_types(annotation)
     if items is not None:
         return _container(*items, partial)
@@ -110,17 +117,6 @@ def _value(annotation: Any, partial: bool) -> dict[str, Any]:
     except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema):
         return {}
     return plain if plain.get("type") == "string" or not plain else {"anyOf": [plain, _INTERPOLATION]}
-
-
-def _settings(cls: type, partial: bool) -> dict[str, Any]:
-    arguments = signature_of(cls).arguments.values()
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {argument.name: _value(argument.annotation, partial) for argument in arguments},
-        "additionalProperties": False,
-    }
-    required = [argument.name for argument in arguments if argument.required]
-    return schema if partial or not required else {**schema, "required": required}
 
 
 def _container(container: type, inside: Any, partial: bool) -> dict[str, Any]:

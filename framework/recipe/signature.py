@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -54,6 +54,7 @@ def signature_of(cls: type) -> Signature:
     except (NameError, TypeError, AttributeError) as error:
         where = f"{cls.__module__}.{cls.__qualname__}"
         raise SignatureError(f"{where} has annotations that do not resolve: {error}") from error
+    factories = {field.name: field.default_factory for field in fields(cls)} if is_dataclass(cls) else {}
     arguments = {}
     spec_argument = None
     for parameter in constructor_parameters(cls):
@@ -61,7 +62,9 @@ def signature_of(cls: type) -> Signature:
         if EnvironmentSpec in (annotation, *members(annotation)):
             spec_argument = parameter.name
         else:
-            arguments[parameter.name] = Argument(parameter.name, annotation, parameter.default)
+            factory = factories.get(parameter.name)
+            default = factory() if callable(factory) else parameter.default
+            arguments[parameter.name] = Argument(parameter.name, annotation, default)
     return Signature(arguments, spec_argument)
 
 

@@ -21,7 +21,8 @@ from bfmkit.training.all_gather import everywhere, processes
 from bfmkit.training.cuda_graph import CapturedUpdate, Snapshot
 from bfmkit.training.ema import frozen_copy, move_towards
 from bfmkit.training.failed_update import FailedUpdate
-from bfmkit.training.precision import Precision, in_precision
+from bfmkit.training.precision import in_precision
+from bfmkit.training.pretraining_options import HardwareOptions, OptimizerOptions
 from bfmkit.training.rng_state import generator_states, set_generator_states
 
 LOG_EVERY = 100
@@ -36,16 +37,12 @@ class Pretraining(lightning.LightningModule):
     Args:
         objective: the losses, and the model in them.
         updates: U, how many there will be.
-        learning_rate: of every group, times the objective's factor for it.
-        decay: ``constant``, or ``cosine`` from the learning rate to a hundredth of it at U.
-        ema_decay: decay of the averaged weights, e.g. 0.999; None keeps the last ones.
+        optimizer: learning rate of every group, times the objective's factor for it; schedule; averaged weights.
         folder: where an update whose loss is not finite is saved.
         batches: what to train on.
         origin: what builds the objective, for whoever replays such an update: ``objective`` and ``spec``.
-        precision: of the products in the losses; ``tf32`` is a matter of the process, not of this module.
-        compiles: whether to compile the losses.
-        captures: whether to record an update once and replay it; on a GPU alone.
-        warmup: updates over which the rate rises linearly to its schedule.
+        hardware: precision of the losses (``tf32`` is a matter of the process, not of this module), whether to compile
+            them, and whether to record an update once and replay it, on a GPU alone.
         gradient_clip_val: largest gradient, in the measure that ``gradient_clip_algorithm`` names; any if not given.
         gradient_clip_algorithm: ``norm`` of all gradients together, or ``value`` of each entry.
     """
@@ -59,37 +56,30 @@ class Pretraining(lightning.LightningModule):
         self,
         objective: Objective,
         updates: int,
-        learning_rate: float,
-        decay: Literal["constant", "cosine"],
-        ema_decay: float | None,
+        optimizer: OptimizerOptions,
         folder: Path,
         batches: TransitionBatches | None = None,
         origin: dict[str, Any] | None = None,
-        precision: Precision = "float32",
-        compiles: bool = False,
-        captures: bool = False,
-        warmup: int = 0,
+        hardware: HardwareOptions = HardwareOptions(),  # noqa: B008
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: Literal["norm", "value"] = "norm",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.objective = objective
-        self.average = frozen_copy(objective.bfm) if ema_decay is not None else None
+        self.average = None if optimizer.ema_decay is None else frozen_copy(objective.bfm)
         # Numbers and not buffers: callbacks that average weights average buffers too.
         self.update, self.seconds = 0, 0.0
         self.rows: list[dict[str, float]] = []
         """What is to be logged of the last group of updates."""
-        self._updates, self._rate, self._decay = updates, learning_rate, decay
-        self._averaging, self._warmup, self._folder = ema_decay, warmup, folder
-        self._batches, self._precision = batches, precision
+        self._updates, self._options, self._folder = updates, optimizer, folder
+        self._batches, self._hardware = batches, hardware
         self._origin = origin or {"objective": {}, "spec": {}}
-        self._captures = captures
         self._clip_val, self._clip_algorithm = gradient_clip_val, gradient_clip_algorithm
         self._captured: CapturedUpdate | None = None
         # A compiled function, not a compiled module: names of parameters stay what they are.
         self._compiled: Callable[[TensorDictBase], TensorDictBase] | None = None
-        if compiles:
+        if hardware.compile:
             self._compiled = torch.compile(objective.forward, dynamic=False)
 
     @property
@@ -111,9 +101,9 @@ class Pretraining(lightning.LightningModule):
         """One fused Adam."""
         groups = []
         for name, parameters in self.objective.parameter_groups().items():
-            rate = self._rate * self.objective.rate_factors.get(name, 1.0)
+            rate = self._options.learning_rate * self.objective.rate_factors.get(name, 1.0)
             groups.append({"params": parameters, "lr": self._placed(rate, parameters), "full_lr": rate})
-        return torch.optim.Adam(groups, fused=True, capturable=self._captures)
+        return torch.optim.Adam(groups, fused=True, capturable=self._hardware.cuda_graph)
 
     def on_train_start(self) -> None:
         """Put rates back where updates look for them.
@@ -123,12 +113,12 @@ class Pretraining(lightning.LightningModule):
         state may also come from a device on which nothing is recorded, or be gone on with on one.
         """
         for group in cast(LightningOptimizer, self.optimizers()).param_groups:
-            group["capturable"] = self._captures
+            group["capturable"] = self._hardware.cuda_graph
             group["lr"] = self._placed(float(group["lr"]), group["params"])
 
     def _placed(self, rate: float, parameters: list[nn.Parameter]) -> Tensor | float:
         # A recorded update reads the rate from where it was when it was recorded.
-        return torch.tensor(rate, device=parameters[0].device) if self._captures else rate
+        return torch.tensor(rate, device=parameters[0].device) if self._hardware.cuda_graph else rate
 
     def training_step(self, group: tuple[int, int], batch_index: int) -> None:
         """A group of updates; ``seconds`` counts the time spent in updates, over all sessions.
@@ -142,7 +132,7 @@ class Pretraining(lightning.LightningModule):
         if self._batches is None:
             raise ValueError("there are no batches to train on")
         chunk = self._batches.chunk(first, count)
-        if not (self._captures and self._recorded(chunk, first)):
+        if not (self._hardware.cuda_graph and self._recorded(chunk, first)):
             for offset in range(count):
                 self._eager(chunk[offset], first + offset)
         self.seconds += time.monotonic() - begun
@@ -210,12 +200,12 @@ class Pretraining(lightning.LightningModule):
         return losses, cast(Tensor, sum(value for name, value in losses.items() if name.startswith("loss_")))
 
     def _in_precision(self) -> AbstractContextManager:
-        return in_precision(self._precision, self.device)
+        return in_precision(self._hardware.precision, self.device)
 
     def _done(self, losses: TensorDictBase, number: int) -> None:
-        if self.average is not None and self._averaging is not None:
+        if self.average is not None and self._options.ema_decay is not None:
             # A shorter memory at first, so that the average is not still at its random start.
-            rate = max(1 - self._averaging, 1 / (number + 1))
+            rate = max(1 - self._options.ema_decay, 1 / (number + 1))
             move_towards(self.average, self.objective.bfm, rate)
         self.update += 1
         if number % LOG_EVERY == 0:
@@ -230,8 +220,9 @@ class Pretraining(lightning.LightningModule):
                 group["lr"] = rate
 
     def _rate_factor(self, number: int) -> float:
-        warm = min((number + 1) / self._warmup, 1.0) if self._warmup else 1.0
-        if self._decay == "constant":
+        warmup = self._options.warmup
+        warm = min((number + 1) / warmup, 1.0) if warmup else 1.0
+        if self._options.lr_schedule == "constant":
             return warm
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(number / self._updates, 1.0))))
 
@@ -246,7 +237,7 @@ class Pretraining(lightning.LightningModule):
             batch=self._batches.whole(number),
             weights=self.objective.state_dict(),
             generators=generators,
-            precision=self._precision,
+            precision=self._hardware.precision,
             **self._origin,
         )
         file = failed.save(self._folder)

@@ -17,6 +17,7 @@ from bfmkit.components.objectives.forward_backward import ForwardBackwardObjecti
 from bfmkit.data.sampling import TransitionBatches
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.training.lightning_module import Pretraining
+from bfmkit.training.pretraining_options import OptimizerOptions
 
 CPU = torch.device("cpu")
 SMALL = ["--width", "16", "--batch", "16", "--dim", "4", "--updates", "6", "--threads", "1"]
@@ -65,7 +66,7 @@ def test_kernels_are_looked_at_while_the_training_is_on_its_device(
     objective = ForwardBackwardObjective(ForwardBackward(fb_update.WALKER, TwoStreamNetworks(16, 16, 2), dim=4))
     batches = TransitionBatches(TransitionPool(fb_update.Noise(50), CPU), 16, 0)
     clock = fb_update.Clock(lambda: None, torch.device("cuda"), turns=1)
-    module = Pretraining(objective, 4, 1e-4, "constant", None, tmp_path, batches)
+    module = Pretraining(objective, 4, OptimizerOptions(), tmp_path, batches)
     fb_update.fit(module, 4, 2, CPU, [clock])
     assert order == [("kernels", 2), "teardown"]
     assert clock.share == 0.5

@@ -40,6 +40,7 @@ from bfmkit.interfaces import Dataset, EnvironmentSpec
 from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.training.lightning_module import Pretraining
 from bfmkit.training.precision import float32_products, in_precision
+from bfmkit.training.pretraining_options import HardwareOptions, OptimizerOptions
 from bfmkit.utils.threads import physical_cores, pin_threads
 
 WALKER = EnvironmentSpec("walker", 24, 6, 18, 1000, 0.025, ("stand", "walk", "run", "flip"))
@@ -216,8 +217,11 @@ def measure(arguments: argparse.Namespace, device: torch.device, folder: Path, t
     products = products_of(objective, batches.whole(0), arguments.precision)
     flops = sum(2 * count * left[0].numel() * right[0][-1] for (left, right), count in products.items())
     module = Pretraining(
-        objective, arguments.updates, 1e-4, "constant", None, folder, batches, None, arguments.precision,
-        arguments.compile, arguments.capture and device.type == "cuda",
+        objective, arguments.updates, OptimizerOptions(), folder, batches,
+        hardware=HardwareOptions(
+            precision=arguments.precision, compile=arguments.compile,
+            cuda_graph=arguments.capture and device.type == "cuda",
+        ),
     )  # fmt: skip
     clock = Clock(alone(products, device), device, turns=1 if device.type == "cpu" else 5)
     fit(module, arguments.updates, arguments.together, device, [clock])

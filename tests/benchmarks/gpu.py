@@ -43,11 +43,12 @@ class Size:
 
 GPU = Size(
     "cuda", 640_000, 14, 1024, 1024, 2000, 10,
-    ("precision=bf16", "compile=true", "cuda_graph=true", "updates_per_step=50"),
+    ("hardware.precision=bf16", "hardware.compile=true", "hardware.cuda_graph=true", "hardware.updates_per_step=50"),
 )  # fmt: skip
 SMALL = Size(
     "cpu", 4_000, 1, 32, 64, 40, 1,
-    ("precision=bf16", "cuda_graph=true", "updates_per_step=10", "self_collection=null", "evaluation_episodes=1"),
+    ("hardware.precision=bf16", "hardware.cuda_graph=true", "hardware.updates_per_step=10", "self_collection=null",
+     "evaluation.episodes=1"),
 )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def train(steps: Steps, size: Size, data: Path, updates: int, out: Path) -> bool
     return steps.run(
         out.name, "-m", "bfmkit", "run", "pretrain_walker", "--out", str(out), "--device", size.device,
         f"dataset.path={data}", f"objective.bfm.networks.width={size.width}", f"batch_size={size.batch}",
-        f"updates={updates}", f"evaluate_every={updates}", *size.overrides,
+        f"updates={updates}", f"evaluation.every={updates}", *size.overrides,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import EnvironmentSpec, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe import defer
+from bfmkit.training.pretraining_options import HardwareOptions
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.threads import physical_cores, pin_threads
 
@@ -128,8 +129,8 @@ def main() -> int:
         watch = Watch()
         dataset = Watched(data, watch, TOGETHER * arguments.batch)
         job = PretrainJob(
-            dataset, defer(Objective, objective), arguments.updates, arguments.batch, updates_per_step=TOGETHER,
-            data_device="disk",
+            dataset, defer(Objective, objective), arguments.updates, arguments.batch,
+            hardware=HardwareOptions(updates_per_step=TOGETHER, data_device="disk"),
         )  # fmt: skip
         before, _ = resident()
         watch.start()

@@ -38,6 +38,7 @@ from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.training.lightning_module import Pretraining
 from bfmkit.training.precision import Precision, float32_products
+from bfmkit.training.pretraining_options import HardwareOptions, OptimizerOptions
 from bfmkit.utils.threads import physical_cores, pin_threads
 
 STATES, GOALS, BATCHES = 400, 20, 20
@@ -68,7 +69,12 @@ def trained(
     torch.manual_seed(1000 + draws_seed)
     with float32_products(precision), tempfile.TemporaryDirectory() as folder:
         module = Pretraining(
-            objective.to(device), arguments.updates, 1e-4, "constant", None, Path(folder), batches, None, precision
+            objective.to(device),
+            arguments.updates,
+            OptimizerOptions(),
+            Path(folder),
+            batches,
+            hardware=HardwareOptions(precision=precision),
         )
         fit(module, arguments.updates, 50, device, [])
     return objective.to(device)

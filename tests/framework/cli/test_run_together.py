@@ -26,7 +26,7 @@ objective:
   bfm: {type: forward_backward, dim: 4, networks: {type: two_stream, width: 16, encoder_width: 16}}
 updates: 5
 batch_size: 8
-nodes: 2
+hardware: {nodes: 2}
 """
 
 

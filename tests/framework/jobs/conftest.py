@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bfmkit.data.shards import ShardWriter, claim, empty_transitions
 from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe import defer
+from bfmkit.training.pretraining_options import EvaluationOptions, HardwareOptions, OptimizerOptions
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +40,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+GROUPS = {"optimizer": OptimizerOptions, "evaluation": EvaluationOptions, "hardware": HardwareOptions}
+
+
 @pytest.fixture
 def objective() -> dict[str, Any]:
     """The smallest there is."""
@@ -53,13 +58,17 @@ def objective() -> dict[str, Any]:
 
 @pytest.fixture
 def pretrain(data: Path, objective: dict[str, Any]) -> Callable[..., PretrainJob]:
-    """Makes a job of 40 updates, other settings as given."""
+    """Makes a job of 40 updates, other settings as given; options of groups by their own names."""
 
-    def make(evaluation: DMControlEnvironment | None = None, **settings: object) -> PretrainJob:
+    def make(environment: DMControlEnvironment | None = None, **settings: object) -> PretrainJob:
+        settings["environment"] = environment
+        for name, cls in GROUPS.items():
+            own = [field.name for field in fields(cls) if field.name in settings]
+            settings[name] = cls(**{key: settings.pop(key) for key in own})
         return PretrainJob(
             MemoryMapDataset(data),
             defer(Objective, objective),
-            **{"updates": 40, "batch_size": 16, "inference_set": 50, "evaluation": evaluation, **settings},
+            **{"updates": 40, "batch_size": 16, "inference_set": 50, **settings},
         )
 
     return make

@@ -18,6 +18,7 @@ from bfmkit.interfaces import JobError, Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe import defer
 from bfmkit.testing.job import JobContract
+from bfmkit.training.pretraining_options import OptimizerOptions
 from bfmkit.training.self_collection import SelfCollection
 
 CPU = torch.device("cpu")
@@ -35,12 +36,12 @@ class TestPretrainJob(JobContract):
 
     def make(self) -> PretrainJob:
         evaluation = DMControlEnvironment("walker", "stand", episode_steps=5)
-        return self.pretrain(evaluation, updates=6, batch_size=8, evaluate_every=3, evaluation_episodes=2)
+        return self.pretrain(evaluation, updates=6, batch_size=8, every=3, episodes=2)
 
 
 def test_leaves_a_model_that_loads_and_says_where_it_comes_from(data: Path, pretrain: Pretrain, tmp_path: Path) -> None:
     evaluation = DMControlEnvironment("walker", "stand", episode_steps=5)
-    summary = pretrain(evaluation, evaluate_every=20, evaluation_episodes=2).run(tmp_path, CPU)
+    summary = pretrain(evaluation, every=20, episodes=2).run(tmp_path, CPU)
     assert set(summary["tasks"]) == {"stand", "walk", "run", "flip"}
     model = checkpoint(str(tmp_path / "model"))
     assert model.environment_spec == MemoryMapDataset(data).spec
@@ -59,8 +60,8 @@ def test_says_whether_the_model_is_good(pretrain: Pretrain, tmp_path: Path, caps
 
     evaluation = DMControlEnvironment("walker", "stand", episode_steps=5)
     typed = "upright"
-    settings = {"evaluate_every": 20, "evaluation_episodes": 2, "health_every": 20, "keep_evaluated": True}
-    made = pretrain(evaluation, evaluation_tasks=["stand", typed], **settings)
+    settings = {"every": 20, "episodes": 2, "health_every": 20, "keep_models": True}
+    made = pretrain(evaluation, tasks=["stand", typed], **settings)
     summary = made.run(tmp_path, CPU)
     said = capsys.readouterr().err
     assert "update 20, oracle's return: stand " in said and "update 40, oracle's return: stand " in said
@@ -80,7 +81,7 @@ def test_says_whether_the_model_is_good(pretrain: Pretrain, tmp_path: Path, caps
     assert all(torch.equal(late.state_dict()[key], value) for key, value in weights(tmp_path).items())
     assert any(not torch.equal(early.state_dict()[key], value) for key, value in weights(tmp_path).items())
     with pytest.raises(ValueError, match="fly"):
-        pretrain(evaluation, evaluation_tasks=["fly"])
+        pretrain(evaluation, tasks=["fly"])
 
 
 def test_says_which_data_it_was_trained_on_and_what_was_left_out(data: Path, objective: dict, tmp_path: Path) -> None:
@@ -138,13 +139,13 @@ def test_the_rate_falls_along_a_cosine_and_the_actors_with_it(data: Path, object
     from bfmkit.training.lightning_module import Pretraining
 
     built = defer(Objective, {**objective, "actor_rate": 0.1}).build(MemoryMapDataset(data).spec)
-    module = Pretraining(built, 100, 1e-3, "cosine", None, tmp_path)
+    module = Pretraining(built, 100, OptimizerOptions(1e-3, "cosine"), tmp_path)
     assert module._rate_factor(0) == 1.0
     assert module._rate_factor(50) == pytest.approx(0.505)
     assert module._rate_factor(100) == pytest.approx(0.01)
     rates = {group["full_lr"] for group in module.configure_optimizers().param_groups}
     assert rates == {1e-3, 1e-4}
-    warm = Pretraining(built, 100, 1e-3, "constant", None, tmp_path, warmup=10)
+    warm = Pretraining(built, 100, OptimizerOptions(1e-3, warmup=10), tmp_path)
     assert [warm._rate_factor(number) for number in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
 
 
@@ -179,8 +180,7 @@ def test_how_updates_are_grouped_and_where_batches_are_drawn_changes_no_weight(
 ) -> None:
     evaluation = DMControlEnvironment("walker", "stand", episode_steps=3)
     settings = {"updates": 103, "ema_decay": 0.9, "lr_schedule": "cosine", "self_collection": self_collection(),
-        "evaluate_every": 17,
-                "evaluation_episodes": 1}  # fmt: skip
+        "every": 17, "episodes": 1}  # fmt: skip
     variants = {
         "plain": {},
         "grouped": {"updates_per_step": 7},

@@ -71,7 +71,7 @@ def test_an_evaluation_before_the_last_saved_state_is_kept(
     from bfmkit.training.lightning_module import Pretraining
 
     evaluation = DMControlEnvironment("walker", "stand", episode_steps=3)
-    settings = {"updates": 12, "evaluate_every": 5, "evaluation_episodes": 1, "save_minutes": 1e-9}
+    settings = {"updates": 12, "every": 5, "episodes": 1, "save_minutes": 1e-9}
     step = Pretraining.training_step
 
     def dies_at_5(module: Pretraining, batch: object, index: int) -> None:

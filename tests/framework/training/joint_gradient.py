@@ -32,6 +32,7 @@ from bfmkit.interfaces import FeatureMap, FeatureObjective, Objective
 from bfmkit.testing.objective import SPEC, transitions
 from bfmkit.training.cluster import cluster_arguments
 from bfmkit.training.lightning_module import Pretraining
+from bfmkit.training.pretraining_options import OptimizerOptions
 
 ROWS, DIM = 24, 4
 NETWORKS = TwoStreamNetworks(16, 16, 2)
@@ -75,7 +76,7 @@ def train(name: str, local: int, folder: Path) -> Objective:
     part = slice(local * ROWS // 2, (local + 1) * ROWS // 2)
     made = objective(name, part)
     batches = SimpleNamespace(chunk=lambda first, count: torch.stack([transitions(ROWS)[part]] * count))
-    module = Pretraining(made, 1, 1e-12, "constant", None, folder, batches)
+    module = Pretraining(made, 1, OptimizerOptions(1e-12), folder, batches)
     trainer = lightning.Trainer(
         **cluster_arguments(torch.device("cpu"), devices=2, nodes=1), max_epochs=1, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,

@@ -34,7 +34,8 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
             "type": "forward_backward",
             "bfm": {"type": "forward_backward", "dim": 2, "networks": networks},
         },
-        "updates": 20, "batch_size": 8, "inference_set": 10, "evaluate_every": 4, "health_every": 4,
+        "updates": 20, "batch_size": 8, "inference_set": 10,
+        "evaluation": {"every": 4, "health_every": 4},
     }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from bfmkit.training.cluster import (
     is_launched,
     shared_machine,
 )
+from bfmkit.training.pretraining_options import EvaluationOptions, HardwareOptions
 from bfmkit.training.self_collection import SelfCollection
 
 CPU = torch.device("cpu")
@@ -60,8 +61,7 @@ def job(folder: Path, **settings: object) -> PretrainJob:
         MemoryMapDataset(folder / "data"),
         defer(Objective, OBJECTIVE),
         batch_size=8,
-        evaluation=environment,
-        evaluation_episodes=1,
+        evaluation=EvaluationOptions(environment, every=20, episodes=1),
         self_collection=SelfCollection(environment, every=4, rows=2, hold=2),
         **settings,
     )
@@ -104,7 +104,7 @@ def run_script(folder: Path, plan: tuple, *launcher: str) -> subprocess.Complete
 def test_two_processes_train_one_model_whoever_starts_them_and_go_on_after_a_kill(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
-    settings = {"updates": 26, "evaluate_every": 20, "devices": 2, "save_minutes": 1e-9}
+    settings = {"updates": 26, "hardware": HardwareOptions(devices=2), "save_minutes": 1e-9}
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={find_free_network_port()}")
     ended = run_script(tmp_path, (job(tmp_path, **settings), whole, "works"), *torchrun)
     assert ended.returncode == 0, ended.stderr
@@ -117,7 +117,7 @@ def test_two_processes_train_one_model_whoever_starts_them_and_go_on_after_a_kil
     ended = run_script(tmp_path, (job(tmp_path, **settings), killed, "dies"))
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     with pytest.raises(JobError, match="begun by 2 processes"):
-        job(tmp_path, **{**settings, "devices": 1}).run(killed, CPU)
+        job(tmp_path, **{**settings, "hardware": HardwareOptions()}).run(killed, CPU)
     ended = run_script(tmp_path, (job(tmp_path, **settings), killed, "works"))
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "1 []\n", "threads and variables are as they were before"
@@ -127,7 +127,9 @@ def test_two_processes_train_one_model_whoever_starts_them_and_go_on_after_a_kil
 
 def test_a_process_that_fails_before_the_others_meet_it_ends_them(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    ended = run_script(tmp_path, (job(tmp_path, updates=5, devices=2), tmp_path / "out", "breaks"))
+    ended = run_script(
+        tmp_path, (job(tmp_path, updates=5, hardware=HardwareOptions(devices=2)), tmp_path / "out", "breaks")
+    )
     assert ended.returncode == -signal.SIGKILL
     assert "nowhere" in ended.stderr
 

@@ -16,6 +16,7 @@ from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe import defer
 from bfmkit.testing.models import BallEnvironment
 from bfmkit.training.lightning_module import Pretraining
+from bfmkit.training.pretraining_options import EvaluationOptions, HardwareOptions, OptimizerOptions
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU, and CUDA graphs are recorded on one")
 
@@ -72,8 +73,8 @@ def train(name: str, data: Path, out: Path, **settings: object) -> None:
     out.mkdir(exist_ok=True)
     job = PretrainJob(
         MemoryMapDataset(data), defer(Objective, OBJECTIVES[name]), updates=UPDATES, batch_size=64,
-        learning_rate=1e-3, lr_schedule="cosine", ema_decay=0.9, updates_per_step=5, health_every=UPDATES,
-        save_minutes=1e-9, **settings,
+        optimizer=OptimizerOptions(1e-3, "cosine", ema_decay=0.9), evaluation=EvaluationOptions(health_every=UPDATES),
+        hardware=HardwareOptions(updates_per_step=5, **settings), save_minutes=1e-9,
     )  # fmt: skip
     with warnings.catch_warnings():
         # The compiler's, on what it would rather have.

@@ -17,6 +17,9 @@ from bfmkit.data.sampling import UpdateGroups
 from bfmkit.testing.objective import SPEC
 from bfmkit.training import lightning_module
 from bfmkit.training.lightning_module import Pretraining
+from bfmkit.training.pretraining_options import HardwareOptions, OptimizerOptions
+
+OPTIMIZER = OptimizerOptions(1e-2, "cosine", ema_decay=0.9)
 
 
 class Recording:
@@ -66,7 +69,7 @@ def module(folder: Path, captures: bool, bad: int | None = None, **settings: obj
     objective = ForwardBackwardObjective(ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=4))
     origin = {"objective": {"type": "forward_backward"}, "spec": SPEC.to_dict()}
     made = Pretraining(
-        objective, 100, 1e-2, "cosine", 0.9, folder, Batches(bad), origin, captures=captures, **settings
+        objective, 100, OPTIMIZER, folder, Batches(bad), origin, HardwareOptions(cuda_graph=captures), **settings
     )  # fmt: skip
     wrapped = Optimizer(made.configure_optimizers())
     made.optimizers = lambda: wrapped
@@ -146,7 +149,7 @@ def fitted(folder: Path, callbacks: list[lightning.Callback], updates: int = 12)
     """A training that Lightning's own Trainer runs."""
     torch.manual_seed(3)
     objective = ForwardBackwardObjective(ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=4))
-    made = Pretraining(objective, updates, 1e-2, "cosine", 0.9, folder, Batches())
+    made = Pretraining(objective, updates, OPTIMIZER, folder, Batches())
     groups = UpdateGroups(updates, 3, [], lambda: made.update)
     trainer = lightning.Trainer(
         accelerator="cpu", max_epochs=1, logger=False, callbacks=callbacks, default_root_dir=folder,

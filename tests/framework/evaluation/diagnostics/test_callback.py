@@ -17,6 +17,7 @@ from bfmkit.interfaces import Objective
 from bfmkit.jobs.pretrain import PretrainJob
 from bfmkit.recipe import defer
 from bfmkit.tabular.mdp_layout import MDPLayout
+from bfmkit.training.pretraining_options import EvaluationOptions, OptimizerOptions
 
 CPU = torch.device("cpu")
 LAYOUT = MDPLayout("random", size=5, actions=3)
@@ -68,16 +69,17 @@ def reports(out: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_reports_and_changes_nothing(data: Path, tmp_path: Path, ema_decay: float | None) -> None:
-    evaluation = TabularEnvironment(LAYOUT, "random_0", episode_steps=20)
-    settings = {"evaluation": evaluation, "evaluation_episodes": 1, "ema_decay": ema_decay}
-    watched = trained(data, tmp_path / "watched", health_every=5, **settings)
-    alone = trained(data, tmp_path / "alone", health_every=1000, **settings)
+    environment = TabularEnvironment(LAYOUT, "random_0", episode_steps=20)
+    often, never = (EvaluationOptions(environment, episodes=1, health_every=every) for every in (5, 1000))
+    optimizer = OptimizerOptions(ema_decay=ema_decay)
+    watched = trained(data, tmp_path / "watched", evaluation=often, optimizer=optimizer)
+    alone = trained(data, tmp_path / "alone", evaluation=never, optimizer=optimizer)
     assert all(torch.equal(watched[name], alone[name]) for name in alone)
     assert reports(tmp_path / "alone") == []
     found = reports(tmp_path / "watched")
     assert [row["update"] for row in found] == [5, 10]
     names = {"effective_dimension", "effective_rank", "condition_number", "bellman_error", "implied_reward_scale"}
-    tasks = {f"{name}_{task}" for name in ("reward_fit", "leading_share") for task in evaluation.spec.tasks}
+    tasks = {f"{name}_{task}" for name in ("reward_fit", "leading_share") for task in environment.spec.tasks}
     for row in found:
         assert set(row["health"]) == names | tasks
         assert 1 <= row["health"]["effective_rank"] <= 4
@@ -89,7 +91,7 @@ def test_reports_and_changes_nothing(data: Path, tmp_path: Path, ema_decay: floa
 def test_tensorboard_has_them_too(data: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    trained(data, tmp_path / "run", health_every=6)
+    trained(data, tmp_path / "run", evaluation=EvaluationOptions(health_every=6))
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("health/effective_rank")] == [6, 12]
@@ -99,7 +101,7 @@ def test_a_killed_run_repeats_no_report(data: Path, tmp_path: Path, monkeypatch:
     from bfmkit.evaluation.diagnostics import callback
 
     whole = tmp_path / "whole"
-    trained(data, whole, health_every=3)
+    trained(data, whole, evaluation=EvaluationOptions(health_every=3))
     report = callback.HealthReport.on_train_batch_end
 
     def dies_at_9(self: Any, trainer: Any, module: Any, *rest: Any) -> None:
@@ -109,7 +111,7 @@ def test_a_killed_run_repeats_no_report(data: Path, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(callback.HealthReport, "on_train_batch_end", dies_at_9)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        trained(data, tmp_path / "killed", health_every=3)
+        trained(data, tmp_path / "killed", evaluation=EvaluationOptions(health_every=3))
     monkeypatch.undo()
-    trained(data, tmp_path / "killed", health_every=3)
+    trained(data, tmp_path / "killed", evaluation=EvaluationOptions(health_every=3))
     assert reports(tmp_path / "killed") == reports(whole)
