@@ -51,6 +51,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     """Fences say what the document tests do with them; readers see the language, and the name of a file."""
     if page.file.src_uri == "reference/components.md":
         markdown += components()
+    if page.file.src_uri.startswith("tutorials/"):
+        name = Path(page.file.src_uri).with_suffix(".ipynb").name
+        markdown = markdown.replace("\n", f"\n\n[This page as a Jupyter notebook]({name})\n", 1)
     markdown = FENCE.sub(_fence, markdown)
     return OUTSIDE.sub(lambda match: _link(match, page), markdown)
 
