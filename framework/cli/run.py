@@ -102,7 +102,7 @@ def _out(asked: Path | None, recipe: Recipe, job: Job) -> Path:
         return asked
     out = default_out(recipe)
     if job.processes > 1:
-        if getattr(job, "nodes", 1) > 1 or is_launched():
+        if job.nodes > 1 or is_launched():
             raise CommandError("several processes share a run directory: give --out")
         sys.argv += ["--out", str(out)]
     return out

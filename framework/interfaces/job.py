@@ -31,6 +31,9 @@ class Job(ABC):
     processes: int = 1
     """How many processes run it together; the first one writes the run directory."""
 
+    nodes: int = 1
+    """On how many machines these are."""
+
     @abstractmethod
     def run(
         self,

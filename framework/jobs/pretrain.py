@@ -101,9 +101,9 @@ class PretrainJob(Job):
         logger: list[str | LightningClass] | None = None,
         seed: int = 0,
     ) -> None:
-        processes = hardware.processes
-        if batch_size % processes or batch_size < 2 * processes:
-            raise ValueError(f"batch_size {batch_size} cannot be shared equally by {processes} processes")
+        self.processes, self.nodes = hardware.processes, hardware.nodes
+        if batch_size % self.processes or batch_size < 2 * self.processes:
+            raise ValueError(f"batch_size {batch_size} cannot be shared equally by {self.processes} processes")
         if evaluation.environment is not None:
             environment = evaluation.environment.fitted_to(dataset.spec, "the dataset")
             for task in evaluation.tasks:
@@ -193,7 +193,7 @@ class PretrainJob(Job):
             ProgressCallback,
         )
 
-        if self.hardware.processes == 1:
+        if self.processes == 1:
             # It was read from the variables of schedulers and torchrun when Lightning was imported.
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         # Its hints on accelerators and on products of its makers are for whoever writes Trainer code.
@@ -234,7 +234,7 @@ class PretrainJob(Job):
     def _loggers(self, out: Path) -> list[Logger]:
         from lightning.pytorch.loggers import Logger
 
-        if self.hardware.processes > 1 and not is_first_process():
+        if self.processes > 1 and not is_first_process():
             return []
         return [
             lightning_logger(each, out) if isinstance(each, str) else each.build(LOGGERS, Logger)

@@ -138,7 +138,7 @@ def test_lightnings_processes_join_the_run_of_the_command_line(tmp_path: Path) -
     job(tmp_path, updates=3)
     recipe = {
         "type": "pretrain", "dataset": {"type": "memory_map", "path": "data"}, "objective": OBJECTIVE,
-        "updates": 3, "batch_size": 8, "devices": 2, "logger": ["csv"],
+        "updates": 3, "batch_size": 8, "hardware": {"devices": 2}, "logger": ["csv"],
     }  # fmt: skip
     (tmp_path / "two.yaml").write_text(json.dumps(recipe))
     ended = subprocess.run(
