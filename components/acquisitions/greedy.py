@@ -11,7 +11,7 @@ from bfmkit.registry import register
 
 @register(Acquisition, "greedy")
 class GreedyAcquisition(Acquisition):
-    """Posterior mean; a uniform direction while that is exactly zero.
+    """Posterior mean ŵ; a uniform direction while it is exactly zero.
 
     Example:
         ``acquisition: {type: greedy}``

@@ -11,7 +11,7 @@ from bfmkit.registry import register
 
 @register(Acquisition, "random")
 class RandomAcquisition(Acquisition):
-    """Direction drawn uniformly; the belief learns and is not asked.
+    """Direction drawn uniformly from the sphere, whatever the belief.
 
     Example:
         ``acquisition: {type: random}``

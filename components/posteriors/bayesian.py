@@ -53,5 +53,5 @@ class BayesianPosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """√(width² + σ²)."""
+        """Predictive standard deviation √(width² + σ²)."""
         return (self.std(belief, features).square() + self.noise_std**2).sqrt()

@@ -92,7 +92,7 @@ class EnsemblePosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """√(width² + σ²)."""
+        """Predictive standard deviation √(width² + σ²)."""
         return (self.std(belief, features).square() + self.noise_std**2).sqrt()
 
     def sample(
@@ -100,7 +100,7 @@ class EnsemblePosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         noise: Tensor,  # (B, d) or (B, k, d)
     ) -> Tensor:  # as noise
-        """The weights of a member, each as likely as the others; which one, the first entry of the noise says."""
+        """Weights of a random member, uniformly; the first entry of the noise says which."""
         first = noise.double()[..., 0].reshape(len(noise), -1)
         member = (self.members * torch.special.ndtr(first)).long().clamp(max=self.members - 1)
         rows = member.unsqueeze(-1).expand(-1, -1, noise.shape[-1])

@@ -107,7 +107,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """√(width² + β/α)."""
+        """Predictive scale √(width² + β/α)."""
         noise = (belief["rate"] / belief["shape"]).reshape(-1, *[1] * (features.ndim - 2))
         return (self.std(belief, features).square() + noise).sqrt()
 
@@ -116,7 +116,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         noise: Tensor,  # (B, d) or (B, k, d)
     ) -> Tensor:  # as noise
-        """A draw from the multivariate Student-t: the noise keeps its direction, and its length is mapped by quantiles.
+        """Samples of the multivariate Student-t: the noise keeps its direction, and its length is mapped by quantiles.
 
         A normal vector's squared length is χ² with d degrees of freedom and independent of its direction; that of a
         Student-t vector is 2α y/(1 − y), with y ~ Beta(d/2, α).

@@ -151,7 +151,7 @@ class StandardizedPosterior(Posterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """The standard deviation of a reward, in the unit of rewards."""
+        """Predictive standard deviation of a reward, in the unit of rewards."""
         _, scale = self._scale(belief)
         return scale.reshape(-1, *[1] * (features.ndim - 2)) * self.posterior.predictive_std(
             belief["ones"], _beside(1.0, features)

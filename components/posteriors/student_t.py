@@ -96,7 +96,7 @@ class StudentTPosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """log(1 + τφᵀV⁻¹φ/σ²), with the τ of a reward that is as expected."""
+        """Information gain log(1 + τφᵀV⁻¹φ/σ²), with the τ of a reward at its predictive mean."""
         width = self.std(belief, features)
         return (self._scale(torch.zeros_like(width), width) * (width / self.noise_std).square()).log1p()
 
@@ -113,7 +113,7 @@ class StudentTPosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """√(width² + σ²): the scale of a reward, which is less than its standard deviation."""
+        """Predictive scale √(width² + σ²) of a reward, which is less than its standard deviation."""
         return (self.std(belief, features).square() + self.noise_std**2).sqrt()
 
     def _scale(self, residual: Tensor, width: Tensor, discount: float = 1.0) -> Tensor:

@@ -18,7 +18,7 @@ CHUNK = 2048
 
 
 class ReplayBatch(NamedTuple):
-    """n transitions of each of B runs, drawn from its own buffer."""
+    """Replay batch: n transitions of each of B runs, drawn from its own buffer."""
 
     observation: Tensor  # (B, n, o)
     action: Tensor  # (B, n, a)
@@ -30,7 +30,7 @@ class ReplayBatch(NamedTuple):
 
 
 class ActorImprover(Improver):
-    r"""Moves the actor of B runs up the gradient of an action value, each from its own transitions.
+    r"""Base class of actors of B runs, trained up the gradient of an action value on each run's own transitions.
 
     maximise  mean_s [ q(s, π(s))/q̄ − penalty · ‖π(s) − π_z(s)‖² ],  q̄ = mean |ψ(s, a, z)ᵀŵ| over the buffer
 
@@ -77,11 +77,11 @@ class ActorImprover(Improver):
         """The improved policy's actions."""
 
     def value(self, observation: Tensor, action: Tensor) -> Tensor:  # (B, n, o), (B, n, a) -> (B, n)
-        """min_e ψ_e(s, a, z)ᵀŵ; subclasses may know more."""
+        """Action value min_e ψ_e(s, a, z)ᵀŵ; subclasses may add to it."""
         return self.inferred_value(observation, action)
 
     def update_critic(self, batch: ReplayBatch, runs: Tensor) -> None:
-        """One update of whatever :meth:`value` has learnt."""
+        """One update of what :meth:`value` learns; nothing here."""
 
     # What it does with them.
 
@@ -207,7 +207,7 @@ class ActorImprover(Improver):
         self.adam.step(parameters, gradient, memory, runs & finite)
 
     def inferred_value(self, observation: Tensor, action: Tensor) -> Tensor:  # (B, n, o), (B, n, a) -> (B, n)
-        """min_e ψ_e(s, a, z)ᵀŵ of the anchored z and weights."""
+        """Action value min_e ψ_e(s, a, z)ᵀŵ of the anchored z and weights."""
         z = self.state["z"].unsqueeze(1).expand(*observation.shape[:2], -1)
         values = self.bfm.successor_features(observation, z, action) @ self.state["weights"][:, None, :, None]
         return values.squeeze(-1).amin(-1)
@@ -219,5 +219,5 @@ class ActorImprover(Improver):
 
 
 def clamped(action: Tensor) -> Tensor:  # (*b, a)
-    """In [-1, 1] in value, not in gradient, so that an actor at its limits still learns."""
+    """Clamp to [-1, 1] that passes gradients (straight-through), so that an actor at its limits still learns."""
     return action + (action.clamp(-1, 1) - action).detach()

@@ -17,7 +17,7 @@ from bfmkit.utils.rng import normal_noise
 
 
 class Transitions(NamedTuple):
-    """One step of each of B runs, or n steps of each of m runs, oldest first; batch (B,) or (m, n)."""
+    """Transitions of runs: one step of each of B, or n steps of each of m, oldest first; batch (B,) or (m, n)."""
 
     observation: Tensor  # (*batch, o)
     action: Tensor  # (*batch, a)
@@ -27,7 +27,7 @@ class Transitions(NamedTuple):
 
 
 class SelectionInputs(NamedTuple):
-    """What weights of n runs are selected from, beside what an agent remembers."""
+    """Inputs of a selection of weights for n runs, beside the agent's own state."""
 
     observation: Tensor  # (n, o)
     previous: Tensor  # (n, d) float64, the weights before it
@@ -37,7 +37,7 @@ class SelectionInputs(NamedTuple):
 
 
 class BatchedAgent(Agent):
-    """B runs that act with z = policy_latent(w), for weights w that a subclass proposes.
+    """Base class of agents of B runs that act with z = policy_latent(w), for weights w that a subclass proposes.
 
     A subclass says what it remembers (:meth:`prepare`), which weights it wants (:meth:`propose`) and what it makes of
     a reward (:meth:`learn`). Counters and masks live on the CPU, everything else on the model's device.
@@ -53,26 +53,26 @@ class BatchedAgent(Agent):
     # What a subclass adds.
 
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
-        """Further entries of the state, batch (B,), for runs that start afresh."""
+        """Initial entries of the state that a subclass adds, batch (B,)."""
         return {}
 
     @abstractmethod
     def propose(self, inputs: SelectionInputs) -> Tensor:  # (n, d)
-        """The weights to act for from now on."""
+        """Weights to act for from now on."""
 
     def learn(
         self,
         step: Transitions,  # batch (B,)
         active: Tensor,  # (B,) bool on the CPU, the runs that took it
     ) -> Tensor:  # (B,) bool on the CPU
-        """Take in a step of the active runs; say which rewards were taken in, here none."""
+        """Update from a step of the active runs; returns which rewards were learnt, here none."""
         return self.nobody
 
     def choosing(self, runs: Tensor) -> None:
-        """Called before the runs of a (B,) mask choose, for subclasses that have put learning off; may stop some."""
+        """Hook before the runs of a mask (B,) select weights, for subclasses that buffer steps; may stop some."""
 
     def chosen(self, runs: Tensor, inputs: SelectionInputs) -> None:
-        """Called after the runs of a (B,) mask have chosen, all or some of those asked."""
+        """Hook after the runs of a mask (B,) have selected weights, all or some of those asked."""
 
     def information(self) -> Tensor:  # (B,) float64
         """Growth of the log determinant of the precision since the last choice; NaN for an agent without a belief."""
@@ -166,7 +166,7 @@ class BatchedAgent(Agent):
         self.state.get("labels").add_(taken if active is self.everyone else taken & active)
 
     def stop(self, runs: Tensor, reason: str) -> None:
-        """Stop those of ``runs`` (B,) that still go on; for subclasses, from :meth:`propose` or :meth:`learn`.
+        """Stop the running ones of ``runs`` (B,); for subclasses, from :meth:`propose` or :meth:`learn`.
 
         Raises:
             RunStoppedError: when no run is left.
@@ -201,7 +201,7 @@ class BatchedAgent(Agent):
         return value if len(runs) == len(self.seeds) else value[runs.to(value.device)]
 
     def with_rows(self, value: Tensor, runs: Tensor, rows: Tensor) -> Tensor:  # (B, *rest), (n,), (n, *rest)
-        """``value`` with other rows for some runs, and untouched itself."""
+        """Copy of ``value`` with other rows for some runs."""
         return rows if len(runs) == len(self.seeds) else value.index_copy(0, runs.to(value.device), rows)
 
     # Inside.

@@ -16,7 +16,7 @@ CONVERGED = 1e-13
 
 
 class BernoulliPosterior(NormalPosterior):
-    r"""Bernoulli likelihood of labels, w ~ N(0, σ₀²I), approximated by a normal at its mode (Laplace).
+    r"""Laplace approximation of the posterior of w ~ N(0, σ₀²I) under a Bernoulli likelihood of labels.
 
     P(r = 1 | φ) = σ(κ φᵀw + b),  y = (1 + r)/2,  b ~ N(0, τ²)
     (ŵ, b̂) = argmax  −‖w‖²/(2σ₀²) − b²/(2τ²) + Σ ω [y log σ(κφᵀw + b) + (1 − y) log σ(−κφᵀw − b)]
@@ -111,7 +111,7 @@ class BernoulliPosterior(NormalPosterior):
         reward: Tensor,  # (B,)
         weight: float = 1.0,
     ) -> TensorDict:  # batch (B,)
-        """One press more; the weight is an exponent of its likelihood."""
+        """Belief after one press more; the weight is an exponent of its likelihood."""
         reward = reward.double().unsqueeze(1)
         return self._learn(belief, features.double().unsqueeze(1), reward, torch.full_like(reward, weight))
 
@@ -120,7 +120,7 @@ class BernoulliPosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """2 P(r = 1 | φ) − 1, with P the mean over the belief: σ(κφᵀŵ / √(1 + πκ² width²/8)), nearly."""
+        """Predictive mean 2 P(r = 1 | φ) − 1 with P ≈ σ(κφᵀŵ / √(1 + πκ² width²/8)), the mean over the posterior."""
         rows = self._with_offset(features)
         spread = self.slope * _spread(belief, rows)
         return 2.0 * torch.sigmoid(self._logit(belief, rows) / (1.0 + math.pi / 8.0 * spread.square()).sqrt()) - 1.0
@@ -130,7 +130,7 @@ class BernoulliPosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """√(1 − e²) of a press that is e on average, and either 1 or −1."""
+        """Standard deviation √(1 − e²) of a press of 1 or −1 with mean e."""
         return (1.0 - self.predictive_mean(belief, features).square()).clamp(min=1e-12).sqrt()
 
     def information_gain(
@@ -138,7 +138,7 @@ class BernoulliPosterior(NormalPosterior):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """log(1 + κ² σ(κφᵀŵ) σ(−κφᵀŵ) width²): as if the press did not move the mode."""
+        """Information gain log(1 + κ² σ(κφᵀŵ) σ(−κφᵀŵ) width²), as if the press did not move the mode."""
         return _spread(belief, self._rows(belief, features)).square().log1p()
 
     def joint_information_gain(
@@ -154,7 +154,7 @@ class BernoulliPosterior(NormalPosterior):
         return torch.linalg.slogdet(gram).logabsdet
 
     def log_determinant(self, belief: TensorDictBase) -> Tensor:  # (B,)
-        """Of the precision of offset and weights together."""
+        """Log determinant of the joint precision of offset and weights."""
         return -2.0 * belief["joint_root"].diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def _rows(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # (B, *k, d) -> (B, *k, 1 + d)

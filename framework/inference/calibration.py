@@ -28,12 +28,12 @@ _WIDTHS = torch.tensor([1.0, 2.0], dtype=torch.float64)
 
 
 def blank(runs: int, device: torch.device | str = "cpu") -> Tensor:  # (B, 5) float64
-    """The sums before the first reward: rewards, those within one and two widths, Σr², Σr."""
+    """Sums of zero: count of rewards, those within one and two predictive deviations, Σr², Σr."""
     return torch.zeros(runs, _COLUMNS, dtype=torch.float64, device=device)
 
 
 class Predictions(NamedTuple):
-    """What was expected of n rewards of each of m runs, beside what they were."""
+    """Predictive means and deviations of n rewards of each of m runs, with the rewards."""
 
     residual: Tensor  # (m, n) float64, r less what was expected of it
     std: Tensor  # (m, n) float64, the belief's standard deviation of the reward
@@ -45,7 +45,7 @@ def counted(
     sums: Tensor,  # (B, 5)
     predictions: Sequence[tuple[Tensor, Predictions]],  # of some runs, (m,) int64 ascending, batch (m, n)
 ) -> Tensor:  # (B, 5)
-    """The sums with the rewards observed."""
+    """Sums after the observed rewards."""
     count = len(sums)
     for is_whole, some in groupby(predictions, lambda each: len(each[0]) == count):
         if is_whole:
@@ -70,7 +70,7 @@ def _added(sums: Tensor, predictions: Predictions) -> Tensor:  # (m, 5), batch (
 
 @dataclass(frozen=True)
 class Calibration:
-    """How often rewards lay where the belief expected them, each before it was learnt from.
+    """Coverage of the predictive intervals by rewards, each predicted before it was learnt from.
 
     Args:
         rewards: how many it was asked about.
@@ -88,7 +88,7 @@ class Calibration:
 
     @classmethod
     def of(cls, sums: Tensor) -> Calibration:  # (5,), or several of them, (n, 5)
-        """What the sums of one run, or of several, say."""
+        """Calibration from the sums of one run, or of several together."""
         rewards, one, two, squares, total = sums.double().reshape(-1, _COLUMNS).sum(0).tolist()
         if rewards == 0:
             return cls(0, None, None, None, None)
@@ -98,15 +98,15 @@ class Calibration:
 
     @property
     def is_overconfident(self) -> bool:
-        """Whether clearly fewer rewards lie within the intervals than should."""
+        """Whether clearly fewer rewards lie within the intervals than their nominal share."""
         return self.within_two is not None and self.rewards >= ENOUGH and self.within_two < TOO_FEW_INSIDE
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
+        """Calibration as plain numbers."""
         return asdict(self)
 
     def words(self) -> str:
-        """``0.51 of 2,000 rewards within two of the belief's standard deviations (0.95 expected)``."""
+        """Text: ``0.51 of 2,000 rewards within two of the belief's standard deviations (0.95 expected)``."""
         if self.within_two is None:
             return "no reward yet"
         share = f"{self.within_two:.2f} of {self.rewards:,} rewards within two of the belief's standard deviations"
@@ -114,14 +114,14 @@ class Calibration:
 
 
 def calibrations(agent: Agent) -> list[Calibration]:
-    """One a run; none for an agent that keeps no belief."""
+    """Calibration of each run of an agent; none for an agent that keeps no belief."""
     if RESIDUALS not in agent.state.keys():
         return []
     return [Calibration.of(row) for row in agent.state[RESIDUALS].cpu()]
 
 
 def warning(whose: Sequence[str], worst: Calibration, posterior: Posterior) -> str:
-    """What to tell the user of an overconfident posterior, and what to change.
+    """Warning of an overconfident posterior, with the setting to change.
 
     Args:
         whose: the runs it is about, in words.

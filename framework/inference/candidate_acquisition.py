@@ -13,7 +13,7 @@ from bfmkit.interfaces import Acquisition, AcquisitionContext, CandidateSampler,
 
 
 class CandidateAcquisition(Acquisition):
-    r"""Chooses argmax_j agg_e score(ψ_e(s, π_j(s), z_j)) with z_j = policy_latent(w_j), agg the minimum or the mean.
+    r"""Base class of rules argmax_j agg_e score(ψ_e(s, π_j(s), z_j)), z_j = policy_latent(w_j), agg minimum or mean.
 
     A subclass says what a critic's successor features are worth (:meth:`score`), and which confidence radius its
     candidates may go by (:meth:`radius`).
@@ -37,15 +37,15 @@ class CandidateAcquisition(Acquisition):
         context: AcquisitionContext,
         successor_features: Tensor,  # (B, k, E, d)
     ) -> Tensor:  # (B, k, E)
-        """What each critic's prediction is worth, with the radius of the context; the larger, the better."""
+        """Score of each critic's successor features; the largest wins."""
 
     def radius(self, context: AcquisitionContext) -> float | Tensor | None:  # a Tensor is (B,)
-        """The confidence radius that the candidates are told."""
+        """Confidence radius of each run."""
         return None
 
     @property
     def has_radius(self) -> bool:
-        """Whether the candidates are told a radius: a rule that has one says in :meth:`radius` which."""
+        """Whether the rule has a confidence radius (:meth:`radius`)."""
         return type(self).radius is not CandidateAcquisition.radius
 
     def require(self, posterior: Posterior) -> None:
@@ -67,7 +67,7 @@ class CandidateAcquisition(Acquisition):
         context: AcquisitionContext,
         weights: Tensor,  # (B, k, d)
     ) -> Tensor:  # (B, k)
-        """What acting for each candidate is worth; differentiable as far as the model is."""
+        """Value of each candidate, aggregated over critics; differentiable as far as the model is."""
         bfm, observation = context.bfm, context.observation
         latents = bfm.policy_latent(weights.to(observation.dtype))
         scores = self.score(context, bfm.candidate_successor_features(observation, latents))

@@ -49,7 +49,7 @@ class SelfNormalizedRadius:
         posterior: Posterior,
         belief: TensorDictBase,  # batch (B,)
     ) -> Tensor:  # (B,)
-        """β of each belief.
+        """Radius β of each belief.
 
         Raises:
             ValueError: for a posterior that the theorem is not about.
@@ -95,11 +95,11 @@ class TwoStageRadius:
     type: Literal["two_stage"] = "two_stage"
 
     def of(self, episode: Tensor) -> Tensor:  # (B,) int64 -> (B,) float64
-        """The radius of each run, by the number of its present episode, from 0."""
+        """Radius of each run, by the number of its present episode, from 0."""
         return torch.where(episode < self.episodes, self.initial, self.final).double()
 
     def stage(self, episodes: int) -> str:
-        """In which stage a run of so many episodes ends, in words."""
+        """Stage in which a run of ``episodes`` episodes ends, in words."""
         if episodes > self.episodes:
             return f"final stage, confidence_radius {self.final:g}, since episode {self.episodes + 1}"
         return (

@@ -18,7 +18,7 @@ WINDOW = 1000
 
 @dataclass(frozen=True)
 class EpisodeStats:
-    """What B runs got in a stretch of an episode."""
+    """Returns, steps and labels of B runs in a stretch of an episode."""
 
     returns: Tensor  # (B,) float64, sum of rewards
     steps: Tensor  # (B,) int64, steps taken in the stretch
@@ -28,14 +28,14 @@ class EpisodeStats:
 
 @dataclass(frozen=True)
 class Episode(EpisodeStats):
-    """A whole episode, and its windows where it is longer than one."""
+    """Returns, steps and labels of a whole episode, and of its windows where it is longer than one."""
 
     windows: tuple[EpisodeStats, ...] = ()
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step as seen from outside, for whoever keeps records."""
+    """One step of a batch, for callbacks that record it."""
 
     index: int
     observation: Tensor  # (B, o)
@@ -59,7 +59,7 @@ def run_episode(
     snapshot: EpisodeSnapshot | None = None,
     on_window: Callable[[EpisodeSnapshot], None] | None = None,
 ) -> Episode:
-    """Let a started agent live one episode, learning on the way.
+    """One episode of a started agent, which learns at every step (Algorithm 1).
 
     Args:
         agent: started with as many seeds as the environment has rows.

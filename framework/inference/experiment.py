@@ -22,7 +22,7 @@ Role = Literal["agent", "oracle", "floor"]
 
 
 class Run(NamedTuple):
-    """A row of a batch."""
+    """Task and seed of one row of a batch."""
 
     task: str
     seed: int
@@ -30,7 +30,7 @@ class Run(NamedTuple):
 
 @check_ranges
 class Experiment:
-    """An agent, an oracle and a floor on the same runs, one run a task and a seed.
+    """Agent, oracle and floor on the same runs: one run for each task and seed.
 
     Args:
         bfm: the model whose policies to act with.
@@ -109,7 +109,7 @@ def fitted_environment(environment: Environment, bfm: BFM) -> Environment:
 
 
 def chosen_seeds(seed: int, seeds: int | list[int]) -> tuple[int, ...]:
-    """So many seeds from ``seed`` on, or those given.
+    """Seeds counted on from ``seed``, or the seeds listed.
 
     Raises:
         ValueError: if there is none, or one comes twice.
@@ -123,7 +123,7 @@ def chosen_seeds(seed: int, seeds: int | list[int]) -> tuple[int, ...]:
 
 
 def chosen_tasks(environment: Environment, tasks: str | list[str] | None) -> tuple[str, ...]:
-    """The tasks named, ``all`` of them, or those of the environment's rows, each once.
+    """Tasks named, ``all``, or those of the environment's rows, each once.
 
     Raises:
         ValueError: if there is none, or one does not exist.
@@ -153,7 +153,7 @@ def run_episodes(
     snapshot: EpisodeSnapshot | None = None,
     on_window: Callable[[int, EpisodeSnapshot], None] | None = None,
 ) -> Iterator[Episode | None]:
-    """Let an agent live its episodes on every run at once; gives each when it is over.
+    """Episodes of an agent on all runs in one batch, each yielded when it is over.
 
     What the agent learnt is in ``agent.state_dict()``, and the rows that were stopped in ``agent.failures``, before the
     next episode is asked for. The numbers are a function of the arguments alone, so runs that were batched alike are
@@ -205,6 +205,6 @@ def stats_numbers(stats: EpisodeStats, row: int) -> dict[str, Any]:
 
 
 def window_numbers(episode: Episode, row: int) -> list[dict[str, Any]]:
-    """The same for each ``window`` of a long episode that the row has come to; none of a short one."""
+    """``return``, ``steps`` and ``labels`` of each window of a long episode that a row has reached."""
     windows = enumerate(episode.windows)
     return [stats_numbers(stats, row) | {"window": window} for window, stats in windows if stats.steps[row] > 0]

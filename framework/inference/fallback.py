@@ -1,4 +1,4 @@
-"""Return to the inferred policy where the improved one does not earn more."""
+"""Fallback to the inferred policy where the improved one does not earn more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_WAIT = 8
 @check_ranges
 @dataclass(frozen=True)
 class Fallback:
-    r"""Decides, for each run and episode, whether the improved policy acts; and takes it back within the episode.
+    r"""Decision whether the improved policy acts, for each run and episode, revised within the episode.
 
     G_t is the return of an episode so far, m_t its mean over the last ``window`` episodes of the inferred policy, m
     that of a whole one.
@@ -51,7 +51,7 @@ class Fallback:
     check_every: PositiveInt = 50
 
     def blank(self, runs: int, episode_steps: int) -> TensorDict:  # batch (B,), on the CPU
-        """The state before the first episode."""
+        """Initial state of B runs."""
         checks = -(-episode_steps // self.check_every)
         counters = {
             name: torch.zeros(runs, dtype=torch.int64)
@@ -67,7 +67,7 @@ class Fallback:
         return TensorDict({**counters, **flags, **sums, **curves}, [runs])
 
     def is_ready(self, state: TensorDict) -> Tensor:  # (B,) bool
-        """Runs past their warm-up; the episode that begins counts."""
+        """Mask of the runs past their warm-up; the episode that begins counts."""
         return state["inferred"] >= self.warmup
 
     def begin_episode(self, state: TensorDict, runs: Tensor) -> None:  # (B,) bool
@@ -81,7 +81,7 @@ class Fallback:
                 row[name].zero_()
 
     def count(self, state: TensorDict, reward: Tensor, moved: Tensor) -> None:  # (B,) float64, (B,) bool
-        """Add one step's rewards; take runs back whose improved episode costs too much."""
+        """Add one step's rewards; runs whose improved episode costs too much return to the inferred policy."""
         state["steps"].add_(moved)
         state["earned"].add_(torch.where(moved, reward, 0.0))
         for run in (moved & (state["steps"] % self.check_every == 0)).nonzero().squeeze(-1).tolist():

@@ -1,4 +1,4 @@
-"""Base class of agents that act for known weights."""
+"""Base class of agents with fixed weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bfmkit.inference.batched_agent import BatchedAgent, SelectionInputs
 
 
 class FixedWeightsAgent(BatchedAgent):
-    """Acts for the same weights all the time and learns nothing.
+    """Agent that acts for the same weights at every step and learns nothing.
 
     Args:
         weights: (d,) for all runs, or (B, d).

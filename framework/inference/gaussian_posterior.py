@@ -21,7 +21,7 @@ SMALLEST_SHARE = 1e-30
 
 
 class NormalPosterior(Posterior):
-    r"""A belief N(ŵ, V⁻¹) about w, from rewards r = φᵀw + σε, with exponential forgetting.
+    r"""Normal posterior N(ŵ, V⁻¹) of w, from rewards r = φᵀw + σε, with exponential forgetting.
 
     V₀ = λI, b₀ = 0;  V ← ρV + φφᵀ/σ²,  b ← ρb + φr/σ²;  V = RᵀR,  ŵ = V⁻¹b,  width(x) = √(xᵀV⁻¹x),
     sample(ε) = ŵ + R⁻¹ε
@@ -62,7 +62,7 @@ class NormalPosterior(Posterior):
         observed: Tensor | None,  # (B, n) bool; None: all
         discount: float,
     ) -> TensorDict:  # batch (B,)
-        """n steps, forgetting before each; what a subclass extends where it believes more.
+        """Belief after n steps, with forgetting before each; extended by subclasses whose belief holds more.
 
         V ← ρⁿV + Σᵢ ρⁿ⁻¹⁻ⁱ φᵢφᵢᵀ/σ² and b likewise, i = 0 ... n − 1
         """
@@ -76,7 +76,7 @@ class NormalPosterior(Posterior):
         reward: Tensor,  # (B, n) float64
         discount: float = 1.0,
     ) -> dict[str, Tensor]:
-        """ρV and ρb with n labelled transitions more, and what rounding has kept out of them."""
+        """Precision ρⁿV + Σ φφᵀ and response ρⁿb + Σ φr after n labelled transitions, with their rounding errors."""
         if self.noise_std != 1.0:
             features, reward = features / self.noise_std, reward / self.noise_std
         precision, lost = add_products(belief["precision"], belief["precision_lost"], features, features, discount)
@@ -100,7 +100,7 @@ class NormalPosterior(Posterior):
         }
 
     def root(self, belief: TensorDictBase) -> Tensor:  # (B, d, d)
-        """Sᵀ, for the S whose S Sᵀ is the covariance of the belief."""
+        """Transposed root Sᵀ of the posterior covariance S Sᵀ."""
         return belief["factor_inverse"]
 
     def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:
@@ -215,7 +215,7 @@ class NormalPosterior(Posterior):
         features: Tensor,  # (B, n, d)
         observed: Tensor,  # (B, n) bool
     ) -> Tensor:  # (B,)
-        """log det(I + ΦV⁻¹Φᵀ/σ²), for the rows Φ that are observed."""
+        """Joint information gain log det(I + ΦV⁻¹Φᵀ/σ²) of the observed rows Φ."""
         features = torch.where(observed.unsqueeze(-1), features.double(), 0.0)
         if features.shape[1] == 1:
             return self.information_gain(belief, features[:, 0])
@@ -233,7 +233,7 @@ def faded(
     reward: Tensor,  # (B, n)
     discount: float,
 ) -> tuple[Tensor, Tensor]:
-    """The steps, each shrunk by the root of what is left of it when the last one comes."""
+    """Features and rewards, each scaled by the root of its discount at the last step."""
     count = reward.shape[1]
     if discount == 1.0 or count == 1:
         return features, reward
@@ -243,7 +243,7 @@ def faded(
 
 
 def normal_belief(sums: dict[str, Tensor]) -> TensorDict:  # batch (B,)
-    """The belief with all that follows from its ``precision`` (B, d, d) and ``response`` (B, d)."""
+    """Belief with what follows from its ``precision`` (B, d, d) and ``response`` (B, d): factor and mean."""
     precision, response = sums["precision"], sums["response"]
     lower = cholesky(precision)
     inverse = torch.linalg.solve_triangular(lower, _identity(precision.shape[-1], precision.device), upper=False)
@@ -256,7 +256,7 @@ def normal_belief(sums: dict[str, Tensor]) -> TensorDict:  # batch (B,)
 
 
 def cholesky(precision: Tensor) -> Tensor:  # (B, d, d) -> lower factor (B, d, d)
-    """The Cholesky factor, of a slightly larger matrix where rounding has made one indefinite.
+    """Cholesky factor, of a slightly larger matrix where rounding has made one indefinite.
 
     Warns of both: of what it adds, and of runs that nothing small mends, whose factor is NaN.
     """

@@ -19,7 +19,7 @@ from bfmkit.utils.checks import one_per_row
 
 @dataclass(frozen=True)
 class Inferred:
-    """Weights, and what they follow from.
+    """Inferred weights, their belief and the data they follow from.
 
     Args:
         kind: ``labels``, ``goal`` or ``demonstration``.
@@ -49,7 +49,7 @@ def weights_from_labels(
     previous: Tensor | None = None,  # (n, o), where it was taken
     seed: int = 0,
 ) -> Inferred:
-    """The weights of rewards that somebody gave for being in states.
+    """Weights by regression of given rewards on the features of observations.
 
     Most features look at ``observation`` alone. For those that do not, ``action`` and ``previous`` say how one came
     there; without them it is by doing nothing, from where one is.
@@ -70,7 +70,7 @@ def weights_from_goal(
     goal: Tensor,  # (o,)
     seed: int = 0,
 ) -> Inferred:
-    r"""The weights of the reward for reaching an observation: 1 there, 0 on the model's inference set.
+    r"""Weights of the reward for reaching an observation: 1 there, 0 on the model's inference set.
 
     ŵ is along (λI + Σ φφᵀ)⁻¹ φ(goal) for least squares; with forward-backward features that is B(goal), λ apart.
 
@@ -87,7 +87,7 @@ def weights_from_demonstration(
     action: Tensor | None = None,  # (n, a), that led there
     seed: int = 0,
 ) -> Inferred:
-    r"""The weights of the reward for being where a demonstration has been: 1 there, 0 on the model's inference set.
+    r"""Weights of the reward for being where a demonstration has been: 1 there, 0 on the model's inference set.
 
     ŵ is along (λI + Σ φφᵀ)⁻¹ mean φ(demonstration) for least squares.
 
@@ -197,7 +197,7 @@ def _inferred(bfm: BFM, posterior: Posterior, kind: str, features: Tensor, rewar
 
 
 def belief_tensors(posterior: Posterior, belief: TensorDictBase) -> dict[str, Tensor]:  # batch (1,)
-    """Mean and covariance of a belief."""
+    """Mean and covariance of a belief, by name, for a record."""
     mean = posterior.mean(belief)
     axes = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).unsqueeze(0)
     root = posterior.from_base_samples(belief, axes) - mean.unsqueeze(1)  # row i: S e_i

@@ -10,7 +10,7 @@ Stretch = int | tuple[int, int]
 
 
 def write(recent: Tensor, features: Tensor, first: Tensor, rows: Tensor) -> None:  # (B, H, d), (m, n, d), (m,), (m,)
-    """Keep n steps of m runs, of which the oldest was each run's step number ``first``; in place."""
+    """Write n steps of m runs into the ring buffer, in place; the oldest is each run's step number ``first``."""
     room, count = recent.shape[1], features.shape[1]
     kept = min(room, count)
     slots = (first.unsqueeze(-1) + torch.arange(count - kept, count)) % room
@@ -22,7 +22,7 @@ def total(
     steps: Tensor,  # (B,) int64, how many steps each run has taken
     stretch: Stretch,
 ) -> tuple[Tensor, Tensor]:  # (B, d) float64, (B,) float64
-    """The sum of the features of a stretch, and of how many steps; steps before a run's first do not count.
+    """Sum of the features of a stretch of steps, and the number of steps; those before a run's first do not count.
 
     Raises:
         ValueError: if the stretch is empty, or reaches farther back than is kept.

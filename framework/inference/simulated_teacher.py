@@ -18,7 +18,7 @@ from bfmkit.utils.rng import normal_noise
 @check_ranges
 @dataclass(frozen=True)
 class Teacher:
-    r"""A simulated person who sees the rewards and presses good or bad, or compares; all times in seconds.
+    r"""Simulated person who sees rewards and presses good or bad, or compares; all times in seconds.
 
     good, if  mean reward of the window + noise  >  worst + standard · (best − worst)
 
@@ -57,7 +57,7 @@ class Teacher:
             raise ValueError(f"credit must be a stretch of time, newest before oldest, got {list(self.credit)}")
 
     def blank(self, runs: int, memory: int) -> TensorDict:  # batch (B,)
-        """What the teacher has seen before the first step: rewards of the last steps, the worst and best window."""
+        """Initial state: rewards of the last steps, the worst and best window."""
         watched = torch.zeros(runs, memory, dtype=torch.float64)
         return TensorDict({"watched": watched, "range": watched.new_zeros(runs, 2)}, batch_size=[runs])
 
@@ -71,7 +71,7 @@ class Teacher:
         timestep: float,
         compares: bool,
     ) -> Iterator[Press]:
-        """See one step, and press: at most one label a run."""
+        """Labels after one step: at most one a run."""
         watched, extremes = seen.get("watched"), seen.get("range")
         memory, window = watched.shape[1], max(1, round(self.window / timestep))
         window = min(window, memory)

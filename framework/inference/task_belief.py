@@ -1,4 +1,4 @@
-"""What B runs believe of their tasks: the posterior's belief, steps it has yet to learn from, and its calibration."""
+"""Task belief of B runs: the posterior's belief, steps buffered for it, and its calibration."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Update:
 
 
 class TaskBelief:
-    """The belief of B runs and what belongs to it, kept as entries of an agent's state.
+    """Belief of B runs with its step buffer and calibration, kept as entries of an agent's state.
 
     ``belief``; ``residuals`` (B, 5), the sums of :mod:`bfmkit.inference.calibration`; with ``update_every`` above 1
     ``pending``, the steps to be learnt from later, whose ``count`` (B,) says how many they are; ``information`` (B,),
@@ -86,7 +86,7 @@ class TaskBelief:
         self._warned = False
 
     def prior(self, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor | TensorDict]:
-        """The entries before the first step."""
+        """Initial entries of the state."""
         runs, example = len(self.seeds), torch.zeros(0, dtype=dtype, device=device)
         entries: dict[str, Tensor | TensorDict] = {
             "belief": self.posterior.prior_for(self.seeds, self.bfm.dim, device),
@@ -104,7 +104,7 @@ class TaskBelief:
         return entries
 
     def condition_on(self, belief: TensorDict, features: Tensor, reward: Tensor) -> TensorDict:  # (n, d), (n, B)
-        """A belief after n labelled transitions, the same for all runs, each with its own rewards."""
+        """Belief after n labelled transitions, the same for all runs, each with its own rewards."""
         if not (features.isfinite().all() and reward.isfinite().all()):
             raise ValueError("a labelled transition has features or a reward that is not finite")
         if self.log is not None:
@@ -113,7 +113,7 @@ class TaskBelief:
 
     @property
     def belief(self) -> TensorDict:  # batch (B,)
-        """What the posterior believes of all rewards so far; looking changes nothing."""
+        """Belief after all rewards so far, buffered ones included; reading it changes no state."""
         if self.update_every > 1 and self.state.get("pending").get("count").any():
             ahead = copy.copy(self)
             ahead.state, ahead.stop, ahead.log = self.state.clone(), _ignore, None
@@ -124,7 +124,7 @@ class TaskBelief:
         return belief
 
     def add(self, step: Transitions, active: Tensor) -> Tensor:  # batch (B,), (B,) bool -> (B,) bool
-        """Learn a step of the active runs, now or later; says which of its rewards are taken in."""
+        """Add a step of the active runs, learnt now or buffered; returns which of its rewards are asked for."""
         runs, features = active.nonzero().squeeze(-1), None
         if self.query_rule is not None:
             features, observed = self._queried(self.query_rule, step, runs)
@@ -145,13 +145,13 @@ class TaskBelief:
         return step.observed
 
     def flush(self, runs: Tensor | None = None) -> None:  # (B,) bool; None: all
-        """Learn from pending steps now; of stopped runs too, for they came before whatever stopped them."""
+        """Learn buffered steps now; of stopped runs too, whose steps came before what stopped them."""
         if self.update_every > 1:
             waiting = self.state.get("pending").get("count") > 0
             self._take((waiting if runs is None else waiting & runs).nonzero().squeeze(-1))
 
     def label(self, features: Tensor, reward: Tensor, weight: float, runs: Tensor) -> None:  # (B, d), (B,), (B,) bool
-        """Learn one late label of each of the runs; nothing has changed if it cannot be learnt."""
+        """Learn one late label of each of the runs; on failure the state is unchanged."""
         state, old = self.state, self.state.get("belief")
         chosen = runs.to(features.device)
         features, reward = torch.where(chosen.unsqueeze(-1), features, 0.0), torch.where(chosen, reward, 0.0)
@@ -169,11 +169,11 @@ class TaskBelief:
             self.log.label(features, reward, weight, runs, state.get("step"))
 
     def past_features(self, stretch: Stretch) -> tuple[Tensor, Tensor]:  # (B, d) float64, (B,) float64
-        """The sum of the features of a stretch of past steps, and of how many steps."""
+        """Sum of the features of a stretch of past steps, and the number of steps."""
         return recent_features.total(self.state.get("recent_features"), self.state.get("step"), stretch)
 
     def check_calibration(self) -> None:
-        """Count how far rewards lay from what was expected of them, and warn once where a belief is overconfident."""
+        """Update the calibration with predictions and rewards; warn once where a posterior is overconfident."""
         sums = calibration.counted(self.state.get(RESIDUALS), self._uncounted)
         self._uncounted = []
         self.state.set(RESIDUALS, sums)
@@ -328,7 +328,7 @@ def predict(
     reward: Tensor,  # (m, n)
     observed: Tensor,  # (m, n) bool
 ) -> Predictions:
-    """Rewards beside what a belief expects of them."""
+    """Predictive means and deviations of rewards under a belief."""
     # As few operations as possible: this may be done at every step, and each costs more than its arithmetic.
     features = features.double()
     expected = posterior.predictive_mean(belief, features)

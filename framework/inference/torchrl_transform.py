@@ -15,7 +15,7 @@ from bfmkit.interfaces import Agent
 
 
 class TaskInferenceTransform(Transform):
-    """Lets an agent learn inside an environment, and writes the ``z`` to act for beside each observation.
+    """TorchRL transform in which an agent learns, and which writes the ``z`` to act with beside each observation.
 
     Use it with a policy that reads ``observation`` and ``z``; a BFM is one::
 
@@ -56,7 +56,7 @@ class TaskInferenceTransform(Transform):
             require_fitting(environment, self.agent)
 
     def label(self, reward: Tensor | float, *args: Any, **options: Any) -> None:
-        """Learn a reward for steps taken earlier: :meth:`bfmkit.interfaces.Agent.label`, with all its arguments."""
+        """Update from a late reward: :meth:`bfmkit.interfaces.Agent.label`, with all its arguments."""
         self.agent.label(reward, *args, **options)
 
     def _reset(self, tensordict: TensorDictBase, tensordict_reset: TensorDictBase) -> TensorDictBase:
@@ -93,7 +93,7 @@ class TaskInferenceTransform(Transform):
         return observation_spec
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
-        """Refuse data that no agent has acted on.
+        """Raise: a transform of stored data has no agent that acted.
 
         Raises:
             RuntimeError: always; what an agent has learnt depends on the order of steps.
@@ -114,7 +114,7 @@ class TaskInferenceTransform(Transform):
 
 
 def require_fitting(environment: EnvBase, agent: Agent) -> None:
-    """Refuse an environment in which the policies of a started agent cannot act.
+    """Raise unless the policies of a started agent can act in an environment.
 
     Raises:
         ValueError: naming what does not fit, and the transform that mends it.

@@ -16,7 +16,7 @@ from bfmkit.interfaces.posterior import Posterior
 
 @dataclass(frozen=True)
 class AcquisitionContext:
-    """All that a rule may look at when it chooses w for B runs."""
+    """Inputs of an acquisition rule: beliefs, observations and noise of B runs."""
 
     posterior: Posterior
     belief: TensorDictBase  # batch (B,)
@@ -32,7 +32,7 @@ class AcquisitionContext:
 
 
 class CandidateSampler(ABC):
-    """Draws the weights that an acquisition rule compares."""
+    """Base class of candidate samplers: the weights that an acquisition rule compares."""
 
     kind: ClassVar[str] = "candidate_sampler"
     folder: ClassVar[str] = "candidate_samplers"
@@ -43,7 +43,7 @@ class CandidateSampler(ABC):
 
     @abstractmethod
     def draw(self, context: AcquisitionContext) -> Tensor:  # (B, k, d)
-        """k candidates for each run; a deterministic function of the context."""
+        """Candidate weights, k for each run; a deterministic function of the context."""
 
     def require(self, posterior: Posterior, has_radius: bool) -> None:  # noqa: B027
         """Refuse what can be known to fail before anything has run; here nothing.
@@ -60,7 +60,7 @@ class CandidateSampler(ABC):
 
 
 class Acquisition(ABC):
-    """Chooses the weights w whose policy acts next."""
+    """Base class of acquisition rules: the weights w whose policy acts next."""
 
     kind: ClassVar[str] = "acquisition"
     folder: ClassVar[str] = "acquisitions"
@@ -84,5 +84,5 @@ class Acquisition(ABC):
         """
 
     def stage(self, episodes: int) -> str | None:
-        """In which stage a run of so many episodes ends, in words; None for a rule that has no stages."""
+        """Stage in which a run of ``episodes`` episodes ends, in words; None for a rule without stages."""
         return None

@@ -21,7 +21,7 @@ class RunStoppedError(BfmkitError, RuntimeError):
 
 
 class Agent(ABC):
-    """B independent runs of one way to act with a BFM.
+    """Base class of agents: B independent runs that act with a BFM and learn from rewards.
 
     The life of an agent: :meth:`start`, then for each episode :meth:`begin_episode` and, for each step,
     :meth:`act` and :meth:`observe`. No environment object is needed. All it learns is in :attr:`state`.
@@ -87,7 +87,7 @@ class Agent(ABC):
         seeds: Sequence[int] = (0,),  # B of them, one a run
         labelled: TensorDictBase | None = None,
     ) -> None:
-        """Forget everything and get ready for B = len(seeds) runs.
+        """Reset to B = len(seeds) new runs of a model.
 
         Args:
             bfm: the model whose policies to act with.
@@ -101,7 +101,7 @@ class Agent(ABC):
 
     @abstractmethod
     def begin_episode(self, runs: Tensor | None = None) -> None:
-        """Say that the next observation opens an episode: every run (of ``runs``) chooses anew."""
+        """Mark the next observation as the first of an episode: every run (of ``runs``) selects z anew."""
 
     @abstractmethod
     def choose(
@@ -109,7 +109,7 @@ class Agent(ABC):
         observation: Tensor,  # (B, o)
         runs: Tensor | None = None,  # (B,) bool
     ) -> Tensor:  # (B, d)
-        """The z to act with in ``observation``; chosen anew where it is due, the last one elsewhere.
+        """Latent z to act with; selected anew in runs where that is due, else the previous one.
 
         Raises:
             RunStoppedError: when no run is left.
@@ -122,7 +122,7 @@ class Agent(ABC):
         observation: Tensor,  # (B, o), or (o,) when B = 1
         runs: Tensor | None = None,  # (B,) bool
     ) -> Tensor:  # (B, a), or (a,)
-        """The action to take; chooses z first where that is due. Zero for a run that stands still.
+        """Action of each run; z is selected first where that is due. Zero for a run that stands still.
 
         Raises:
             RunStoppedError: when no run is left.
@@ -169,7 +169,7 @@ class Agent(ABC):
         observed: Tensor | None = None,  # (B,) bool; None: every reward has arrived
         runs: Tensor | None = None,  # (B,) bool; which runs took this step; None: all of them
     ) -> None:
-        """Learn from one step. Without the batch dimension when B = 1.
+        """Update from one environment step; the batch dimension may be left out when B = 1.
 
         Raises:
             RunStoppedError: when no run is left.
@@ -186,7 +186,7 @@ class Agent(ABC):
         weight: float = 1.0,
         runs: Tensor | None = None,  # (B,) bool; None: all of them
     ) -> None:
-        """Learn a reward for steps that were acted earlier; as often as somebody gives one.
+        """Update from a late reward for steps taken earlier; may be called any number of times.
 
         One label is one reward for the mean of the features of a stretch of steps: what a person who presses a button
         has just seen. Steps of the last episode count as well. Runs that have stopped, or have taken none of these
@@ -211,11 +211,11 @@ class Agent(ABC):
         raise ValueError(f"{type(self).__name__} has no belief that a label could change")
 
     def stage(self, episodes: int) -> str | None:
-        """In which stage of exploring a run of so many episodes ends, in words; None for agents that have no stages."""
+        """Stage of exploration at the end of ``episodes`` episodes, in words; None for agents without stages."""
         return None
 
     def flush(self) -> None:  # noqa: B027
-        """Learn now from whatever was observed and has been put off; for an agent that puts nothing off, nothing.
+        """Learn from buffered steps now; does nothing for an agent that buffers none.
 
         Called at an episode's end by :func:`bfmkit.inference.episode.run_episode`; then :attr:`state` is up to date.
         """
@@ -224,7 +224,7 @@ class Agent(ABC):
         self,
         observation: Tensor,  # (B, o)
     ) -> dict[str, Tensor]:  # (B, ...) each
-        """What it believes now, in numbers, for whoever keeps records; changes nothing.
+        """Numbers that describe the present belief, for traces and records; changes no state.
 
         Of an agent with a belief: its ``mean`` (B, d), the ``log_determinant`` of its precision and its ``width`` along
         the successor features of the present z in ``observation``. Empty for an agent without one.
@@ -232,14 +232,14 @@ class Agent(ABC):
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a started agent needs to go on, in plain containers that ``torch.load`` reads weights-only.
+        """State of a started agent, in plain containers that ``torch.load`` reads weights-only.
 
         A copy: what the agent does afterwards does not change it.
         """
         return {"state": self.state.clone().to_dict(), "failures": dict(self.failures)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`; call :meth:`start` with the same model and seeds first.
+        """Restore :meth:`state_dict`; call :meth:`start` with the same model and seeds first.
 
         Raises:
             ValueError: if the saved state is that of other runs or of another kind of agent.

@@ -46,5 +46,5 @@ class Appearance:
 
     @property
     def moving(self) -> int:
-        """How many parts move."""
+        """Number of parts that move."""
         return sum(part.moves for part in self.parts)

@@ -15,7 +15,7 @@ from bfmkit.registry import lookup
 
 
 class BFM(TensorDictModuleBase, ABC):
-    """A pretrained model that holds a near-optimal policy π_z for every reward r ≈ φᵀw.
+    """Base class of behaviour foundation models: a near-optimal policy π_z for every reward r ≈ φᵀw.
 
     As a TensorDict module it is its policy: ``observation`` and ``z`` in, ``action`` out. Inputs of any batch shape
     are taken, and batch dimensions broadcast against each other, so an observation (B, 1, o) meets candidates
@@ -44,7 +44,7 @@ class BFM(TensorDictModuleBase, ABC):
         action: Tensor,  # (*b, a)
         next_observation: Tensor,  # (*b, o)
     ) -> Tensor:  # (*b, d)
-        """φ of each transition."""
+        """Features φ(s, a, s') of each transition."""
 
     @abstractmethod
     def successor_features(
@@ -53,7 +53,7 @@ class BFM(TensorDictModuleBase, ABC):
         z: Tensor,  # (*b, d)
         action: Tensor | None = None,  # (*b, a); None: the action that π_z takes
     ) -> Tensor:  # (*b, E, d)
-        """ψ(s, a, z): the expected discounted sum of φ from (s, a) on under π_z, by each critic of the ensemble."""
+        """Successor features ψ(s, a, z) by each critic: the expected discounted sum of φ from (s, a) on under π_z."""
 
     @abstractmethod
     def act(
@@ -61,29 +61,29 @@ class BFM(TensorDictModuleBase, ABC):
         observation: Tensor,  # (*b, o)
         z: Tensor,  # (*b, d)
     ) -> Tensor:  # (*b, a)
-        """The mean action of π_z, in [-1, 1]."""
+        """Mean action of π_z, in [-1, 1]."""
 
     @abstractmethod
     def policy_latent(
         self,
         weights: Tensor,  # (*b, d)
     ) -> Tensor:  # (*b, d)
-        """The z whose policy is (near) optimal for the reward φᵀw. Never NaN, also not for w = 0."""
+        """Latent z whose policy is (near) optimal for the reward φᵀw; never NaN, also not for w = 0."""
 
     def candidate_successor_features(
         self,
         observation: Tensor,  # (B, o)
         z: Tensor,  # (B, k, d)
     ) -> Tensor:  # (B, k, E, d)
-        """ψ(s, π_z(s), z) for k candidates in each observation; override to share what does not depend on z."""
+        """Successor features ψ(s, π_z(s), z) of k candidates in each observation; override to share work."""
         return self.successor_features(observation.unsqueeze(-2), z)
 
     def feature_second_moment(self) -> Tensor | None:  # (d, d) float64
-        """E[φφᵀ], not centred, over the data that the model was trained on; None for a model that does not know it."""
+        """Second moment E[φφᵀ] of the features over the training data, not centred; None if unknown."""
         return None
 
     def inference_set(self) -> TensorDict | None:  # batch (n,)
-        """Reward-free transitions that travel with the model, so that any reward can be regressed on its features.
+        """Reward-free transitions shipped with the model, on whose features any reward can be regressed.
 
         Keys: ``observation``, ``action``, ``("next", "observation")`` and ``("next", "physics")``, from which an
         environment computes the rewards of any of its tasks. None for a model that brings none.
@@ -92,7 +92,7 @@ class BFM(TensorDictModuleBase, ABC):
 
     @classmethod
     def from_pretrained(cls, name: str) -> BFM:
-        """A pretrained model by its name.
+        """Pretrained model of a folder, ``zoo:NAME`` or ``hf:OWNER/NAME``.
 
         Args:
             name: ``OWNER/NAME`` on the Hugging Face hub, ``zoo:NAME`` for one that ships with bfmkit, or a folder.

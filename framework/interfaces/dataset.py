@@ -37,7 +37,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
-        """Some transitions, all keys."""
+        """Transitions at the given indices, all keys."""
 
     def __getitem__(self, index: int | slice | list | torch.Tensor) -> TensorDict:
         """One transition, without a batch dimension, or those of a slice, a list or a tensor of indices.
@@ -60,15 +60,15 @@ class Dataset(ABC):
         return list(self.read(torch.tensor(indices)).unbind(0))
 
     def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
-        """Some transitions, the named keys; override where reading less is quicker."""
+        """Transitions at the given indices, the named keys; override where reading less is quicker."""
         return self.read(indices).select(*keys)
 
     @abstractmethod
     def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
-        """The named keys of all transitions, ready to be sampled on ``device``."""
+        """All transitions with the named keys, ready to be sampled on ``device``."""
 
     def provenance(self) -> list[dict[str, Any]]:
-        """Which data these are, for whoever reads a run that used them or the card of its model.
+        """Origin of the data (paths, checksums), for run summaries and model cards.
 
         A row for each place that they come from: ``path``, as the recipe names it; ``checksum`` of the data, or None
         if nobody worked one out; ``episodes``, how many there were, or None; ``skipped``, how many of these were left

@@ -21,7 +21,7 @@ from bfmkit.rewards.expression import STEP
 
 
 class StepResult(NamedTuple):
-    """What one step of B environments gives, as plain tensors."""
+    """Result of one step of B environments, as plain tensors."""
 
     observation: Tensor  # (B, o) float32
     reward: Tensor  # (B,) float32
@@ -115,7 +115,7 @@ class Environment(EnvBase):
         self,
         rows: Tensor | None = None,  # (B,) bool; None: all
     ) -> tuple[Tensor, Tensor]:  # (B, o) float32, (B, p) float64
-        """Start the next episode in every row, or in some: observation and physics of all rows.
+        """Start the next episode in every row, or in some; observation and physics of all rows.
 
         The rows left out stay where they are, to the bit, and their episodes are not counted.
         """
@@ -138,7 +138,7 @@ class Environment(EnvBase):
         physics: Tensor,  # (n, p) float64, after the step
         action: Tensor,  # (n, a), the action that led there, in [-1, 1]
     ) -> dict[str, Tensor]:  # name -> (n,) float64
-        """The physics quantities that the rewards are functions of, named as in ``spec.quantities``.
+        """Physics quantities that rewards are functions of, named as in ``spec.quantities``.
 
         Raises:
             ValueError: if sizes do not fit.
@@ -146,10 +146,10 @@ class Environment(EnvBase):
 
     @abstractmethod
     def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
-        """The reward of a named task: a function of the quantities and ``step``, numbers or arrays (n,) of them."""
+        """Reward of a named task, a function of the quantities and ``step``: numbers or arrays (n,)."""
 
     def snapshot(self) -> dict[str, Any] | None:
-        """What :meth:`restore` needs to go on from here, the next steps being the same to the bit.
+        """Exact state of all rows; after :meth:`restore` the next steps are the same to the bit.
 
         Plain containers that ``torch.load`` reads weights-only. None for an environment that can only begin episodes.
         """
@@ -164,7 +164,7 @@ class Environment(EnvBase):
     be kept for another time; None: they are worked out anew each time."""
 
     def plane(self) -> Plane | None:
-        """States for pictures of a reward over the place that the body moves in; None where no plane shows it."""
+        """Grid of states over a plane, for pictures of a reward over places; None for bodies that no plane shows."""
         return None
 
     def appearance(self) -> Appearance | None:
@@ -179,7 +179,7 @@ class Environment(EnvBase):
         raise NotImplementedError(f"{type(self).__name__} has no meshes to draw")
 
     def target(self, task: str) -> tuple[float, float, float] | None:
-        """Where the body is to go, for tasks that ask for a place; None for others."""
+        """Goal position of a task that asks for one; None for others."""
         return None
 
     def pictures(
@@ -188,15 +188,15 @@ class Environment(EnvBase):
         height: int,
         width: int,
     ) -> np.ndarray | None:  # (n, height, width, 3) uint8
-        """How the body looks in recorded states; None for an environment that cannot be put into a state."""
+        """Pictures of the body in recorded states; None for an environment that cannot be put into a state."""
         return None
 
     def frame(self, row: int) -> np.ndarray | None:  # (height, width, 3) uint8
-        """How the body of a row looks now, as the environment itself draws it; None for one that does not."""
+        """Picture of a row's body now, drawn by the environment itself; None for one that does not draw."""
         return None
 
     def reward_of(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
-        """The reward of a named or typed task: a function of the quantities and ``step``.
+        """Reward function of a named or typed task, of the quantities and ``step``.
 
         Raises:
             ValueError: for a task that there is not.
@@ -209,7 +209,7 @@ class Environment(EnvBase):
         task: str,
         step: int | Tensor = 1,  # one for all, or (n,)
     ) -> Tensor:  # (n,) float32
-        """The reward that ``task`` gives for recorded quantities.
+        """Rewards of ``task`` for recorded quantities.
 
         Args:
             quantities: as :meth:`quantities` gives them.
@@ -241,7 +241,7 @@ class Environment(EnvBase):
         task: str,
         step: int | Tensor = 1,  # one for all, or (n,)
     ) -> Tensor:  # (n,) float32
-        """The reward that ``task`` gives for recorded steps, as if taken as step ``step`` of an episode.
+        """Rewards of ``task`` for recorded steps, as if taken as step ``step`` of an episode.
 
         Raises:
             ValueError: as :meth:`quantities` and :meth:`rewards`.

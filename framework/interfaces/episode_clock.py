@@ -13,7 +13,7 @@ _LISTS = ("seeds", "episode", "step", "terminated", "cut")
 
 
 class EpisodeClock:
-    """Where each of B rows stands; rows begin and end their episodes independently.
+    """Seed, episode and step of each of B rows, which begin and end their episodes independently.
 
     On its own because TorchRL's environments are slow to take an attribute.
 
@@ -72,10 +72,10 @@ class EpisodeClock:
         return torch.from_numpy(np.array([(step >= self.episode_steps or cut) and not end for step, end, cut in rows]))
 
     def snapshot(self) -> dict[str, Any]:
-        """All of it, in plain lists."""
+        """Seeds, episodes and steps in plain lists."""
         return {name: list(getattr(self, name)) for name in _LISTS}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`snapshot`."""
+        """Restore a :meth:`snapshot`."""
         for name in _LISTS:
             setattr(self, name, list(state[name]))

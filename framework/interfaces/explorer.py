@@ -12,31 +12,31 @@ from bfmkit.interfaces.environment import StepResult
 
 
 class Explorer(ABC):
-    """Acts in a batch of environments without a reward, and learns where to go next."""
+    """Base class of explorers: reward-free policies that gather data and learn where to go next."""
 
     kind: ClassVar[str] = "explorer"
     folder: ClassVar[str] = "explorers"
 
     @abstractmethod
     def act(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, a) in [-1, 1]
-        """Actions to take."""
+        """Actions of the batch."""
 
     @abstractmethod
     def observe(self, observation: Tensor, action: Tensor, outcome: StepResult) -> None:
-        """Take in one step of the batch, and learn from it."""
+        """Update from one step of the batch."""
 
     @abstractmethod
     def remember(self, transitions: TensorDictBase) -> None:  # batch (n,)
-        """Take back transitions of an earlier session, without learning from them now."""
+        """Restore transitions of an earlier session, without learning from them now."""
 
     @abstractmethod
     def metrics(self) -> dict[str, float]:
-        """A few numbers for the log, averaged since the last call."""
+        """Numbers for the log, averaged since the last call."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on, loadable with ``weights_only``."""
+        """State of the explorer, loadable with ``weights_only``."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`."""
+        """Restore :meth:`state_dict`."""

@@ -1,4 +1,4 @@
-"""Feature maps: what a reward is linear in."""
+"""Feature maps φ, in which rewards are linear."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class FeatureMap(TensorDictModuleBase, ABC):
-    """φ: the reward of a transition is modelled as r ≈ φᵀw.
+    """Base class of feature maps φ(s, a, s'); rewards are modelled as r ≈ φᵀw.
 
     As a TensorDict module it reads the transition and writes ``features``. Most maps look at the next observation
     alone and ignore the other two arguments.
@@ -33,10 +33,10 @@ class FeatureMap(TensorDictModuleBase, ABC):
         action: Tensor,  # (*b, a)
         next_observation: Tensor,  # (*b, o)
     ) -> Tensor:  # (*b, d)
-        """φ of each transition."""
+        """Features φ(s, a, s') of each transition."""
 
     def prepare(self, observation: Tensor) -> None:  # (n, o), standardised
-        """Take what stays fixed from a sample of states, once before training."""
+        """Fit what stays fixed (such as a scale) to a sample of states, once before training."""
         return
 
     def fit(
@@ -46,7 +46,7 @@ class FeatureMap(TensorDictModuleBase, ABC):
         next_observation: Tensor,  # (N, o)
         rate: Tensor | float = 1.0,
     ) -> None:
-        """Move what the map takes from data beside its weights, e.g. a mean, by ``rate`` towards these transitions'."""
+        """Move statistics of the data, e.g. a mean, by ``rate`` towards those of these transitions."""
         return
 
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:

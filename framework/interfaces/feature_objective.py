@@ -1,4 +1,4 @@
-"""Feature objectives: what a feature map is learnt by."""
+"""Feature objectives: losses that train a feature map."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bfmkit.interfaces.spec import EnvironmentSpec
 
 
 class FeatureBatch(NamedTuple):
-    """Transitions as a feature map sees them, observations standardised."""
+    """Batch of transitions with standardised observations, as a feature map sees them."""
 
     observation: Tensor  # (N, o)
     action: Tensor  # (N, a)
@@ -21,7 +21,7 @@ class FeatureBatch(NamedTuple):
 
 
 class FeatureObjective(nn.Module, ABC):
-    """A loss on a feature map, and whatever the loss needs beside the map: heads, second encoders, target networks.
+    """Base class of losses on a feature map, with their own networks: heads, second encoders, target networks.
 
     Those are parameters of this module and no part of the model; the map is handed to every call and is not kept.
     """
@@ -34,7 +34,7 @@ class FeatureObjective(nn.Module, ABC):
 
     @abstractmethod
     def attach(self, features: FeatureMap, spec: EnvironmentSpec) -> None:
-        """Make the networks that the loss needs for this map. Called once, before anything else.
+        """Build the networks that the loss needs for this map; called once, before anything else.
 
         Raises:
             TypeError: if it is a map that this objective cannot train.
@@ -49,5 +49,5 @@ class FeatureObjective(nn.Module, ABC):
         return
 
     def start_from(self, features: FeatureMap) -> None:
-        """Take note that the map has the weights of a trained one: target networks start there."""
+        """Start target networks at the map's weights, which are those of a trained one."""
         return

@@ -16,7 +16,7 @@ from bfmkit.interfaces.bfm import BFM
 
 @dataclass(frozen=True)
 class InferredTask:
-    """What task inference has come to, for B runs."""
+    """Inferred latent, step count and weights of B runs."""
 
     z: Tensor  # (B, d), the latent it would act with
     step: Tensor  # (B,) int64 on the CPU, environment steps so far
@@ -26,7 +26,7 @@ class InferredTask:
 
 @dataclass(frozen=True)
 class ObservedStep:
-    """One environment step of B runs; a row that did not move, or whose reward is missing, is not in ``observed``."""
+    """One environment step of B runs; ``observed`` leaves out rows that did not move or have no reward."""
 
     observation: Tensor  # (B, o)
     action: Tensor  # (B, a)
@@ -38,7 +38,7 @@ class ObservedStep:
 
 
 class Improver(ABC):
-    """Changes the inferred policy of B runs from the rewards that they see.
+    """Base class of improvers: fine-tuning of the inferred policy of B runs from observed rewards.
 
     The agent ``fine_tuning`` calls it. All it remembers is in :attr:`state`; :meth:`choose` and :meth:`act` give the
     same answer when they are asked twice in one step. Rows outside a mask stand still: nothing of them changes.
@@ -58,19 +58,19 @@ class Improver(ABC):
     """Batch (B,): everything it has learnt."""
 
     def start(self, bfm: BFM, seeds: Sequence[int], device: torch.device) -> None:
-        """Forget everything and get ready for B = len(seeds) runs."""
+        """Reset to B = len(seeds) new runs of a model."""
         self.bfm, self.seeds, self.device = bfm, tuple(seeds), device
         self.state = TensorDict(self.prepare(), batch_size=[len(self.seeds)])
 
     @abstractmethod
     def prepare(self) -> dict[str, Any]:
-        """The entries of the state, batch (B,), of runs that start afresh."""
+        """Initial entries of the state, batch (B,)."""
 
     def anchor(self, inferred: InferredTask, runs: Tensor) -> None:  # noqa: B027
-        """Take the inferred policy of the runs (B,) of a mask as the one to improve."""
+        """Fix the inferred policy of the runs of a mask (B,) as the one to improve."""
 
     def begin_episode(self, inferred: InferredTask, runs: Tensor) -> None:  # noqa: B027
-        """An episode begins in the runs (B,) of a mask."""
+        """Start an episode in the runs of a mask (B,)."""
 
     def choose(
         self,
@@ -78,7 +78,7 @@ class Improver(ABC):
         inferred: InferredTask,
         runs: Tensor,  # (B,) bool, the rows that are asked
     ) -> Tensor:  # (B, d)
-        """The z to act with; the inferred one unless overridden."""
+        """Latent z to act with; the inferred one unless overridden."""
         return inferred.z
 
     def act(
@@ -87,9 +87,9 @@ class Improver(ABC):
         z: Tensor,  # (B, d), from :meth:`choose`
         inferred: InferredTask,
     ) -> Tensor:  # (B, a)
-        """The action to take in [-1, 1]; that of π_z unless overridden."""
+        """Action in [-1, 1]; that of π_z unless overridden."""
         return self.bfm.act(observation, z)
 
     @abstractmethod
     def learn(self, step: ObservedStep, inferred: InferredTask, anchored: Tensor) -> None:
-        """Learn from one step of the runs, whoever acted; ``anchored`` (B,) are those past :meth:`anchor`."""
+        """Update from one step of the runs, whichever policy acted; ``anchored`` (B,) are those past :meth:`anchor`."""

@@ -11,7 +11,7 @@ import torch
 
 
 class Job(ABC):
-    """Something that ``bfmkit run`` runs; its constructor takes what a recipe says."""
+    """Base class of jobs, the roots of recipes; the constructor takes what a recipe says."""
 
     kind: ClassVar[str] = "job"
     folder: ClassVar[str] = "jobs"
@@ -40,7 +40,7 @@ class Job(ABC):
         out: Path,  # the run directory, which exists and holds recipe.yaml and provenance.json
         device: torch.device,
     ) -> dict:
-        """Do the work and return the summary, which the caller writes to ``summary.json``.
+        """Run the job; returns the summary, which the caller writes to ``summary.json``.
 
         Called again on the same directory, it resumes.
 

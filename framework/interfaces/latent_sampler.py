@@ -16,7 +16,7 @@ RELATIVE_RIDGE = 1e-3
 
 @dataclass(frozen=True)
 class LatentContext:
-    """States to make z of."""
+    """Inputs of a latent sampler: states to make z of, and their features."""
 
     observation: Tensor  # (N, o), standardised
     make_features: Callable[[], Tensor]  # (N, d), φ of these states; a solve that few samplers ask for
@@ -25,11 +25,11 @@ class LatentContext:
 
     @cached_property
     def features(self) -> Tensor:  # (N, d)
-        """φ of these states, worked out when somebody reads it."""
+        """Features φ of these states, computed on first use."""
         return self.make_features()
 
     def regress(self, rewards: Tensor) -> Tensor:  # (N, M) -> (M, d)
-        """z of rewards given at these states: policy_latent of the ridge regression's weights.
+        """Latents of rewards at these states: policy_latent of the ridge regression's weights.
 
         w = (ΦᵀΦ / N + ε mean(diag ΦᵀΦ / N) I)⁻¹ Φᵀr / N
         """
@@ -56,14 +56,14 @@ class DrawnRewards:
 
 
 class LatentSampler(ABC):
-    """A distribution over z, from which training and practice draw."""
+    """Base class of latent samplers: the distribution of z in training and self-collection."""
 
     kind: ClassVar[str] = "latent_sampler"
     folder: ClassVar[str] = "latent_samplers"
 
     @abstractmethod
     def sample(self, context: LatentContext) -> Tensor:  # (N, d)
-        """One z for each row of the context, on the sphere that ``policy_latent`` maps to, by torch's generator.
+        """Latents, one for each row of the context, on ``policy_latent``'s sphere; drawn by torch's generator.
 
         Shapes do not depend on the numbers drawn, so that a draw can be recorded as a CUDA graph.
         """

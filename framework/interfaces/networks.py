@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Networks(ABC):
-    """An architecture: builds the three networks of a BFM for given sizes.
+    """Base class of architectures: critic, actor and encoder of a BFM for given sizes.
 
     The modules it returns take inputs whose batch dimensions broadcast, and spend no work twice on an input that has
     size 1 where another has size k.
@@ -20,12 +20,12 @@ class Networks(ABC):
 
     @abstractmethod
     def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:
-        """A module ``(observation (*b, o), z (*b, d), action (*b, a)) -> (*b, E, outputs)``; d outputs if not given."""
+        """Critic ``(observation (*b, o), z (*b, d), action (*b, a)) -> (*b, E, outputs)``; d outputs if not given."""
 
     @abstractmethod
     def actor(self, observation_size: int, action_size: int, dim: int) -> nn.Module:
-        """A module ``(observation (*b, o), z (*b, d)) -> (*b, a)`` in [-1, 1]."""
+        """Actor ``(observation (*b, o), z (*b, d)) -> (*b, a)`` in [-1, 1]."""
 
     @abstractmethod
     def encoder(self, observation_size: int, dim: int) -> nn.Module:
-        """A module ``(observation (*b, o)) -> (*b, d)``, not normalised; any other input of size o will do."""
+        """Encoder ``(observation (*b, o)) -> (*b, d)``, not normalised; any input of size o will do."""

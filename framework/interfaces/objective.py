@@ -16,7 +16,7 @@ from bfmkit.interfaces.bfm import BFM
 
 
 class Objective(LossModule):
-    """The losses of one family, as a TorchRL loss module.
+    """Base class of pretraining objectives: the losses of one family of BFMs, as a TorchRL loss module.
 
     ``forward`` takes a batch of transitions and gives a TensorDict with one ``loss_*`` entry a loss (they are summed
     and stepped together) and detached numbers for the log under other names. It changes no state.
@@ -44,27 +44,27 @@ class Objective(LossModule):
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The trained parameters, in groups that may have learning rates of their own."""
+        """Trained parameters, in groups that may have learning rates of their own."""
 
     @abstractmethod
     def update_targets(self) -> None:
         """Move target networks after an optimiser step."""
 
     def update_statistics(self, tensordict: TensorDictBase) -> None:  # batch (N,)
-        """Take running statistics, e.g. a mean, from a batch that was just learnt from; nothing if there are none."""
+        """Update running statistics, e.g. a mean, from the batch of the last update; nothing if there are none."""
         return
 
     @abstractmethod
     def latents(self, transitions: TensorDictBase) -> torch.Tensor:  # batch (n,) -> (n, d)
-        """Policy latents drawn as in training, some of them perhaps made of the given transitions."""
+        """Policy latents drawn as in training, some of which may be made of these transitions."""
 
     @abstractmethod
     def prepare(self, observations: torch.Tensor) -> None:  # (n, o)
-        """Look at a sample of the data once before training, e.g. to fix the scaling of observations."""
+        """Fit what stays fixed (the scaling of observations) to a sample of the data, once before training."""
 
     @abstractmethod
     def start_from(self, model: BFM) -> None:
-        """Take over the weights of a trained model, in target networks too.
+        """Copy the weights of a trained model, into target networks too.
 
         Raises:
             RuntimeError: if they do not fit.
@@ -72,7 +72,7 @@ class Objective(LossModule):
 
     @abstractmethod
     def finish(self, bfm: BFM, transitions: TensorDictBase) -> None:  # batch (n,)
-        """Fit what a usable model needs from data, e.g. the second moment of its features.
+        """Fit what an exported model needs from data, e.g. the second moment of its features.
 
         ``bfm`` is the trained model or a copy of it with averaged weights, whose moments are its own.
         """

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Plane:
-    """States at rest in the cells of a grid, so that a picture can show a reward, or a belief about one, over a place.
+    """States at rest in the cells of a grid, for pictures of a reward, or of a belief about one, over places.
 
     Args:
         observation: of each state, row by row from the bottom, each from the left.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Posterior(TensorDictModuleBase, ABC):
-    """A belief about the weights w of r ≈ φᵀw, for B independent runs at once.
+    """Base class of posteriors over the weights w of r ≈ φᵀw, for B independent runs at once.
 
     The object holds hyperparameters only. What has been learnt is the *belief*, a TensorDict of batch (B,), float64,
     that every method takes and none changes in place; so it checkpoints, resumes and moves between devices.
@@ -39,7 +39,7 @@ class Posterior(TensorDictModuleBase, ABC):
 
     @abstractmethod
     def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:  # batch (B,)
-        """The belief before any reward."""
+        """Prior belief of B runs."""
 
     def prior_for(
         self,
@@ -47,7 +47,7 @@ class Posterior(TensorDictModuleBase, ABC):
         dim: int,
         device: torch.device | str = "cpu",
     ) -> TensorDict:  # batch (B,)
-        """The belief before any reward of runs with these seeds; they matter where a belief holds noise of its own."""
+        """Prior belief of runs with these seeds, which matter where a belief holds noise of its own."""
         return self.prior(len(seeds), dim, device)
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Posterior(TensorDictModuleBase, ABC):
         reward: Tensor,  # (B,), or (B, 1) as TorchRL has it
         observed: Tensor,  # (B,) bool, or (B, 1)
     ) -> TensorDict:  # batch (B,); the argument is left as it was
-        """The belief one step later: all runs forget, those observed also learn.
+        """Belief after one step: all runs forget, observed ones also learn.
 
         Where ``observed`` is false, features and reward may hold anything, NaN included.
 
@@ -73,7 +73,7 @@ class Posterior(TensorDictModuleBase, ABC):
         reward: Tensor,  # (B, n)
         observed: Tensor,  # (B, n) bool
     ) -> TensorDict:  # batch (B,); the argument is left as it was
-        """The belief n steps later, to rounding that of n updates; override where it can be had at once.
+        """Belief after n steps: to rounding, that of n updates; override where one computation gives it.
 
         Raises:
             ValueError: if shapes do not fit the belief, or n = 0.
@@ -94,7 +94,7 @@ class Posterior(TensorDictModuleBase, ABC):
         features: Tensor,  # (B, n, d)
         reward: Tensor,  # (B, n)
     ) -> TensorDict:  # batch (B,)
-        """Learn n labelled transitions at once, without forgetting; as good as n updates without discount."""
+        """Belief after n labelled transitions at once, without forgetting: as n updates without discount."""
 
     def label(
         self,
@@ -103,7 +103,7 @@ class Posterior(TensorDictModuleBase, ABC):
         reward: Tensor,  # (B,)
         weight: float = 1.0,
     ) -> TensorDict:  # batch (B,)
-        """Learn a reward that came late: no step passes, so nothing is forgotten.
+        """Belief after a late reward: no step passes, so nothing is forgotten.
 
         A weight ω > 0 is the precision of the reward relative to one that is observed; here both sides of r = φᵀw are
         scaled by √ω, as weighted least squares does.
@@ -113,7 +113,7 @@ class Posterior(TensorDictModuleBase, ABC):
 
     @abstractmethod
     def mean(self, belief: TensorDictBase) -> Tensor:  # (B, d)
-        """ŵ, the centre of the belief."""
+        """Posterior mean ŵ."""
 
     @abstractmethod
     def from_base_samples(
@@ -121,14 +121,14 @@ class Posterior(TensorDictModuleBase, ABC):
         belief: TensorDictBase,  # batch (B,)
         noise: Tensor,  # (B, d) or (B, k, d), standard normal for draws from the posterior
     ) -> Tensor:  # as noise
-        """ŵ + S·noise with S Sᵀ the covariance of the belief: an affine map, so a ball becomes an ellipsoid."""
+        """Affine map of noise ŵ + S·noise, with S Sᵀ the posterior covariance: a ball becomes an ellipsoid."""
 
     def sample(
         self,
         belief: TensorDictBase,  # batch (B,)
         noise: Tensor,  # (B, d) or (B, k, d), standard normal
     ) -> Tensor:  # as noise
-        """Weights drawn from the belief itself; :meth:`from_base_samples` of it where the belief is normal."""
+        """Posterior samples of w; :meth:`from_base_samples` of the noise where the posterior is normal."""
         return self.from_base_samples(belief, noise)
 
     @abstractmethod
@@ -137,19 +137,19 @@ class Posterior(TensorDictModuleBase, ABC):
         belief: TensorDictBase,  # batch (B,)
         x: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """The belief's standard deviation of xᵀw."""
+        """Posterior standard deviation of xᵀw."""
 
     def predictive_mean(
         self,
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """The expected reward at ``features``: φᵀŵ; another function of it where rewards are not linear in φ."""
+        """Predictive mean of the reward at ``features``: φᵀŵ, or a function of it where rewards are not linear in φ."""
         offset, scale = (each.reshape(-1, *[1] * (features.ndim - 2)) for each in self.reward_units(belief))
         return offset + scale * self._project(belief, features)
 
     def reward_units(self, belief: TensorDictBase) -> tuple[Tensor, Tensor]:  # (B,), (B,)
-        """What maps φᵀŵ to a reward: an offset and a scale; 0 and 1 unless rewards are standardized."""
+        """Offset and scale that map φᵀŵ to a reward: 0 and 1 unless rewards are standardized."""
         mean = self.mean(belief)
         return torch.zeros_like(mean[:, 0]), torch.ones_like(mean[:, 0])
 
@@ -158,7 +158,7 @@ class Posterior(TensorDictModuleBase, ABC):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """The belief's standard deviation of a reward: :meth:`std`, and the noise where it believes in some."""
+        """Predictive standard deviation of the reward: :meth:`std`, and the noise if the posterior models it."""
         return self.std(belief, features)
 
     @abstractmethod
@@ -167,7 +167,7 @@ class Posterior(TensorDictModuleBase, ABC):
         belief: TensorDictBase,  # batch (B,)
         features: Tensor,  # (B, *k, d)
     ) -> Tensor:  # (B, *k)
-        """How much one reward at ``features`` would raise the log determinant of the precision; nats, times two.
+        """Increase of log det V by one reward at ``features``: twice the information gain, in nats.
 
         Where that depends on the reward, as with a likelihood that is not normal: how much the expected one would.
         """
@@ -178,7 +178,7 @@ class Posterior(TensorDictModuleBase, ABC):
         features: Tensor,  # (B, n, d)
         observed: Tensor,  # (B, n) bool
     ) -> Tensor:  # (B,)
-        """What the rewards observed would raise it by together, if nothing were forgotten between them.
+        """Increase of log det V by all observed rewards together, without forgetting between them.
 
         Here the sum of what each adds to those before it, if all rewards are as expected.
         """
@@ -193,7 +193,7 @@ class Posterior(TensorDictModuleBase, ABC):
         return gain
 
     def log_determinant(self, belief: TensorDictBase) -> Tensor:  # (B,)
-        """log det V, of the precision that :meth:`information_gain` speaks of; here that of (S Sᵀ)⁻¹."""
+        """Log determinant of the precision that :meth:`information_gain` refers to; here that of (S Sᵀ)⁻¹."""
         mean = self.mean(belief)
         axes = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).expand(len(mean), -1, -1)
         root = self.from_base_samples(belief, axes) - mean.unsqueeze(1)
@@ -205,7 +205,7 @@ class Posterior(TensorDictModuleBase, ABC):
         x: Tensor,  # (B, *k, d)
         radius: float | Tensor,
     ) -> Tensor:  # (B, *k)
-        """The largest xᵀw within ``radius`` standard deviations: xᵀŵ + radius · width(x)."""
+        """Upper confidence bound of xᵀw: xᵀŵ + radius · std(x)."""
         return self._project(belief, x) + radius * self.std(belief, x)
 
     def _project(self, belief: TensorDictBase, x: Tensor) -> Tensor:  # (B, *k, d) -> (B, *k)

@@ -14,7 +14,7 @@ from bfmkit.interfaces.posterior import Posterior
 
 @dataclass(frozen=True)
 class ScheduleState:
-    """Where B runs stand since each last chose its weights."""
+    """Steps and information gained since each of B runs last selected its weights."""
 
     step: Tensor  # (B,) int64, environment steps so far
     steps_since_choice: Tensor  # (B,) int64
@@ -22,7 +22,7 @@ class ScheduleState:
 
 
 class Schedule(ABC):
-    """Says which runs choose new weights now. Every run chooses at the start of an episode whatever this says."""
+    """Base class of schedules: which runs select new weights now. Every run does at the start of an episode."""
 
     kind: ClassVar[str] = "schedule"
     folder: ClassVar[str] = "schedules"
@@ -32,11 +32,11 @@ class Schedule(ABC):
 
     @abstractmethod
     def due(self, progress: ScheduleState) -> Tensor:  # (B,) bool
-        """Which runs choose again before their next action."""
+        """Mask of the runs that select new weights before their next action."""
 
 
 class QueryRule(ABC):
-    """Says which rewards are worth asking for."""
+    """Base class of query rules: which rewards to ask for."""
 
     kind: ClassVar[str] = "query_rule"
     folder: ClassVar[str] = "query_rules"
@@ -52,4 +52,4 @@ class QueryRule(ABC):
         features: Tensor,  # (B, d), of the transition whose reward is on offer; NaN if they are not needed
         labels: Tensor,  # (B,) int64, rewards taken in so far
     ) -> Tensor:  # (B,) bool
-        """Which runs take in the reward that is on offer."""
+        """Mask of the runs that ask for the reward of this step."""

@@ -57,7 +57,7 @@ class EnvironmentSpec:
         object.__setattr__(self, "observation_names", names)
 
     def entries(self, names: Sequence[str]) -> list[int]:
-        """Where the named entries stand in the observation.
+        """Indices of the named entries in the observation.
 
         Raises:
             ValueError: for a name that there is not, with the nearest one.
@@ -69,17 +69,17 @@ class EnvironmentSpec:
         return [self.observation_names.index(name) for name in names]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, numbers and strings, for YAML and JSON."""
+        """The spec in plain lists, numbers and strings, for YAML and JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> EnvironmentSpec:
-        """The inverse of :meth:`to_dict`."""
+        """Spec from the result of :meth:`to_dict`."""
         values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in fields.items()}
         return cls(**values)
 
     def require_task(self, task: str) -> None:
-        """Refuse a task that is neither one of the spec nor a reward that can be typed over :attr:`quantities`.
+        """Raise unless a task is one of the spec or a reward that can be typed over :attr:`quantities`.
 
         Raises:
             ValueError: with the nearest name, and all of them; or with the column where a typed reward goes wrong.
@@ -87,7 +87,7 @@ class EnvironmentSpec:
         self.typed_reward(task)
 
     def require_named_task(self, task: str) -> None:
-        """Refuse what is not the name of a task.
+        """Raise unless this is the name of a task.
 
         Raises:
             ValueError: with the nearest name, and all of them.
@@ -97,7 +97,7 @@ class EnvironmentSpec:
             raise ValueError(f'{self.domain} has no task "{task}"{suggestion(task, known)} {one_of(known)}')
 
     def typed_reward(self, task: str) -> RewardExpression | None:
-        """The reward that ``task`` spells out, a function of the quantities and ``step``; None for a task of the spec.
+        """Reward function of a typed task, of the quantities and ``step``; None for a task of the spec.
 
         A formula may have a name, as in ``low = torso_height < 0.8``.
 
@@ -126,7 +126,7 @@ class EnvironmentSpec:
             raise RewardError(task, len(task) - len(formula) + error.column, error.reason) from None
 
     def require_compatible(self, other: EnvironmentSpec, what: str) -> None:
-        """Refuse ``what`` (a model, a dataset) that was made for another body.
+        """Raise if ``what`` (a model, a dataset) was made for another body.
 
         Of :data:`ANY_DOMAIN`, observation and action alone must fit. Entries of the observation are compared by name,
         unless one side knows none.

@@ -108,7 +108,7 @@ class BenchmarkJob(Job):
         self.groups = grid(self.benchmark_recipes, workbench, self._settings, batch_size, threads)
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Run the cells that are missing; then tables and statistics of all there are."""
+        """Run the cells that are missing, then write tables and statistics of all cells."""
         for recipe in self.benchmark_recipes:
             _keep_recipe(out, recipe, as_played(recipe, self.groups))
         groups = [group.on(str(device)) for group in self.groups]

@@ -66,7 +66,7 @@ class CollectJob(Job):
         self.transitions, self.workers, self.environments = transitions, workers, environments
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Gather until every shard is full; ``out/dataset`` is the result."""
+        """Collect until every shard is full; ``out/dataset`` is the result."""
         environment = self.environment.build()
         spec, folder = environment.spec, out / "dataset"
         claim(folder, spec)

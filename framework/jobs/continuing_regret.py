@@ -1,4 +1,4 @@
-"""Job ``continuing_regret``: what optimism loses without episodes, policies being chosen at single steps."""
+"""Job ``continuing_regret``: regret without episodes, policies being selected at single steps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ POINTS = 40
 @check_ranges
 @dataclass(frozen=True)
 class SeedsPerContinuingRule:
-    """How many seeds each rule is run with; 0 leaves it out.
+    """Number of seeds of each rule; 0 leaves it out.
 
     Args:
         determinant: the largest upper confidence bound, chosen again when det V has grown by a factor.
@@ -63,7 +63,7 @@ class SeedsPerContinuingRule:
 
 
 class Study(NamedTuple):
-    """What is played by one process."""
+    """Dimension, misspecification and rule of one simulation."""
 
     dim: int
     misspecification: float
@@ -72,7 +72,7 @@ class Study(NamedTuple):
 
 @register(Job, "continuing_regret")
 class ContinuingRegretJob(Job):
-    r"""Adds up what is lost to the best policy of a pool in a problem without episodes, beside its bound.
+    r"""Regret against the best policy of a pool in a problem without episodes, compared with a bound.
 
     regret after T steps = Σ_{t≤T} (max_π g_π − r_t),  g_π the average reward of a policy, r_t without noise
 
@@ -135,7 +135,7 @@ class ContinuingRegretJob(Job):
         self.grid = np.unique(np.append(grid, burn_in))
 
     def studies(self) -> list[Study]:
-        """All that is played; a radius that grows by nothing is the plain one."""
+        """Studies of the job; a growing radius is left out where ε is 0."""
         return [
             Study(dim, error, rule)
             for dim in self.dims
@@ -145,12 +145,12 @@ class ContinuingRegretJob(Job):
         ]
 
     def bound(self, dim: int, error: float) -> ContinuingBound:
-        """The bound, with the constants of this study."""
+        """Regret bound with the constants of this study."""
         _, pool, directions = self._pool(dim)
         return self._bound(pool, directions, error)
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Play what has not been played, in as many processes as torch has threads; on the CPU."""
+        """Run the studies that are missing, in as many processes as torch has threads; on the CPU."""
         rows: dict[Study, dict[str, Any]] = {
             Study(row["dim"], row["misspecification"], row["rule"]): row for row in read_metrics(out)
         }

@@ -103,7 +103,7 @@ class DataEfficiencyJob(Job):
         self.seeds = list(range(seed, seed + seeds))
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Do the tasks that are left."""
+        """Run the tasks that are left."""
         self.bfm.to(device)
         done = self._finished(out)
         steps = self.environment.spec.episode_steps
@@ -235,7 +235,7 @@ class DataEfficiencyJob(Job):
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """``{task: {"oracle_return": ..., "floor_return": ..., "sources": {source: {"return": [...], ...}}}}``.
+    """Summary ``{task: {"oracle_return": ..., "floor_return": ..., "sources": {source: {"return": [...], ...}}}}``.
 
     Means over seeds, an entry a number of labels; ``relative_return`` and its interval are those of
     :class:`~bfmkit.evaluation.relative_return.TaskReturns`.

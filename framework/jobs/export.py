@@ -60,7 +60,7 @@ class ExportJob(Job):
         self.dataset, self.algorithm, self.environment, self.layout = dataset, algorithm, environment, layout
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Write what is not there yet."""
+        """Write the files that are missing."""
         return self._run_minari(out) if self.layout == "minari" else self._run_exorl(out)
 
     def _run_minari(self, out: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ SEARCH_SEED = 1_000_003
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model to compare.
+    """Model to compare, with the name it has in tables.
 
     Args:
         name: what it is called in the results.

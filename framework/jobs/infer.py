@@ -54,7 +54,7 @@ DOING: dict[Role, str] = {
 
 @dataclass(frozen=True)
 class Stage:
-    """Runs that share a batch: of the agent, or of one of the references that it is measured against."""
+    """Batch of runs of one role: the agent, the oracle or the floor."""
 
     role: Role
     runs: tuple[int, ...]  # indices into the job's runs
@@ -62,13 +62,13 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """What checkpoints call it; the same with more episodes."""
+        """Name in checkpoints, which does not depend on the number of episodes."""
         return f"{self.role}-{self.runs[0]}"
 
 
 @register(Job, "infer")
 class InferJob(Experiment, Job):
-    """Online inference: an agent's episodes on each task and seed, and an oracle's and a floor's on the same.
+    """Online task inference: episodes of an agent on each task and seed, and of an oracle and a floor on the same.
 
     One run a task and a seed. Runs share batches for speed. All of a run's randomness comes from its own seed, so its
     choices are those it makes alone, to rounding: float32 products depend in the last digit on how many rows they
@@ -125,7 +125,7 @@ class InferJob(Experiment, Job):
         self.batch_size, self.trace_every = batch_size, trace_every
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Run what is left to run; the numbers are those of a run that was never interrupted."""
+        """Run the episodes that are missing; the numbers are those of an uninterrupted run."""
         self.bfm.to(device)
         path = out / "checkpoints" / "progress.pt"
         state = InferenceCheckpoint.load(path) if path.is_file() else self._empty_checkpoint()

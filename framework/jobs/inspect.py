@@ -72,7 +72,7 @@ class InspectJob(Job):
         self.transitions, self.policies, self.episodes, self.seed = transitions, policies, episodes, seed
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Measure, draw, and say."""
+        """Measure, draw the figures, and print the table."""
         self.bfm.to(device)
         report, figures = Report(), out / "figures"
         if self.environment is None:

@@ -38,7 +38,7 @@ POINTS = 40
 @check_ranges
 @dataclass(frozen=True)
 class SeedsPerRule:
-    """How many seeds each rule is run with; 0 leaves it out.
+    """Number of seeds of each rule; 0 leaves it out.
 
     Args:
         ucb: the largest upper confidence bound with the theoretical radius, for a whole episode.
@@ -123,7 +123,7 @@ class RegretJob(Job):
         self.grid = np.unique(np.append(grid, burn_in))
 
     def bound(self, rule: str, dim: int) -> RegretBound:
-        """The bound on a rule, with the constants of this study."""
+        """Regret bound of a rule with the constants of this study."""
         return RegretBound(
             dim=dim,
             horizon=self.horizon,
@@ -136,7 +136,7 @@ class RegretJob(Job):
         )
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Play what has not been played, in as many processes as torch has threads; on the CPU, whatever the device."""
+        """Run the studies that are missing, in as many processes as torch has threads; always on the CPU."""
         done = self._done(out)
         studies = [(dim, name) for dim in self.dims for name in self.seeds]
         waiting = [study for study in studies if study not in done]

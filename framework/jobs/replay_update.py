@@ -48,7 +48,7 @@ class ReplayUpdateJob(Job):
         self.failed = FailedUpdate.load(file)
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Make the update up to its losses, and their gradients if these are finite."""
+        """Compute the update up to its losses, and their gradients if the losses are finite."""
         failed = self.failed
         spec = EnvironmentSpec.from_dict(failed.spec)
         objective = defer(Objective, failed.objective).build(spec).to(device)

@@ -23,7 +23,7 @@ WHO = ("tracking", "random")
 
 @register(Job, "track")
 class TrackJob(Job):
-    r"""Lets the agent ``tracking`` follow a demonstration, and measures its distance from it, step by step.
+    r"""Distance of the agent ``tracking`` from the demonstration that it follows, step by step.
 
     distance_t = ‖(s_{t+1} − x_t)/σ‖/√o
 
@@ -77,7 +77,7 @@ class TrackJob(Job):
         self.spread = known["next", "observation"].double().std(0).clamp(min=1e-3)
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Follow it; again on the same directory there is nothing left to do."""
+        """Follow the demonstration; does nothing on a finished run directory."""
         self.bfm.to(device)
         if not (out / METRICS).is_file():
             for who in WHO:

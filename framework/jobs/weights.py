@@ -79,7 +79,7 @@ class WeightsJob(Job):
         self.infer()
 
     def infer(self) -> Inferred:
-        """The weights."""
+        """Weights, by the method that the arguments name."""
         tensors = {name: value.float() if name != "reward" else value.double() for name, value in self.tensors.items()}
         observation, action = tensors["observation"], tensors.get("action")
         if self.source == "labels":
@@ -92,7 +92,7 @@ class WeightsJob(Job):
         return weights_from_demonstration(self.bfm, self.posterior, observation, action, self.seed)
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
-        """Infer, and leave record and picture; again is the same."""
+        """Infer the weights and write record and picture; running again gives the same."""
         self.bfm.to(device)
         record = inferred_record(self.infer(), self.bfm, self._origin(out), self.task, self.seed)
         record.save(out / FOLDER / "weights.safetensors")

@@ -1,4 +1,4 @@
-"""Inheritance of recipes: a file with all that it extends."""
+"""Inheritance of recipes (``extends``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 
 
 def gather(path: Path) -> Layers:
-    """Read ``path`` and what it extends, the most basic first.
+    """Files of a recipe: what it extends, the most basic first, then itself.
 
     Raises:
         RecipeError: if one of the files cannot be read, is no mapping, has another schema version, or if they
@@ -45,7 +45,7 @@ def gather(path: Path) -> Layers:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """One file as it stands.
+    """Content of one file, without what it extends.
 
     Raises:
         RecipeError: if it cannot be read, or holds no mapping.

@@ -10,7 +10,7 @@ Path = tuple[str, ...]
 
 
 class Layers:
-    """A tree put together from several sources, which remembers who said what.
+    """Tree merged from several sources, with the source of each value.
 
     A mapping merges into the mapping below it, except that one with another ``type`` replaces it. Everything else
     replaces what was there.
@@ -22,12 +22,12 @@ class Layers:
         self._sources: list[str] = []  # in the order in which they spoke
 
     def lay(self, over: dict[str, Any], source: str) -> None:
-        """Put a whole recipe on top."""
+        """Merge a whole recipe over the tree."""
         self._say((), source, forget=False)
         self._merge(self.tree, over, source, ())
 
     def set(self, path: Path, value: Any, source: str) -> None:
-        """Put one value on top, making the mappings on the way to it.
+        """Set one value, creating the mappings on the way to it.
 
         Raises:
             LookupError: if a value on the way is neither a mapping nor a list with such an index.
@@ -53,13 +53,13 @@ class Layers:
         return inside[key]
 
     def source_of(self, path: Path) -> str:
-        """Who said what stands at ``path``, or else what stands around it."""
+        """Source of the value at ``path``, or of what encloses it."""
         while path and path not in self._origins:
             path = path[:-1]
         return self._origins.get(path, "")
 
     def last_word_on(self, path: Path) -> str:
-        """Who spoke last about ``path`` or anything inside it."""
+        """Last source that set ``path`` or anything inside it."""
         inside = {source for each, source in self._origins.items() if each[: len(path)] == path and each}
         return max(inside | {self.source_of(path)}, key=self._sources.index)
 

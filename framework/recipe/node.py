@@ -23,7 +23,7 @@ def plain_copy(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Node:
-    """What one mapping with a ``type`` became. Pickles by reference to the class, so other processes can build it."""
+    """Checked node of a recipe: a class and its arguments. Pickles by reference to the class."""
 
     cls: type
     arguments: dict[str, Any]  # checked; nested nodes are Node or Deferred
@@ -34,7 +34,7 @@ class Node:
     """The constructor's argument that takes the environment's spec, if it asks for it."""
 
     def build(self, spec: EnvironmentSpec | None = None) -> Any:
-        """Build this node and all that it is made of.
+        """Instance of the class, with all nested nodes built.
 
         Raises:
             RecipeError: with every value that a constructor refuses (ValueError) or file it misses (OSError).

@@ -10,7 +10,7 @@ from bfmkit.utils.errors import RefusedError
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing to put right: the file it is in, where in the tree, and what to do about it."""
+    """Problem of a recipe: file, path in the tree, message."""
 
     file: str
     path: str  # "agent.posterior.type"; empty for the file as a whole
@@ -23,7 +23,7 @@ class Problem:
 
 
 class RecipeError(RefusedError, ValueError):
-    """A recipe is refused; ``problems`` has every reason, and the text has one line for each."""
+    """Error of a refused recipe; ``problems`` lists every reason, and the text has a line for each."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(dict.fromkeys(problems))
@@ -34,5 +34,5 @@ class RecipeError(RefusedError, ValueError):
 
 
 def refuse(file: str, path: str, message: str) -> RecipeError:
-    """The error for a single problem."""
+    """Error of a single problem."""
     return RecipeError([Problem(file, path, message)])

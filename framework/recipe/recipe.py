@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe that has been read and checked, and that has built nothing yet."""
+    """Recipe that has been read and checked; nothing is built yet."""
 
     name: str
     source: str  # the file, as messages call it
@@ -31,11 +31,11 @@ class Recipe:
 
     @property
     def job_class(self) -> type[Job]:
-        """What :meth:`build` builds."""
+        """Class of the job that :meth:`build` builds."""
         return self.root.cls
 
     def build(self) -> Job:
-        """Build the job and every component that it is made of.
+        """Job with every component built.
 
         Raises:
             RecipeError: with every value that a constructor refuses.
@@ -46,12 +46,12 @@ class Recipe:
         return f"<recipe {self.name} of type {self.tree['type']}, {self.source}; to_yaml() shows it>"
 
     def to_yaml(self) -> str:
-        """The resolved recipe as text; reading it gives this recipe again."""
+        """Resolved recipe as YAML; reading it gives this recipe again."""
         return write({"schema_version": SCHEMA_VERSION, **self.tree})
 
 
 def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
-    """Read, resolve and check a recipe.
+    """Checked recipe of a file or of a shipped name, with overrides.
 
     Args:
         name_or_path: a file, or the name of a shipped recipe.
@@ -74,7 +74,7 @@ def load_recipe(name_or_path: str | Path, overrides: Overrides = ()) -> Recipe:
 
 
 def check_node(interface: type, tree: dict[str, Any], source: str = "", has_spec: bool = True) -> Node:
-    """Check one node that is no recipe of its own.
+    """Checked node of a tree that is no whole recipe.
 
     Args:
         interface: the abstract class of its kind.
@@ -92,7 +92,7 @@ def check_node(interface: type, tree: dict[str, Any], source: str = "", has_spec
 
 
 def build_node(interface: type[T], tree: dict[str, Any], spec: EnvironmentSpec | None = None, source: str = "") -> T:
-    """Check one node and build it.
+    """Component built from one node.
 
     Raises:
         RecipeError: with all that is wrong with it, or with what a constructor refuses.
@@ -101,7 +101,7 @@ def build_node(interface: type[T], tree: dict[str, Any], spec: EnvironmentSpec |
 
 
 def defer(interface: type[T], tree: dict[str, Any]) -> Deferred[T]:
-    """A checked node to be built later, e.g. ``defer(Posterior, {"type": "ridge"})``.
+    """Checked node to be built later, e.g. ``defer(Posterior, {"type": "ridge"})``.
 
     Raises:
         RecipeError: with all that is wrong with it.

@@ -14,7 +14,7 @@ _KEY = re.compile(r"\$\{\s*\.*[A-Za-z_][\w.]*\s*\}")
 
 
 def interpolate(layers: Layers) -> tuple[dict[str, Any], list[Problem]]:
-    """The tree with every ``${path.to.key}`` replaced by what stands there, and what went wrong (left as it was).
+    """Tree with every ``${path.to.key}`` replaced by the value there, and the problems (left as they were).
 
     OmegaConf does the replacing, but only plain keys reach it: none of its resolvers (``${oc.env:...}`` and the like)
     may run, for a recipe reads nothing but itself.

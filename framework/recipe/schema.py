@@ -1,4 +1,4 @@
-"""The JSON schema of recipes, read off the constructors, so that editors complete and check YAML."""
+"""JSON schema of recipes, from the constructors, with which editors complete and check YAML."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ROOT = {
 
 
 def recipe_schema() -> tuple[dict[str, Any], list[str]]:
-    """The schema, and one line for each component that had to be left out because its file is broken.
+    """JSON schema, and a line for each component left out because its file is broken.
 
     A recipe that extends another may leave anything out; so each component has a second, partial, form.
     """
@@ -129,7 +129,7 @@ def _container(container: type, inside: Any, partial: bool) -> dict[str, Any]:
 
 
 def argument_descriptions(cls: type) -> dict[str, str]:
-    """What a class's docstring says of each argument, from its ``Args:`` section."""
+    """Description of each argument, from the ``Args:`` section of a class's docstring."""
     docstring = inspect.getdoc(cls) or ""
     section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", docstring, flags=re.MULTILINE | re.DOTALL)
     described: dict[str, str] = {}

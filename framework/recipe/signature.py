@@ -23,7 +23,7 @@ class SignatureError(BfmkitError, TypeError):
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a constructor."""
+    """Argument of a constructor: name, annotation, default."""
 
     name: str
     annotation: Any
@@ -36,7 +36,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Signature:
-    """The arguments that a recipe gives, by name, and the one that it does not."""
+    """Arguments of a constructor that a recipe gives, and the name of the one that takes the environment's spec."""
 
     arguments: dict[str, Argument]
     spec_argument: str | None
@@ -44,7 +44,7 @@ class Signature:
 
 @cache
 def signature_of(cls: type) -> Signature:
-    """Read a constructor.
+    """Signature of a component's constructor.
 
     Raises:
         SignatureError: if its annotations cannot be resolved.
@@ -69,7 +69,7 @@ def signature_of(cls: type) -> Signature:
 
 
 def is_interface(annotation: Any) -> bool:
-    """Whether a value of this type is a node of its own."""
+    """Whether a type is an interface, whose values are nodes of their own."""
     return (
         isinstance(annotation, type)
         and isinstance(getattr(annotation, "kind", None), str)
@@ -78,7 +78,7 @@ def is_interface(annotation: Any) -> bool:
 
 
 def is_settings(annotation: Any) -> bool:
-    """Whether this is a dataclass: a mapping with known keys and no ``type``."""
+    """Whether a type is a dataclass, written as a mapping with known keys and no ``type``."""
     return isinstance(annotation, type) and is_dataclass(annotation)
 
 
@@ -90,12 +90,12 @@ def tag_of(annotation: Any) -> str | None:
 
 
 def deferred_type(annotation: Any) -> Any:
-    """T of ``Deferred[T]``, or None."""
+    """Type T of ``Deferred[T]``; None for other types."""
     return get_args(annotation)[0] if get_origin(annotation) is Deferred else None
 
 
 def members(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union; the annotation itself where it is none."""
+    """Members of a union type; the type itself where it is none."""
     if get_origin(annotation) in (Union, types.UnionType):
         return tuple(inner for each in get_args(annotation) for inner in members(each))
     return (annotation,)
@@ -113,7 +113,7 @@ def is_plain(annotation: Any) -> bool:
 
 
 def item_types(annotation: Any) -> tuple[type, Any] | None:
-    """For lists, tuples and dicts: the container and what is in it, else None.
+    """Container and item type of a list, tuple or dict; None for other types.
 
     A tuple of fixed length gives its types in a tuple; every other container gives one type.
     """

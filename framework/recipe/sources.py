@@ -15,12 +15,12 @@ MOST_NAMES = 8
 
 @cache
 def shipped() -> dict[str, Path]:
-    """Name -> file of each recipe that comes with bfmkit; a name is the file's, without folder and ending."""
+    """Shipped recipes: name -> file; a name is the file's, without folder and ending."""
     return {path.stem: path for path in sorted(recipes_folder().glob("*/*.yaml"))}
 
 
 def recipes_folder() -> Path:
-    """The folder of the package ``bfmkit.recipes``."""
+    """Folder of the package ``bfmkit.recipes``."""
     spec = find_spec("bfmkit.recipes")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the package bfmkit.recipes is missing from this installation")
@@ -28,7 +28,7 @@ def recipes_folder() -> Path:
 
 
 def label(path: Path) -> str:
-    """How messages call a file: as seen from here, or ``recipes/...`` for a shipped one."""
+    """Name of a file in messages: relative to the working directory, or ``recipes/...`` for a shipped one."""
     path = path.absolute()
     for start, prefix in ((Path.cwd(), Path()), (recipes_folder().absolute(), Path("recipes"))):
         try:
@@ -39,7 +39,7 @@ def label(path: Path) -> str:
 
 
 def locate(reference: str | Path, beside: Path | None = None, told_by: tuple[str, str] = ("", "")) -> Path:
-    """The file that ``reference`` means: a path (from ``beside``, or from here), else a shipped recipe.
+    """File of a reference: a path (from ``beside``, or from the working directory), else a shipped recipe.
 
     Args:
         reference: ``my/recipe.yaml``, ``opti_bfm_two_stage``, or ``infer/opti_bfm_two_stage``. A bare name means a file

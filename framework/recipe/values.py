@@ -23,7 +23,7 @@ class RecipeValueError(RefusedError, ValueError):
 
 
 def convert(annotation: Any, value: Any) -> Any:
-    """``value`` as the constructor wants it.
+    """Value converted to the type of a constructor's argument.
 
     Stricter than pydantic's own habits where YAML already says what a value is: true is no number, "3" in quotes is
     text, and no text is a truth value.
@@ -62,7 +62,7 @@ def _at_home(value: Any) -> Any:
 
 
 def adapter(annotation: Any) -> TypeAdapter:
-    """pydantic's view of a type."""
+    """pydantic's TypeAdapter of a type."""
     try:
         return _adapter(annotation)
     except TypeError as error:
@@ -81,7 +81,7 @@ def _adapter(annotation: Any) -> TypeAdapter:
 
 
 def bare(annotation: Any) -> Any:
-    """A type without what ``Annotated`` says of it."""
+    """Type without its ``Annotated`` metadata."""
     return bare(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
 
 
@@ -121,7 +121,7 @@ _WORDS = {
 
 
 def describe(annotation: Any) -> str:
-    """A type in words that a recipe's author knows."""
+    """Type in words, for messages."""
     alternatives = members(annotation)
     if len(alternatives) > 1:
         return " or ".join(dict.fromkeys(describe(each) for each in alternatives))

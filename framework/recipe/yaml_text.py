@@ -1,4 +1,4 @@
-"""YAML as recipes use it: plain data, no tags, no key twice; and back to text."""
+"""YAML of recipes: plain data, no tags, no duplicate keys; reading and writing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_VALUES = 100_000  # far beyond any recipe; stops aliases that multiply
 
 
 class YamlError(RefusedError, ValueError):
-    """The text cannot be read; ``line`` counts from 1."""
+    """Error of a text that cannot be read; ``line`` counts from 1."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ for _class in (_Reader, _Writer):
 
 
 def read(text: str) -> Any:
-    """The value that a YAML text stands for.
+    """Value of a YAML text.
 
     Raises:
         YamlError: for bad syntax, a tag, a key given twice or one that is no word, an alias inside its own anchor.

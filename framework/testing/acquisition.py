@@ -20,7 +20,7 @@ def context(
     root: Tensor | None = None,  # (d, d)
     seed: int = 0,
 ) -> AcquisitionContext:
-    """B runs with equal beliefs in an exactly solvable world, each with its own observation and noise."""
+    """Context of B runs with equal beliefs in an exactly solvable world, each with its own observation and noise."""
     generator = torch.Generator().manual_seed(seed)
     posterior = KnownPosterior(mean, root)
     return AcquisitionContext(
@@ -35,7 +35,7 @@ def context(
 
 
 def row(whole: AcquisitionContext, index: int) -> AcquisitionContext:
-    """One run of a context, alone."""
+    """Context of one run of a batch, alone."""
     rows = slice(index, index + 1)
     return AcquisitionContext(
         whole.posterior, whole.belief[rows], whole.bfm, whole.observation[rows], whole.weights[rows], whole.noise[rows],
@@ -44,14 +44,14 @@ def row(whole: AcquisitionContext, index: int) -> AcquisitionContext:
 
 
 class AcquisitionContract(ABC):
-    """Inherit from it in a test class and say how to build the rule."""
+    """Contract of acquisition rules: subclass it in a test and build the rule in ``make``."""
 
     @abstractmethod
     def make(self) -> Acquisition:
         """The rule under test."""
 
     def context(self, rule: Acquisition, zero: bool = False) -> AcquisitionContext:
-        """Three runs; with a mean of zero if asked."""
+        """Context of three runs; with a posterior mean of zero if asked."""
         mean = torch.tensor([0.0, 0.0, 0.0, 0.0] if zero else [0.5, -1.0, 0.25, 2.0])
         return context(rule.noise_shape(4), mean=mean)
 

@@ -21,7 +21,7 @@ TASKS = ("task_0", "task_3", "task_1")
 
 
 class AgentContract(ABC):
-    """Inherit from it in a test class and say how to build the agent.
+    """Contract of agents: subclass it in a test and build the agent in ``make``.
 
     The tests put it into a world whose best return is one a step.
     """
@@ -35,7 +35,7 @@ class AgentContract(ABC):
         return self.make()
 
     def model(self) -> BFM:
-        """The model whose policies it acts with."""
+        """Model whose policies the agent acts with."""
         return LinearBFM()
 
     def started(self, runs: Sequence[int] = (0, 1, 2)) -> Agent:
@@ -45,7 +45,7 @@ class AgentContract(ABC):
         return agent
 
     def labelled(self, agent: Agent, tasks: Sequence[str]) -> TensorDictBase | None:
-        """What the agent asks for."""
+        """Labelled transitions that the agent asks for."""
         if agent.labelled_transitions == 0:
             return None
         transitions = LinearBFM().inference_set()
@@ -58,7 +58,7 @@ class AgentContract(ABC):
         return transitions
 
     def environment(self, runs: Sequence[int] = (0, 1, 2), episode: int = 0) -> BallEnvironment:
-        """The world of those runs."""
+        """Environment of those runs."""
         environment = BallEnvironment(tasks=[TASKS[run] for run in runs])
         environment.seed([SEEDS[run] for run in runs], episode)
         return environment

@@ -13,7 +13,7 @@ from bfmkit.interfaces import BFM, EnvironmentSpec
 
 
 class BFMContract(ABC):
-    """Inherit from it in a test class and say how to build the model."""
+    """Contract of behaviour foundation models: subclass it in a test and build the model in ``make``."""
 
     tolerance: ClassVar[float] = 1e-4
     """How far rounding may carry the same computation in another batch, relative to the result's largest entry."""
@@ -32,7 +32,7 @@ class BFMContract(ABC):
         return observation, action, following, z
 
     def assert_near(self, value: Tensor, expected: Tensor) -> None:
-        """Equal up to rounding."""
+        """Assert that values are equal up to rounding."""
         scale = expected.abs().max().item()
         torch.testing.assert_close(value, expected, rtol=0, atol=self.tolerance * max(scale, 1e-6))
 

@@ -12,14 +12,14 @@ from bfmkit.testing.acquisition import context, row
 
 
 class CandidateSamplerContract(ABC):
-    """Inherit from it in a test class and say how to build the sampler."""
+    """Contract of candidate samplers: subclass it in a test and build the sampler in ``make``."""
 
     @abstractmethod
     def make(self) -> CandidateSampler:
         """The sampler under test."""
 
     def context(self, sampler: CandidateSampler, runs: int = 3) -> AcquisitionContext:
-        """What a rule with radius 0.5 would hand to the sampler."""
+        """Context that a rule with radius 0.5 gives to the sampler."""
         mean = torch.tensor([0.5, -1.0, 0.25, 2.0])
         return replace(context(sampler.noise_shape(4), runs=runs, mean=mean), radius=0.5)
 

@@ -15,7 +15,7 @@ from bfmkit.interfaces import Dataset
 
 
 class DatasetContract(ABC):
-    """Inherit from it in a test class and say how to open a small dataset."""
+    """Contract of datasets: subclass it in a test and open a small dataset in ``make``."""
 
     @abstractmethod
     def make(self) -> Dataset:

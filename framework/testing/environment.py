@@ -17,7 +17,7 @@ from bfmkit.interfaces import Environment, StepResult
 
 
 class EnvironmentContract(ABC):
-    """Inherit, and say how to make one; its episodes should be short, for the tests run some of them."""
+    """Contract of environments: subclass it in a test and build one in ``make``, with short episodes."""
 
     @abstractmethod
     def make(self) -> Environment:

@@ -19,7 +19,7 @@ _BITS = 150
 
 @dataclass(frozen=True)
 class ExactRegression:
-    """What regularised least squares gives, rounded once at the end."""
+    """Result of regularised least squares, rounded once at the end."""
 
     mean: Tensor  # (d,) float64
     widths: Tensor  # (m,) float64, √(xᵀV⁻¹x) for each probe, or √(xᵀV⁻¹UV⁻¹x)
@@ -27,7 +27,7 @@ class ExactRegression:
 
 
 def on_grid(values: Tensor) -> Tensor:
-    """The nearest numbers that :func:`exact_regression` takes."""
+    """Nearest numbers on the grid that :func:`exact_regression` takes."""
     return torch.round(values.double() / GRID) * GRID
 
 
@@ -41,7 +41,7 @@ def exact_regression(
     discount: float = 1.0,
     forgets_prior: bool = True,
 ) -> ExactRegression:
-    """V = ρⁿλI + Σ ρⁿ⁻ⁱ φφᵀ/σ² and b = b₀ + Σ ρⁿ⁻ⁱ φr/σ² in whole numbers, solved with 60 digits.
+    """Regression V = ρⁿλI + Σ ρⁿ⁻ⁱ φφᵀ/σ², b = b₀ + Σ ρⁿ⁻ⁱ φr/σ² in whole numbers, solved with 60 digits.
 
     Where the prior is not forgotten, λI is in V in full, and U is λI + Σ ρ²⁽ⁿ⁻ⁱ⁾ φφᵀ/σ².
 

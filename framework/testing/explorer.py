@@ -15,14 +15,14 @@ B = 3
 
 
 class ExplorerContract(ABC):
-    """Inherit from it in a test class and say how to build the explorer, small, for ``SPEC``."""
+    """Contract of explorers: subclass it in a test and build a small one for ``SPEC`` in ``make``."""
 
     @abstractmethod
     def make(self) -> Explorer:
         """The explorer under test; it must be past its warm-up within 30 steps of three environments."""
 
     def walk(self, explorer: Explorer, steps: int, start: Tensor | None = None) -> Tensor:
-        """Drive the explorer through a point that its actions push about; gives the last observation."""
+        """Run the explorer on a point that its actions move; returns the last observation."""
         observation = torch.zeros(B, SPEC.observation_size) if start is None else start
         for _ in range(steps):
             action = explorer.act(observation)

@@ -12,7 +12,7 @@ from bfmkit.interfaces import FeatureMap
 
 
 class FeatureMapContract(ABC):
-    """Inherit from it in a test class, say how to build the map and for which sizes."""
+    """Contract of feature maps: subclass it in a test, build the map in ``make`` and name its sizes."""
 
     observation_size: ClassVar[int] = 5
     action_size: ClassVar[int] = 2

@@ -24,18 +24,18 @@ class NothingToTrain(FeatureMap):
 
 
 class FeatureObjectiveContract(ABC):
-    """Inherit from it in a test class and say how to build the objective; it is attached to :meth:`features`."""
+    """Contract of feature objectives: subclass it in a test and build one in ``make``."""
 
     @abstractmethod
     def make(self) -> FeatureObjective:
         """The objective under test, not attached yet."""
 
     def features(self) -> FeatureMap:
-        """The map that it trains: a linear encoder, unless another is needed."""
+        """Feature map that it trains: a linear encoder, unless another is needed."""
         return EncodedFeatures(SPEC, LinearNetworks(), dim=3, normalised=False)
 
     def attached(self) -> tuple[FeatureObjective, FeatureMap]:
-        """Both; the same weights at every call."""
+        """Objective attached to its map; the same weights at every call."""
         torch.manual_seed(3)
         objective, features = self.make(), self.features()
         objective.attach(features, SPEC)
@@ -49,13 +49,13 @@ class FeatureObjectiveContract(ABC):
         return FeatureBatch(s, action, following, None if objective.future_discount is None else future)
 
     def total(self, objective: FeatureObjective, features: FeatureMap, seed: int = 0) -> Tensor:
-        """The sum of the losses under fixed noise."""
+        """Sum of the losses under fixed noise."""
         torch.manual_seed(seed)
         losses = objective.losses(features, self.batch(objective))
         return torch.stack([value for name, value in losses.items() if name.startswith("loss_")]).sum()
 
     def trained(self, objective: FeatureObjective, features: FeatureMap) -> list[nn.Parameter]:
-        """What an optimiser is given."""
+        """Parameters of map and objective that are trained."""
         return [each for module in (features, objective) for each in module.parameters() if each.requires_grad]
 
     def test_losses_are_finite_scalars(self) -> None:

@@ -18,7 +18,7 @@ WEIGHTS = torch.tensor([[0.6, 0.8, 0.0, 0.0], [0.0, 0.6, 0.0, 0.8], [0.8, 0.6, 0
 
 
 class ImproverContract(AgentContract):
-    """Inherit from it in a test class and say how to build the improver, small.
+    """Contract of improvers: subclass it in a test and build a small one in ``make``.
 
     It is put into the agent ``fine_tuning`` without a fallback, and has to do all that :class:`AgentContract` asks of
     an agent.
@@ -29,7 +29,7 @@ class ImproverContract(AgentContract):
         """The improver under test; it must have begun to change the policy within 40 steps."""
 
     def agent(self) -> Agent:
-        """It acts from the first step, on a base that never changes its mind."""
+        """Agent that improves from the first step, on a base with fixed weights."""
         return lookup(Agent, "fine_tuning")(_Base(), self.make(), None)
 
     def test_the_policy_moves_from_the_inferred_one(self) -> None:

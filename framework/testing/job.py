@@ -14,7 +14,7 @@ from bfmkit.utils.files import to_json
 
 
 class JobContract(ABC):
-    """Inherit from it in a test class and say how to build a job that is done in a few seconds."""
+    """Contract of jobs: subclass it in a test and build one that takes a few seconds in ``make``."""
 
     @abstractmethod
     def make(self) -> Job:

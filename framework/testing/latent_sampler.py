@@ -11,7 +11,7 @@ from bfmkit.models.layers import project
 
 
 class LatentSamplerContract(ABC):
-    """Inherit from it in a test class, and build the sampler under test for states of five entries."""
+    """Contract of latent samplers: subclass it in a test and build one for states of five entries in ``make``."""
 
     @abstractmethod
     def make(self) -> LatentSampler:

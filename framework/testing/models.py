@@ -15,7 +15,7 @@ from bfmkit.utils.rng import normal_noise
 
 
 def ball_spec(dim: int = 4, episode_steps: int = 20) -> EnvironmentSpec:
-    """The spec of :class:`BallEnvironment`: as many tasks as dimensions, ``task_i`` rewarding coordinate i."""
+    """Spec of :class:`BallEnvironment`: as many tasks as dimensions, ``task_i`` rewarding coordinate i."""
     return EnvironmentSpec(
         domain="ball",
         observation_size=dim,
@@ -83,7 +83,7 @@ class LinearBFM(BFM):
 
 
 class BallEnvironment(Environment):
-    """A point in the unit ball, which goes where the action says; task i rewards coordinate i.
+    """Point in the unit ball, moved by the action; task i rewards coordinate i.
 
     Args:
         dim: of the ball.
@@ -152,5 +152,5 @@ class BallEnvironment(Environment):
 
 
 def into_ball(point: Tensor) -> Tensor:  # (*b, d) -> (*b, d)
-    """The nearest point of the unit ball."""
+    """Nearest point of the unit ball."""
     return point / torch.linalg.vector_norm(point, dim=-1, keepdim=True).clamp(min=1.0)

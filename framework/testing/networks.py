@@ -14,7 +14,7 @@ OBS, A, D = 5, 2, 6
 
 
 class LinearNetworks(Networks):
-    """One linear layer each, one critic: what such encoders learn at best can be worked out."""
+    """Networks of one linear layer and one critic, whose optimum has a closed form."""
 
     def critic(self, observation_size: int, action_size: int, dim: int, outputs: int | None = None) -> nn.Module:
         return LinearCritic((observation_size, dim, action_size), dim if outputs is None else outputs)
@@ -27,21 +27,21 @@ class LinearNetworks(Networks):
 
 
 class LinearCritic(JoinedLinear):
-    """E = 1."""
+    """Linear critic, E = 1."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return super().forward(*inputs).unsqueeze(-2)
 
 
 class LinearActor(JoinedLinear):
-    """Bounded by tanh."""
+    """Linear actor, bounded by tanh."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return torch.tanh(super().forward(*inputs))
 
 
 class NetworksContract(ABC):
-    """Inherit from it in a test class and say how to build the family, small."""
+    """Contract of architectures: subclass it in a test and build a small one in ``make``."""
 
     @abstractmethod
     def make(self) -> Networks:

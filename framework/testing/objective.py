@@ -32,7 +32,7 @@ def transitions(rows: int) -> TensorDict:
 
 
 class ObjectiveContract(ABC):
-    """Inherit from it in a test class and say how to build the objective, small, for ``SPEC``."""
+    """Contract of objectives: subclass it in a test and build a small one for ``SPEC`` in ``make``."""
 
     @abstractmethod
     def make(self) -> Objective:

@@ -12,7 +12,7 @@ from bfmkit.testing.posteriors import KnownPosterior
 
 
 class QueryRuleContract(ABC):
-    """Inherit from it in a test class and say how to build the query rule."""
+    """Contract of query rules: subclass it in a test and build one in ``make``."""
 
     @abstractmethod
     def make(self) -> QueryRule:

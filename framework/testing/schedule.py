@@ -10,7 +10,7 @@ from bfmkit.interfaces import Schedule, ScheduleState
 
 
 class ScheduleContract(ABC):
-    """Inherit from it in a test class and say how to build the schedule."""
+    """Contract of schedules: subclass it in a test and build one in ``make``."""
 
     @abstractmethod
     def make(self) -> Schedule:

@@ -37,7 +37,7 @@ ASK_EVERY = 20
 
 
 class ProgressCallback(lightning.Callback):
-    """Updates, updates a second and time left; a row of losses in ``metrics.jsonl`` now and then."""
+    """Progress bar of a training, and a row of losses in ``metrics.jsonl`` every hundred updates."""
 
     def __init__(self, out: Path, updates: int) -> None:
         self._out, self._updates = out, updates
@@ -60,7 +60,7 @@ class ProgressCallback(lightning.Callback):
         self._bar.__enter__()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
-        """A group of updates more."""
+        """Advance the bar by a group of updates."""
         if not trainer.is_global_zero:
             return
         for row in _pretraining(pl_module).rows:
@@ -83,7 +83,7 @@ class ProgressCallback(lightning.Callback):
 
 
 class CheckpointCallback(Checkpoint):
-    """Writes ``checkpoints/last.ckpt`` every few minutes and at the end; the old one stays until the new is whole.
+    """Checkpoint ``checkpoints/last.ckpt``, written every few minutes and at the end, atomically.
 
     As a checkpoint callback of Lightning it comes after all others: the state has what they did.
     """
@@ -153,7 +153,7 @@ class CheckpointCallback(Checkpoint):
 
 
 class CollectionCallback(lightning.Callback):
-    """Plays a round every so many updates, and adds it to what batches are drawn from."""
+    """Self-collection every so many updates, added to the pool that batches are drawn from."""
 
     def __init__(self, self_collection: SelfCollection, ground: SelfCollector, updates: int) -> None:
         self._practice, self._ground, self._updates = self_collection, ground, updates
@@ -193,7 +193,7 @@ class CollectionCallback(lightning.Callback):
 
 
 class PeriodicEvaluation(lightning.Callback):
-    """Evaluates every so many updates and at the end, and logs the returns as ``oracle_return/TASK`` and ``/mean``.
+    """Evaluation every so many updates and at the end; logs the returns as ``oracle_return/TASK`` and ``/mean``.
 
     Args:
         every: updates between two evaluations.
@@ -236,7 +236,7 @@ def _update(module: lightning.LightningModule) -> int:
 
 
 class StateFile(TorchCheckpointIO):
-    """Writes states where they are asked for, and nowhere else on the way.
+    """Checkpoint writer that uses no temporary folder of the system.
 
     Lightning's own way goes through the system's folder for temporary files, which may be on a smaller disk than the
     run.

@@ -1,4 +1,4 @@
-"""LightningModule of every objective."""
+"""LightningModule that trains an objective."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOG_EVERY = 100
 
 
 class Pretraining(lightning.LightningModule):
-    """Steps an objective: one Adam, one group of parameters for each name the objective gives.
+    """Training of an objective: one Adam with a parameter group for each name that the objective gives.
 
     ``update`` is our own counter; the schedule, the log, checkpoints and batches follow it. A step of the trainer is a
     group of updates, (first, how many).
@@ -84,7 +84,7 @@ class Pretraining(lightning.LightningModule):
 
     @property
     def model(self) -> BFM:
-        """What is evaluated and shipped: the averaged weights if there are any."""
+        """Model that is evaluated and shipped: the averaged weights if there are any."""
         return self.objective.bfm if self.average is None else self.average
 
     def setup(self, stage: str) -> None:
@@ -106,7 +106,7 @@ class Pretraining(lightning.LightningModule):
         return torch.optim.Adam(groups, fused=True, capturable=self._hardware.cuda_graph)
 
     def on_train_start(self) -> None:
-        """Put rates back where updates look for them.
+        """Place learning rates where updates read them.
 
         A training state is read to the processor's memory, and an optimiser takes over the groups of the state as they
         are, rates and all. A rate that lies there would be recorded as the number that it is at the time, for good. A
@@ -254,7 +254,7 @@ class Pretraining(lightning.LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on drawing where the checkpoint stopped.
+        """Restore counters and generators of the checkpoint.
 
         Raises:
             JobError: if another number of processes wrote it than train now, or another version of the program.

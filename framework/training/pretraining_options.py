@@ -13,7 +13,7 @@ from bfmkit.utils.checks import NonNegativeInt, OpenShare, PositiveFloat, Positi
 @check_ranges
 @dataclass(frozen=True)
 class OptimizerOptions:
-    """Adam: its learning rate, the schedule of that rate, and the average of the weights.
+    """Options of Adam: learning rate, its schedule, averaged weights.
 
     Args:
         learning_rate: of Adam.
@@ -38,7 +38,7 @@ class OptimizerOptions:
 @check_ranges
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """Evaluations of a model while it trains; they change nothing in the training.
+    """Options of evaluations during training, which change no weight.
 
     Args:
         environment: where the model's oracle is tried; nowhere if not given.
@@ -64,7 +64,7 @@ class EvaluationOptions:
 @check_ranges
 @dataclass(frozen=True)
 class HardwareOptions:
-    """Devices of a training, where its data lie, and what makes its updates fast.
+    """Options of hardware: devices, location of the data, precision, compilation.
 
     Args:
         data_device: where batches are drawn: on the ``device``, from the ``disk`` (the memory map), or ``auto``: on the
@@ -99,5 +99,5 @@ class HardwareOptions:
 
     @property
     def processes(self) -> int:
-        """Processes of all machines."""
+        """Number of processes on all machines."""
         return self.devices * self.nodes

@@ -21,7 +21,7 @@ LATENT_TRANSITIONS = 1024
 @check_ranges
 @dataclass(frozen=True)
 class SelfCollection:
-    """How a model gathers data while it trains: whole episodes of its own policies, every so many updates.
+    """Options of self-collection: episodes of the model's own policies, played every so many updates.
 
     Exploration shows what can happen; it holds few transitions of a policy that goes on doing what it was made for, so
     a critic trained on it alone believes in actions nobody has tried, and features need not tell apart what such
@@ -46,16 +46,16 @@ class SelfCollection:
 
     @property
     def block(self) -> int:
-        """Transitions of one round."""
+        """Number of transitions of one round."""
         return self.rows * self.environment.spec.episode_steps
 
     def rounds(self, update: int) -> int:
-        """How many rounds are over once ``update`` updates are done."""
+        """Number of rounds that are over after ``update`` updates."""
         return update // self.every
 
 
 class SelfCollector:
-    """The environment of a training, and the rounds played in it.
+    """Collector of episodes of the policies that are being trained.
 
     Args:
         self_collection: how.
@@ -92,7 +92,7 @@ class SelfCollector:
 
 
 class LatentPolicyActor:
-    """π_z with noise, for a z drawn as in training and held for a while; it learns nothing itself."""
+    """Actor π_z with noise, for a z drawn as in training and held for ``hold`` steps; it learns nothing itself."""
 
     def __init__(
         self, objective: Objective, self_collection: SelfCollection, transitions: Callable[[int], TensorDictBase]
