@@ -142,7 +142,6 @@ NO_TEST_OF_THEIR_OWN = {
     "framework/data/stored_transitions",
     "framework/environments/body",
     "framework/environments/gymnasium_registration",
-    "framework/environments/mujoco_appearance",
     "framework/evaluation/benchmark/grid",
     "framework/evaluation/benchmark/processes",
     "framework/evaluation/benchmark/ray",
