@@ -118,11 +118,11 @@ class FineTuningAgent(Agent):
         self.base.observe(observation, action, next_observation, reward, observed, runs)
         # A run that was stopped by this step has learnt nothing from it, nor does the improver.
         moved = self.base.state["step"] > before
-        told = moved & self._mask(observed)
-        taken = told.to(self.device)
-        rewards = torch.where(taken, torch.as_tensor(reward).reshape(-1).to(self.device, torch.float64), 0.0)
+        rewarded = moved & self._mask(observed)
+        device_mask = rewarded.to(self.device)
+        rewards = torch.where(device_mask, torch.as_tensor(reward).reshape(-1).to(self.device, torch.float64), 0.0)
         s, a, following = (self._blank(rows, moved) for rows in (observation, action, next_observation))
-        step = ObservedStep(s, a, following, rewards, moved, told, self._state["acted"] & moved)
+        step = ObservedStep(s, a, following, rewards, moved, rewarded, self._state["acted"] & moved)
         self.improver.learn(step, inferred, self._state["anchored"])
         if self.fallback is not None:
             self.fallback.count(self._state["fallback"], rewards.cpu(), moved)

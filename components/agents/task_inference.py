@@ -150,13 +150,13 @@ class TaskInferenceAgent(BatchedAgent):
             super().observe(observation, action, next_observation, reward, observed, runs)
             return
         self._require_start()
-        rewards, taken = self._rewards(reward).cpu(), self.state.get("step").clone()
+        rewards, steps_before = self._rewards(reward).cpu(), self.state.get("step").clone()
         arrived = self.everyone if observed is None else self._mask(observed, "observed")
         # The agent is told no reward but one that is not finite, which stops its run.
         super().observe(observation, action, next_observation, reward, arrived & ~rewards.isfinite(), runs)
         state, step = self.state, self.bfm.environment_spec.control_timestep
         # A teacher who sees no reward does not press.
-        moved = (state.get("step") > taken) & arrived & ~state.get("stopped")
+        moved = (state.get("step") > steps_before) & arrived & ~state.get("stopped")
         shown = torch.where(moved, rewards, 0.0)
         for press in self.teacher.watch(
             state.get("teacher"), shown, moved, state.get("step"), self.seeds, step, self.posterior.compares
@@ -185,8 +185,8 @@ class TaskInferenceAgent(BatchedAgent):
         if not (rewards.abs() <= LARGEST_REWARD).all():
             raise ValueError(f"a label must be finite, got {reward}")
         self.flush()
-        features, known = self._labelled_stretch(1 if steps is None else steps, than)
-        labelled = known & ~self.state.get("stopped")
+        features, past = self._labelled_stretch(1 if steps is None else steps, than)
+        labelled = past & ~self.state.get("stopped")
         if runs is not None:
             labelled &= self._mask(runs, "runs")
         self._task.label(features, rewards, weight, labelled)
@@ -201,8 +201,8 @@ class TaskInferenceAgent(BatchedAgent):
         features, count = self._task.past_features(steps)
         if than is None:
             return features / count.clamp(min=1.0).unsqueeze(-1), (count > 0).cpu()
-        other, there = self._task.past_features(than)
-        return features - other, ((count > 0) & (there > 0)).cpu()
+        other, other_count = self._task.past_features(than)
+        return features - other, ((count > 0) & (other_count > 0)).cpu()
 
     def _steps_of(self, seconds: float | tuple[float, float]) -> Stretch:
         newest, oldest = (0.0, seconds) if isinstance(seconds, (int, float)) else seconds

@@ -156,21 +156,21 @@ class ActorImprover(Improver):
         rows = step.observed.nonzero().squeeze(-1)
         if len(rows) == 0:
             return
-        there, slots = rows.to(self.device), (self.state["stored"][rows] % self.capacity).to(self.device)
-        z = self.state["z"][there]
-        successor_features = self.bfm.successor_features(step.observation[there], z, step.action[there])
-        known = (successor_features @ self.state["weights"][there].unsqueeze(-1)).squeeze(-1).amin(-1)
+        device_rows, slots = rows.to(self.device), (self.state["stored"][rows] % self.capacity).to(self.device)
+        z = self.state["z"][device_rows]
+        successor_features = self.bfm.successor_features(step.observation[device_rows], z, step.action[device_rows])
+        value_estimates = (successor_features @ self.state["weights"][device_rows].unsqueeze(-1)).squeeze(-1).amin(-1)
         parts = {
-            "observation": step.observation[there],
-            "action": step.action[there],
-            "next_observation": step.next_observation[there],
-            "reward": step.reward[there].to(z.dtype),
-            "base_action": self.bfm.act(step.observation[there], z),
-            "next_base_action": self.bfm.act(step.next_observation[there], z),
-            "inferred_value": known,
+            "observation": step.observation[device_rows],
+            "action": step.action[device_rows],
+            "next_observation": step.next_observation[device_rows],
+            "reward": step.reward[device_rows].to(z.dtype),
+            "base_action": self.bfm.act(step.observation[device_rows], z),
+            "next_base_action": self.bfm.act(step.next_observation[device_rows], z),
+            "inferred_value": value_estimates,
         }
         for name, value in parts.items():
-            self.state["buffer", name][there, slots] = value.to(z.dtype)
+            self.state["buffer", name][device_rows, slots] = value.to(z.dtype)
         self.state["stored"].add_(step.observed)
 
     def _drawn(self, steps: Tensor, due: Tensor) -> ReplayBatch:
@@ -199,10 +199,10 @@ class ActorImprover(Improver):
     ) -> None:
         """One step of Adam down the gradient; runs whose gradient is not finite stand still."""
         names = list(leaves.keys(True, True))
-        found = torch.autograd.grad(loss, [leaves.get(name) for name in names])
-        finite = torch.stack([slope.flatten(1).sum(1).isfinite() for slope in found]).all(0).cpu()
+        slopes = torch.autograd.grad(loss, [leaves.get(name) for name in names])
+        finite = torch.stack([slope.flatten(1).sum(1).isfinite() for slope in slopes]).all(0).cpu()
         gradient = parameters.empty()
-        for name, slope in zip(names, found, strict=True):
+        for name, slope in zip(names, slopes, strict=True):
             gradient.set(name, slope)
         self.adam.step(parameters, gradient, memory, runs & finite)
 

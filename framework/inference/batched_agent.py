@@ -124,14 +124,14 @@ class BatchedAgent(Agent):
     @torch.no_grad()
     def act(self, observation: Tensor, runs: Tensor | None = None) -> Tensor:  # (B, o) -> (B, a)
         self._require_start()
-        given = _as_tensor(observation)
-        rows = self._rows(given, "observation", self.bfm.environment_spec.observation_size)
+        observations = _as_tensor(observation)
+        rows = self._rows(observations, "observation", self.bfm.environment_spec.observation_size)
         active = self._active(runs)
         z = self._select(rows, active)
         action = self.bfm.act(self._masked(rows, self._going(active)), z)
         self._require_finite(action, self._going(active), "the action")
-        action = self._masked(action, self._going(active)).to(given.device)
-        return action if given.ndim == 2 else action[0]
+        action = self._masked(action, self._going(active)).to(observations.device)
+        return action if observations.ndim == 2 else action[0]
 
     @torch.no_grad()
     def observe(
@@ -159,11 +159,11 @@ class BatchedAgent(Agent):
         active = self._going(active)
         if active is not self.everyone:
             step = Transitions._make([*(self._masked(part, active) for part in step[:-1]), step.observed & active])
-        taken = self.learn(step, active)
+        learnt = self.learn(step, active)
         active = self._going(active)
         self.state.get("step").add_(active)
         self.state.get("steps_since_choice").add_(active)
-        self.state.get("labels").add_(taken if active is self.everyone else taken & active)
+        self.state.get("labels").add_(learnt if active is self.everyone else learnt & active)
 
     def stop(self, runs: Tensor, reason: str) -> None:
         """Stop the running ones of ``runs`` (B,); for subclasses, from :meth:`propose` or :meth:`learn`.
@@ -275,8 +275,8 @@ class BatchedAgent(Agent):
 
     def _require_finite_step(self, step: Transitions, active: Tensor) -> None:  # batch (B,), (B,) bool
         # All together, for each look takes as long as a layer of a network.
-        together = torch.cat([step.observation, step.action, step.next_observation, step.reward.unsqueeze(-1)], -1)
-        if _not_finite(together) is not None:
+        entries = torch.cat([step.observation, step.action, step.next_observation, step.reward.unsqueeze(-1)], -1)
+        if _not_finite(entries) is not None:
             names = ("the observation", "the action", "the next observation", "the reward")
             for value, name in zip(step[:-1], names, strict=True):
                 self._require_finite(value, active, name)

@@ -241,8 +241,8 @@ class BernoulliPosterior(NormalPosterior):
         loss, decrease = self._loss(mode, precision, response, labels), (gradient * step).sum(-1)
         length = torch.ones_like(loss)
         for _ in range(HALVINGS):
-            there = self._loss(mode - length.unsqueeze(-1) * step, precision, response, labels)
-            worse = there > loss - 1e-4 * length * decrease + 1e-12 * (1.0 + loss.abs())
+            shortened = self._loss(mode - length.unsqueeze(-1) * step, precision, response, labels)
+            worse = shortened > loss - 1e-4 * length * decrease + 1e-12 * (1.0 + loss.abs())
             if not worse.any():
                 break
             length = torch.where(worse, 0.5 * length, length)

@@ -47,25 +47,25 @@ def counted(
 ) -> Tensor:  # (B, 5)
     """Sums after the observed rewards."""
     count = len(sums)
-    for is_whole, some in groupby(predictions, lambda each: len(each[0]) == count):
+    for is_whole, group in groupby(predictions, lambda prediction: len(prediction[0]) == count):
         if is_whole:
             # Many at a time, which takes a fraction.
-            parts = zip(*(each for _, each in some), strict=True)
+            parts = zip(*(prediction for _, prediction in group), strict=True)
             sums = _added(sums, Predictions(*(torch.cat(part, 1) for part in parts)))
         else:
-            for runs, each in some:
+            for runs, prediction in group:
                 rows = runs.to(sums.device)
-                sums = sums.index_copy(0, rows, _added(sums[rows], each))
+                sums = sums.index_copy(0, rows, _added(sums[rows], prediction))
     return sums
 
 
 def _added(sums: Tensor, predictions: Predictions) -> Tensor:  # (m, 5), batch (m, n) -> (m, 5)
     residual, std, reward, observed = predictions
     inside = residual.abs().unsqueeze(-1) <= std.unsqueeze(-1) * _WIDTHS.to(std.device)
-    taken = observed.to(sums.device).unsqueeze(-1)
-    rows = torch.cat([taken, inside, reward.square().unsqueeze(-1), reward.unsqueeze(-1)], dim=-1)
+    counts = observed.to(sums.device).unsqueeze(-1)
+    rows = torch.cat([counts, inside, reward.square().unsqueeze(-1), reward.unsqueeze(-1)], dim=-1)
     # One after another, so that it does not matter how many are counted together.
-    return torch.cat([sums.unsqueeze(1), torch.where(taken, rows, 0.0)], 1).cumsum(1)[:, -1]
+    return torch.cat([sums.unsqueeze(1), torch.where(counts, rows, 0.0)], 1).cumsum(1)[:, -1]
 
 
 @dataclass(frozen=True)

@@ -74,50 +74,36 @@ def run_episode(
         RunStoppedError: when no run is left.
     """
     episode = (
-        _EpisodeState.begun(agent, environment) if snapshot is None else _EpisodeState.gone_on(environment, snapshot)
+        _EpisodeState.begin(agent, environment) if snapshot is None else _EpisodeState.resume(environment, snapshot)
     )
-    total = environment.spec.episode_steps
-    for index in range(episode.index, total):
-        running, observation = episode.running, episode.observation
+    while not episode.over:
+        observation, running = episode.observation, episode.running
         runs = None if running.all() else running
         action = agent.act(observation, runs)
         outcome = environment.step_batch(action)
         agent.observe(observation, action, outcome.observation, outcome.reward, runs=runs)
-        episode.returns += torch.where(running, outcome.reward.cpu().double(), 0.0)
-        episode.steps += running
+        episode.add(outcome)
         if on_step is not None:
-            on_step(Step(index, observation, agent.state.get("z"), action, outcome, running, environment.frame))
-        episode.running = running & ~(outcome.terminated | outcome.truncated).cpu()
-        episode.observation = outcome.observation
-        episode.index = index + 1
-        over = index + 1 == total or not episode.running.any()
-        if over:
+            on_step(
+                Step(episode.index - 1, observation, agent.state.get("z"), action, outcome, running, environment.frame)
+            )
+        if episode.over:
             agent.flush()
-        if (index + 1) % window == 0 or over:
+        if episode.over or episode.index % window == 0:
             episode.close_window(agent)
-        if over:
-            break
-        if (index + 1) % window == 0 and on_window is not None:
-            left = episode.left(environment)
-            if left is not None:
+            if on_window is not None and not episode.over and (left := episode.snapshot()) is not None:
                 on_window(left)
-    state = agent.state
-    return Episode(
-        episode.returns,
-        episode.steps,
-        state["labels"].clone(),
-        state["stopped"].clone(),
-        tuple(episode.windows) if total > window else (),
-    )
+    return episode.result(agent, window)
 
 
-_MOVING = ("observation", "returns", "steps", "running", "marked_returns", "marked_steps")
+_TENSORS = ("observation", "returns", "steps", "running", "marked_returns", "marked_steps")
 
 
 @dataclass
 class _EpisodeState:
-    """How far an episode is."""
+    """Progress of an episode: what each row observes and has got, and the windows that are over."""
 
+    environment: Environment
     index: int  # steps done
     observation: Tensor  # (B, o)
     returns: Tensor  # (B,) float64
@@ -126,33 +112,50 @@ class _EpisodeState:
     marked_returns: Tensor  # (B,), at the end of the last window
     marked_steps: Tensor  # (B,)
     windows: list[EpisodeStats]
+    over: bool = False
 
     @classmethod
-    def begun(cls, agent: Agent, environment: Environment) -> _EpisodeState:
+    def begin(cls, agent: Agent, environment: Environment) -> _EpisodeState:
         agent.begin_episode()
         observation, _ = environment.reset_batch()
         rows = len(observation)
-        nothing, none = torch.zeros(rows, dtype=torch.float64), torch.zeros(rows, dtype=torch.int64)
+        returns, steps = torch.zeros(rows, dtype=torch.float64), torch.zeros(rows, dtype=torch.int64)
         running = torch.ones(rows, dtype=torch.bool)
-        return cls(0, observation, nothing, none, running, nothing.clone(), none.clone(), [])
+        return cls(environment, 0, observation, returns, steps, running, returns.clone(), steps.clone(), [])
 
     @classmethod
-    def gone_on(cls, environment: Environment, snapshot: EpisodeSnapshot) -> _EpisodeState:
+    def resume(cls, environment: Environment, snapshot: EpisodeSnapshot) -> _EpisodeState:
         environment.restore(snapshot["environment"])
-        values = {name: snapshot[name].clone() for name in _MOVING}
-        return cls(snapshot["index"], **values, windows=[EpisodeStats(**window) for window in snapshot["windows"]])
+        tensors = {name: snapshot[name].clone() for name in _TENSORS}
+        windows = [EpisodeStats(**window) for window in snapshot["windows"]]
+        return cls(environment, snapshot["index"], **tensors, windows=windows)
+
+    def add(self, outcome: StepResult) -> None:
+        """Count a step of the running rows."""
+        self.returns += torch.where(self.running, outcome.reward.cpu().double(), 0.0)
+        self.steps += self.running
+        self.running = self.running & ~(outcome.terminated | outcome.truncated).cpu()
+        self.observation = outcome.observation
+        self.index += 1
+        self.over = self.index == self.environment.spec.episode_steps or not self.running.any()
 
     def close_window(self, agent: Agent) -> None:
-        """Add up what came since the last one."""
+        """Append the stretch since the last window."""
         state, returns, steps = agent.state, self.returns - self.marked_returns, self.steps - self.marked_steps
         self.windows.append(EpisodeStats(returns, steps, state["labels"].clone(), state["stopped"].clone()))
         self.marked_returns, self.marked_steps = self.returns.clone(), self.steps.clone()
 
-    def left(self, environment: Environment) -> EpisodeSnapshot | None:
-        """All of it, and the environment's; None if that takes no snapshots."""
-        state = environment.snapshot()
+    def snapshot(self) -> EpisodeSnapshot | None:
+        """Progress with the environment's own snapshot; None if that takes none."""
+        state = self.environment.snapshot()
         if state is None:
             return None
-        windows = [{field.name: getattr(each, field.name) for field in fields(each)} for each in self.windows]
-        tensors = {name: getattr(self, name).clone() for name in _MOVING}
+        windows = [{field.name: getattr(window, field.name) for field in fields(window)} for window in self.windows]
+        tensors = {name: getattr(self, name).clone() for name in _TENSORS}
         return {"index": self.index, **tensors, "windows": windows, "environment": state}
+
+    def result(self, agent: Agent, window: int) -> Episode:
+        """The whole episode, with its windows if it is longer than one."""
+        labels, stopped = agent.state["labels"].clone(), agent.state["stopped"].clone()
+        windows = tuple(self.windows) if self.environment.spec.episode_steps > window else ()
+        return Episode(self.returns, self.steps, labels, stopped, windows)

@@ -101,11 +101,11 @@ def fitted_environment(environment: Environment, bfm: BFM) -> Environment:
         return environment.fitted_to(bfm.environment_spec, "the model")
     except ValueError as error:
         domain = environment.spec.domain
-        known = [] if domain == bfm.environment_spec.domain else zoo.of_domain(domain)
-        if not known:
+        models = [] if domain == bfm.environment_spec.domain else zoo.of_domain(domain)
+        if not models:
             raise
-        named = ", ".join(f"{zoo.PREFIX}{name}" for name in known)
-        raise ValueError(f"{error}; models of {domain}: bfm.path={named}") from error
+        listed = ", ".join(f"{zoo.PREFIX}{name}" for name in models)
+        raise ValueError(f"{error}; models of {domain}: bfm.path={listed}") from error
 
 
 def chosen_seeds(seed: int, seeds: int | list[int]) -> tuple[int, ...]:

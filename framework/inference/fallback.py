@@ -115,15 +115,15 @@ class Fallback:
         else:
             row["wait"].sub_(1).clamp_(min=0)
 
-    def _score(self, row: TensorDict, expected: Tensor, whole: Tensor) -> None:
+    def _score(self, row: TensorDict, expected: Tensor, expected_return: Tensor) -> None:
         """Count what an improved episode, or its part, earned beside the inferred policy's mean."""
         gain = row["earned"] - expected
         row["deficit"].sub_(gain).clamp_(min=0.0)
-        row["gains"][int(row["improved_episodes"]) % self.window] = gain / whole.abs().clamp(min=1e-12)
+        row["gains"][int(row["improved_episodes"]) % self.window] = gain / expected_return.abs().clamp(min=1e-12)
         row["improved_episodes"].add_(1)
         row["in_a_row"].add_(1)
-        known = min(int(row["improved_episodes"]), self.window)
-        if row["gains"][:known].mean() < 0:
+        count = min(int(row["improved_episodes"]), self.window)
+        if row["gains"][:count].mean() < 0:
             row["failures"].add_(1)
             row["wait"].fill_(min(2 ** int(row["failures"]), LONGEST_WAIT))
             # A policy that has gone on learning is a new one: what it earned before says nothing of it.

@@ -138,17 +138,14 @@ def tracking_weights(
         raise ValueError(f"lookahead must be at least 1, got {lookahead}")
     if observation.ndim != 2 or len(observation) == 0:
         raise ValueError(f"a demonstration is (n, o) observations, at least one, got {tuple(observation.shape)}")
-    known = bfm.inference_set()
-    if known is None or len(known) == 0:
-        raise ValueError("tracking: this model brings no inference set to tell a demonstration from")
     before = torch.cat([observation[:1], observation[:-1]])
-    there = _features(bfm, observation, None, before).double()
-    elsewhere = _features(bfm, known["next", "observation"], known["action"], known["observation"]).double()
-    moment = elsewhere.mT @ elsewhere / len(elsewhere)
+    features = _features(bfm, observation, None, before).double()
+    other_features = _inference_set_features(bfm, "tracking").double()
+    moment = other_features.mT @ other_features / len(other_features)
     moment = moment + regularization * moment.trace() / len(moment) * torch.eye(len(moment)).to(moment)
-    sums = torch.cat([torch.zeros_like(there[:1]), there.cumsum(0)])
-    first = torch.arange(len(there))
-    last = (first + lookahead).clamp(max=len(there))
+    sums = torch.cat([torch.zeros_like(features[:1]), features.cumsum(0)])
+    first = torch.arange(len(features))
+    last = (first + lookahead).clamp(max=len(features))
     ahead = (sums[last] - sums[first]) / (last - first).unsqueeze(-1).to(sums)
     return torch.linalg.solve(moment, ahead.mT).mT
 
@@ -175,13 +172,17 @@ def _features(
     return bfm.features(*(value.to(example.device, dtype) for value in (previous, action, observation)))
 
 
-def _among_others(bfm: BFM, posterior: Posterior, kind: str, there: Tensor, seed: int) -> Inferred:
-    known = bfm.inference_set()
-    if known is None or len(known) == 0:
-        raise ValueError(f"weights from a {kind}: this model brings no inference set to tell it from")
-    elsewhere = _features(bfm, known["next", "observation"], known["action"], known["observation"])
-    reward = torch.cat([torch.ones(len(there)), torch.zeros(len(elsewhere))])
-    return _inferred(bfm, posterior, kind, torch.cat([there, elsewhere]), reward, seed)
+def _inference_set_features(bfm: BFM, purpose: str) -> Tensor:  # (m, d)
+    data = bfm.inference_set()
+    if data is None or len(data) == 0:
+        raise ValueError(f"{purpose}: this model brings no inference set to compare with")
+    return _features(bfm, data["next", "observation"], data["action"], data["observation"])
+
+
+def _among_others(bfm: BFM, posterior: Posterior, kind: str, features: Tensor, seed: int) -> Inferred:
+    other_features = _inference_set_features(bfm, f"weights from a {kind}")
+    reward = torch.cat([torch.ones(len(features)), torch.zeros(len(other_features))])
+    return _inferred(bfm, posterior, kind, torch.cat([features, other_features]), reward, seed)
 
 
 @torch.no_grad()
@@ -191,9 +192,9 @@ def _inferred(bfm: BFM, posterior: Posterior, kind: str, features: Tensor, rewar
         raise ValueError("a label, or the features of its observation, is not finite")
     belief = posterior.prior_for([seed], bfm.dim, features.device)
     belief = posterior.condition_on(belief, features.unsqueeze(0), reward.unsqueeze(0))
-    told = belief_tensors(posterior, belief)
-    z = bfm.policy_latent(told["weights"].to(features.dtype))
-    return Inferred(kind, belief, told["weights"], told["covariance"], z, features, reward)
+    tensors = belief_tensors(posterior, belief)
+    z = bfm.policy_latent(tensors["weights"].to(features.dtype))
+    return Inferred(kind, belief, tensors["weights"], tensors["covariance"], z, features, reward)
 
 
 def belief_tensors(posterior: Posterior, belief: TensorDictBase) -> dict[str, Tensor]:  # batch (1,)

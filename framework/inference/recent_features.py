@@ -34,7 +34,7 @@ def total(
     if oldest > room:
         raise ValueError(f"labels reach {room} steps back (label_memory), got {oldest}")
     past = steps.unsqueeze(-1) - 1 - torch.arange(newest, oldest)  # (B, n)
-    there = (past >= 0).to(recent.device)
+    exists = (past >= 0).to(recent.device)
     rows = torch.arange(len(steps), device=recent.device).unsqueeze(-1)
     features = recent[rows, past.clamp(min=0).to(recent.device) % room].double()
-    return (features * there.unsqueeze(-1)).sum(1), there.sum(-1).double()
+    return (features * exists.unsqueeze(-1)).sum(1), exists.sum(-1).double()

@@ -100,8 +100,8 @@ class Teacher:
         better = now + noise > _mean_reward(watched, steps, ages, window)
         for age in ages[presses].unique().tolist():
             if age + window <= memory:
-                there = presses & (ages == age)
-                yield Press(_signed(better ^ wrong), (0, window), (age, age + window), there)
+                of_age = presses & (ages == age)
+                yield Press(_signed(better ^ wrong), (0, window), (age, age + window), of_age)
 
 
 class Press(NamedTuple):
@@ -116,9 +116,9 @@ class Press(NamedTuple):
 def _mean_reward(watched: Tensor, steps: Tensor, ages: Tensor, window: int) -> Tensor:  # (B, H), (B,), (B,) -> (B,)
     """Of the window that ended so many steps ago, or of as much of it as there was."""
     past = (steps - 1 - ages).unsqueeze(-1) - torch.arange(window)
-    there = past >= 0
+    exists = past >= 0
     rewards = watched.gather(1, past.clamp(min=0) % watched.shape[1])
-    return (rewards * there).sum(-1) / there.sum(-1).clamp(min=1)
+    return (rewards * exists).sum(-1) / exists.sum(-1).clamp(min=1)
 
 
 def _signed(good: Tensor) -> Tensor:  # (B,) bool -> (B,) float64

@@ -179,11 +179,13 @@ class TaskBelief:
         self.state.set(RESIDUALS, sums)
         if self._warned:
             return
-        found = [Calibration.of(row) for row in sums.cpu()]
-        off = sorted((each.within_two or 0.0, run) for run, each in enumerate(found) if each.is_overconfident)
-        if off:
-            whose = [f"the run of seed {self.seeds[run]}" for _, run in off]
-            logger.warning("%s", calibration.warning(whose, found[off[0][1]], self.posterior))
+        calibrations = [Calibration.of(row) for row in sums.cpu()]
+        overconfident = sorted(
+            (of_run.within_two or 0.0, run) for run, of_run in enumerate(calibrations) if of_run.is_overconfident
+        )
+        if overconfident:
+            whose = [f"the run of seed {self.seeds[run]}" for _, run in overconfident]
+            logger.warning("%s", calibration.warning(whose, calibrations[overconfident[0][1]], self.posterior))
             self._warned = True
 
     # Inside.

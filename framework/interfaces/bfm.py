@@ -107,8 +107,8 @@ class BFM(TensorDictModuleBase, ABC):
         is_on_hub = ":" not in name and name.count("/") == 1 and not Path(name).exists()
         model: BFM = lookup(BFM, "checkpoint")(f"hf:{name}" if is_on_hub else name)
         if not isinstance(model, cls):
-            found, wanted = type(model).__name__, cls.__name__
-            raise ValueError(f"{name} is a {found}, not a {wanted}; BFM.from_pretrained takes any")
+            family, wanted = type(model).__name__, cls.__name__
+            raise ValueError(f"{name} is a {family}, not a {wanted}; BFM.from_pretrained takes any")
         return model
 
     @dispatch

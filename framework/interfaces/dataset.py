@@ -52,8 +52,8 @@ class Dataset(ABC):
             indices = indices.nonzero().squeeze(-1)
         # From the end, as a list counts; what is still outside is refused.
         rows = torch.where(indices < 0, indices + len(self), indices).reshape(-1)
-        found = self.read(rows)
-        return found[0] if indices.ndim == 0 else found
+        transitions = self.read(rows)
+        return transitions[0] if indices.ndim == 0 else transitions
 
     def __getitems__(self, indices: list[int]) -> list[TensorDict]:
         """The transitions of a batch, read at once; what a ``DataLoader`` asks for."""

@@ -64,8 +64,10 @@ class EnvironmentSpec:
         """
         for name in names:
             if name not in self.observation_names:
-                known = self.observation_names
-                raise ValueError(f'the observation has no entry "{name}"{suggestion(name, known)} {one_of(known)}')
+                known_names = self.observation_names
+                raise ValueError(
+                    f'the observation has no entry "{name}"{suggestion(name, known_names)} {one_of(known_names)}'
+                )
         return [self.observation_names.index(name) for name in names]
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,9 +94,9 @@ class EnvironmentSpec:
         Raises:
             ValueError: with the nearest name, and all of them.
         """
-        known = (*self.tasks, *self.changing_tasks)
-        if task not in known:
-            raise ValueError(f'{self.domain} has no task "{task}"{suggestion(task, known)} {one_of(known)}')
+        known_tasks = (*self.tasks, *self.changing_tasks)
+        if task not in known_tasks:
+            raise ValueError(f'{self.domain} has no task "{task}"{suggestion(task, known_tasks)} {one_of(known_tasks)}')
 
     def typed_reward(self, task: str) -> RewardExpression | None:
         """Reward function of a typed task, of the quantities and ``step``; None for a task of the spec.
