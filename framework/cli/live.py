@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 
 from bfmkit.utils.errors import CommandError
+from bfmkit.utils.stop_signals import stop_signals
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open the page and stay until Ctrl-C; what was learnt is saved then."""
+    """Open the page and stay until Ctrl-C or SIGTERM; what was learnt is saved then."""
     from bfmkit.live.server import PortError, require_free
     from bfmkit.utils.threads import pin_threads
 
@@ -24,7 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
     # A step of one run is too little work for more.
     pin_threads(1)
-    return _play(arguments) if arguments.run else _teach(arguments)
+    with stop_signals():
+        return _play(arguments) if arguments.run else _teach(arguments)
 
 
 def _teach(arguments: argparse.Namespace) -> int:

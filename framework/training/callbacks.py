@@ -41,7 +41,7 @@ class ProgressCallback(lightning.Callback):
 
     def __init__(self, out: Path, updates: int) -> None:
         self._out, self._updates = out, updates
-        self._value = float("nan")
+        self._shown: dict[str, float] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Open the bar where the training stands; rows that an earlier run wrote beyond that are written again."""
@@ -65,11 +65,11 @@ class ProgressCallback(lightning.Callback):
             return
         for row in _pretraining(pl_module).rows:
             append_metrics(self._out, row)
-            self._value = row.get("value", float("nan"))
+            self._shown = {name: row[name] for name in ("value",) if name in row}
             losses = {name: value for name, value in row.items() if name != "update"}
             for logger in trainer.loggers:
                 logger.log_metrics(losses, step=int(row["update"]))
-        self._bar.advance(_update(pl_module) - self._bar.done, value=self._value)
+        self._bar.advance(_update(pl_module) - self._bar.done, **self._shown)
 
     def say(self, text: str) -> None:
         """Write a line that stays, above the bar while there is one."""

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,9 @@ import pytest
 from bfmkit.cli import main
 from bfmkit.live import serve
 from bfmkit.runs.record import Record
+
+
+PROGRAM = "import sys; from bfmkit.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def taken() -> socket.socket:
@@ -54,3 +61,22 @@ def test_ctrl_c_saves_what_was_learnt(
     assert "http://localhost:18793" in said and f"bfmkit replay {path}" in said
     # The recipe beside it acts for what was learnt.
     assert main(["check", str(path.with_suffix(".yaml"))]) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_what_was_learnt(tmp_path: Path, number: signal.Signals) -> None:
+    port = 18794 if number == signal.SIGINT else 18795
+    words = ["live", "opti_bfm", "environment.episode_steps=50", "--port", str(port), "--no-browser", "--out", "out"]
+    # A process in the background of a shell ignores SIGINT, and its children would.
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{PROGRAM}"
+    command = [sys.executable, "-c", program, *words]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert f"http://localhost:{port}" in process.stderr.readline()
+        time.sleep(3.0)  # some steps of acting
+        process.send_signal(number)
+        said = process.stderr.read()
+        assert process.wait(timeout=60) == 0, said
+    (path,) = (tmp_path / "out" / "records").glob("*.safetensors")
+    assert Record.load(path).facts["rewards"]["acting"] > 0
+    assert f"saved {Path('out') / 'records' / path.name}" in said
