@@ -13,6 +13,7 @@ from torch import nn
 from torchrl.objectives import LossModule
 
 from bfmkit.interfaces.bfm import BFM
+from bfmkit.interfaces.latent_sampler import DrawnRewards
 
 
 class Objective(LossModule):
@@ -57,6 +58,10 @@ class Objective(LossModule):
     @abstractmethod
     def latents(self, transitions: TensorDictBase) -> torch.Tensor:  # batch (n,) -> (n, d)
         """Policy latents drawn as in training, some of which may be made of these transitions."""
+
+    def draw_rewards(self, transitions: TensorDictBase) -> DrawnRewards | None:  # batch (n,)
+        """Rewards as training draws them at these transitions, for pictures; None where z is drawn by no reward."""
+        return None
 
     @abstractmethod
     def prepare(self, observations: torch.Tensor) -> None:  # (n, o)

@@ -23,6 +23,7 @@ from bfmkit.models.card import write_card
 from bfmkit.models.folder import load_model, resolve, save_model
 from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import lookup, register
+from bfmkit.report.plots.drawn_rewards import draw_rewards
 from bfmkit.report.plots.training import draw_training
 from bfmkit.runs.metric_log import finish, lightning_logger, require_loggers
 from bfmkit.runs.run_directory import append_metrics, read_metrics
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 SCALE_SAMPLE = 100_000
 HEALTH_SAMPLE = 2_000
+REWARD_SAMPLE = 4_000
 CALLBACKS, LOGGERS = "lightning.pytorch.callbacks", "lightning.pytorch.loggers"
 CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
 """Trainer arguments that are the module's, which makes its updates itself."""
@@ -158,6 +160,8 @@ class PretrainJob(Job):
             hardware=replace(hardware, cuda_graph=hardware.cuda_graph and device.type == "cuda"),
             **{name: value for name, value in self.trainer.items() if name in CLIPPING},
         )  # fmt: skip
+        if is_first_process():
+            self._draw_rewards(objective, out)
         outcome = _Outcome(self, module, data, out)
         trainer = self._trainer(out, device, module, outcome)
         self._fit(trainer, module, data, state)
@@ -179,6 +183,12 @@ class PretrainJob(Job):
             except RuntimeError as error:
                 raise JobError(f"the model {self.init_from} is not the one this recipe trains: {error}") from error
         return objective
+
+    def _draw_rewards(self, objective: Objective, out: Path) -> None:
+        drawn = objective.draw_rewards(self.dataset.read(self._rows(len(self.dataset), REWARD_SAMPLE, "drawn rewards")))
+        if drawn is not None:
+            entries = {name: values.numpy(force=True) for name, values in drawn.entries.items()}
+            draw_rewards(out / "figures" / "drawn_rewards.png", entries, drawn.rewards.numpy(force=True))
 
     def _trainer(self, out: Path, device: torch.device, module: Pretraining, outcome: _Outcome) -> lightning.Trainer:
         import lightning

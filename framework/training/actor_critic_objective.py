@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-from bfmkit.interfaces import BFM, EnvironmentSpec, LatentContext, LatentSampler, Objective
+from bfmkit.interfaces import BFM, DrawnRewards, EnvironmentSpec, LatentContext, LatentSampler, Objective
 from bfmkit.training.actor_critic_losses import frozen_call, policy_value, with_clipped_noise
 from bfmkit.training.ema import frozen_copy, move_towards
 from bfmkit.utils.checks import one_per_row
@@ -138,6 +138,14 @@ class ActorCriticObjective(Objective):
         model = cast(ActorCriticModel, self.bfm)
         s, following = model.scaled(transitions["observation"]), model.scaled(transitions["next", "observation"])
         return self._sample_z(self._latent_context(s, transitions["action"], following))
+
+    def draw_rewards(self, transitions: TensorDictBase) -> DrawnRewards | None:  # batch (n,)
+        """Those of the latent sampler."""
+        if self._latent_sampler is None:
+            return None
+        observation = cast(ActorCriticModel, self.bfm).scaled(transitions["observation"])
+        with torch.random.fork_rng(devices=[]):  # a picture changes no training
+            return self._latent_sampler.draw_rewards(observation)
 
     def prepare(self, observations: Tensor) -> None:  # (n, o)
         """Fix the scaling of observations."""

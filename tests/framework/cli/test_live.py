@@ -14,7 +14,6 @@ from bfmkit.cli import main
 from bfmkit.live import serve
 from bfmkit.runs.record import Record
 
-
 PROGRAM = "import sys; from bfmkit.cli import main; sys.exit(main(sys.argv[1:]))"
 
 

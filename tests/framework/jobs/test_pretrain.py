@@ -289,3 +289,19 @@ def test_refuses_an_evaluation_with_another_body(pretrain: Pretrain) -> None:
 def test_refuses_numbers_that_make_no_sense(pretrain: Pretrain, wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         pretrain(**wrong)
+
+
+def test_shows_what_rewards_it_trains_on_and_changes_no_weight_by_it(
+    pretrain: Pretrain, objective: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = {"type": "random_rewards", "entries": ["height", "velocity_0"]}
+    objective["latent_sampler"] = {"type": "mixture", "samplers": [{"type": "sphere"}, sampler], "shares": [1, 1]}
+    for name in ("shown", "unseen"):
+        (tmp_path / name).mkdir()
+    pretrain(updates=2).run(tmp_path / "shown", CPU)
+    table = (tmp_path / "shown" / "figures" / "drawn_rewards.csv").read_text()
+    assert "height" in table and "velocity_0" in table
+    monkeypatch.setattr(PretrainJob, "_draw_rewards", lambda *_: None)
+    pretrain(updates=2).run(tmp_path / "unseen", CPU)
+    models = [checkpoint(str(tmp_path / name / "model")).state_dict() for name in ("shown", "unseen")]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
