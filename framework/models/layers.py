@@ -32,13 +32,13 @@ class JoinedLinear(nn.Linear):
         return total
 
 
-SMALLEST_NORM = 1e-150
-
-
 def project(x: Tensor) -> Tensor:  # (*b, d)
     """√d · x / ‖x‖, and zero for x = 0."""
     # The norm in float64, for the squares of weights that explain tiny rewards are nothing in float32.
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float64).clamp(min=SMALLEST_NORM)
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float64)
+    # Divided by one where it is zero, as of a row that no hidden unit answers to: with any smaller number its gradient
+    # is not finite.
+    norm = norm + (norm == 0)
     return (x / norm).mul_(math.sqrt(x.shape[-1])).to(x.dtype)
 
 

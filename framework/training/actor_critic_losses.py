@@ -48,8 +48,14 @@ def directional_error(error: Tensor, z: Tensor) -> Tensor:  # (N, E, d), (N, d) 
 
 
 def orthonormality_loss(features: Tensor) -> tuple[Tensor, Tensor]:  # (N, d)
-    """mean_{i≠j} (φ_iᵀφ_j)² and −2 mean_i φ_iᵀφ_i; their sum is ‖E[φφᵀ] − I‖² up to a constant."""
+    """mean_{i≠j} (φ_iᵀφ_j)² and −2 mean_i φ_iᵀφ_i; their sum is ‖E[φφᵀ] − I‖² up to a constant.
+
+    Raises:
+        ValueError: for a single row, which has no other.
+    """
     rows = len(features)
+    if rows < 2:
+        raise ValueError(f"transitions are compared with each other: a batch must have at least 2, got {rows}")
     lengths = features.square().sum(-1)
     # ‖ΦΦᵀ‖² = ‖ΦᵀΦ‖², and the second matrix is d×d.
     squares = (features.mT @ features).square().sum() - lengths.square().sum()

@@ -21,3 +21,10 @@ def test_projection_of_anything_finite_is_finite(size: float, dtype: torch.dtype
 
 def test_projection_has_the_gradients_of_its_formula() -> None:
     assert torch.autograd.gradcheck(project, torch.randn(3, 4, dtype=torch.float64, requires_grad=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_gradient_at_zero_is_finite(dtype: torch.dtype) -> None:
+    x = torch.zeros(2, 4, dtype=dtype, requires_grad=True)
+    project(x).sum().backward()
+    assert x.grad.isfinite().all()
