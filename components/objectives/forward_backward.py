@@ -92,7 +92,7 @@ class ForwardBackwardObjective(ActorCriticObjective):
             bfm, networks, target_rate, latent_sampler, action_noise, noise_clip, actor_pessimism, actor_every
         )
         self.rate_factors = {"backward": backward_rate, "actor": actor_rate}
-        self._follow(self._model.forward_network, self._model.backward_network)
+        self._follow(forward_network=self._model.forward_network, backward_network=self._model.backward_network)
         self._orthonormality, self._measure_pessimism = orthonormality, measure_pessimism
         self._value_loss = value_loss
 
@@ -122,7 +122,7 @@ class ForwardBackwardObjective(ActorCriticObjective):
             target_forward = target_forward_network(following, z, self._action(following, z))
             target_forward = discount * target_forward.movedim(-2, 0)
             target_backward = model.policy_latent(target_backward_network(following))
-        forward = model.forward_network(s, z, tensordict["action"]).movedim(-2, 0)
+        forward = model.forward_network(s, z, self.entry(tensordict, "action")).movedim(-2, 0)
         value_loss: dict[str, Tensor] = {}
         if self._value_loss > 0:
             value_target = context.features + target_forward.mean(0)  # (N, d)

@@ -94,7 +94,12 @@ class TDJepaObjective(ActorCriticObjective):
         self._state_predictor = model.networks.critic(
             model.dim, model.environment_spec.action_size, model.dim, model.state_dim
         )
-        self._follow(model.state_encoder, model.task_encoder, model.successor_network, self._state_predictor)
+        self._follow(
+            state_encoder=model.state_encoder,
+            task_encoder=model.task_encoder,
+            successor_network=model.successor_network,
+            state_predictor=self._state_predictor,
+        )
 
     @property
     def _model(self) -> TDJepaModel:
@@ -112,7 +117,7 @@ class TDJepaObjective(ActorCriticObjective):
 
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
         """The losses, and a few numbers for the log."""
-        model, action = self._model, tensordict["action"]
+        model, action = self._model, self.entry(tensordict, "action")
         s, following, discount = self._seen(tensordict)
         state, task = model.state_code(s), model.task_code(s)
         with torch.no_grad():

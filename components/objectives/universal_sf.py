@@ -113,7 +113,7 @@ class UniversalSFObjective(ActorCriticObjective):
         if feature_objective is not None:
             feature_objective.attach(self._model.feature_map, bfm.environment_spec)
             self.future_discount = feature_objective.future_discount
-        self._follow(self._model.successor_network)
+        self._follow(successor_network=self._model.successor_network)
         self._vector_loss, self._value_loss, self._target = vector_loss, value_loss, target
         self.register_buffer("moment", torch.eye(bfm.dim, dtype=torch.float64))
         self.register_buffer("inverse_moment", torch.eye(bfm.dim))
@@ -137,7 +137,7 @@ class UniversalSFObjective(ActorCriticObjective):
 
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
         """The losses, and a few numbers for the log."""
-        model, action = self._model, tensordict["action"]
+        model, action = self._model, self.entry(tensordict, "action")
         s, following, discount = self._seen(tensordict)
         with torch.no_grad():
             context = self._latent_context(s, action, following)
@@ -161,7 +161,7 @@ class UniversalSFObjective(ActorCriticObjective):
         if self.feature_objective is not None:
             future = None
             if self.future_discount is not None:
-                future = model.scaled(tensordict["future", "observation"])
+                future = model.scaled(self.entry(tensordict, "observation", "future"))
             batch = FeatureBatch(s, action, following, future)
             losses |= self.feature_objective.losses(model.feature_map, batch)
         return TensorDict(losses)
@@ -194,8 +194,8 @@ class UniversalSFObjective(ActorCriticObjective):
     def update_statistics(self, tensordict: TensorDictBase) -> None:  # batch (N,)
         """Follow what the feature map takes from data, and C."""
         model = self._model
-        keys = ("observation", "action", ("next", "observation"))
-        observation, action, next_observation = (gathered(tensordict[key]) for key in keys)
+        paths = (("observation",), ("action",), ("observation", "next"))
+        observation, action, next_observation = (gathered(self.entry(tensordict, *path)) for path in paths)
         s, following = model.scaled(observation), model.scaled(next_observation)
         self.batches.add_(1)
         # A shorter memory at first, so that it is not still at its arbitrary start.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-import torch
-from tensordict import TensorDictBase
-from torch import nn
+from tensordict import NestedKey, TensorDictBase
+from torch import Tensor, nn
 from torchrl.objectives import LossModule
 
 from bfmkit.interfaces.bfm import BFM
@@ -27,6 +27,14 @@ class Objective(LossModule):
     samples need nothing.
     """
 
+    @dataclass
+    class _AcceptedKeys:
+        observation: NestedKey = "observation"
+        action: NestedKey = "action"
+        terminated: NestedKey = "terminated"
+
+    default_keys = _AcceptedKeys
+
     kind: ClassVar[str] = "objective"
     folder: ClassVar[str] = "objectives"
 
@@ -38,6 +46,17 @@ class Objective(LossModule):
     future_discount: float | None = None
     """If given, batches hold ``("future", "observation")`` too: what the same episode shows k ≥ 0 steps after the next
     observation, k geometric with this discount, or its last observation if it ends before."""
+
+    @property
+    def in_keys(self) -> list[NestedKey]:  # type: ignore[override]
+        """Entries of a batch that are read; ``set_keys(observation="state")`` renames them."""
+        keys = self.tensor_keys
+        own = [keys.observation, keys.action, ("next", keys.observation), ("next", keys.terminated)]
+        return own if self.future_discount is None else [*own, ("future", keys.observation)]
+
+    def entry(self, tensordict: TensorDictBase, name: str, *path: str) -> Tensor:
+        """An entry of a batch by what it is, such as ``entry(batch, "observation", "next")``."""
+        return tensordict[(*path, getattr(self.tensor_keys, name))]
 
     @abstractmethod
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
@@ -56,7 +75,7 @@ class Objective(LossModule):
         return
 
     @abstractmethod
-    def latents(self, transitions: TensorDictBase) -> torch.Tensor:  # batch (n,) -> (n, d)
+    def latents(self, transitions: TensorDictBase) -> Tensor:  # batch (n,) -> (n, d)
         """Policy latents drawn as in training, some of which may be made of these transitions."""
 
     def draw_rewards(self, transitions: TensorDictBase) -> DrawnRewards | None:  # batch (n,)
@@ -64,7 +83,7 @@ class Objective(LossModule):
         return None
 
     @abstractmethod
-    def prepare(self, observations: torch.Tensor) -> None:  # (n, o)
+    def prepare(self, observations: Tensor) -> None:  # (n, o)
         """Fit what stays fixed (the scaling of observations) to a sample of the data, once before training."""
 
     @abstractmethod

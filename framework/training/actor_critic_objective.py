@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Protocol, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, cast
 
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, DrawnRewards, EnvironmentSpec, LatentContext, LatentSampler, Objective
@@ -78,10 +78,32 @@ class ActorCriticObjective(Objective):
         if actor_every > 1:
             self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
-    def _follow(self, *networks: nn.Module) -> None:
-        """Make ``_targets``: a target network of each, in this order."""
+    def _follow(self, **networks: nn.Module) -> None:
+        """Make a target network of each.
+
+        Each is a child ``target_NAME_params``, and as an attribute of that name its parameters: so TorchRL's
+        ``SoftUpdate`` and ``HardUpdate`` find them.
+        """
         self._followed = networks
-        self._targets = nn.ModuleList(frozen_copy(network) for network in networks)
+        for name, network in networks.items():
+            self._modules[f"target_{name}_params"] = frozen_copy(network)
+
+    @property
+    def _targets(self) -> tuple[nn.Module, ...]:
+        return tuple(self._modules[f"target_{name}_params"] for name in self._followed)  # type: ignore[misc]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.endswith("_params"):
+            source = self.__dict__.get("_followed", {}).get(name.removeprefix("target_").removesuffix("_params"))
+            if source is not None:
+                return TensorDict.from_module(self._modules[name] if name.startswith("target_") else source)
+        return super().__getattr__(name)
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters of all but the target networks, as TorchRL's losses have it."""
+        targets = f"{prefix}.target_" if prefix else "target_"
+        named = super().named_parameters(prefix, recurse)
+        return ((name, parameter) for name, parameter in named if not name.startswith(targets))
 
     @abstractmethod
     def _latent_context(self, observation: Tensor, action: Tensor, following: Tensor) -> LatentContext:
@@ -90,8 +112,9 @@ class ActorCriticObjective(Objective):
     def _seen(self, tensordict: TensorDictBase) -> tuple[Tensor, Tensor, Tensor]:  # (N, o), (N, o), (N, 1)
         """s, s' as the networks see them, and γ(1−t)."""
         model = cast(ActorCriticModel, self.bfm)
-        s, following = model.scaled(tensordict["observation"]), model.scaled(tensordict["next", "observation"])
-        terminated = one_per_row(tensordict["next", "terminated"], len(s), "terminated").bool()
+        s = model.scaled(self.entry(tensordict, "observation"))
+        following = model.scaled(self.entry(tensordict, "observation", "next"))
+        terminated = one_per_row(self.entry(tensordict, "terminated", "next"), len(s), "terminated").bool()
         return s, following, model.discount * (~terminated).to(s.dtype).unsqueeze(-1)
 
     @torch.no_grad()
@@ -129,15 +152,16 @@ class ActorCriticObjective(Objective):
         self._move_targets(1.0)
 
     def _move_targets(self, rate: float) -> None:
-        for target, network in zip(self._targets, self._followed, strict=True):
+        for target, network in zip(self._targets, self._followed.values(), strict=True):
             move_towards(target, network, rate)
 
     @torch.no_grad()
     def latents(self, transitions: TensorDictBase) -> Tensor:  # batch (n,) -> (n, d)
         """z of the latent sampler."""
         model = cast(ActorCriticModel, self.bfm)
-        s, following = model.scaled(transitions["observation"]), model.scaled(transitions["next", "observation"])
-        return self._sample_z(self._latent_context(s, transitions["action"], following))
+        s = model.scaled(self.entry(transitions, "observation"))
+        following = model.scaled(self.entry(transitions, "observation", "next"))
+        return self._sample_z(self._latent_context(s, self.entry(transitions, "action"), following))
 
     def draw_rewards(self, transitions: TensorDictBase) -> DrawnRewards | None:  # batch (n,)
         """Those of the latent sampler."""

@@ -103,7 +103,7 @@ def test_the_value_loss_is_that_of_the_bellman_equation_of_z(monkeypatch: pytest
     objective = ForwardBackwardObjective(bfm, action_noise=0.0, value_loss=0.5)
     batch, z = TestForwardBackwardObjective().batch(32), project(torch.randn(32, 4))
     with torch.no_grad():
-        for parameter in objective._targets.parameters():
+        for parameter in (each for target in objective._targets for each in target.parameters()):
             parameter.add_(0.05 * torch.randn_like(parameter))
     monkeypatch.setattr(objective, "_sample_z", lambda context: z)
     losses = objective(batch)

@@ -32,7 +32,7 @@ class TestTDJepaObjective(ObjectiveContract):
         objective, batch = self.make(), self.batch(6)
         bfm, z = objective.bfm, project(torch.randn(6, 4))
         with torch.no_grad():
-            for parameter in objective._targets.parameters():
+            for parameter in (each for target in objective._targets for each in target.parameters()):
                 parameter.add_(0.05 * torch.randn_like(parameter))
         monkeypatch.setattr(objective, "_sample_z", lambda context: z)
         losses = objective(batch)
