@@ -6,7 +6,9 @@ As a test it holds the page to what happens; ``python tests/test_facilities.py``
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -265,6 +267,117 @@ for name in ("PendulumEnv", "GymEnv", "DMControlEnv"):
     )
 facility("TorchRL", "`{type: torchrl}` of a class that there is not")(lambda: TorchRLEnvironment("PendulumEnvv"))
 
+
+@facility("TorchRL", "`bfmkit.make_env(ParallelEnv(2, PendulumEnv))`, each in its process")
+def _() -> None:
+    from torchrl.envs import ParallelEnv
+    from torchrl.envs.custom import PendulumEnv
+
+    import bfmkit
+
+    made = bfmkit.make_env(ParallelEnv(2, PendulumEnv))
+    try:
+        assert made.rollout(3).shape == (2, 3)
+    finally:
+        made.close()
+
+
+@facility("TorchRL", "`SoftUpdate(objective, tau=0.01)` and `HardUpdate` of target networks")
+def _() -> None:
+    from torchrl.objectives import HardUpdate, SoftUpdate
+
+    from bfmkit.components.bfms.forward_backward import ForwardBackward
+    from bfmkit.components.networks.two_stream import TwoStreamNetworks
+    from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
+    from bfmkit.testing.objective import SPEC
+
+    objective = ForwardBackwardObjective(ForwardBackward(SPEC, TwoStreamNetworks(8, 8), dim=2))
+    SoftUpdate(objective, tau=0.01).step()
+    HardUpdate(objective, value_network_update_interval=1).step()
+
+
+@facility("TorchRL", "`objective.set_keys(observation=...)`, `batch.select(*objective.in_keys)`")
+def _() -> None:
+    from bfmkit.components.bfms.forward_backward import ForwardBackward
+    from bfmkit.components.networks.two_stream import TwoStreamNetworks
+    from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
+    from bfmkit.testing.objective import SPEC, transitions
+
+    objective = ForwardBackwardObjective(ForwardBackward(SPEC, TwoStreamNetworks(8, 8), dim=2))
+    objective.set_keys(observation="state")
+    batch = transitions(4).rename_key_("observation", "state").rename_key_(("next", "observation"), ("next", "state"))
+    objective(batch.select(*objective.in_keys))
+
+
+def in_a_process_that_draws(script: str) -> None:
+    """Run a script in an empty folder, where MuJoCo draws without a screen; nothing of it may fail."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = {"MUJOCO_GL": "egl", "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        (Path(folder) / "drawing.py").write_text(script)
+        run = subprocess.run(
+            [sys.executable, "drawing.py"], cwd=folder, env={**os.environ, **words}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    if run.returncode and "EGL" in run.stderr:
+        pytest.skip("nothing can be drawn on this machine")
+    assert run.returncode == 0, run.stderr
+
+
+@facility("TorchRL", "`PixelRenderTransform` and `VideoRecorder` around ours, single or batched")
+def _() -> None:
+    in_a_process_that_draws("""
+from pathlib import Path
+
+import bfmkit
+import torch
+from bfmkit.environments.single import SingleEnvironment
+from torchrl.envs import Compose, TransformedEnv
+from torchrl.record import CSVLogger, PixelRenderTransform, VideoRecorder
+
+rows = bfmkit.make_env("walker", "run", num_envs=2)
+for name, environment in (("one", SingleEnvironment(rows)), ("both", rows)):
+    recorder = VideoRecorder(CSVLogger("films", ".", video_format="pt"), name, skip=1)
+    filmed = TransformedEnv(environment, Compose(PixelRenderTransform(), recorder))
+    filmed.rollout(2)
+    filmed.transform.dump()
+    film = torch.load(next(Path().rglob(f"{name}_0.pt")))
+    assert film.shape[-3] == 3 and film.float().std() > 0
+""")
+
+
+@facility("TorchRL", "`rlrender` of a BFM in an environment of ours")
+def _() -> None:
+    in_a_process_that_draws("""
+import sys
+from pathlib import Path
+
+import bfmkit
+import torch
+from tensordict.nn import TensorDictModule, TensorDictSequential
+from torchrl.render.cli import main
+
+from bfmkit.environments.single import SingleEnvironment
+
+
+def environment():
+    return SingleEnvironment(bfmkit.make_env("walker", "run"))
+
+
+def policy(checkpoint):
+    latent = TensorDictModule(lambda _: checkpoint["z"], ["observation"], ["z"])
+    return TensorDictSequential(latent, bfmkit.load_model("zoo:walker-fb"))
+
+
+if __name__ == "__main__":
+    torch.save({"z": torch.ones(50)}, "z.pt")
+    words = {"ckpt": "z.pt", "env": "drawing:environment", "policy": "drawing:policy", "format": "gif",
+             "out": "walker.gif", "max-steps": "2", "num-trajs": "1"}
+    sys.argv[1:] = [word for name, value in words.items() for word in (f"--{name}", value)] + ["--no-auto-load-policy"]
+    assert not main()
+    assert Path("walker.gif").stat().st_size > 1000
+""")
+
+
 # dm_control.
 
 for body, task in (("hopper", "hop"), ("humanoid", "run"), ("finger", "spin"), ("reacher", "easy")):
@@ -487,6 +600,31 @@ for words in (
     ("TimeAwareObservation",),
 ):  # fmt: skip
     facility("Gymnasium", f"`{words[0]}({', '.join(map(str, words[1:]))})` around ours")(wrapped(*words))
+
+
+@facility("Gymnasium", "`RecordVideo(...)` around ours, and `check_env` of its pictures")
+def _() -> None:
+    gym()
+    pytest.importorskip("moviepy", reason="Gymnasium's RecordVideo writes with it: pip install moviepy")
+    in_a_process_that_draws("""
+from pathlib import Path
+
+import bfmkit
+import gymnasium
+from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import RecordVideo
+
+make = {"id": "bfmkit/walker-run-v0", "render_mode": "rgb_array", "episode_steps": 2}
+recorded = RecordVideo(gymnasium.make(**make), "films", episode_trigger=lambda _: True)
+recorded.reset(seed=0)
+for _ in range(2):
+    recorded.step(recorded.action_space.sample())
+recorded.close()
+assert [film.name for film in Path("films").iterdir()] == ["rl-video-episode-0.mp4"]
+check_env(gymnasium.make(**make).unwrapped)
+""")
+
+
 facility("Gymnasium", "`render_mode='human'`")(lambda: gym().make(WALKER, render_mode="human"))
 for name in ("Pendulum-v1", "MountainCarContinuous-v0", "CartPole-v1", "Blackjack-v1", "FrozenLake-v1", "Taxi-v4"):
     facility("Gymnasium", f"`{{type: gymnasium, id: {name}}}`")(lambda name=name: GymnasiumEnvironment(name).rollout(3))

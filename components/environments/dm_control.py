@@ -248,6 +248,10 @@ class DMControlEnvironment(Environment):
 
         return draw_bodies(self.appearance(), self.poses(physics), height, width)
 
+    def render(self, height: int = 240, width: int = 320) -> np.ndarray:  # (B, height, width, 3) uint8
+        """The present states, as :meth:`pictures` draws them."""
+        return self.pictures(self._states(), height, width)
+
     # Between tensors and MuJoCo.
 
     def _controls(self, action: Tensor, rows: int) -> np.ndarray:  # (rows, a) float64, in the actuators' ranges

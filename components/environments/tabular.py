@@ -14,7 +14,7 @@ from bfmkit.interfaces import Environment, StepResult
 from bfmkit.registry import register
 from bfmkit.rewards.expression import STEP
 from bfmkit.tabular.mdp_layout import MDPLayout
-from bfmkit.utils.checks import PositiveInt
+from bfmkit.utils.checks import PositiveInt, require_actions
 from bfmkit.utils.rng import generator
 
 
@@ -128,11 +128,7 @@ class TabularEnvironment(Environment):
         return self.mdp.features[state.long()]
 
     def _choice(self, action: Tensor, rows: int) -> Tensor:  # (rows,)
-        if tuple(action.shape) != (rows, self.mdp.actions):
-            raise ValueError(f"actions must be ({rows}, {self.mdp.actions}), got {tuple(action.shape)}")
-        finite = action.isfinite().all(-1)
-        if not finite.all():
-            raise ValueError(f"the action of row {int((~finite).nonzero()[0])} is not finite")
+        require_actions(action, rows, self.mdp.actions)
         return action.cpu().argmax(-1)
 
     def _draw(self, rows: list[int], cumulative: Tensor) -> None:  # n rows, (n, S)

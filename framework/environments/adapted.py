@@ -15,8 +15,9 @@ from torchrl.envs import EnvBase, ParallelEnv, SerialEnv
 
 from bfmkit.environments.body import Body, GymnasiumBody, TorchRLBody
 from bfmkit.interfaces import Environment, EnvironmentSpec, StepResult
+from bfmkit.registry import lookup
 from bfmkit.rewards.expression import STEP
-from bfmkit.utils.checks import PositiveInt, check_ranges
+from bfmkit.utils.checks import PositiveInt, check_ranges, require_actions
 from bfmkit.utils.rng import generator
 
 OWN_REWARD = "own_reward"
@@ -107,11 +108,7 @@ class AdaptedEnvironment(Environment):
     def step_batch(self, action: Tensor, rows: Tensor | None = None) -> StepResult:  # action (B, a)
         """Step every copy, or some."""
         count = len(self.tasks)
-        if tuple(action.shape) != (count, self.spec.action_size):
-            raise ValueError(f"actions must be ({count}, {self.spec.action_size}), got {tuple(action.shape)}")
-        finite = action.isfinite().all(-1)
-        if not finite.all():
-            raise ValueError(f"the action of row {int((~finite).nonzero()[0])} is not finite")
+        require_actions(action, count, self.spec.action_size)
         going = self.clock.advance(rows)
         chosen = action.numpy(force=True).astype(np.float64)
         self._observed, self._own_reward = self._observed.clone(), torch.zeros(count, dtype=torch.float64)
@@ -190,7 +187,8 @@ def adapt(source: Any, task: str = OWN_REWARD) -> Environment:
 
     Args:
         source: a ``gymnasium.Env`` or a TorchRL environment, of which every row is a deep copy, or a function that
-            makes one; of a ``SerialEnv`` or ``ParallelEnv``, each of its environments is made anew as a row.
+            makes one; of a ``SerialEnv`` or ``ParallelEnv``, each of its environments is made anew as a row, a
+            ``ParallelEnv``'s in a process of its own.
         task: ``own_reward``, or a typed reward.
 
     Raises:
@@ -201,7 +199,8 @@ def adapt(source: Any, task: str = OWN_REWARD) -> Environment:
             raise ValueError(
                 f"{type(source).__name__} of different environments: rows are made alike, give one of them"
             )
-        return adapt(source.create_env_fn[0], task).with_tasks([task] * source.num_workers)
+        rows = adapt(source.create_env_fn[0], task).with_tasks([task] * source.num_workers)
+        return lookup(Environment, "parallel")(rows) if isinstance(source, ParallelEnv) else rows
     is_environment = isinstance(source, EnvBase) or hasattr(source, "observation_space")
     make = source if callable(source) and not is_environment else partial(_copy, source)
     environment = source if is_environment else make()

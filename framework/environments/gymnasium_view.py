@@ -70,10 +70,7 @@ class GymnasiumView(gymnasium.Env):
         """The present state, as the body's first camera sees it; None without a render mode."""
         if self.render_mode is None:
             return None
-        pictures = self.environment.pictures(self._physics, *self._size)
-        if pictures is None:
-            raise ValueError(f"{self.environment.spec.domain} cannot be drawn: it gives no pictures")
-        return pictures[0]
+        return self.environment.render(*self._size)[0]
 
     def _info(self) -> dict[str, Any]:
         return {"physics": self._physics[0].numpy()}

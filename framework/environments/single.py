@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from tensordict import TensorDictBase
 from torchrl.envs import EnvBase
 
@@ -14,6 +15,8 @@ class SingleEnvironment(EnvBase):
     """The first row of an environment of ours as TorchRL's single environments are: of batch size ().
 
     ``SerialEnv(2, lambda: SingleEnvironment(environment))`` is then a batch of (2,).
+
+    ``reset(seed=3, episode=2)`` begins that episode of the row with that seed.
 
     Args:
         environment: its first row's task is the reward.
@@ -27,7 +30,15 @@ class SingleEnvironment(EnvBase):
         self.reward_spec = self._row.reward_spec[0]
         self.full_done_spec = self._row.full_done_spec[0]
 
-    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDictBase:
+    def render(self, height: int = 240, width: int = 320) -> np.ndarray:  # (height, width, 3) uint8
+        """The present state; errors as of :meth:`bfmkit.interfaces.Environment.render`."""
+        return self._row.render(height, width)[0]
+
+    def _reset(
+        self, tensordict: TensorDictBase | None = None, seed: int | None = None, episode: int = 0, **_: Any
+    ) -> TensorDictBase:
+        if seed is not None:
+            self._row.seed([seed], episode)
         return self._row._reset()[0]
 
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:

@@ -195,6 +195,25 @@ class Environment(EnvBase):
         """Picture of a row's body now, drawn by the environment itself; None for one that does not draw."""
         return None
 
+    def render(self, height: int = 240, width: int = 320) -> np.ndarray:  # (B, height, width, 3) uint8
+        """How the bodies look now; TorchRL's ``PixelRenderTransform`` and ``rlrender`` call it.
+
+        An environment that draws itself (:meth:`frame`) does so in its own size.
+
+        Raises:
+            ValueError: if a body cannot be drawn.
+        """
+        frames = [self.frame(row) for row in range(len(self.tasks))]
+        return self._require_pictures(None if any(frame is None for frame in frames) else np.stack(frames))  # type: ignore[arg-type]
+
+    def _require_pictures(self, pictures: np.ndarray | None) -> np.ndarray:
+        if pictures is None:
+            raise ValueError(
+                f"{self.spec.domain} cannot be drawn: it gives no pictures; one of Gymnasium does with the argument "
+                "render_mode: rgb_array"
+            )
+        return pictures
+
     def reward_of(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
         """Reward function of a named or typed task, of the quantities and ``step``.
 

@@ -143,3 +143,16 @@ def one_per_row(value: Tensor, rows: int, name: str) -> Tensor:  # (N,) or (N, 1
     if value.shape != (rows,) and value.shape != (rows, 1):
         raise ValueError(f"{name} must be ({rows},) or ({rows}, 1), got {tuple(value.shape)}")
     return value.reshape(rows)
+
+
+def require_actions(action: Tensor, rows: int, size: int) -> None:  # (rows, size)
+    """Require one finite action a row.
+
+    Raises:
+        ValueError: for another shape, or an entry that is not finite; the message names its row.
+    """
+    if tuple(action.shape) != (rows, size):
+        raise ValueError(f"actions must be ({rows}, {size}), got {tuple(action.shape)}")
+    finite = action.isfinite().all(-1)
+    if not finite.all():
+        raise ValueError(f"the action of row {int((~finite).nonzero()[0])} is not finite")
