@@ -180,7 +180,6 @@ NO_TEST_OF_THEIR_OWN = {
     "framework/runs/recording",
     "framework/runs/run_records",
     "framework/runs/trace_writer",
-    "framework/training/actor_critic_objective",
     "framework/training/failed_update",
     "framework/training/rng_state",
     "framework/utils/errors",
