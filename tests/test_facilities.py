@@ -628,6 +628,27 @@ check_env(gymnasium.make(**make).unwrapped)
 facility("Gymnasium", "`render_mode='human'`")(lambda: gym().make(WALKER, render_mode="human"))
 for name in ("Pendulum-v1", "MountainCarContinuous-v0", "CartPole-v1", "Blackjack-v1", "FrozenLake-v1", "Taxi-v4"):
     facility("Gymnasium", f"`{{type: gymnasium, id: {name}}}`")(lambda name=name: GymnasiumEnvironment(name).rollout(3))
+
+
+@facility("OGBench", "`{type: gymnasium, id: ogbench:pointmaze-medium-v0}`")
+def _() -> None:
+    pytest.importorskip("ogbench", reason="an extra: pip install 'bfmkit[ogbench]'")
+    GymnasiumEnvironment("ogbench:pointmaze-medium-v0").rollout(3)
+
+
+@facility("OGBench", "`dataset: {type: ogbench}` of a file in its layout, as `ogbench.load_dataset` reads it")
+def _() -> None:
+    ogbench = pytest.importorskip("ogbench", reason="an extra: pip install 'bfmkit[ogbench]'")
+    from bfmkit.components.datasets.ogbench import OGBenchDataset
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pendulum-v0.npz"
+        states = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+        np.savez(path, observations=states, actions=np.zeros((12, 1), np.float32), terminals=np.arange(12) % 4 == 3)
+        rows = OGBenchDataset(path, GymnasiumEnvironment("Pendulum-v1"))[:]
+        np.testing.assert_array_equal(rows["next", "observation"], ogbench.load_dataset(str(path))["next_observations"])
+
+
 facility("Gymnasium", "`{type: gymnasium}` of an id that there is not")(lambda: GymnasiumEnvironment("NoSuch-v0"))
 facility("Gymnasium", "an observation entry that there is not")(
     lambda: GymnasiumEnvironment("Pendulum-v1", observation_keys=["speed"])
