@@ -41,10 +41,19 @@ class BoundedActions(ActionScale):
     Args:
         low: (a,).
         high: (a,).
+
+    Raises:
+        ValueError: if no number lies between the bounds of an entry.
     """
 
     def __init__(self, low: np.ndarray, high: np.ndarray) -> None:
         low, high = np.asarray(low, np.float64).reshape(-1), np.asarray(high, np.float64).reshape(-1)
+        empty = ~(low <= high) | (low == np.inf) | (high == -np.inf)
+        if empty.any():
+            entry = int(empty.argmax())
+            raise ValueError(
+                f"entry {entry} of the actions has no number between its bounds {low[entry]:g} and {high[entry]:g}"
+            )
         low, high = np.where(low <= -UNREACHABLE, -np.inf, low), np.where(high >= UNREACHABLE, np.inf, high)
         self.size = len(low)
         has_low, has_high = np.isfinite(low), np.isfinite(high)
@@ -101,17 +110,17 @@ def space_actions(space: Any, what: str) -> ActionScale:
     """The scale of a Gymnasium action space.
 
     Raises:
-        ValueError: for actions that are neither numbers nor choices.
+        ValueError: for actions that are neither numbers nor choices, or none at all.
     """
     from gymnasium import spaces
 
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        return BoundedActions(space.low, space.high)
+        return _some(_bounded(space.low, space.high, what), what)
     if isinstance(space, spaces.Discrete):
         return Choices([int(space.n)], [int(space.start)])
-    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        return Choices(space.nvec.tolist(), space.start.tolist())
-    raise ValueError(f"the actions of {what} are neither numbers nor choices: {space}")
+    if isinstance(space, spaces.MultiDiscrete):
+        return Choices(space.nvec.reshape(-1).tolist(), space.start.reshape(-1).tolist())
+    raise ValueError(_neither(what, " ".join(str(space).split())))
 
 
 def spec_actions(spec: TensorSpec, what: str) -> ActionScale:
@@ -124,8 +133,26 @@ def spec_actions(spec: TensorSpec, what: str) -> ActionScale:
     if isinstance(spec, Categorical) and not isinstance(spec, Binary) and spec.ndim <= 1:
         return Choices([int(spec.space.n)] * spec.shape.numel())
     if isinstance(spec, Bounded) and spec.dtype.is_floating_point:
-        return BoundedActions(spec.space.low.numpy(force=True), spec.space.high.numpy(force=True))
+        return _some(_bounded(spec.space.low.numpy(force=True), spec.space.high.numpy(force=True), what), what)
     if isinstance(spec, Unbounded) and spec.dtype.is_floating_point:
         open_end = np.full(spec.shape.numel(), np.inf)
-        return BoundedActions(-open_end, open_end)
-    raise ValueError(f"the actions of {what} are neither numbers nor choices: {type(spec).__name__}")
+        return _some(BoundedActions(-open_end, open_end), what)
+    raise ValueError(_neither(what, type(spec).__name__))
+
+
+def _bounded(low: np.ndarray, high: np.ndarray, what: str) -> BoundedActions:
+    try:
+        return BoundedActions(low, high)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
+
+
+def _some(scale: ActionScale, what: str) -> ActionScale:
+    if not scale.size:
+        raise ValueError(f"{what} takes no actions")
+    return scale
+
+
+def _neither(what: str, kind: str) -> str:
+    wrapper = "a gymnasium.ActionWrapper with a Box of floats, a Discrete or a MultiDiscrete makes them so"
+    return f"the actions of {what} are neither numbers nor choices: {kind}; {wrapper}"

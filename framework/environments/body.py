@@ -137,10 +137,18 @@ class TorchRLBody:
 
     @staticmethod
     def _require_no_start(environment: Any, domain: str) -> None:
-        space = getattr(getattr(environment, "_env", None), "action_space", None)
-        start = getattr(space, "start", 0)
-        if np.any(start):
-            raise ValueError(
-                f"the choices of {domain} begin at {start}, and TorchRL's wrapper passes them on from 0; "
-                "an environment of type gymnasium keeps them"
-            )
+        wrapped = getattr(environment, "_env", None)
+        for kind, where in (("choices", "action_space"), ("observations", "observation_space")):
+            for start in _starts(getattr(wrapped, where, None)):
+                raise ValueError(
+                    f"the {kind} of {domain} begin at {start}, and TorchRL's wrapper passes them on from 0; "
+                    "an environment of type gymnasium keeps them"
+                )
+
+
+def _starts(space: Any) -> list[Any]:
+    """The least values that are not 0 of the choices in a Gymnasium space, nested ones too."""
+    inner = getattr(space, "spaces", ())
+    nested = [start for part in (inner.values() if isinstance(inner, dict) else inner) for start in _starts(part)]
+    start = getattr(space, "start", 0)
+    return [*nested, start] if np.any(start) else nested

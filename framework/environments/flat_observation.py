@@ -45,7 +45,7 @@ class ObservationEntry:
     def names(self) -> list[str]:
         """A name for each of them, such as a typed reward can use."""
         base = re.sub(r"\W", "_", "_".join(self.path)) or WHOLE
-        if self.size > 1 or base == WHOLE:
+        if self.size != 1 or base == WHOLE:
             return [f"{base}_{index}" for index in range(self.size)]
         reserved = base in (STEP, *FUNCTIONS) or not base.isidentifier()
         return [f"{base}_0" if reserved else base]
@@ -127,9 +127,9 @@ def _chosen(leaves: dict[Path, ObservationEntry | str], keys: Sequence[str] | No
             others = [".".join(other) for other in sorted(leaves) if not isinstance(leaves[other], str)]
             remedy = f"; observation_keys takes others ({', '.join(others)})" if others else ""
             raise ValueError(f"{what} observes no fixed number of numbers: {'.'.join(path) or 'it'} is {entry}{remedy}")
-    if not paths:
-        raise ValueError(f"{what} observes nothing")
     layout = FlatObservation(tuple(leaves[path] for path in paths))  # type: ignore[misc]
+    if not layout.names:
+        raise ValueError(f"{what} observes nothing")
     twice = {name for name in layout.names if layout.names.count(name) > 1}
     if twice:
         raise ValueError(f"{what} observes more than one number called {sorted(twice)[0]}; observation_keys takes some")

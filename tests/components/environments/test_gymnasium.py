@@ -143,8 +143,10 @@ def test_what_cannot_be_is_refused_in_a_sentence(make: Any, words: str) -> None:
 def test_choices_that_torchrl_would_shift_are_refused_there() -> None:
     gymnasium.register("bfmkit-test/Odd-v0", entry_point=Odd)
     try:
-        words = {"env_name": "bfmkit-test/Odd-v0", "action": spaces.Discrete(3, start=-1)}
-        with pytest.raises(ValueError, match="begin at -1.*type gymnasium keeps them"):
-            TorchRLEnvironment("GymEnv", words)
+        name, shifted = "bfmkit-test/Odd-v0", spaces.Discrete(3, start=-1)
+        with pytest.raises(ValueError, match="the choices of .* begin at -1.*type gymnasium keeps them"):
+            TorchRLEnvironment("GymEnv", {"env_name": name, "action": shifted})
+        with pytest.raises(ValueError, match="the observations of .* begin at -1.*type gymnasium keeps them"):
+            TorchRLEnvironment("GymEnv", {"env_name": name, "observation": spaces.Dict(inner=spaces.Dict(a=shifted))})
     finally:
         del gymnasium.registry["bfmkit-test/Odd-v0"]

@@ -65,12 +65,28 @@ def test_torchrls_choices(spec: object, counts: tuple) -> None:
 
 def test_what_is_neither_numbers_nor_choices_is_refused() -> None:
     for spec in (Binary(3), Bounded(0, 4, (1,), dtype=torch.int64), Unbounded(2, dtype=torch.int64)):
-        with pytest.raises(ValueError, match="actions of it are neither numbers nor choices"):
+        with pytest.raises(ValueError, match="actions of it are neither numbers nor choices.*ActionWrapper"):
             spec_actions(spec, "it")
     spaces = pytest.importorskip("gymnasium", reason="an extra: pip install 'bfmkit[gymnasium]'").spaces
     dictionary = spaces.Dict(a=spaces.Discrete(2))
     for space in (spaces.MultiBinary(3), spaces.Box(0, 5, (2,), np.int64), dictionary):
-        with pytest.raises(ValueError, match="actions of it are neither numbers nor choices"):
+        with pytest.raises(ValueError, match="actions of it are neither numbers nor choices.*ActionWrapper"):
             space_actions(space, "it")
     assert space_actions(spaces.MultiDiscrete([3, 4]), "it").counts == (3, 4)
+    assert space_actions(spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])), "it").counts == (2, 3, 4, 5)
     assert space_actions(spaces.Discrete(3, start=-1), "it").starts == (-1,)
+    with pytest.raises(ValueError, match="it takes no actions"):
+        space_actions(spaces.Box(-1, 1, (0,)), "it")
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, -1.0), (np.nan, 1.0), (0.0, np.nan), (INF, INF), (-INF, -INF)])
+def test_bounds_with_nothing_between_them_are_refused(low: float, high: float) -> None:
+    spec = Bounded(torch.tensor([-1.0, low]), torch.tensor([1.0, high]))
+    with pytest.raises(ValueError, match=f"it: entry 1 of the actions has no number between its bounds {low:g} and"):
+        spec_actions(spec, "it")
+
+
+def test_bounds_that_meet_leave_one_action() -> None:
+    scale = BoundedActions(np.array([2.0]), np.array([2.0]))
+    assert scale.to_own(np.array([-1.0])) == scale.to_own(np.array([0.7])) == 2.0
+    assert scale.from_own(np.array([[2.0]])) == 0.0

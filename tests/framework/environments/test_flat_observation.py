@@ -66,6 +66,7 @@ def test_keys_choose_entries_and_their_order() -> None:
         ({"a": spaces.Sequence(box(1))}, "a is of kind Sequence"),
         ({"a": box(2), "a_0": box(1)}, "more than one number called a_0"),
         ({}, "observes nothing"),
+        ({"a": box(0)}, "observes nothing"),
     ],
 )
 def test_what_is_no_fixed_number_of_numbers_is_refused_by_name(space: dict, words: str) -> None:
