@@ -157,6 +157,8 @@ def _start(work: Callable[[Any, Tell], Any]) -> tuple[Any, Any]:
 def _serve(channel: Any, work: Callable[[Any, Tell], Any]) -> None:
     """What a process does: tasks, until nobody sends any more, or listens."""
     ignore_stop_signals()
+    # It starts no process itself, and semaphores of this kind have no name that would outlive it when it is killed.
+    multiprocessing.set_start_method("fork", force=True)
     threading.Thread(target=_leave_with_the_parent, daemon=True).start()
     torch.set_num_threads(1)
     with suppress(EOFError, OSError):

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +48,24 @@ def test_a_task_whose_process_dies_begins_anew(tmp_path: Path) -> None:
 
 def test_a_task_whose_process_dies_each_time_is_given_up() -> None:
     assert list(in_processes(["a"], die, workers=1)) == [("a", Ended(error="its process died (by SIGKILL)"))]
+
+
+HELD: list[Any] = []
+
+
+def hold_a_lock(task: Any, tell: Tell) -> None:
+    HELD.append(multiprocessing.Value("q", 0))  # as a replay buffer of TorchRL does
+    tell("locked")
+
+
+def test_processes_that_are_killed_leave_no_semaphores() -> None:
+    program = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_processes import hold_a_lock\n"
+        "from bfmkit.utils.processes import in_processes\n"
+        "print(list(in_processes(['a'], hold_a_lock, workers=1)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "locked" in done.stdout
+    assert done.stderr == ""
