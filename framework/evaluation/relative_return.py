@@ -57,9 +57,12 @@ class TaskReturns:
         """Why there is no relative return; None where there is one."""
         if not self.returns.size:
             return "no run came through"
+        if not np.isfinite(self.later).all():
+            return f"returns of {int((~np.isfinite(self.later)).sum())} of {len(self.returns)} seeds are not finite"
         oracle, floor = known_mean(self.oracle_later), known_mean(self.floor_later)
         if oracle is None or floor is None:
-            return f"no {'oracle' if oracle is None else 'floor'} was run"
+            name, reference = ("oracle", self.oracle) if oracle is None else ("floor", self.floor)
+            return f"no {name} was run" if np.isnan(reference).all() else f"no return of the {name} is finite"
         if oracle - floor <= 1e-9 * max(abs(oracle), abs(floor), 1e-3):
             return f"the oracle ({oracle:,.4g}) is not above the floor ({floor:,.4g})"
         return None
@@ -124,9 +127,9 @@ def known_mean(values: np.ndarray) -> float | None:
     return float(known.mean()) if known.size else None
 
 
-def column_means(returns: np.ndarray) -> list[float]:
-    """The mean over seeds of what is known of each episode."""
-    return [float(column[np.isfinite(column)].mean()) for column in returns.T] if len(returns) else []
+def column_means(returns: np.ndarray) -> list[float | None]:
+    """The mean over seeds of what is known of each episode; None where nothing is."""
+    return [known_mean(column) for column in returns.T] if len(returns) else []
 
 
 def _as_many(reference: np.ndarray | None, returns: np.ndarray) -> np.ndarray:  # (S, k) -> (S, n)

@@ -110,5 +110,18 @@ def test_what_cannot_be_compared_says_why() -> None:
     assert nothing.summary()["return_per_episode"] == []
     assert TaskReturns.of(same(1.0), same(2.0)).summary()["no_relative_return"] == "no floor was run"
     equal = TaskReturns.of(same(1.0), same(0.1 + 0.2), same(0.3))
+    endless = TaskReturns.of(same(1.0), same(np.inf), same(0.0))
+    assert endless.summary()["no_relative_return"] == "no return of the oracle is finite"
     assert equal.summary()["relative_return"] is None and "not above" in equal.missing
     assert overall_summary({"a": equal})["relative_return"] is None
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_returns_that_are_not_finite_make_no_relative_return(broken: float) -> None:
+    returns = np.array([[1.0, 2.0], [3.0, broken]])
+    summary = TaskReturns.of(returns, same(5.0), same(0.0)).summary()
+    assert summary["relative_return"] is None and summary["relative_return_interval"] is None
+    assert summary["no_relative_return"] == "returns of 1 of 2 seeds are not finite"
+    assert summary["return_per_episode"] == [2.0, 2.0]
+    nothing = TaskReturns.of(returns * broken, returns, returns).summary()
+    assert nothing["return_per_episode"] == [None, None] and nothing["later_return"] is None
