@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bfmkit.recipe.problems import refuse
 from bfmkit.registry.messages import suggestion
+from bfmkit.utils.files import expand_home
 
 MOST_NAMES = 8
 """Of recipes in a message."""
@@ -42,10 +43,9 @@ def locate(reference: str | Path, beside: Path | None = None, told_by: tuple[str
     """File of a reference: a path (from ``beside``, or from the working directory), else a shipped recipe.
 
     Args:
-        reference: ``my/recipe.yaml``, ``opti_bfm_two_stage``, or ``infer/opti_bfm_two_stage``. A bare name means a file
-        of that name too,
-            but not where a shipped recipe has the same name: ``./opti_bfm`` or ``opti_bfm_two_stage.yaml`` is the file
-            then, and ``infer/opti_bfm_two_stage`` the shipped one.
+        reference: ``my/recipe.yaml``, ``opti_bfm_two_stage``, or ``infer/opti_bfm_two_stage``. A bare name means a
+            file of that name too, but not where a shipped recipe has the same name: ``./opti_bfm`` or ``opti_bfm.yaml``
+            is the file then, and ``infer/opti_bfm`` the shipped one.
         beside: the folder that relative paths start from.
         told_by: file and path of whoever asks, for the message.
 
@@ -54,7 +54,7 @@ def locate(reference: str | Path, beside: Path | None = None, told_by: tuple[str
     """
     file_word, where = told_by
     reference = str(reference)
-    path = (beside or Path()) / Path(reference).expanduser()
+    path = (beside or Path()) / expand_home(reference)
     for candidate in (path, path.with_name(path.name + ".yaml")) if path.name else ():
         if candidate.is_file():
             namesake = shipped().get(reference)

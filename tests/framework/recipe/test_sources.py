@@ -35,3 +35,7 @@ def test_an_unknown_name_is_answered_with_the_likely_ones_alone(here: Path) -> N
     assert refusal("exorl").endswith(f"; shipped: {', '.join(named_so)}")
     assert refusal("environment.task=walk").endswith("; bfmkit list recipe")
     assert all(len(refusal(word)) < 300 for word in ("opti_bmf", "exorl", "xyz", "_", "nowhere/x.yaml"))
+
+
+def test_the_home_folder_of_nobody_is_a_file_that_is_not_there(here: Path) -> None:
+    assert "there is no such file" in refusal("~nobody-has-this-name/x.yaml")
