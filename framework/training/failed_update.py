@@ -57,7 +57,15 @@ class FailedUpdate:
             plain = torch.load(file, map_location="cpu", weights_only=True)
             batch = plain.pop("batch")
             return cls(batch=TensorDict(batch, [len(batch["action"])]), **plain)
-        except (pickle.UnpicklingError, RuntimeError, TypeError, KeyError, AttributeError, EOFError, OSError) as error:
+        except (
+            pickle.UnpicklingError,
+            RuntimeError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            EOFError,
+            OSError,
+        ) as error:
             raise ValueError(f"{file} is no saved update: {error}") from error
 
     @staticmethod
