@@ -212,6 +212,30 @@ def _() -> None:
     collector.shutdown()
 
 
+@facility("TorchRL", "`Collector(environment, explorer.policy)`, and `explorer.learn(batch)`")
+def _() -> None:
+    from torchrl.collectors import Collector
+
+    from bfmkit.components.explorers.random_network_distillation import RandomNetworkDistillation
+
+    explorer = RandomNetworkDistillation(ball().spec, width=8, batch_size=8, warmup=8)
+    collector = Collector(ball(), explorer.policy, frames_per_batch=10, total_frames=20)
+    for batch in collector:
+        explorer.learn(batch)
+    collector.shutdown()
+
+
+@facility("TorchRL", "`explorer: {type: torchrl_policy}` of an `OrnsteinUhlenbeckProcessModule`")
+def _() -> None:
+    from torchrl.modules import OrnsteinUhlenbeckProcessModule
+
+    from bfmkit.components.explorers.torchrl_policy import TorchRLPolicyExplorer
+
+    mean = TensorDictModule(torch.nn.Linear(4, 4), ["observation"], ["action"])
+    policy = TensorDictSequential(mean, OrnsteinUhlenbeckProcessModule(spec=ball().action_spec))
+    TorchRLPolicyExplorer(ball().spec, policy).act(torch.zeros(2, 4))
+
+
 @facility("TorchRL", "`AdditiveGaussianModule` after a BFM")
 def _() -> None:
     environment = inferring()

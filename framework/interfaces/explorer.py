@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from tensordict import TensorDictBase
+from tensordict.nn import TensorDictModule
 from torch import Tensor
 
 from bfmkit.interfaces.environment import StepResult
@@ -16,6 +17,30 @@ class Explorer(ABC):
 
     kind: ClassVar[str] = "explorer"
     folder: ClassVar[str] = "explorers"
+
+    @property
+    def policy(self) -> TensorDictModule:
+        """The explorer as a TensorDict policy, for TorchRL's rollouts and collectors in this process.
+
+        It acts there; :meth:`learn` takes in what they gather.
+
+        Example:
+            ``for batch in Collector(environment, explorer.policy, ...): explorer.learn(batch)``
+        """
+        return TensorDictModule(self.act, ["observation"], ["action"])
+
+    def learn(self, rollout: TensorDictBase) -> None:  # batch (B, T)
+        """Update from a rollout of a batched environment, step by step."""
+        for step in rollout.unbind(1):
+            following, rows = step["next"], len(step)
+            outcome = StepResult(
+                observation=following["observation"],
+                reward=following["reward"].reshape(rows),
+                terminated=following["terminated"].reshape(rows),
+                truncated=following["truncated"].reshape(rows),
+                physics=following["physics"],
+            )
+            self.observe(step["observation"], step["action"], outcome)
 
     @abstractmethod
     def act(self, observation: Tensor) -> Tensor:  # (B, o) -> (B, a) in [-1, 1]
