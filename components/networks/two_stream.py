@@ -9,7 +9,7 @@ from annotated_types import Ge, MultipleOf
 from torch import Tensor, nn
 
 from bfmkit.interfaces import Networks
-from bfmkit.models.layers import TwoEmbeddings
+from bfmkit.models.layers import FastTanh, TwoEmbeddings
 from bfmkit.registry import register
 from bfmkit.utils.checks import NonNegativeFloat, PositiveInt
 
@@ -70,7 +70,7 @@ class TwoStreamNetworks(Networks):
         """B before its normalisation: observation -> (*b, d)."""
         h = self.encoder_width
         layers = nn.Sequential(
-            nn.Linear(observation_size, h), nn.LayerNorm(h), nn.Tanh(), nn.Linear(h, h), nn.ReLU(), nn.Linear(h, dim)
+            nn.Linear(observation_size, h), nn.LayerNorm(h), FastTanh(), nn.Linear(h, h), nn.ReLU(), nn.Linear(h, dim)
         )
         return self._started(layers)
 

@@ -42,19 +42,41 @@ def project(x: Tensor) -> Tensor:  # (*b, d)
     return (x / norm).mul_(math.sqrt(x.shape[-1])).to(x.dtype)
 
 
+MANY = 4096
+"""Numbers from which on three operations more are made up for by a faster function."""
+
+
+class FastTanh(nn.Tanh):
+    """tanh(x) = 2σ(2x) − 1, written over x: of what a layer gives that does not look at it again, such as LayerNorm.
+
+    On a CPU torch's sigmoid takes a quarter of the time of its tanh, where there are more than a few thousand numbers;
+    the difference is below 2e-7 in float32. Of bfloat16 that would be too much, and compilers have a tanh of their own.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape."""
+        is_plain = input.device.type == "cpu" and input.dtype in (torch.float32, torch.float64)
+        # An exported program takes batches of any size, so its size is not asked for.
+        if not is_plain or torch.compiler.is_compiling() or input.numel() < MANY:
+            return input.tanh_()
+        half = input.mul_(2.0).sigmoid_()
+        # A gradient needs the sigmoid as it is.
+        return 2.0 * half - 1.0 if torch.is_grad_enabled() else half.mul_(2.0).sub_(1.0)
+
+
 class Embedding(nn.Module):
     """Linear, LayerNorm, tanh, linear to half the width, ReLU."""
 
     def __init__(self, sizes: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.joined = JoinedLinear(sizes, width)
-        self.normalise = nn.LayerNorm(width)
+        self.normalise, self.tanh = nn.LayerNorm(width), FastTanh()
         self.halve = nn.Linear(width, width // 2)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Inputs that broadcast, to (*b, width / 2)."""
-        # In place: neither layer looks at its output again, and memory is what such functions take their time with.
-        return functional.relu(self.halve(self.normalise(self.joined(*inputs)).tanh_()), inplace=True)
+        # In place: no layer looks at its output again, and memory is what such functions take their time with.
+        return functional.relu(self.halve(self.tanh(self.normalise(self.joined(*inputs)))), inplace=True)
 
 
 class TwoEmbeddings(nn.Module):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bfmkit.models.layers import FastTanh
+
 EPSILON = 1e-5
 
 
@@ -72,7 +74,7 @@ def embedding(model: str, inputs: int, hidden: int, layers: int, members: int) -
         inner = [Block(hidden, hidden, members, adds=True) for _ in range(layers - 2)]
         return nn.Sequential(Block(inputs, hidden, members), *inner, Block(hidden, half, members))
     between = _rectified([hidden] * (layers - 1), members)
-    first = [_linear(inputs, hidden, members), _norm(hidden, members), nn.Tanh()]
+    first = [_linear(inputs, hidden, members), _norm(hidden, members), FastTanh()]
     return nn.Sequential(*first, *between, *_rectified([hidden, half], members))
 
 
@@ -133,7 +135,7 @@ class BackwardMap(nn.Module):
 
     def __init__(self, observation: int, hidden: int, layers: int, dim: int) -> None:
         super().__init__()
-        first = [nn.Linear(observation, hidden), nn.LayerNorm(hidden, eps=EPSILON), nn.Tanh()]
+        first = [nn.Linear(observation, hidden), nn.LayerNorm(hidden, eps=EPSILON), FastTanh()]
         self.net = nn.Sequential(*first, *_rectified([hidden] * layers, 1), nn.Linear(hidden, dim))
 
     def forward(self, observation: Tensor) -> Tensor:  # (*b, o) -> (*b, d)
