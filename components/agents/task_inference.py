@@ -126,7 +126,7 @@ class TaskInferenceAgent(BatchedAgent):
         return self.state.get("information")
 
     def learn(self, step: Transitions, active: Tensor) -> Tensor:  # batch (B,), (B,) bool -> (B,) bool
-        return self._task.add(step, active)
+        return self._task.add(step, self.runs_of(active))
 
     @torch.no_grad()
     def flush(self) -> None:

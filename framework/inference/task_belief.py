@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -21,6 +21,8 @@ from bfmkit.interfaces import BFM, Posterior, QueryRule
 
 logger = logging.getLogger(__name__)
 
+S = TypeVar("S", Transitions, "_Labelled")
+
 LARGEST_REWARD = 1e100
 """The square of a larger one, times that of a feature, need not be a number any more."""
 
@@ -30,12 +32,19 @@ CHECKED_EVERY = 1000
 """Updates at most between two looks at whether the belief's intervals hold."""
 
 
+class _Labelled(NamedTuple):
+    """n steps of each of m runs, as the posterior sees them; batch (m, n)."""
+
+    features: Tensor  # (m, n, d), NaN where the model gives another shape
+    reward: Tensor  # (m, n) float64
+    observed: Tensor  # (m, n) bool on the CPU
+
+
 @dataclass(frozen=True)
 class _Update:
     """What n steps make of the beliefs of m runs."""
 
     belief: TensorDictBase  # batch (m,)
-    features: Tensor  # (m, n, d)
     predictions: Predictions
     information: Tensor | None  # (m,), what the rewards told; None if it is not counted
     broken: Tensor | None  # (m,) bool, runs with a step that cannot be learnt from; None: there is none
@@ -123,25 +132,26 @@ class TaskBelief:
         belief: TensorDict = self.state.get("belief")
         return belief
 
-    def add(self, step: Transitions, active: Tensor) -> Tensor:  # batch (B,), (B,) bool -> (B,) bool
-        """Add a step of the active runs, learnt now or buffered; returns which of its rewards are asked for."""
-        runs, features = active.nonzero().squeeze(-1), None
+    def add(self, step: Transitions, runs: Tensor) -> Tensor:  # batch (B,), (m,) int64 -> (B,) bool
+        """Add a step of some runs, learnt now or buffered; returns which of its rewards are asked for."""
+        features = None
         if self.query_rule is not None:
             features, observed = self._queried(self.query_rule, step, runs)
             step = step._replace(observed=observed)
         if self.update_every == 1:
-            steps = Transitions(*(part.unsqueeze(1) for part in step))
-            self._learn(runs, self._rows(steps, runs), 0, features)
+            rows = self._rows(step, runs)
+            parts = self._features(rows) if features is None else features, rows.reward, rows.observed
+            self._learn(runs, _Labelled(*(part.unsqueeze(1) for part in parts)), 0)
             self._stop_broken()
             return step.observed
         pending = self.state.get("pending")
-        counts, waits = pending.get("count"), active
+        counts = pending.get("count")
         for count, group in _equally_many(counts, runs):
             self._put(pending, count, step, group)
             if count == self.update_every - 1:
                 self._take(group, newest=1)
-                waits = waits.index_fill(0, group, False)
-        counts.add_(waits)
+            else:
+                counts.index_fill_(0, group, count + 1)
         return step.observed
 
     def flush(self, runs: Tensor | None = None) -> None:  # (B,) bool; None: all
@@ -198,24 +208,22 @@ class TaskBelief:
         return belief if len(runs) == len(self.seeds) else belief[runs.to(belief.device)]
 
     def _queried(self, rule: QueryRule, step: Transitions, runs: Tensor) -> tuple[Tensor | None, Tensor]:  # (B,) bool
-        """Features of the step, (m, 1, d), if the query rule looks at them; and which rewards it lets in."""
+        """Features of the step, (m, d), if the query rule looks at them; and which rewards it lets in."""
         features, seen = None, step.reward.new_full((len(runs), self.bfm.dim), math.nan)
         if rule.needs_features:
-            features = self._features(Transitions(*(part.unsqueeze(1) for part in self._rows(step, runs))))
-            seen = features[:, 0]
+            features = seen = self._features(self._rows(step, runs))
         labels = self.state.get("labels")[runs].to(seen.device)
         asked = rule.should_query(self.posterior, self._beliefs(runs), seen, labels).cpu()
         if len(runs) < len(self.seeds):
             asked = torch.zeros_like(step.observed).index_copy_(0, runs, asked)
         return features, step.observed & asked
 
-    def _features(self, steps: Transitions) -> Tensor:  # batch (m, n) -> (m, n, d); NaN if they have another shape
-        batch = steps.reward.shape
-        features = self.bfm.features(*(part.flatten(0, 1) for part in steps[:3]))
+    def _features(self, steps: Transitions) -> Tensor:  # batch (m,) -> (m, d); NaN if they have another shape
+        features = self.bfm.features(*steps[:3])
         self._shape = tuple(features.shape[1:])
-        if features.shape != (batch.numel(), self.bfm.dim):
-            return steps.reward.new_full((*batch, self.bfm.dim), math.nan)
-        return features.unflatten(0, batch)
+        if features.shape != (len(steps.reward), self.bfm.dim):
+            return steps.reward.new_full((len(steps.reward), self.bfm.dim), math.nan)
+        return features
 
     def _put(self, pending: TensorDict, slot: int, step: Transitions, runs: Tensor) -> None:  # batch (B,), (m,) int64
         for name, value in zip(Transitions._fields, step, strict=True):
@@ -232,7 +240,10 @@ class TaskBelief:
         for count, group in _equally_many(pending.get("count"), runs):
             steps = Transitions(*(pending.get(name)[:, : count + newest] for name in Transitions._fields))
             steps = self._rows(steps, group)
-            self._learn(group, steps, count)
+            # A network sees rows, whichever run they are of.
+            flat = Transitions(*(part.flatten(0, 1) for part in steps))
+            features = self._features(flat).unflatten(0, steps.reward.shape)
+            self._learn(group, _Labelled(features, steps.reward, steps.observed), count)
             pending.get("count").index_fill_(0, group, 0)
             if self._broken:
                 self._uncount(group, steps.observed[:, :count])
@@ -241,37 +252,37 @@ class TaskBelief:
     def _learn(
         self,
         runs: Tensor,  # (m,) int64
-        steps: Transitions,  # batch (m, n)
+        steps: _Labelled,  # batch (m, n)
         counted: int,  # how many of these steps and of later ones the runs have counted
-        features: Tensor | None = None,  # (m, n, d); None: not worked out yet
     ) -> None:
         """All steps at once; of runs with a step that cannot be learnt from, one by one up to that step."""
-        update = self._update(runs, steps, features)
+        update = self._update(runs, steps)
         if update.broken is None:
             self._write_down(runs, steps, counted, update)
             return
-        features = update.features
         whole, left = (~update.broken).nonzero().squeeze(-1), update.broken.nonzero().squeeze(-1)
         if len(whole) > 0:
-            self._learn(runs[whole], _of(steps, whole), counted, features[whole.to(features.device)])
+            self._learn(runs[whole], _of(steps, whole), counted)
         if steps.reward.shape[1] == 1:
-            reasons = (self._reason(features[row]) for row in left.tolist())
+            reasons = (self._reason(steps.features[row]) for row in left.tolist())
             self._broken |= {run: (reason, counted) for run, reason in zip(runs[left].tolist(), reasons, strict=True)}
             return
         for index in range(steps.reward.shape[1]):
-            one = Transitions(*(part[:, index : index + 1] for part in _of(steps, left)))
-            self._learn(runs[left], one, counted - index, features[left.to(features.device), index : index + 1])
+            one = _Labelled(*(part[:, index : index + 1] for part in _of(steps, left)))
+            self._learn(runs[left], one, counted - index)
             left = left[[run not in self._broken for run in runs[left].tolist()]]
             if len(left) == 0:
                 return
 
-    def _update(self, runs: Tensor, steps: Transitions, features: Tensor | None) -> _Update:
+    def _update(self, runs: Tensor, steps: _Labelled) -> _Update:
         posterior, belief = self.posterior, self._beliefs(runs)
-        features = self._features(steps) if features is None else features
-        reward, observed, broken = steps.reward, steps.observed.to(features.device), None
+        features, reward = steps.features, steps.reward
+        observed, broken = steps.observed.to(features.device), None
         if not (math.isfinite(features.sum().item()) and reward.abs().max().item() <= LARGEST_REWARD):
             broken = ~features.isfinite().all(-1).all(-1) | ((reward.abs() > LARGEST_REWARD) & observed).any(-1)
             observed = observed & ~broken.unsqueeze(-1)
+        # In float64 once, for update and prediction.
+        features = features.double()
         updated = posterior.update_batch(belief, features, reward, observed)
         mean = posterior.mean(updated)
         if not math.isfinite(mean.sum().item()):
@@ -281,22 +292,22 @@ class TaskBelief:
         if self.counts_information:
             information = posterior.joint_information_gain(belief, features, observed).cpu()
         predictions = predict(posterior, belief, features, reward, steps.observed)
-        return _Update(updated, features, predictions, information, None if broken is None else broken.cpu())
+        return _Update(updated, predictions, information, None if broken is None else broken.cpu())
 
-    def _write_down(self, runs: Tensor, steps: Transitions, counted: int, update: _Update) -> None:
+    def _write_down(self, runs: Tensor, steps: _Labelled, counted: int, update: _Update) -> None:
         """Make it what these runs know."""
         state, belief = self.state, update.belief
         if len(runs) < len(self.seeds):
-            rows = runs.to(update.features.device)
+            rows = runs.to(steps.features.device)
             belief = state.get("belief").apply(lambda old, new: old.index_copy(0, rows, new), belief)
         state.set("belief", belief)
         if self.label_memory > 0:
             first = state.get("step")[runs] - counted
-            recent_features.write(state.get("recent_features"), update.features, first, runs)
+            recent_features.write(state.get("recent_features"), steps.features, first, runs)
         if update.information is not None:
             state.get("information").index_add_(0, runs, update.information)
         if self.log is not None:
-            self.log.take(update.features, steps.reward, steps.observed, runs, len(self.seeds))
+            self.log.take(steps.features, steps.reward, steps.observed, runs, len(self.seeds))
         self._uncounted.append((runs, update.predictions))
         if len(self._uncounted) >= CHECKED_EVERY:
             self.check_calibration()
@@ -354,8 +365,8 @@ def _no_steps(runs: int, room: int, observations: int, actions: int, example: Te
     return TensorDict({**parts._asdict(), "count": torch.zeros(runs, dtype=torch.int64)}, [runs])
 
 
-def _of(steps: Transitions, rows: Tensor) -> Transitions:  # batch (m, ...), (k,) int64 -> (k, ...)
-    return Transitions(*(part[rows.to(part.device)] for part in steps))
+def _of(steps: S, rows: Tensor) -> S:  # batch (m, ...), (k,) int64 -> (k, ...)
+    return type(steps)(*(part[rows.to(part.device)] for part in steps))
 
 
 def _equally_many(counts: Tensor, runs: Tensor) -> Iterator[tuple[int, Tensor]]:  # (B,) int64, (m,) int64
