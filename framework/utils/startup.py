@@ -1,4 +1,4 @@
-"""Fast imports of TensorDict and TorchRL, without torch's compiler."""
+"""Fast imports of TensorDict and TorchRL without torch's compiler, and of dm_control without SciPy."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from contextlib import contextmanager
 from functools import wraps
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
 from types import ModuleType
 from typing import Any
 
 COMPILER = "torch._dynamo"
 _MARKS = ("assume_constant_result", "allow_in_graph")
 """Decorators that leave a function as it is and tell the compiler of it."""
+_ON_FIRST_USE = ("scipy.ndimage", "scipy.interpolate", "scipy.linalg")
+"""What ``dm_control.suite`` imports for a few of its domains; a third of a second, most of its import."""
 
 
 def postpone_compiler(hide_ray: bool = False) -> None:
-    """Have ``import tensordict`` and ``import torchrl`` not load torch's compiler, from now on.
+    """Have ``import tensordict`` and ``import torchrl`` not load torch's compiler, nor ``dm_control.suite`` SciPy.
 
     They decorate functions for the compiler, and each decorator loads it: a second or more. What the decorators would
-    have told it is told when it is loaded, as ``torch.compile`` does. Does nothing where TensorDict or the compiler are
-    there already.
+    have told it is told when it is loaded, as ``torch.compile`` does. Parts of SciPy are loaded when one of their
+    attributes is asked for. Does nothing where TensorDict or the compiler are there already.
 
     Args:
         hide_ray: whether TorchRL, which imports Ray wherever it is installed, is kept from it; nobody else is.
@@ -43,6 +46,8 @@ class _Finder(MetaPathFinder):
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         wrap: Callable | None = None
+        if name in _ON_FIRST_USE:
+            return _lazy(PathFinder.find_spec(name, path, target))
         if name == "tensordict":
             wrap = self._prepared
         elif name == COMPILER and self._postponed is not None:
@@ -60,6 +65,12 @@ class _Finder(MetaPathFinder):
         if self._postponed is None and COMPILER not in sys.modules:
             self._postponed = _Postponed()
         yield
+
+
+def _lazy(spec: ModuleSpec | None) -> ModuleSpec | None:
+    if spec is not None and spec.loader is not None:
+        spec.loader = LazyLoader(spec.loader)
+    return spec
 
 
 class _Wrapped(Loader):

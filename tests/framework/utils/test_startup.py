@@ -75,3 +75,22 @@ print(importlib.util.find_spec("ray") is not None)
 def test_the_compiler_comes_when_it_is_asked_for_and_knows_what_it_would_have_known() -> None:
     pytest.importorskip("ray")
     assert run(COMPILED).strip() == "True"
+
+
+SUITE = """
+import sys
+from bfmkit.utils.startup import postpone_compiler
+postpone_compiler()
+from dm_control import suite
+assert not any(name.startswith("scipy.ndimage.") for name in sys.modules)
+from dm_control.suite import quadruped
+assert quadruped.ndimage.zoom([0.0, 1.0], 2, order=1).shape == (4,)
+assert any(name.startswith("scipy.ndimage.") for name in sys.modules)
+from scipy.linalg import solve
+import scipy.interpolate
+print(solve([[2.0]], [4.0])[0], scipy.interpolate.interp1d([0, 1], [0, 2])(0.5))
+"""
+
+
+def test_scipy_comes_when_a_domain_uses_it() -> None:
+    assert run(SUITE).split() == ["2.0", "1.0"]
