@@ -61,7 +61,9 @@ class FastTanh(nn.Tanh):
             return input.tanh_()
         half = input.mul_(2.0).sigmoid_()
         # A gradient needs the sigmoid as it is.
-        return 2.0 * half - 1.0 if torch.is_grad_enabled() else half.mul_(2.0).sub_(1.0)
+        return (
+            torch.add(half.new_tensor(-1.0), half, alpha=2.0) if torch.is_grad_enabled() else half.mul_(2.0).sub_(1.0)
+        )
 
 
 class Embedding(nn.Module):

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tensordict import TensorDict
+from torch.overrides import TorchFunctionMode
 
 from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.bfms.forward_backward import ForwardBackward
@@ -53,6 +55,25 @@ def test_files_are_whole_and_readable_as_any_others(
         save_model(tmp_path, bfm, NODE, transitions(), "")
     assert {path.name for path in tmp_path.iterdir()} == files
     assert next(load_model(tmp_path).actor_network.parameters()).any()
+
+
+class Factorisations(TorchFunctionMode):
+    found = 0
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        self.found += function is torch.linalg.qr
+        return function(*args, **(kwargs or {}))
+
+
+def test_weights_that_are_read_are_not_drawn_orthogonal_before(tmp_path: Path, bfm: ForwardBackward) -> None:
+    save_model(tmp_path, bfm, NODE, transitions(), "")
+    with Factorisations() as factorisations:
+        loaded = load_model(tmp_path)
+        assert factorisations.found == 0
+        TwoStreamNetworks(64, 64, 2).actor(5, 2, 6)
+    assert factorisations.found > 0
+    for name, weight in bfm.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], weight, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("weights", "tolerance"), [("float16", 2e-3), ("bfloat16", 2e-2)])
