@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from bfmkit import registry
@@ -29,6 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print kinds, names and first docstring lines; broken files and packages are named as such."""
     wanted = arguments.kind
     kinds = [*KINDS, "recipe", MODELS, QUANTITIES]
+    shipped_one = [] if wanted is None else _shipped(wanted)
+    if shipped_one:
+        sys.stdout.write("\n".join(shipped_one) + "\n")
+        return 0
     if wanted is not None and wanted not in kinds:
         sys.stdout.write("\n\n".join("\n".join(_component(*each)) for each in _named(wanted, kinds)) + "\n")
         return 0
@@ -45,6 +50,23 @@ def run(arguments: argparse.Namespace) -> int:
         if problem is not None:
             sys.stderr.write(f"plugin {package}: broken: {problem}\n")
     return 0
+
+
+def _shipped(wanted: str) -> list[str]:
+    """What ``model.NAME``, ``zoo:NAME``, ``recipe.NAME`` or ``NAME`` means among models and recipes, and its use."""
+    from bfmkit.models import zoo
+
+    name = wanted.removeprefix(f"{MODELS}.").removeprefix(zoo.PREFIX)
+    if name != wanted and name in zoo.names():
+        node = f"bfm: {{type: checkpoint, path: {zoo.PREFIX}{name}}}"
+        return [*_models([name]), "in a recipe:", f"  {node}"]
+    name = wanted.removeprefix("recipe.")
+    if name not in shipped() or (name == wanted and any(name in registry.names(kind) for kind in KINDS)):
+        return []
+    return [
+        f"recipe.{name}: {_first_comment(name)}",
+        f"  bfmkit show {name}    bfmkit copy {name}    bfmkit run {name}",
+    ]
 
 
 def _named(wanted: str, kinds: list[str]) -> list[tuple[Kind, str]]:
@@ -115,11 +137,11 @@ def _yaml(value: Any) -> str:
     return type(value).__name__
 
 
-def _models() -> list[str]:
+def _models(names: Sequence[str] | None = None) -> list[str]:
     from bfmkit.models import zoo
 
     lines = [f"{MODELS}:"]
-    for name in zoo.names():
+    for name in names or zoo.names():
         recipe = zoo.recipe(name)
         bfm, spec = recipe["bfm"], recipe["spec"]
         family = " over ".join(node["type"] for node in (bfm, bfm.get("features")) if isinstance(node, dict))
@@ -137,11 +159,13 @@ def _components(kind: str) -> list[str]:
 
 
 def _recipes() -> list[str]:
-    lines = ["recipe:"]
-    for name, path in shipped().items():
-        first = path.read_text(encoding="utf-8").split("\n")[0]
-        lines.append(f"  {name:<28} {first.lstrip('# ') if first.startswith('#') else ''}".rstrip())
-    return lines
+    return ["recipe:", *(f"  {name:<28} {_first_comment(name)}".rstrip() for name in shipped())]
+
+
+def _first_comment(recipe: str) -> str:
+    """The comment that a shipped recipe begins with, its first line."""
+    first = shipped()[recipe].read_text(encoding="utf-8").split("\n")[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
 
 
 def _quantities() -> list[str]:

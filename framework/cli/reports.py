@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"--out {out}: cannot be written: {error.strerror or error}") from error
     beside = ", ".join(each.name for each in (written.markdown, written.latex, written.figures) if each.exists())
-    sys.stderr.write(f"beside it: {beside}\n")
+    sys.stderr.write(f"beside it: {beside}\n" if beside else "")
     sys.stdout.write(f"{out}\n")
     return 0
 

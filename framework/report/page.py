@@ -65,8 +65,11 @@ def write_report(
     moving, remarks = moving_pictures(runs, videos, say)
     tables = tables_of(runs)
     write_atomically(out, page(runs, tables, pictures, moving, remarks))
-    write_atomically(written.markdown, to_markdown(tables))
-    write_atomically(written.latex, to_latex(tables))
+    for file, text in ((written.markdown, to_markdown), (written.latex, to_latex)):
+        if tables:
+            write_atomically(file, text(tables))
+        else:
+            file.unlink(missing_ok=True)
     return written
 
 

@@ -14,6 +14,7 @@ from bfmkit.evaluation.cells import folder_name
 from bfmkit.evaluation.results import read_failures, read_results, recipe_names
 from bfmkit.recipe.yaml_text import YamlError, read
 from bfmkit.registry.messages import one_of, suggestion
+from bfmkit.rewards.expression import task_title
 from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryError
 from bfmkit.runs.trace import read_trace
 
@@ -117,8 +118,11 @@ def chosen(
         column: list(dict.fromkeys(name for run in runs if run.results is not None for name in run.results[column]))
         for column in ("recipe", "task")
     }
-    wanted = {"recipe": list(recipes) or known["recipe"], "task": list(tasks) or known["task"]}
-    calls = dict(labels or {})
+    # A typed reward is called by its name as well as by its whole text.
+    whole = {task_title(task): task for task in known["task"]}
+    tasks = [whole.get(task, task) for task in tasks]
+    wanted = {"recipe": list(recipes) or known["recipe"], "task": tasks or known["task"]}
+    calls = {whole.get(name, name): label for name, label in (labels or {}).items()}
     for column, names in wanted.items():
         for name in names:
             if name not in known[column]:

@@ -45,6 +45,22 @@ def test_models_are_listed_with_body_and_tasks(bfmkit, here: Path) -> None:
     assert [line.split()[0] for line in lines[1:]] == [f"zoo:{name}" for name in zoo.names()]
 
 
+@pytest.mark.parametrize("words", ["model.walker", "model.zoo:walker", "zoo:walker"])
+def test_a_model_is_shown_with_its_use(bfmkit, here: Path, words: str) -> None:
+    lines = bfmkit("list", words).out.splitlines()
+    assert lines[1].startswith("  zoo:walker ") and "tasks stand, walk, run, flip" in lines[1]
+    assert read(lines[-1]) == {"bfm": {"type": "checkpoint", "path": "zoo:walker"}}
+
+
+def test_a_recipe_is_shown_by_its_first_line(bfmkit, here: Path) -> None:
+    for words in ("recipe.opti_bfm", "opti_bfm"):
+        assert bfmkit("list", words).out.startswith("recipe.opti_bfm: OpTI-BFM with the settings of the paper")
+    # A component comes first where a recipe has its name too.
+    assert bfmkit("list", "inspect").out.startswith("job.inspect: ")
+    assert bfmkit("list", "recipe.inspect").out.startswith("recipe.inspect: ")
+    assert bfmkit("list", "recipe.nowhere").code == bfmkit("list", "zoo:nowhere").code == 2
+
+
 def test_a_component_is_shown_with_arguments_defaults_and_an_example(bfmkit, here: Path) -> None:
     for words in ("posterior.ridge", "ridge"):
         outcome = bfmkit("list", words)

@@ -98,7 +98,10 @@ def test_a_run_of_another_job_is_reported_without_episodes(tmp_path: Path) -> No
     (run / "recipe.yaml").write_text("type: regret\ndims: [2, 3]\n")
     (run / "summary.json").write_text('{"episodes": 40, "exponent": 0.51234}')
     (run / "figures" / "regret.png").write_bytes(b"\x89PNG")
-    text = write_report(read_runs([run]), tmp_path / "report.html").page.read_text()
+    (tmp_path / "report.md").write_text("of a report before")
+    written = write_report(read_runs([run]), tmp_path / "report.html")
+    text = written.page.read_text()
+    assert not written.markdown.exists() and not written.latex.exists()  # there are no tables
     assert "Regret" in text and "0.5123" in text and "[2, 3]" in text
     assert 'id="results"' not in text
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from bfmkit.report.run_reader import chosen, read_runs
@@ -47,6 +49,14 @@ def test_recipes_and_tasks_are_chosen_and_renamed(finder: Path, guesser: Path) -
     ):
         with pytest.raises(RunDirectoryError, match=words):
             chosen(runs, *arguments)
+
+
+def test_a_typed_task_is_chosen_and_renamed_by_its_name(guesser: Path) -> None:
+    (run,) = read_runs([guesser])
+    assert run.results is not None
+    typed = run.results.with_columns(task=pl.lit("low = torso_height < 0.8"))
+    (taken,) = chosen([replace(run, results=typed)], tasks=["low"], labels={"low": "crouch"})
+    assert taken.results is not None and set(taken.results["task"]) == {"crouch"}
 
 
 def test_failures_are_read(copy: Path) -> None:
