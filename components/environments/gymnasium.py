@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from bfmkit.environments.adapted import EPISODE_STEPS, OWN_REWARD, AdaptedEnvironment
+from bfmkit.environments.adapted import EPISODE_STEPS, OWN_REWARD, AdaptedEnvironment, reason_of
 from bfmkit.interfaces import Environment
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveInt
@@ -78,5 +78,4 @@ class GymnasiumMaker:
         try:
             return gymnasium.make(self.id, disable_env_checker=True, **self.arguments)
         except Exception as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{self.id} cannot be made: {type(error).__name__}: {reason}") from error
+            raise ValueError(f"{self.id} cannot be made: {reason_of(error)}") from error

@@ -9,7 +9,7 @@ from typing import Any
 import torchrl.envs
 from torchrl.envs import EnvBase
 
-from bfmkit.environments.adapted import EPISODE_STEPS, OWN_REWARD, AdaptedEnvironment
+from bfmkit.environments.adapted import EPISODE_STEPS, OWN_REWARD, AdaptedEnvironment, reason_of
 from bfmkit.interfaces import Environment
 from bfmkit.registry import register
 from bfmkit.registry.messages import suggestion
@@ -83,8 +83,7 @@ class Maker:
         except Exception as error:
             if self.name.startswith("Gym") and not any(map(find_spec, ("gymnasium", "gym"))):
                 raise ValueError(f"{self.domain} needs Gymnasium: pip install gymnasium") from error
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{self.domain} cannot be made: {type(error).__name__}: {reason}") from error
+            raise ValueError(f"{self.domain} cannot be made: {reason_of(error)}") from error
 
 
 def _is_environment(thing: Any) -> bool:

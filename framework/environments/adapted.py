@@ -213,7 +213,14 @@ def _copy(environment: Any) -> Any:
     try:
         return deepcopy(environment)
     except Exception as error:
-        reason = " ".join(str(error).split())
         raise ValueError(
-            f"{type(environment).__name__} cannot be copied ({reason}); give a function that makes one"
+            f"{type(environment).__name__} cannot be copied ({reason_of(error)}); give a function that makes one"
         ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """What a library raised, on one line; for a module that is not there, where it may lie."""
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if isinstance(error, ModuleNotFoundError):
+        reason += "; modules are looked for in the folder where bfmkit is started, and on PYTHONPATH"
+    return reason

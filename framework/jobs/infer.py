@@ -341,7 +341,7 @@ def _table(summary: dict[str, Any]) -> Iterator[str]:
     if len(tasks) > 1:
         scored = counted(len(summary["relative_return_tasks"]), len(tasks))
         yield f"{'mean':<{width}}{'':>40}  {_score(summary)}, over {scored}"
-    later = f"episodes {half + 1} to {summary['episodes']}" if summary["episodes"] > 1 else "the only episode"
+    later = f"episodes {half + 1} to {summary['episodes']}" if summary["episodes"] > 2 else "the last episode"
     interval = "; [..]: 95 % bootstrap interval over seeds" if len(summary["seeds"]) > 1 else ""
     yield f"first: return of the first episode; later, oracle, floor: mean return in {later}."
     half = summary["episodes"] - half

@@ -284,9 +284,9 @@ class PretrainJob(Job):
             for task, row in tasks.items():
                 beaten = "" if row["oracle_return"] > floors[task] else "   not above random policies"
                 sys.stderr.write(f"{task:<{width}}{row['oracle_return']:>10.1f}{floors[task]:>10.1f}{beaten}\n")
-            sys.stderr.write(
-                f"oracle: told the task; floor: random policies; {self.evaluation.episodes} episodes a task.\n"
-            )
+            count = self.evaluation.episodes
+            episodes = f"{count} episode{'' if count == 1 else 's'}"
+            sys.stderr.write(f"oracle: told the task; floor: random policies; {episodes} a task.\n")
         if bad is not None:
             said = f"bad: {', '.join(bad)} (bfmkit run inspect says what that means)" if bad else "nothing is bad"
             sys.stderr.write(f"health: {said}\n")

@@ -70,8 +70,12 @@ def _construct(node: Node, arguments: dict[str, Any], spec: EnvironmentSpec | No
         arguments = {**arguments, node.spec_argument: spec}
     try:
         return node.cls(**arguments)
-    except RecipeError as error:  # a stored recipe inside this one, e.g. a checkpoint's
-        problems.append(Problem(node.file, node.path, "; ".join(map(str, error.problems))))
+    except RecipeError as error:
+        parts = [part.node.path for part in arguments.values() if isinstance(getattr(part, "node", None), Node)]
+        if all(any(f"{problem.path}.".startswith(f"{path}.") for path in parts) for problem in error.problems):
+            problems += error.problems  # a deferred part that the constructor built says itself where it stands
+        else:  # a stored recipe inside this one, e.g. a checkpoint's
+            problems.append(Problem(node.file, node.path, "; ".join(map(str, error.problems))))
     except FileNotFoundError as error:
         message = f"there is no file {error.filename}" if error.filename else str(error)
         problems.append(Problem(node.file, node.path, message, missing_file=True))

@@ -225,7 +225,9 @@ class _Reader:
             case ast.Starred():
                 raise self.refused(node.col_offset, "arguments are written one by one")
             case ast.Tuple():
-                raise self.refused(node.col_offset, "a reward is one number, not several")
+                raise self.refused(
+                    node.col_offset, "a reward is one number, not several; several tasks are a list, [walk, run]"
+                )
         raise self.refused(
             node.col_offset, "only names, numbers, arithmetic, comparisons and function calls are allowed"
         )

@@ -126,6 +126,7 @@ def test_termination_and_truncation_are_told_apart() -> None:
     ("make", "words"),
     [
         (lambda: GymnasiumEnvironment("NoSuch-v0"), "NoSuch-v0 cannot be made: NameNotFound"),
+        (lambda: GymnasiumEnvironment("no_such_module:A-v0"), "ModuleNotFoundError.*folder where bfmkit is started"),
         (lambda: GymnasiumEnvironment("Pendulum-v1", {"wings": 2}), "cannot be made: TypeError"),
         (lambda: GymnasiumEnvironment("Pendulum-v1", task="own_rewart"), 'did you mean "own_reward"'),
         (lambda: GymnasiumEnvironment("Pendulum-v1", observation_keys=["speed"]), 'observes no "speed"'),

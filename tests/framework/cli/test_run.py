@@ -148,6 +148,11 @@ def test_another_recipe_does_not_go_on_with_a_run(bfmkit, here: Path) -> None:
             ["query_rule.sise=3"],
             'command line: query_rule.sise: "toy" has no argument "sise"; did you mean "sizes"?',
         ),
+        (
+            "extends: collect_tiny",
+            ["environment.domain=warker"],
+            'command line: environment: there is no domain "warker"; did you mean "walker"?',
+        ),
         (BASE, ["nowhere.at.all=3"], 'command line: nowhere: "toy" has no argument "nowhere"'),
         ("extends: bad", [], "bad.yaml: extends: a recipe cannot inherit from itself"),
         ("", [], "bad.yaml: the file is empty"),

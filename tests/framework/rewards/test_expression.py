@@ -152,7 +152,7 @@ REFUSED = [
     ("upright is upright", 1, "compared"),
     ("upright = 2", 9, "cannot be read"),
     ("upright if upright > 1 else 2", 1, "where"),
-    ("upright, upright", 1, "not several"),
+    ("upright, upright", 1, r"not several; several tasks are a list, \[walk, run\]"),
     ("max(*upright)", 5, "one by one"),
     ("abs(**upright)", 5, "one by one"),
     ("abs(upright)(2)", 1, "by their name"),
