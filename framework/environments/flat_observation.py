@@ -6,6 +6,7 @@ data acts on the same numbers. Every number has a name: ``velocity_0``, or ``hei
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ PIXEL_DIMENSIONS = 3
 WHOLE = "observation"
 """What an observation that is no dictionary is called."""
 Path = tuple[str, ...]
+_ELSE = re.compile(r"[\d_]|(action(_\d+)?|own_reward)$")
+"""Names that no quantity may have, or that mean the action or the environment's own reward."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,12 @@ class ObservationEntry:
     @property
     def names(self) -> list[str]:
         """A name for each of them, such as a typed reward can use."""
-        base = re.sub(r"\W", "_", "_".join(self.path)) or WHOLE
+        base = re.sub(r"\W", "_", "_".join(self.path), flags=re.ASCII) or WHOLE
+        if _ELSE.match(base):
+            base = f"{WHOLE}_{base}"
         if self.size != 1 or base == WHOLE:
             return [f"{base}_{index}" for index in range(self.size)]
-        reserved = base in (STEP, *FUNCTIONS) or not base.isidentifier()
+        reserved = base in (STEP, *FUNCTIONS) or keyword.iskeyword(base)
         return [f"{base}_0" if reserved else base]
 
     def flat(self, values: np.ndarray) -> np.ndarray:  # (n, *shape) -> (n, size) float64

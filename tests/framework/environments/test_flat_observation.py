@@ -5,7 +5,9 @@ import pytest
 import torch
 from torchrl.data import Categorical, Composite, OneHot, Unbounded
 
+from bfmkit.environments.adapted import adapted_spec
 from bfmkit.environments.flat_observation import flat_space, flat_spec
+from bfmkit.rewards.expression import parse_reward
 
 spaces = pytest.importorskip("gymnasium", reason="an extra: pip install 'bfmkit[gymnasium]'").spaces
 
@@ -42,6 +44,29 @@ def test_nested_entries_tuples_and_choices_have_names() -> None:
     assert layout.flat(value).tolist() == [[5, 0, 1, 4, 0, 1, 1, 0, 0]]
     spec = Composite(way=Categorical(3), held=OneHot(2))
     assert flat_spec(spec, None, "it").names == ("held_0", "held_1", "way_0", "way_1", "way_2")
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "name"),
+    [
+        ("action", 2, "observation_action_0"),  # action_0 is the action's
+        ("action_0", 1, "observation_action_0"),
+        ("own_reward", 1, "observation_own_reward"),
+        ("2nd", 1, "observation_2nd"),
+        ("é", 1, "observation__"),
+        ("if", 1, "if_0"),
+        ("step", 1, "step_0"),
+        ("abs", 1, "abs_0"),
+        ("left-arm", 1, "left_arm"),
+        ("actions", 1, "actions"),
+    ],
+)
+def test_every_name_can_stand_in_a_typed_reward_and_means_one_thing(key: str, size: int, name: str) -> None:
+    layout = flat_space(spaces.Dict({key: box(size)}), None, "it")
+    assert layout.names[0] == name
+    spec = adapted_spec("it", layout.names, 2, 9)
+    assert len(set(spec.quantities)) == len(spec.quantities)
+    assert parse_reward(f"2 * {name}", spec.quantities)({**dict.fromkeys(spec.quantities, 0.0), name: 3.0}) == 6.0
 
 
 def test_a_single_observation_is_numbered() -> None:
