@@ -17,7 +17,7 @@ CELLS, ORACLES, FLOORS = "cells", "oracles", "floors"
 
 @dataclass(frozen=True)
 class Cell:
-    """What became of one recipe on one task with one seed.
+    """Result of one recipe on one task with one seed.
 
     Args:
         recipe: its name in the benchmark; the reference's name for the cell of an oracle or a floor.
@@ -48,18 +48,18 @@ class Cell:
     floor: str | None = None
 
     def write(self, folder: Path) -> None:
-        """Write ``folder/<recipe>/<task>/<seed>.json``, all of it or nothing."""
+        """Write ``folder/<recipe>/<task>/<seed>.json``, atomically."""
         path = self.path(folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, to_json(asdict(self)))
 
     def path(self, folder: Path) -> Path:
-        """Where it lies."""
+        """Path of the cell's file."""
         return folder / folder_name(self.recipe) / folder_name(self.task) / f"{self.seed}.json"
 
 
 def read_cells(folder: Path) -> Iterator[Cell]:
-    """Every cell in ``out/cells``, ``out/oracles`` or ``out/floors``, in the order of their paths.
+    """Cells in ``out/cells``, ``out/oracles`` or ``out/floors``, in the order of their paths.
 
     Raises:
         ValueError: if a file is no cell; the message names it.
@@ -69,7 +69,7 @@ def read_cells(folder: Path) -> Iterator[Cell]:
 
 
 def read_cell(path: Path) -> Cell:
-    """One cell.
+    """Cell read from its file.
 
     Raises:
         ValueError: if the file is no cell; the message names it.
@@ -85,11 +85,11 @@ def read_cell(path: Path) -> Cell:
 
 
 def reference_label(name: str) -> str:
-    """The name of an oracle or a floor as people are told it, for a recipe may have the same."""
+    """Name of an oracle or floor in tables, distinct from recipes of that name."""
     return f"reference {name}"
 
 
 def folder_name(word: str) -> str:
-    """``word`` itself if it can be the name of a folder; else what can be kept of it, and a checksum of the whole."""
+    """Folder name of a word: itself if possible, else a shortened form with a checksum."""
     kept = re.sub(r"[^A-Za-z0-9_+-]+", "_", word)[:60]
     return word if kept == word else f"{kept}-{crc32(word.encode()):08x}"

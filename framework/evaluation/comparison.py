@@ -33,7 +33,7 @@ THRESHOLDS = np.linspace(0.0, 1.2, 61)
 
 @dataclass(frozen=True)
 class Curves(TaskReturns):
-    """One recipe on one task, the seeds that came through all episodes.
+    """Returns of one recipe on one task, of the seeds that finished all episodes.
 
     Args:
         seeds: of the rows.
@@ -45,12 +45,12 @@ class Curves(TaskReturns):
 
     @property
     def score(self) -> Sample | None:  # of S seeds
-        """The later episodes on the scale of relative returns."""
+        """Relative returns of the later episodes."""
         return self.sample(self.later) if self.seeds else None
 
 
 def curves(table: pl.DataFrame) -> dict[str, dict[str, Curves]]:
-    """Recipe -> task -> its curves, in the order of the table; seeds with fewer episodes than others are left out."""
+    """Curves by recipe and task, in the order of the table, without seeds that have fewer episodes than others."""
     found: dict[str, dict[str, Curves]] = {}
     for (recipe,), of_recipe in table.group_by(["recipe"], maintain_order=True):
         longest = of_recipe["episode"].max()
@@ -69,18 +69,18 @@ _Value = TypeVar("_Value")
 
 
 def measured(of_recipe: Mapping[str, Curves], measure: Callable[[Curves], _Value | None]) -> dict[str, _Value]:
-    """Task -> a measure of it, for the tasks where it means something."""
+    """Measure by task, for the tasks where it is defined."""
     values = {task: measure(each) for task, each in of_recipe.items() if each.seeds}
     return {task: value for task, value in values.items() if value is not None}
 
 
 def relative_returns(of_recipe: Mapping[str, Curves]) -> dict[str, Sample]:
-    """Task -> the relative returns of its seeds, for the tasks that have them."""
+    """Relative returns of the seeds by task, for the tasks that have them."""
     return measured(of_recipe, lambda each: each.score)
 
 
 def compare(table: pl.DataFrame, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """What ``statistics.json`` holds.
+    """Statistics of all recipes, as in ``statistics.json``.
 
     ``recipes.NAME`` has ``relative_return`` (the mean over tasks), ``interquartile_mean`` of the same scores,
     ``area_under_curve`` (the mean over all episodes), ``episodes_to_90_percent`` and ``labels_to_90_percent`` (the
@@ -171,7 +171,7 @@ def _profile(given: dict[str, Sample], resamples: int) -> dict[str, Any] | None:
 
 
 def comparison_table(statistics: Mapping[str, Any]) -> Iterator[str]:
-    """The numbers of all recipes as lines of text, and what they are."""
+    """Table of all recipes as lines of text, with a legend."""
     recipes = statistics["recipes"]
     width = max([len("recipe"), *map(len, recipes)]) + 2
     yield (

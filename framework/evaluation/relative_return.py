@@ -20,7 +20,7 @@ DEFINITION = "relative return: (later episodes - floor) / (oracle - floor); late
 
 @dataclass(frozen=True)
 class TaskReturns:
-    """Returns on one task, beside those of an oracle and of a floor on the same seeds.
+    """Returns on one task with those of an oracle and a floor on the same seeds.
 
     Args:
         returns: of each episode.
@@ -34,12 +34,12 @@ class TaskReturns:
 
     @classmethod
     def of(cls, returns: np.ndarray, oracle: np.ndarray | None = None, floor: np.ndarray | None = None) -> TaskReturns:
-        """From references that may have other numbers of episodes (S, k), or be missing."""
+        """Task returns with references of another number of episodes (S, k), or without them."""
         return cls(returns, _as_many(oracle, returns), _as_many(floor, returns))
 
     @property
     def later(self) -> np.ndarray:  # (S,)
-        """The mean over the second half of the episodes."""
+        """Mean over the second half of the episodes."""
         return second_half(self.returns).mean(axis=1)
 
     @property
@@ -54,7 +54,7 @@ class TaskReturns:
 
     @property
     def missing(self) -> str | None:
-        """Why there is no relative return; None where there is one."""
+        """Reason why there is no relative return; None if there is one."""
         if not self.returns.size:
             return "no run came through"
         if not np.isfinite(self.later).all():
@@ -68,19 +68,19 @@ class TaskReturns:
         return None
 
     def sample(self, values: np.ndarray) -> Sample | None:  # (S,), in the unit of returns
-        """Values on the scale of relative returns; None where there is no such scale."""
+        """Sample of relative returns; None where they are undefined."""
         return None if self.missing else Sample(values, self.oracle_later, self.floor_later)
 
     @property
     def relative_by_episode(self) -> np.ndarray | None:  # (S, n)
-        """The relative return of each episode."""
+        """Relative return of each episode."""
         oracle, floor = known_mean(self.oracle_later), known_mean(self.floor_later)
         if self.missing or oracle is None or floor is None:
             return None
         return (self.returns - floor) / (oracle - floor)
 
     def summary(self) -> dict[str, Any]:
-        """Means over seeds: the relative return, its interval, and the numbers that it is made of."""
+        """Means over seeds: relative return, its interval, and its numerator and denominator."""
         sample = self.sample(self.later) if self.returns.size else None
         score = None if sample is None else mean({"": sample})
         return {
@@ -99,7 +99,7 @@ class TaskReturns:
 
 
 def overall_summary(tasks: Mapping[str, TaskReturns]) -> dict[str, Any]:
-    """The mean of the relative return over the tasks that have one, and which those are."""
+    """Mean relative return over the tasks that have one, and their names."""
     samples = {task: sample for task, each in tasks.items() if (sample := each.sample(each.later)) is not None}
     score = asdict(mean(samples)) if samples else {"value": None, "low": None, "high": None}
     return {
@@ -111,18 +111,18 @@ def overall_summary(tasks: Mapping[str, TaskReturns]) -> dict[str, Any]:
 
 
 def counted(scored: int, all_tasks: int) -> str:
-    """How many tasks a mean is over: ``all 4 tasks``, ``3 of 4 tasks``."""
+    """Number of tasks of a mean, in words: ``all 4 tasks``, ``3 of 4 tasks``."""
     of = f"all {all_tasks}" if scored == all_tasks else f"{scored} of {all_tasks}"
     return f"{of} task{'' if all_tasks == 1 else 's'}"
 
 
 def second_half(returns: np.ndarray) -> np.ndarray:  # (S, n) -> (S, at least one)
-    """The later episodes, the middle one of an odd number among them."""
+    """Later half of the episodes, the middle one of an odd number included."""
     return returns[:, returns.shape[1] // 2 :]
 
 
 def known_mean(values: np.ndarray) -> float | None:
-    """The mean of what is finite; None where nothing is."""
+    """Mean of the finite values; None without any."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else None
 

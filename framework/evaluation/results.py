@@ -33,7 +33,7 @@ _RUN = ["task", "seed", "episode"]
 
 
 def read_results(run_directory: Path | str) -> pl.DataFrame:
-    """The episodes of a benchmark or of an inference run, also of one that is still running or was interrupted.
+    """Episodes of a benchmark or inference run, finished or not, a row each.
 
     Columns: ``recipe``, ``task``, ``seed``, ``episode`` (from 0), ``return``, ``steps``, ``labels`` (rewards that the
     belief has taken in since the start), ``oracle_return`` and ``floor_return`` (of the same task, seed and episode;
@@ -124,7 +124,7 @@ def write_results(out: Path, table: pl.DataFrame) -> None:
 
 
 def recipe_names(tree: dict[str, Any]) -> list[str]:
-    """The names of a benchmark's recipes, in its order."""
+    """Names of a benchmark's recipes, in its order."""
     names = []
     for entry in tree["recipes"]:
         given = {"recipe": entry} if isinstance(entry, str) else entry
@@ -133,7 +133,7 @@ def recipe_names(tree: dict[str, Any]) -> list[str]:
 
 
 def benchmark_table(out: Path, names: Sequence[str]) -> pl.DataFrame:
-    """As :func:`read_results`, of a benchmark whose recipes have these names."""
+    """Episodes of a benchmark whose recipes have these names, as :func:`read_results`."""
     oracle, floor = (_returns(out / folder) for folder in (ORACLES, FLOORS))
     rows = [
         {
@@ -161,7 +161,7 @@ def _returns(folder: Path) -> dict[tuple[str, str, int, int], float]:
 
 
 def sorted_cells(out: Path, names: Sequence[str]) -> list[Cell]:
-    """Those on disk, by recipe in the order of ``names``, then by task and seed."""
+    """Cells on disk, by recipe in the order of ``names``, then by task and seed."""
     order = {name: place for place, name in enumerate(names)}
     cells = [cell for cell in read_cells(out / CELLS) if cell.recipe in order]
     return sorted(cells, key=lambda cell: (order[cell.recipe], cell.task, cell.seed))

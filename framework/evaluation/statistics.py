@@ -21,7 +21,7 @@ COVERAGE = 0.95
 
 @dataclass(frozen=True)
 class Sample:
-    """Values of the seeds of one task, as they are or relative to an oracle and a floor.
+    """Sample of one task's seeds: plain values, or relative to an oracle and a floor.
 
     score_s = (value_s − F)/(O − F), with O and F the means over seeds of ``oracle`` and ``floor``
 
@@ -37,11 +37,11 @@ class Sample:
 
     @property
     def scores(self) -> np.ndarray:  # (S,)
-        """The score of each seed."""
+        """Score of each seed."""
         return self.drawn(np.arange(len(self.values))[None])[0]
 
     def drawn(self, rows: np.ndarray) -> np.ndarray:  # (R, S) -> (R, S)
-        """The scores of R samples of seeds; NaN where the oracle of a sample is not above its floor."""
+        """Scores of R bootstrap samples of seeds; NaN where a sample's oracle is not above its floor."""
         values = self.values[rows]
         if self.oracle is None or self.floor is None:
             return values
@@ -56,7 +56,7 @@ Scores = Mapping[str, Sample]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval.
+    """Estimate with its confidence interval.
 
     No interval where a task has fewer than two seeds, or where the seeds leave open whether its oracle is above its
     floor.
@@ -73,7 +73,7 @@ class Estimate:
 
 
 def interquartile_mean(scores: Scores, resamples: int = RESAMPLES) -> Estimate:
-    """The mean of the middle half of all cells, each as heavy as another, whatever its task.
+    """Interquartile mean: the mean of the middle half of all cells, equally weighted over tasks.
 
     A quarter of them, rounded down, is left out at either end.
     """
@@ -87,7 +87,7 @@ def interquartile_mean(scores: Scores, resamples: int = RESAMPLES) -> Estimate:
 
 
 def mean(scores: Scores, resamples: int = RESAMPLES) -> Estimate:
-    """The mean over tasks of the mean over seeds."""
+    """Mean over tasks of the mean over seeds."""
 
     def of_tasks(*tasks: np.ndarray, axis: int) -> np.ndarray:
         return np.mean([task.mean(axis=axis) for task in tasks], axis=0)
@@ -96,7 +96,7 @@ def mean(scores: Scores, resamples: int = RESAMPLES) -> Estimate:
 
 
 def probability_of_improvement(ours: Scores, theirs: Scores, resamples: int = RESAMPLES) -> Estimate:
-    """How likely a seed of ours has the better score than a seed of theirs, on a task drawn from those of both.
+    """Probability of improvement: of a seed of ours scoring above a seed of theirs, on a random common task.
 
     P = mean over tasks of  1/(n m) Σ_i Σ_j (1[x_i > y_j] + ½ 1[x_i = y_j])
 
@@ -120,7 +120,7 @@ def probability_of_improvement(ours: Scores, theirs: Scores, resamples: int = RE
 
 @dataclass(frozen=True)
 class Profile:
-    """A performance profile: the share of cells with a score above each threshold.
+    """Performance profile: the share of cells with a score above each threshold.
 
     Args:
         thresholds: τ, of a score.
@@ -138,7 +138,7 @@ class Profile:
 def performance_profile(
     scores: Scores, thresholds: Sequence[float] | np.ndarray, resamples: int = RESAMPLES
 ) -> Profile:
-    """F(τ) = the share of all cells whose score is greater than τ, with an interval at each τ."""
+    """Performance profile F(τ), the share of cells with a score above τ, with an interval at each τ."""
     grid = np.asarray(thresholds, dtype=float)
 
     def above(*tasks: np.ndarray, axis: int) -> np.ndarray:  # (..., seeds) each -> (T, ...)
@@ -149,13 +149,13 @@ def performance_profile(
 
 
 def first_to_reach(relative: np.ndarray, share: float = 0.9) -> np.ndarray:  # (seeds, episodes) -> (seeds,)
-    """The number of the first episode, counted from 1, with at least ``share`` of the oracle's return; ∞ if none."""
+    """First episode, counted from 1, with at least ``share`` of the oracle's return; ∞ without one."""
     reached = relative >= share
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.inf)
 
 
 def at_episode(values: np.ndarray, number: np.ndarray) -> np.ndarray:  # (seeds, episodes), (seeds,) -> (seeds,)
-    """What stands in the column of an episode counted from 1; ∞ where that is ∞."""
+    """Value of the column of an episode counted from 1; ∞ where that is ∞."""
     there = np.isfinite(number)
     columns = np.where(there, number, 1.0).astype(int) - 1
     return np.where(there, np.take_along_axis(values, columns[:, None], axis=1)[:, 0], np.inf)

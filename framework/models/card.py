@@ -12,7 +12,7 @@ from bfmkit.interfaces import EnvironmentSpec
 
 
 def write_card(spec: EnvironmentSpec, run: Path, summary: dict[str, Any]) -> str:
-    """Markdown made of what the run directory records, with metadata for the Hugging Face hub.
+    """Model card in Markdown from a run directory, with metadata for the Hugging Face hub.
 
     Args:
         spec: the environment of the data.

@@ -13,7 +13,7 @@ from bfmkit.interfaces import BFM
 
 
 def model_digest(bfm: BFM) -> str:
-    """SHA-256 of class, spec, tensors and inference set: two models of one digest give the same numbers."""
+    """Digest of a model: SHA-256 of class, spec, tensors and inference set."""
     kind = f"{type(bfm).__module__}.{type(bfm).__qualname__}"
     facts = {"class": kind, "dim": bfm.dim, "discount": bfm.discount, "spec": bfm.environment_spec.to_dict()}
     known = bfm.inference_set()
@@ -22,7 +22,7 @@ def model_digest(bfm: BFM) -> str:
 
 
 def tensors_digest(tensors: Iterable[tuple[str, Tensor]], text: str = "") -> str:
-    """SHA-256 of a text, and of names, types, shapes and contents of tensors in the order of their names."""
+    """Digest of tensors: SHA-256 of a text and of names, types, shapes and contents, in the order of names."""
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -9,7 +9,7 @@ from bfmkit.models.layers import project
 
 
 class EncodedFeatures(FeatureMap):
-    """φ(s, a, s') = e(s') for a network e, on the sphere of radius √d if asked; subclasses may combine it otherwise.
+    """Base class of encoder features φ(s, a, s') = e(s') of a network e, on the sphere of radius √d if asked.
 
     Args:
         spec: sizes of the environment.
@@ -31,17 +31,17 @@ class EncodedFeatures(FeatureMap):
         observation: Tensor,  # (*b, o)
         network: nn.Module | None = None,
     ) -> Tensor:  # (*b, d)
-        """e(s); through another network of the same shape, such as a slower copy, where one is given."""
+        """Code e(s), by the map's network or another of the same shape, such as a target network."""
         code = (self.encoder_network if network is None else network)(observation)
         return project(code) if self.normalised else code
 
     def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:  # (*b, d)
-        """e(s'); the other two arguments are not looked at."""
+        """Code e(s') of the next state."""
         return self.encode(next_observation)
 
 
 def require_encoder(features: FeatureMap, objective: str) -> EncodedFeatures:
-    """``features``, if it has a network to train.
+    """Feature map with an encoder that can be trained.
 
     Raises:
         TypeError: if it has none; ``objective`` is what the message says cannot train it.

@@ -15,7 +15,7 @@ _PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Refuse a folder in which there is a pickle, at any depth, by its name or by how it begins.
+    """Raise if a folder holds a pickle at any depth, by its name or first bytes.
 
     Nothing is unpickled to find out. Folders that are links are not followed: what is read of a model lies beside its
     recipe.

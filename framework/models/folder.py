@@ -34,7 +34,7 @@ def save_model(
     card: str,
     weights: Precision = "float32",
 ) -> None:
-    """Write a model folder, each file whole or not at all.
+    """Write a model folder, each file atomically.
 
     Args:
         folder: made if need be.
@@ -62,7 +62,7 @@ def save_model(
 
 
 def load_model(folder: Path) -> BFM:
-    """The model, with its inference set.
+    """Model of a folder, with its inference set.
 
     Raises:
         FileNotFoundError: if ``folder`` is not a model folder; the message says which file is missing.
@@ -103,7 +103,7 @@ class _NotOrthogonal(TorchFunctionMode):
 
 
 def stored_tensors(bfm: BFM, weights: Precision) -> dict[str, torch.Tensor]:
-    """What is written of a model: its float32 parameters in another type, everything else as it is.
+    """Tensors of a model as they are stored: float32 parameters in another type, the rest unchanged.
 
     Raises:
         ValueError: if a weight is too large for the type, or there is no such type.
@@ -121,7 +121,7 @@ def stored_tensors(bfm: BFM, weights: Precision) -> dict[str, torch.Tensor]:
 
 
 def copy_model(source: Path, folder: Path, weights: Precision) -> float:
-    """Write a model folder once more, with its weights in another type.
+    """Copy a model folder, with its weights in another type.
 
     Returns:
         The largest change of an entry of an action, over the states of the inference set, each with a random z.
@@ -146,7 +146,7 @@ def copy_model(source: Path, folder: Path, weights: Precision) -> float:
 
 
 def resolve(path: str) -> Path:
-    """The folder that ``path`` means: ``zoo:NAME``, ``hf:OWNER/NAME``, or a folder.
+    """Folder of ``zoo:NAME``, ``hf:OWNER/NAME``, or a path.
 
     Raises:
         FileNotFoundError: for a model that zoo or hub do not have, or if the hub cannot be asked.

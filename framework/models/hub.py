@@ -28,7 +28,7 @@ def parse(path: str) -> tuple[str, str | None]:
 
 
 def fetch(path: str) -> Path:
-    """The local copy of a model on the hub, downloaded if need be; safetensors and text alone are.
+    """Local copy of a model on the hub, downloaded if need be: safetensors and text only.
 
     What is there already is used where the hub cannot be reached.
 
@@ -47,7 +47,7 @@ def fetch(path: str) -> Path:
 
 
 def push(folder: Path, path: str, private: bool = True, message: str = "A model of bfmkit") -> str:
-    """Send a model folder to the hub, and make the repository if there is none; safetensors and text alone are sent.
+    """Upload a model folder to the hub, creating the repository if need be: safetensors and text only.
 
     Whoever is logged in to the hub (``hf auth login``) sends it.
 

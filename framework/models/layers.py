@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 class JoinedLinear(nn.Linear):
-    """A linear layer on the concatenation of inputs whose batch dimensions broadcast.
+    """Linear layer on broadcast-concatenated inputs.
 
     An input that is the same for many rows (one observation, k candidates) is multiplied once, not k times.
     """
@@ -20,7 +20,7 @@ class JoinedLinear(nn.Linear):
         self.sizes = sizes
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Each of ``inputs`` (*b_i, size_i); gives (*b, outputs) with *b the broadcast of all *b_i."""
+        """Output (*b, outputs) of ``inputs`` (*b_i, size_i), with *b the broadcast of all *b_i."""
         if len(inputs) == 1:
             return functional.linear(inputs[0], self.weight, self.bias)
         if all(x.shape[:-1] == inputs[0].shape[:-1] for x in inputs):
@@ -33,7 +33,7 @@ class JoinedLinear(nn.Linear):
 
 
 def project(x: Tensor) -> Tensor:  # (*b, d)
-    """√d · x / ‖x‖, and zero for x = 0."""
+    """Projection to the sphere, √d · x / ‖x‖, and zero for x = 0."""
     # The norm in float64, for the squares of weights that explain tiny rewards are nothing in float32.
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float64)
     # Divided by one where it is zero, as of a row that no hidden unit answers to: with any smaller number its gradient
@@ -67,7 +67,7 @@ class FastTanh(nn.Tanh):
 
 
 class Embedding(nn.Module):
-    """Linear, LayerNorm, tanh, linear to half the width, ReLU."""
+    """Embedding: linear, LayerNorm, tanh, linear to half the width, ReLU."""
 
     def __init__(self, sizes: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Embedding(nn.Module):
         self.halve = nn.Linear(width, width // 2)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Inputs that broadcast, to (*b, width / 2)."""
+        """Embedding (*b, width / 2) of inputs that broadcast."""
         # In place: no layer looks at its output again, and memory is what such functions take their time with.
         return functional.relu(self.halve(self.tanh(self.normalise(self.joined(*inputs)))), inplace=True)
 
@@ -91,5 +91,5 @@ class TwoEmbeddings(nn.Module):
         self.out = nn.Linear(width, outputs)
 
     def forward(self, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
-        """Inputs of the left and of the right embedding, to (*b, outputs)."""
+        """Output (*b, outputs) of the inputs of the left and right embedding."""
         return self.out(functional.relu(self.trunk(self.left(*left), self.right(*right)), inplace=True))

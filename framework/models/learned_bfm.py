@@ -13,7 +13,7 @@ SMALLEST_DEVIATION = 1e-3
 
 
 class LearnedBFM(BFM):
-    """A BFM whose networks see observations standardised with the data's mean and deviation, and z on a sphere.
+    """Base class of trained BFMs: networks of standardised observations, and z on a sphere.
 
     z = policy_latent(w) = √d · w / ‖w‖
 
@@ -40,25 +40,25 @@ class LearnedBFM(BFM):
         self.register_buffer("second_moment", torch.eye(dim, dtype=torch.float64))
 
     def scaled(self, observation: Tensor) -> Tensor:  # (*b, o)
-        """Observations as the networks see them."""
+        """Standardised observations."""
         return (observation - self.observation_mean) / self.observation_deviation
 
     def candidate_successor_features(
         self, observation: Tensor, z: Tensor
     ) -> Tensor:  # (B, o), (B, k, d) -> (B, k, E, d)
-        """ψ(s, π_z(s), z) for k candidates; layers see an observation once."""
+        """Successor features ψ(s, π_z(s), z) of k candidates; each observation is embedded once."""
         return self.successor_features(observation.unsqueeze(-2), z)
 
     def policy_latent(self, weights: Tensor) -> Tensor:  # (*b, d)
-        """z on the sphere of radius √d; zero for w = 0."""
+        """Latent z on the sphere of radius √d; zero for w = 0."""
         return project(weights)
 
     @torch.no_grad()
     def fit_observation_scale(self, observations: Tensor) -> None:  # (n, o)
-        """Take mean and deviation from data."""
+        """Fit mean and deviation of observations to data."""
         self.observation_mean.copy_(observations.mean(0))
         self.observation_deviation.copy_(observations.std(0).clamp(min=SMALLEST_DEVIATION))
 
     def feature_second_moment(self) -> Tensor:  # (d, d) float64
-        """E[φφᵀ] over the data; the identity before it was fitted."""
+        """Second moment E[φφᵀ] over the data; the identity before it is fitted."""
         return self.second_moment

@@ -32,7 +32,7 @@ class _Features(nn.Module):
 
 
 def program(bfm: BFM, part: Part = "policy") -> torch.export.ExportedProgram:
-    """π_z or φ as a program of ``torch.export``, for batches of any size.
+    """Exported program (``torch.export``) of π_z or φ, for batches of any size.
 
     Args:
         bfm: of float32, on the CPU.

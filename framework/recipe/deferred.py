@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Deferred(Generic[T]):
-    """A checked node of a recipe that its owner builds when it knows what it needs.
+    """Checked node of a recipe that its owner builds later.
 
     Annotate a constructor's argument ``explorer: Deferred[Explorer]`` and call ``explorer.build(spec)``, as often as
     wanted: each call builds anew. It pickles, so a process that was spawned can build its own.
@@ -25,15 +25,15 @@ class Deferred(Generic[T]):
 
     @property
     def type(self) -> str:
-        """The name of the component."""
+        """Name of the component."""
         return self.node.tree["type"]
 
     def to_dict(self) -> dict[str, Any]:
-        """The node as the recipe has it: plain mappings, lists, numbers and texts."""
+        """Node as the recipe has it: plain mappings, lists, numbers and texts."""
         return plain_copy(self.node.tree)
 
     def build(self, spec: EnvironmentSpec | None = None) -> T:
-        """Build it; ``spec`` goes to every constructor below that asks for an ``EnvironmentSpec``.
+        """Component built from the node; ``spec`` goes to every constructor that asks for an ``EnvironmentSpec``.
 
         Raises:
             RecipeError: with every value that a constructor refuses.

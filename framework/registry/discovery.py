@@ -21,7 +21,7 @@ _project_packages: list[str] = []
 
 @dataclass(frozen=True)
 class Found:
-    """A component file that has not been imported."""
+    """Component file that has not been imported."""
 
     folder: str
     name: str
@@ -32,12 +32,12 @@ class Found:
 
     @property
     def module(self) -> str:
-        """What to import to have it registered."""
+        """Module whose import registers it."""
         return f"{self.package}.{self.folder}.{self.name}"
 
 
 def packages() -> tuple[str, ...]:
-    """The packages that hold components: ours, then those of installed plugins, then those of the project at hand."""
+    """Packages that hold components: ours, those of installed plugins, those of the working directory."""
     return tuple(dict.fromkeys([*_installed_packages(tuple(sys.path)), *_project_packages]))
 
 
@@ -48,7 +48,7 @@ def _installed_packages(_path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def add_project(folder: Path) -> None:
-    """Take in the modules of ``folder``, and the plugin that is being written there, installed or not.
+    """Add the modules of ``folder``, and the plugin in it, installed or not.
 
     Modules are found after all that are installed, so an environment of one's own is ``env_name: my_module:Name-v0``.
     A plugin counts if ``folder/pyproject.toml`` declares the entry-point group; its packages then win over nothing and
@@ -69,7 +69,7 @@ def add_project(folder: Path) -> None:
 
 
 def package_problem(package: str) -> str | None:
-    """Why ``package`` cannot be used at all, or None."""
+    """Reason why ``package`` cannot be used; None if it can."""
     try:
         # Importing a package's own __init__ is cheap by convention; its components are not imported.
         __import__(package)
@@ -81,7 +81,7 @@ def package_problem(package: str) -> str | None:
 
 
 def folder_of(package: str, folder: str) -> Path | None:
-    """Where ``package`` keeps the components of one kind; None where it has none of that kind."""
+    """Folder of a package's components of one kind; None if it has none."""
     try:
         spec = find_spec(f"{package}.{folder}")
     except BaseException as error:  # the package's __init__ failed: look at its files all the same
@@ -106,7 +106,7 @@ def _folder_by_path(package: str, folder: str) -> Path | None:
 
 
 def component_files(package: str, folder: str) -> Iterator[tuple[str, Path]]:
-    """(name, file) of each file in a kind's folder that registers a component."""
+    """Name and file of each component in a kind's folder."""
     place = folder_of(package, folder)
     if place is None:
         return
@@ -120,12 +120,12 @@ def component_files(package: str, folder: str) -> Iterator[tuple[str, Path]]:
 
 
 def component_names(folder: str) -> set[str]:
-    """All names in a kind's folder, over all packages."""
+    """Names of a kind's components, over all packages."""
     return {name for package in packages() for name, _ in component_files(package, folder)}
 
 
 def find(folder: str) -> list[Found]:
-    """The components of one kind, by name, each with what can be said of it without importing it."""
+    """Components of one kind by name, with what is known of each without importing it."""
     found = []
     for package in packages():
         broken = package_problem(package)

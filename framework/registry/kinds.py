@@ -1,4 +1,4 @@
-"""Kinds of components, as words, so that listing them imports no torch."""
+"""Kinds of components by name, so that listing them imports no torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Kind(NamedTuple):
-    """One kind: its name in messages, the folder its components lie in, and where its abstract class is."""
+    """Kind of component: name, folder of its components, place of its abstract class."""
 
     name: str
     folder: str
     interface_path: str  # "module:Class"
 
     def interface(self) -> type:
-        """The abstract class; imports it."""
+        """Abstract class of the kind; imports it."""
         module, _, name = self.interface_path.partition(":")
         return getattr(import_module(module), name)
 

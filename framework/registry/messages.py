@@ -8,29 +8,29 @@ from typing import Any
 
 
 def nearest(word: Any, choices: Iterable[str]) -> str | None:
-    """The choice that ``word`` is most likely a misspelling of, if any."""
+    """Choice that ``word`` is most likely a misspelling of; None without a near one."""
     near = get_close_matches(str(word), list(choices), n=1, cutoff=0.6)
     return near[0] if near else None
 
 
 def did_you_mean(word: str | None) -> str:
-    """``; did you mean "x"?``, or nothing."""
+    """Text ``; did you mean "x"?``; empty for None."""
     return f'; did you mean "{word}"?' if word else ""
 
 
 def suggestion(word: Any, choices: Iterable[str]) -> str:
-    """``; did you mean "x"?`` for the nearest choice, or nothing."""
+    """Text ``; did you mean "x"?`` for the nearest choice; empty without a near one."""
     return did_you_mean(nearest(word, choices))
 
 
 def one_of(choices: Iterable[str]) -> str:
-    """``(a, b, c)``."""
+    """Text ``(a, b, c)`` of choices."""
     listed = list(choices)
     return f"({', '.join(listed)})" if listed else "(there are none)"
 
 
 def quoted(value: Any) -> str:
-    """A value as a reader of YAML knows it: text in quotes, ``true``, ``null``, "a list", "a mapping"."""
+    """Value as YAML has it: text in quotes, ``true``, "nothing", "a list", "a mapping"."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:

@@ -23,15 +23,15 @@ _classes: dict[tuple[str, str], Any] = {}
 
 
 class UnknownComponentError(RefusedError, LookupError):
-    """No component of that kind has that name."""
+    """Error of a name that no component of a kind has."""
 
 
 class BrokenComponentError(RefusedError, LookupError):
-    """The file of a component is there but cannot be imported, or does not register it."""
+    """Error of a component's file that cannot be imported, or does not register it."""
 
 
 def register(interface: type, name: str) -> Callable[[T], T]:
-    """Decorator that makes a component known to recipes as ``name``: a class, or a function that makes one.
+    """Decorator that registers a class, or a function that makes one, as ``name`` for recipes.
 
     Raises:
         TypeError: if the class does not implement ``interface``, leaves a method abstract, or has a constructor
@@ -71,12 +71,12 @@ def register(interface: type, name: str) -> Callable[[T], T]:
 
 
 def constructor(component: Any) -> Callable[..., Any]:
-    """Whose annotations are what a component may be told: ``__init__`` of a class, a function itself."""
+    """Callable whose annotations are the component's arguments: ``__init__`` of a class, a function itself."""
     return component.__init__ if isinstance(component, type) else component  # type: ignore[misc]
 
 
 def constructor_parameters(component: Any) -> list[inspect.Parameter]:
-    """The named arguments of a component; ``*args`` and ``**kwargs`` are no business of recipes."""
+    """Named arguments of a component, without ``*args`` and ``**kwargs``."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     skipped = 1 if isinstance(component, type) else 0
     parameters = list(inspect.signature(constructor(component)).parameters.values())[skipped:]
@@ -84,7 +84,7 @@ def constructor_parameters(component: Any) -> list[inspect.Parameter]:
 
 
 def lookup(interface: type, name: str) -> Any:
-    """The class or function registered as ``name``; imports its file on the first look-up.
+    """Class or function registered as ``name``; its file is imported on the first look-up.
 
     Raises:
         UnknownComponentError: if there is none; the message has the nearest name and all names.
@@ -122,7 +122,7 @@ def _import(kind: str, name: str, module: str) -> Any:
 
 
 def names(interface: type | str) -> list[str]:
-    """The names of all components of a kind, sorted; imports none of them. Those that are broken are among them."""
+    """Sorted names of all components of a kind, broken ones included; none is imported."""
     kind, folder = _words(interface)
     return sorted(discovery.component_names(folder) | {name for of_kind, name in _classes if of_kind == kind})
 

@@ -1,4 +1,4 @@
-"""Checkpoint of an inference job: how far each of its stages is, and what it has got so far."""
+"""Checkpoint of an inference job: progress and returns of each of its stages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bfmkit.utils.files import write_atomically
 
 @dataclass
 class InferenceCheckpoint:
-    """Enough to go on from, also with more episodes than a finished job had."""
+    """Checkpoint of an inference job, to resume from, also with more episodes."""
 
     returns: dict[str, np.ndarray]  # role -> (runs, episodes of it), NaN where there is nothing yet
     episodes: dict[str, int] = field(default_factory=dict)  # stage -> how many are done
@@ -28,7 +28,7 @@ class InferenceCheckpoint:
     failures: dict[int, str] = field(default_factory=dict)  # run -> why it was stopped
 
     def grow(self, episodes: Mapping[Any, int]) -> None:
-        """Make room for so many episodes of each role."""
+        """Extend to so many episodes of each role."""
         for role, count in episodes.items():
             returns = self.returns[role]
             missing = max(0, count - returns.shape[1])
@@ -46,7 +46,7 @@ class InferenceCheckpoint:
             _save(self.agents.pop(stage), folder / f"{stage}.pt")
 
     def agent(self, stage: str, folder: Path) -> dict[str, Any] | None:
-        """State of a stage's agent, where it is in its middle or over; None before its first episode."""
+        """State of a stage's agent; None before its first episode."""
         path = folder / f"{stage}.pt"
         if stage in self.agents or not path.is_file():
             return self.agents.get(stage)

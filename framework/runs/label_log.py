@@ -23,7 +23,7 @@ _MOVED, _OBSERVED, _LAST = 1, 2, 4
 
 
 class Labels(NamedTuple):
-    """What one run's belief took in while it acted."""
+    """Labels that one run's belief learnt while acting."""
 
     features: Tensor  # (n, d), as the posterior was given them
     rewards: Tensor  # (n,) float64
@@ -33,7 +33,7 @@ class Labels(NamedTuple):
 
 
 class LateLabels(NamedTuple):
-    """What one run was told of steps that it had taken earlier."""
+    """Late labels of one run, about steps taken earlier."""
 
     features: Tensor  # (n, d) float64, that each label was about
     rewards: Tensor  # (n,) float64
@@ -69,7 +69,7 @@ class _Taken(NamedTuple):
 
 
 class LastSelection(NamedTuple):
-    """The last choice of weights of one run: what the acquisition saw beside the belief."""
+    """Last selection of weights of one run: the acquisition's inputs beside the belief."""
 
     observation: Tensor  # (o,)
     previous: Tensor  # (d,) float64, the weights before it
@@ -81,7 +81,7 @@ class LastSelection(NamedTuple):
 
 
 class LabelLog:
-    """Keeps what B runs' beliefs take in, so that each can be worked out again.
+    """Log of all labels of B runs, from which each belief can be replayed.
 
     An agent that keeps a belief writes into the log it is given (``agent.label_log = LabelLog()``, before its start).
     Features are kept rather than observations: a network's output depends in the last digit on how many rows it worked
@@ -104,7 +104,7 @@ class LabelLog:
         features: Tensor | None,  # (n, d) labelled transitions that the agent starts from
         rewards: Tensor | None,  # (n, B)
     ) -> None:
-        """Forget everything: the agent starts."""
+        """Reset, when an agent starts."""
         self.start = None if features is None or rewards is None else (features.cpu(), rewards.cpu())
         self.is_whole = True
         self._chunks: list[dict[str, Tensor] | Path] = []
@@ -123,7 +123,7 @@ class LabelLog:
         runs: Tensor,  # (m,) int64: whose steps these are
         among: int,  # B, how many runs there are
     ) -> None:
-        """Steps that the beliefs of some runs took in at once."""
+        """Append steps that the beliefs of some runs learnt together."""
         self._pending.append(_Taken(features.clone(), reward.clone(), observed.clone(), runs, among))
         self._pending_steps += reward.shape[1]
         if self._pending_steps >= PACKED:
@@ -137,7 +137,7 @@ class LabelLog:
         runs: Tensor,  # (B,) bool: which of them were told
         step: Tensor,  # (B,) int64
     ) -> None:
-        """A late label of some runs."""
+        """Append a late label of some runs."""
         parts = {"features": features.cpu(), "rewards": reward.cpu(), "runs": runs, "steps": step}
         parts["weights"] = torch.full((len(runs),), weight, dtype=torch.float64)
         self._late.append({name: part.clone() for name, part in parts.items()})
@@ -152,7 +152,7 @@ class LabelLog:
         episode: Tensor,  # (n,) int64
         kept: Tensor,  # (B,) bool, those of them whose choice holds
     ) -> None:
-        """A choice of weights."""
+        """Record a selection of weights."""
         # Copies: these are the caller's. Written down when somebody reads, for most choices are overtaken by the next.
         late = self._late_counts.expand(len(kept))[runs]
         call = (observation.clone(), previous, runs, step.clone(), episode.clone(), kept.clone(), late)
@@ -166,7 +166,7 @@ class LabelLog:
     # What a record reads.
 
     def labels(self, run: int) -> Labels:
-        """What the belief of one run has taken in since the agent's start."""
+        """Labels of one run since the agent's start."""
         self._pack()
         parts = [self._read(chunk, run) for chunk in self._chunks]
         if not parts:
@@ -181,7 +181,7 @@ class LabelLog:
         return Labels(features[taken], rewards[taken], steps, len(taken), ends)
 
     def late_labels(self, run: int) -> LateLabels:
-        """What one run was told late, in the order in which it was."""
+        """Late labels of one run, in their order."""
         told = [each for each in self._late if each["runs"][run]]
         if not told:
             nothing = torch.zeros(0, dtype=torch.float64)
@@ -189,7 +189,7 @@ class LabelLog:
         return LateLabels(*(torch.stack([each[name][run] for each in told]) for name in LateLabels._fields))
 
     def choice(self, run: int) -> LastSelection | None:
-        """The last choice of one run; None before its first."""
+        """Last selection of one run; None before its first."""
         self._note_choices()
         if not self._choices or int(self._choices["size"][run]) == 0:
             return None
@@ -200,7 +200,7 @@ class LabelLog:
     # Going on later.
 
     def state_dict(self) -> dict[str, Any]:
-        """What to go on from, for ``torch.load`` to read weights-only; what lies in the folder stays there."""
+        """State for ``torch.load`` to read weights-only; files in the folder stay there."""
         self._pack()
         self._note_choices()
         chunks = [chunk.name if isinstance(chunk, Path) else dict(chunk) for chunk in self._chunks]
@@ -209,7 +209,7 @@ class LabelLog:
         return {"chunks": chunks, "choices": choices, "late": late}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state_dict`, after the agent has started.
+        """Restore :meth:`state_dict`, after the agent has started.
 
         Raises:
             FileNotFoundError: if something is gone from the folder.

@@ -22,7 +22,7 @@ PACKAGES = {"wandb": ("wandb",), "mlflow": ("mlflow", "sqlalchemy")}
 
 
 class LoggerError(RefusedError, ValueError):
-    """There is no such logger, or what it needs is not installed."""
+    """Error of an unknown logger, or of one that needs an extra."""
 
 
 def require_loggers(names: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ def require_loggers(names: Sequence[str]) -> None:
 
 
 def lightning_logger(name: str, out: Path) -> Logger:
-    """Lightning's logger of that name; a resumed run of W&B or MLflow is the same run there.
+    """Logger of Lightning by name; a resumed run of W&B or MLflow is the same run there.
 
     Their own variables are heeded: ``WANDB_MODE=offline``, ``WANDB_PROJECT``, ``MLFLOW_TRACKING_URI``,
     ``MLFLOW_EXPERIMENT_NAME``. Where they are not set, W&B's project and MLflow's experiment are ``bfmkit``, and MLflow
@@ -75,7 +75,7 @@ def finish(loggers: Sequence[Any], status: str) -> None:
 
 
 class MetricLog:
-    """Metrics of a job that no Trainer runs, to each logger that was chosen.
+    """Metrics of a job without a Trainer, for each chosen logger.
 
     Args:
         out: the run directory.

@@ -52,12 +52,12 @@ _KEY, _DIGEST = "bfmkit_record", "sha256"
 
 
 class RecordError(RefusedError, ValueError):
-    """A file that is no record, or one that cannot be used here; the message says why."""
+    """Error of a file that is no record, or cannot be used here."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """Inferred weights, and where they come from.
+    """Inferred weights with their origin.
 
     Args:
         facts: what is said in words and numbers.
@@ -69,11 +69,11 @@ class Record:
 
     @property
     def weights(self) -> Tensor:  # (d,) float64
-        """The belief's mean."""
+        """Weights of the record: the belief's mean."""
         return self.tensors["weights"]
 
     def save(self, path: Path) -> None:
-        """Write it whole."""
+        """Write the record to a file."""
         text = to_json({"format": FORMAT, **self.facts})
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
         header = {_KEY: text, _DIGEST: tensors_digest(tensors.items(), text)}
@@ -82,7 +82,7 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> Record:
-        """Read one.
+        """Record read from a file.
 
         Raises:
             RecordError: for a file that is missing, damaged, of another kind, or of a newer format.

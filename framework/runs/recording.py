@@ -24,7 +24,7 @@ def record_of(
     task: str | None = None,
     surroundings: dict[str, Any] | None = None,
 ) -> Record:
-    """The record of one run of an agent that has kept a label log; it learns now from what it has put off.
+    """Record of one run of an agent with a label log; buffered steps are learnt first.
 
     Args:
         agent: started with a label log, whose ``origin`` says as much as is known of ``bfm``, ``agent`` and
@@ -106,7 +106,7 @@ def save_record(agent: Agent, path: str | Path, run: int = 0, task: str | None =
 
 
 def describe(bfm: BFM, device: torch.device) -> dict[str, Any]:
-    """Model, versions, machine and command: what records of one batch share."""
+    """Facts that records of one batch share: model, versions, machine and command."""
     return {
         "model": {"digest": model_digest(bfm), "domain": bfm.environment_spec.domain, "dim": bfm.dim},
         "made": {
@@ -121,7 +121,7 @@ def describe(bfm: BFM, device: torch.device) -> dict[str, Any]:
 
 
 def label_tensors(labels: Labels) -> dict[str, Tensor]:
-    """What was taken in while acting; nothing where nothing was."""
+    """Tensors of the labels learnt while acting; empty without any."""
     ends = {} if len(labels.ends) == labels.total else {"ends": labels.ends}
     if len(labels.rewards) == 0:
         return ends
@@ -129,12 +129,12 @@ def label_tensors(labels: Labels) -> dict[str, Tensor]:
 
 
 def late_tensors(late: LateLabels) -> dict[str, Tensor]:
-    """What was told of earlier steps; nothing where nothing was."""
+    """Tensors of late labels; empty without any."""
     return {f"late_{name}": value for name, value in late._asdict().items()} if len(late.rewards) else {}
 
 
 def cloned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU: the run goes on, and a file shares no memory."""
+    """Copies of tensors on the CPU, which share no memory with the run."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
@@ -143,7 +143,7 @@ def _known(origin: dict[str, Any]) -> dict[str, Any]:
 
 
 def inferred_record(inferred: Inferred, bfm: BFM, origin: dict[str, Any], task: str | None, seed: int = 0) -> Record:
-    """Its record.
+    """Record of zero-shot inference.
 
     Args:
         inferred: from a function of :mod:`bfmkit.inference.offline`.

@@ -22,7 +22,7 @@ NOTHING = torch.zeros(0, dtype=torch.int64)
 
 @dataclass(frozen=True)
 class Replay:
-    """How a record and its replay compare.
+    """Comparison of a record with its replay.
 
     Args:
         differences: name -> largest difference of an entry relative to the largest entry; 0.0 where all bits agree.
@@ -42,7 +42,7 @@ class Replay:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a record is replayed with."""
+    """Components that replay a record."""
 
     bfm: BFM
     posterior: Posterior
@@ -50,7 +50,7 @@ class Parts:
 
 
 def parts_of(record: Record) -> Parts:
-    """Build them from the record's own words.
+    """Components built from the nodes in a record.
 
     Raises:
         RecordError: if it does not say what they are, or the model is gone.
@@ -67,7 +67,7 @@ def parts_of(record: Record) -> Parts:
 
 
 def require_same_model(record: Record, bfm: BFM) -> None:
-    """Refuse another model than the record's.
+    """Raise unless a model is the record's.
 
     Raises:
         RecordError: if any of its tensors, sizes or transitions has changed.
@@ -82,7 +82,7 @@ def require_same_model(record: Record, bfm: BFM) -> None:
 
 @torch.no_grad()
 def replay(record: Record, parts: Parts | None = None, on_step: Callable[[], None] = lambda: None) -> Replay:
-    """Work out the weights of a record from what its belief was made of, and its last choice with them.
+    """Replay of a record: its weights from its labels, and its last selection from these.
 
     Alone first; if a bit differs, in a batch of as many equal rows as there were runs, and in the same row, for sums in
     a batch may be split otherwise.

@@ -29,11 +29,11 @@ ORACLE_METRICS, FLOOR_METRICS = "oracle.jsonl", "floor.jsonl"
 
 
 class RunDirectoryError(RefusedError, ValueError):
-    """The directory cannot be used for this run; the message says why and what to do."""
+    """Error of a directory that cannot be used for a run."""
 
 
 def default_out(recipe: Recipe, folder: Path = Path("runs")) -> Path:
-    """``runs/<recipe>-<timestamp>``, a name that nothing has yet."""
+    """Default run directory ``runs/<recipe>-<timestamp>``, which does not exist yet."""
     stem = folder / f"{recipe.name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     out = stem
     count = 1
@@ -127,7 +127,7 @@ def _without_extensions(earlier: Any, now: Any, job: type[Job]) -> bool:
 
 
 def first_difference(earlier: Any, now: Any, path: str = "") -> str | None:
-    """The first place where two resolved recipes differ, in words; None if they are the same."""
+    """First difference of two resolved recipes, in words; None if they are equal."""
     if isinstance(earlier, dict) and isinstance(now, dict):
         for key in [*earlier, *(key for key in now if key not in earlier)]:
             where = f"{path}.{key}" if path else key
@@ -169,7 +169,7 @@ def _write_provenance(out: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_provenance(out: Path) -> dict[str, Any]:
-    """What ``provenance.json`` says; empty where there is none that can be read."""
+    """Content of ``provenance.json``; empty if it cannot be read."""
     try:
         facts = json.loads((out / PROVENANCE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -191,7 +191,7 @@ def append_metrics(out: Path, rows: Mapping[str, Any] | Iterable[Mapping[str, An
 
 
 def read_metrics(out: Path, name: str = METRICS) -> list[dict[str, Any]]:
-    """All rows of ``metrics.jsonl``, or of ``name``; a torn last line is left out.
+    """Rows of ``metrics.jsonl``, or of ``name``, without a torn last line.
 
     Raises:
         ValueError: if another line than the last is damaged.
@@ -207,7 +207,7 @@ def read_metrics(out: Path, name: str = METRICS) -> list[dict[str, Any]]:
 
 
 def cut_torn_line(path: Path) -> int:
-    """Cut off what a killed process left after the last line break; gives the number of bytes cut."""
+    """Cut a torn last line; returns the number of bytes cut."""
     if not path.exists():
         return 0
     with path.open("rb+") as file:

@@ -16,7 +16,7 @@ from bfmkit.runs.run_directory import RECIPE
 
 
 class RunRecords:
-    """Has an agent keep a label log while it acts, and writes the records when it is done.
+    """Writer of a run's records, from the label log that its agent keeps.
 
     Args:
         out: the run directory. What the records say of model, agent and environment is what its ``recipe.yaml`` says.
@@ -28,11 +28,11 @@ class RunRecords:
         self._pages = out / "checkpoints" / f"labels-{stage}"
 
     def label_log(self) -> LabelLog:
-        """A new one, whose pages lie among the run's checkpoints."""
+        """New label log, whose pages lie among the run's checkpoints."""
         return LabelLog(self._origin(), self._pages)
 
     def write(self, agent: Agent, runs: Sequence[Run]) -> None:
-        """One record for each run of an agent with a belief; none for other agents."""
+        """Write a record for each run of an agent with a belief; nothing for other agents."""
         if "belief" not in agent.state.keys():
             return
         shared_by_all: Any = agent

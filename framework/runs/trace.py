@@ -22,7 +22,7 @@ TRACE = "trace"
 
 @dataclass(frozen=True)
 class TracedEpisode:
-    """One file of a trace.
+    """Trace of one episode of a batch, one file.
 
     Args:
         runs: task and seed of each row.
@@ -38,7 +38,7 @@ class TracedEpisode:
 
 
 def read_episodes(run_directory: Path | str, is_oracle: bool = False) -> Iterator[TracedEpisode]:
-    """All files of a trace, batch by batch and episode by episode; none of a run that was not traced.
+    """Episodes of a trace, batch by batch; none of a run that was not traced.
 
     Raises:
         ValueError: if a file is damaged.
@@ -49,7 +49,7 @@ def read_episodes(run_directory: Path | str, is_oracle: bool = False) -> Iterato
 
 
 def read_trace(run_directory: Path | str, is_oracle: bool = False) -> pl.DataFrame:
-    """The numbers of a trace as one tidy table, a row a traced step.
+    """Trace as a tidy table, a row for each traced step.
 
     Columns: ``task``, ``seed``, ``episode`` (from 0), ``step`` of the episode (from 1), ``steps`` since the start,
     ``return`` so far, ``reward``, ``labels``, and of an agent with a belief ``believed_reward``, ``log_determinant``,
@@ -69,7 +69,7 @@ def read_trace(run_directory: Path | str, is_oracle: bool = False) -> pl.DataFra
 
 @dataclass(frozen=True)
 class TracedRun:
-    """All that was traced of one run, its episodes one after another.
+    """Trace of one run, its episodes in order.
 
     Args:
         run: task and seed.
@@ -84,13 +84,13 @@ class TracedRun:
     arrays: dict[str, np.ndarray]
 
     def of_episode(self, number: int) -> dict[str, np.ndarray]:
-        """``step`` and what was traced, of one episode."""
+        """Entries of one episode, ``step`` included."""
         chosen = self.episode == number
         return {"step": self.step[chosen], **{name: values[chosen] for name, values in self.arrays.items()}}
 
 
 def read_run(run_directory: Path | str, run: Run, is_oracle: bool = False) -> TracedRun | None:
-    """All that was traced of one run, ``physics``, ``mean`` and ``z`` too; None of one that was not.
+    """Trace of one run, ``physics``, ``mean`` and ``z`` included; None if it was not traced.
 
     Raises:
         ValueError: if a file is damaged.
@@ -130,7 +130,7 @@ def _frame(episode: TracedEpisode) -> pl.DataFrame:
 
 
 def load_episode(path: Path) -> TracedEpisode:
-    """One file.
+    """Trace of one episode, read from its file.
 
     Raises:
         ValueError: if it is damaged.

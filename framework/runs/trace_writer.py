@@ -30,7 +30,7 @@ def traced(step: int, every: int, episode_steps: int) -> bool:
 
 
 class EpisodeTrace:
-    """Follows one episode of runs that share a batch; what it has seen is in :meth:`tensors`.
+    """Trace of one episode of a batch while it is acted; :meth:`tensors` has the entries.
 
     Args:
         agent: which acts.
@@ -112,7 +112,7 @@ class EpisodeTrace:
         return self._reference.get(number, self._reference[max(self._reference)])
 
     def tensors(self) -> dict[str, Tensor]:  # (T, B, ...) each; "step" (T,)
-        """All entries: ``step`` of the episode, ``steps`` since the start, and what the agent says."""
+        """Entries: ``step`` of the episode, ``steps`` since the start, and the agent's diagnostics."""
         if not self._entries:
             return {}
         stacked = {name: torch.stack([entry[name] for entry in self._entries]) for name in self._entries[0]}
@@ -121,7 +121,7 @@ class EpisodeTrace:
 
 @dataclass(frozen=True)
 class Tracer:
-    """Writes the traces of a batch of runs, a file an episode: ``trace/<who>-<batch>-<episode>.safetensors``.
+    """Writer of the traces of a batch, a file an episode: ``trace/<who>-<batch>-<episode>.safetensors``.
 
     Args:
         out: the run directory.
@@ -146,7 +146,7 @@ class Tracer:
         episode: int,
         also: AbstractContextManager[Callable[[Step], None]],
     ) -> Iterator[Callable[[Step], None]]:
-        """Follow an episode beside whoever else does, and write what was seen when it has come to its end.
+        """Context that traces an episode and writes the trace at its end.
 
         An agent is compared with what the oracle did in this batch before. A file of an earlier try is replaced.
         """

@@ -22,7 +22,7 @@ FILE = "plane.safetensors"
 
 @dataclass(frozen=True)
 class BelievedReward:
-    """What was believed after so many rewards.
+    """Believed reward over a plane after a number of labels.
 
     Args:
         labels: how many.
@@ -37,7 +37,7 @@ class BelievedReward:
 
 @dataclass(frozen=True)
 class TracedPlane:
-    """A plane with what a model makes of it.
+    """Plane of states with a model's features of them.
 
     Args:
         plane: the states.
@@ -50,17 +50,17 @@ class TracedPlane:
     rewards: dict[str, np.ndarray]  # (n,) each
 
     def believed(self, weights: np.ndarray) -> np.ndarray:  # (d,) -> (n,)
-        """φᵀw in every state."""
+        """Believed reward φᵀw in every state."""
         return self.features @ weights.astype(np.float32)
 
     def way(self, physics: np.ndarray) -> np.ndarray:  # (T, p) -> (T, 2)
-        """Where the recorded states lie."""
+        """Positions of recorded states on the plane."""
         return physics[:, list(self.plane.coordinates)]
 
 
 @torch.no_grad()
 def write_plane(out: Path, environment: Environment, bfm: BFM, tasks: Sequence[str]) -> bool:
-    """Write ``trace/plane.safetensors``; False for an environment that no plane shows."""
+    """Write ``trace/plane.safetensors``; returns False for an environment without a plane."""
     plane = environment.plane()
     if plane is None:
         return False
@@ -82,7 +82,7 @@ def write_plane(out: Path, environment: Environment, bfm: BFM, tasks: Sequence[s
 
 
 def read_plane(run_directory: Path | str) -> TracedPlane | None:
-    """What :func:`write_plane` wrote; None where it wrote nothing.
+    """Plane written by :func:`write_plane`; None without one.
 
     Raises:
         ValueError: if the file is damaged.
@@ -112,7 +112,7 @@ def read_plane(run_directory: Path | str) -> TracedPlane | None:
 
 
 def believed_rewards(traced: TracedPlane, run: TracedRun) -> list[BelievedReward]:
-    """What the run believed when it had the first labels, and some more, and so on, and at its end.
+    """Believed rewards of a run at a few numbers of labels, and at its end.
 
     The numbers of labels are :data:`~bfmkit.runs.trace_writer.MILESTONES`, or the next that the trace has an entry of.
     Nothing without a belief.

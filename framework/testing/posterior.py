@@ -29,14 +29,14 @@ class PosteriorContract(ABC):
 
     @abstractmethod
     def make(self) -> Posterior:
-        """The posterior under test."""
+        """Posterior under test."""
 
     def draw_rewards(
         self,
         expected: Tensor,  # (runs, n) float64, φᵀw
         noise: Tensor,  # (runs, n) float64, standard normal
     ) -> Tensor:  # (runs, n)
-        """Rewards of the likelihood that the posterior is about; here φᵀw and normal noise."""
+        """Rewards of the posterior's likelihood; here φᵀw and normal noise."""
         return expected + 0.1 * noise
 
     def data(self, runs: int = 3, count: int = 12, dim: int = 5) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,7 @@ class PosteriorContract(ABC):
         return features, self.draw_rewards(torch.einsum("bnd,bd->bn", features, weights), noise), weights
 
     def learnt(self, posterior: Posterior, features: Tensor, rewards: Tensor) -> TensorDict:
-        """The belief after updating on each pair in turn."""
+        """Belief after updating on each pair in turn."""
         belief = posterior.prior(len(features), features.shape[-1])
         everyone = torch.ones(len(features), dtype=torch.bool)
         for step in range(features.shape[1]):
@@ -317,7 +317,7 @@ class LinearGaussianPosteriorContract(PosteriorContract):
         features: Tensor,  # (n, d) float64, oldest first
         rewards: Tensor,  # (n,) float64
     ) -> Tensor:  # (d,)
-        """The mean after n updates, computed from all of the data at once."""
+        """Exact mean after n updates, computed from all of the data at once."""
 
     def test_mean_is_that_of_all_data_at_once(self) -> None:
         features, rewards = self.data()

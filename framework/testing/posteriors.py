@@ -10,7 +10,7 @@ from bfmkit.interfaces import Posterior
 
 
 class KnownPosterior(Posterior):
-    """Believes in a given mean with a given covariance S Sᵀ, and counts rewards without learning from them.
+    """Posterior with a fixed mean and covariance S Sᵀ, which counts rewards without learning from them.
 
     Args:
         mean: (d,), or zero.

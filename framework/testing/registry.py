@@ -13,13 +13,13 @@ from bfmkit.registry.kinds import KINDS
 
 
 def contract_name(kind: str) -> str:
-    """The contract class of a kind: ``feature_map`` -> ``FeatureMapContract``."""
+    """Name of the contract class of a kind: ``feature_map`` -> ``FeatureMapContract``."""
     return f"{KINDS[kind].interface().__name__}Contract"
 
 
 @dataclass(frozen=True)
 class Untested:
-    """A component file that no contract test builds."""
+    """Component file that no contract test builds."""
 
     kind: str
     name: str
@@ -32,7 +32,7 @@ class Untested:
 
 
 def untested(tests: Path, packages: tuple[str, ...] | None = None) -> list[Untested]:
-    """The components of ``packages`` (None: all) that no test class below ``tests`` is a contract for.
+    """Components of ``packages`` (None: all) without a contract test below ``tests``.
 
     A test class counts for a component if it inherits from the contract of its kind, or from one that extends it and
     ends in its name, directly or through other classes of the same file, and a ``make`` of it, or of such a class,
@@ -101,7 +101,7 @@ def _last(node: ast.AST) -> str:
 
 @contextmanager
 def registered(interface: type, name: str, cls: type) -> Iterator[type]:
-    """Register a class for as long as the block lasts, for tests that need components of their own."""
+    """Context in which a class is registered, for tests that need components of their own."""
     key: tuple[str, str] = (interface.kind, name)  # type: ignore[attr-defined]
     registry.register(interface, name)(cls)
     try:

@@ -1,1 +1,1 @@
-"""Functions that any floor may use, each file named by what is in it."""
+"""Utilities that any folder may import, each file named by its content."""

@@ -14,7 +14,7 @@ FIRST_DECAY, SECOND_DECAY, SMALLEST_DEVIATION = 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True)
 class BatchedAdam:
-    """Gradient descent by Adam, each run with a step count of its own; runs outside a mask stand still.
+    """Adam for B runs, each with a step count of its own; runs outside a mask stand still.
 
     All it remembers is a TensorDict of batch (B,), so it is stored and restored with whatever else a run knows.
 
@@ -31,13 +31,13 @@ class BatchedAdam:
     learning_rate: float
 
     def blank(self, parameters: TensorDict) -> TensorDict:  # batch (B,)
-        """The memory before the first step."""
+        """Initial moments and step counts."""
         zeros = parameters.apply(torch.zeros_like)
         count = torch.zeros(len(parameters), dtype=torch.int64)
         return TensorDict({"first": zeros, "second": zeros.clone(), "count": count}, parameters.batch_size)
 
     def step(self, parameters: TensorDict, gradient: TensorDict, memory: TensorDict, runs: Tensor) -> None:
-        """Move the parameters of the runs (B,) of a mask against the gradient, in place."""
+        """One step of the runs of a mask (B,), in place."""
         memory["count"].add_(runs)
         rows = None if runs.all() else runs.nonzero().squeeze(-1)
         for name, value in parameters.items(True, True):

@@ -63,7 +63,7 @@ def check_ranges(cls: C) -> C:
 
 
 def range_problem(annotation: Any, value: Any) -> str | None:
-    """What is wrong with the numbers in ``value``, such as ``must be at least 1, got 0``; None if nothing is."""
+    """Problem of numbers outside the ranges of an annotation, ``must be at least 1, got 0``; None without one."""
     for constraints, number in _constrained(annotation, value):
         if not all(_holds(constraint, number) for constraint in constraints):
             return f"must {_words(constraints)}, got {number}"

@@ -21,8 +21,8 @@ class RefusedError(BfmkitError):
 
 
 class JobError(BfmkitError, RuntimeError):
-    """A job ended without having done all of its work."""
+    """Error of a job that ended without having done all of its work."""
 
 
 class CommandError(RefusedError):
-    """Nothing has been done; the message says why, one line a problem."""
+    """Error of a command that was refused; a line for each problem."""

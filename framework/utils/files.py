@@ -31,7 +31,7 @@ def plain_values(value: Any) -> Any:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file: under another name first, then renamed, so that no reader and no crash sees half of it."""
+    """Write a file atomically: to a temporary name, then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     data = content.encode("utf-8") if isinstance(content, str) else content
     try:
@@ -45,5 +45,5 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def expand_home(path: str | Path) -> Path:
-    """``path``, with ``~`` or ``~USER`` in front replaced by that home folder; as it is where there is none."""
+    """Path with a leading ``~`` or ``~USER`` replaced by that home folder; unchanged where there is none."""
     return Path(os.path.expanduser(path))

@@ -16,7 +16,7 @@ def add_products(
     right: Tensor,  # (B, n, q)
     discount: float = 1.0,
 ) -> tuple[Tensor, Tensor]:  # (B, p, q), (B, p, q)
-    """ρ·total + leftᵀ·right, with what rounding loses carried over to the next call.
+    """Compensated sum ρ·total + leftᵀ·right; the rounding error is carried to the next call.
 
     A plain sum of n terms is off by about √n roundings, which a solve multiplies by the condition number; this one by
     about one. What is forgotten is subtracted as (1 − ρ)·total, whose rounding is that much smaller than that of
@@ -42,13 +42,13 @@ def _block(rows: Tensor, start: int) -> Tensor:  # (B, n, p) -> (B, ≤ BLOCK, p
 
 
 def second_moment(features: Tensor) -> Tensor:  # (n, d) -> (d, d) float64
-    """C = E[φφᵀ], not centred."""
+    """Second moment C = E[φφᵀ], not centred."""
     x = features.double()
     return x.mT @ x / len(x)
 
 
 def ridged_inverse(moment: Tensor, relative_ridge: float) -> Tensor:  # (d, d) float64
-    """(C + ε·mean(diag C)·I)⁻¹: the ridge is relative, so that it means the same for features of any scale."""
+    """Regularised inverse (C + ε·mean(diag C)·I)⁻¹, with a ridge relative to the scale of C."""
     ridge = relative_ridge * moment.diagonal().mean().clamp(min=torch.finfo(moment.dtype).tiny)
     factor = torch.linalg.cholesky(moment + ridge * torch.eye(len(moment), dtype=moment.dtype, device=moment.device))
     return torch.cholesky_inverse(factor)
@@ -75,7 +75,7 @@ def least_squares_weights(
     rewards: Tensor,  # (n, m), one column a task
     relative_ridge: float = RELATIVE_RIDGE,
 ) -> Tensor:  # (m, d) float64
-    """argmin_w ‖Φw − r‖² for each column, in float64, with a ridge relative to the features' scale.
+    """Least-squares weights argmin_w ‖Φw − r‖² of each column in float64, with a ridge relative to the features' scale.
 
     Reference:
         Touati et al., Does zero-shot reinforcement learning exist?, 2023, section 4.

@@ -1,4 +1,4 @@
-"""Pool of worker processes that tell how far they are; one that dies is replaced, and its task begins anew."""
+"""Pool of worker processes with progress messages; a worker that dies is replaced, and its task restarted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def in_processes(
     prepare: Callable[[Task], Any] | None = None,
     tries: int = 1,
 ) -> Iterator[tuple[Task, Any]]:
-    """Messages of each task as they come, and :class:`Ended` as its last one.
+    """Messages of all tasks as they come; the last one of a task is :class:`Ended`.
 
     A process uses one thread, and takes the next task when it is done with one. It ends with this one.
 
@@ -100,7 +100,7 @@ def results_in_processes(
     workers: int,
     on_steps: Callable[[Task, int], None],
 ) -> Iterator[tuple[Task, Any]]:
-    """Each task with its result, as soon as it has one; for a single worker no process is started.
+    """Tasks with their results as they finish; a single worker runs in this process.
 
     Args:
         tasks: what there is to do, the first first.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ProgressBar:
-    """Shows how far a job is: steps, rate, time left, and a few numbers.
+    """Progress bar of a job: steps, rate, time left, and a few numbers.
 
     ``with ProgressBar("collect", total=10_000, unit="transitions") as bar: bar.advance(100, reward=0.3)``
 
@@ -84,7 +84,7 @@ class ProgressBar:
         stream.flush()
 
     def rate(self) -> float:
-        """Steps a second since the start."""
+        """Rate in steps a second since the start."""
         return (self.done - self._started_with) / max(time.monotonic() - self._start, 1e-9)
 
     def text(self) -> str:

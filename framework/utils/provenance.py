@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def provenance(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """``facts`` (seed, device, command, threads, ...) with all that can be found out here."""
+    """Provenance: the given facts (seed, device, command, threads, ...) with versions, revision and machine."""
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         **facts,
@@ -31,7 +31,7 @@ def provenance(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, as the system has it."""
+    """Name of the processor, as the system has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -40,7 +40,7 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that results depend on; "missing" for one that is not installed."""
+    """Versions of Python and of the packages that results depend on; "missing" for one that is not installed."""
     return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}
 
 
@@ -53,7 +53,7 @@ def _version(package: str) -> str:
 
 
 def git_revision(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:
-    """Commit of the checkout that this code runs from, and whether it has changes; None outside a checkout."""
+    """Git commit of this code, and whether it has changes; None outside a checkout."""
     # An installed copy may lie in somebody else's repository, which does not know this file.
     if _git(folder, "ls-files", "--error-unmatch", "provenance.py") is None:
         return None
@@ -74,7 +74,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def command_line() -> str:
-    """The command that started this process, as one would type it."""
+    """Command line of this process, quoted for a shell."""
     import shlex
 
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

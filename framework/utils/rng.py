@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def generator(seed: int, stream: str, step: int) -> np.random.Generator:
-    """A NumPy generator whose whole output is fixed by its three arguments.
+    """NumPy generator, a function of its three arguments.
 
     Philox is a counter-based generator: the key is (seed, stream), the counter starts at the step.
 

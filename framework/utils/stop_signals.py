@@ -13,7 +13,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as ``kill`` and schedulers send it: raised wherever Ctrl-C raises ``KeyboardInterrupt``."""
+    """Exception of SIGTERM, raised wherever Ctrl-C raises ``KeyboardInterrupt``."""
 
 
 _ERRORS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
@@ -32,7 +32,7 @@ def exit_code(error: KeyboardInterrupt) -> int:
 
 @contextmanager
 def stop_signals() -> Iterator[None]:
-    """Raise ``KeyboardInterrupt`` on SIGINT and :class:`Terminated` on SIGTERM, for as long as the block lasts.
+    """Context in which SIGINT raises ``KeyboardInterrupt`` and SIGTERM raises :class:`Terminated`.
 
     A library that answers a signal with ``sys.exit``, as Lightning does, is overruled. A signal that this process
     ignores stays ignored, and outside the main thread, where Python handles no signals, none is taken over.
@@ -72,7 +72,7 @@ def take_over() -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Hold a stop signal back until :func:`raise_received` or the end of the block; a second one is raised at once."""
+    """Context that holds a stop signal back until :func:`raise_received` or its end; a second one is raised at once."""
     with stop_signals():
         _State.holding = True
         try:
@@ -83,7 +83,7 @@ def held() -> Iterator[None]:
 
 
 def received() -> signal.Signals | None:
-    """The stop signal that is held back, if any."""
+    """Stop signal that is held back; None without one."""
     return _State.received
 
 
@@ -96,7 +96,7 @@ def raise_received(number: signal.Signals | None = None) -> None:
 
 
 def ignore_stop_signals() -> None:
-    """For a helper process: terminal and scheduler signal all processes, and the parent decides what that means."""
+    """Ignore stop signals in a worker process, whose parent handles them."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

@@ -22,7 +22,7 @@ thread: with four other processes 0.03 to 0.09 with libgomp's number and 0.6 wit
 
 
 def physical_cores() -> int:
-    """Cores that this process may use, counting two hyper-threads of a core once; at least 1."""
+    """Number of physical cores that this process may use, at least 1."""
     cores = {_siblings(cpu) for cpu in _allowed()}
     return max(1, min(len(cores), _quota()))
 
@@ -50,7 +50,7 @@ def _quota() -> int:
 
 
 class CoreLoad:
-    """How many cores other processes keep busy, measured since construction.
+    """Number of cores that other processes keep busy, measured since construction.
 
     Of Linux alone; elsewhere nobody is taken to be busy.
     """
@@ -59,7 +59,7 @@ class CoreLoad:
         self._begun = _clocks()
 
     def others(self) -> float:
-        """Cores in use by others, on average; a measurement that began just now is waited for."""
+        """Mean number of cores in use by others; waits for a measurement that has just begun."""
         while (now := _clocks()).time - self._begun.time < SHORTEST_LOOK:
             time.sleep(SHORTEST_LOOK / 4)
         spent = (now.everybody - self._begun.everybody) - (now.own - self._begun.own)
@@ -96,7 +96,7 @@ def _spent(cpus: set[int]) -> float:
 
 @dataclass(frozen=True)
 class Threads:
-    """How many threads torch uses, and why.
+    """Number of torch's threads, and the reason.
 
     Args:
         count: threads.
@@ -111,7 +111,7 @@ class Threads:
 
 
 def choose_threads(load: CoreLoad) -> Threads:
-    """One thread a physical core that is free, at least one.
+    """Number of threads: one a free physical core, at least one.
 
     Threads that work together wait for the slowest. Where they share cores with other processes, one or the other of
     them is always waiting for a core, and all of them are slower than a single thread.
@@ -128,7 +128,7 @@ def choose_threads(load: CoreLoad) -> Threads:
 
 
 def limit_spinning() -> None:
-    """Have OpenMP's threads sleep when they have waited for some 50 microseconds, rather than for milliseconds.
+    """Let OpenMP's threads sleep after waiting 50 microseconds instead of milliseconds.
 
     Must be called before torch is imported. While a thread spins for another one that has no core, it keeps that core
     from it. What ``OMP_WAIT_POLICY`` or ``GOMP_SPINCOUNT`` say already holds.
@@ -138,7 +138,7 @@ def limit_spinning() -> None:
 
 
 def pin_threads(count: int) -> None:
-    """Have torch use exactly ``count`` threads.
+    """Set torch's number of threads to ``count``.
 
     Raises:
         ValueError: if ``count`` is not positive.
