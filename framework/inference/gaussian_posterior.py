@@ -269,7 +269,9 @@ def cholesky(precision: Tensor) -> Tensor:  # (B, d, d) -> lower factor (B, d, d
     scale = precision.diagonal(dim1=-2, dim2=-1).mean(-1)
     added, jitter = torch.zeros_like(scale), SMALLEST_JITTER
     while ((failed > 0) & scale.isfinite()).any() and jitter < 2 * LARGEST_JITTER:
-        warnings.warn(f"the precision has lost definiteness; adding {jitter:.0e} of its mean diagonal", stacklevel=2)
+        warnings.warn(
+            f"the precision matrix is not positive definite; adding {jitter:.0e} of its mean diagonal", stacklevel=2
+        )
         added = torch.where(failed > 0, jitter * scale, added)
         factor, failed = torch.linalg.cholesky_ex(
             precision + torch.diag_embed(added.unsqueeze(-1).expand_as(precision[..., 0]))
@@ -278,7 +280,7 @@ def cholesky(precision: Tensor) -> Tensor:  # (B, d, d) -> lower factor (B, d, d
     if failed.any():
         runs = failed.nonzero().squeeze(-1).tolist()
         warnings.warn(
-            f"nothing can be believed any more in runs {runs}: their precision is beyond mending", stacklevel=2
+            f"precision matrix is not positive definite in runs {runs}: their belief is NaN from here on", stacklevel=2
         )
         factor = torch.where((failed > 0).reshape(-1, 1, 1), float("nan"), factor)
     return factor

@@ -291,7 +291,7 @@ def test_features_too_large_to_learn_from_stop_their_run_alone() -> None:
     agent.start(Huge(), [5, 6])
     observation = torch.full((2, 4), 0.5)
     before = agent.belief.clone()
-    with pytest.warns(UserWarning, match="beyond mending"):
+    with pytest.warns(UserWarning, match="not positive definite in runs"):
         agent.observe(observation, agent.act(observation), observation, torch.ones(2))
     assert list(agent.failures) == [1] and "too large" in agent.failures[1]
     assert (agent.belief[1] == before[1]).all() and (agent.belief[0] != before[0]).any()

@@ -112,7 +112,7 @@ def test_lost_definiteness_is_mended_with_a_warning() -> None:
     posterior = RidgePosterior(1e-300, discount=0.5)
     belief = posterior.prior(2, 2)
     features = torch.tensor([[1e8, 1e8], [1.0, 0.0]], dtype=torch.float64)
-    with pytest.warns(UserWarning, match="definiteness"):
+    with pytest.warns(UserWarning, match="not positive definite"):
         belief = posterior.update(belief, features, torch.ones(2), torch.ones(2, dtype=torch.bool))
     assert posterior.mean(belief).isfinite().all()
 
