@@ -192,19 +192,16 @@ def _take_room(shard: Path) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Let one process convert; others wait, and find it done."""
+    from filelock import FileLock
+
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        handle = folder.with_name(f".{folder.name}.lock").open("a")
+        lock.acquire()
     except OSError as error:
-        if (folder / SOURCE).is_file():  # a medium that cannot be written, and need not be
-            yield
-            return
-        raise DataError(f"{folder}: cannot be made: {error.strerror} (cache: names another place)") from error
-    with handle:
-        try:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except (ImportError, OSError):  # no such thing on this system; then whoever is last wins
-            pass
+        if not (folder / SOURCE).is_file():  # else a medium that cannot be written, and need not be
+            raise DataError(f"{folder}: cannot be made: {error.strerror} (cache: names another place)") from error
+    try:
         yield
+    finally:
+        lock.release()

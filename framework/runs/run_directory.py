@@ -148,17 +148,13 @@ def first_difference(earlier: Any, now: Any, path: str = "") -> str | None:
 @contextmanager
 def _lock(out: Path) -> Iterator[None]:
     """Keep a second process out for as long as this one lives; a killed process leaves nothing locked."""
+    from filelock import FileLock, Timeout
+
     try:
-        import fcntl
-    except ImportError:  # no such thing on this system; then nothing is kept out
-        yield
-        return
-    with (out / ".lock").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunDirectoryError(f"{out}: another process is running here") from error
-        yield
+        with FileLock(out / ".lock", blocking=False):
+            yield
+    except Timeout as error:
+        raise RunDirectoryError(f"{out}: another process is running here") from error
 
 
 def _write_provenance(out: Path, facts: Mapping[str, Any]) -> None:
