@@ -56,3 +56,19 @@ def test_a_place_that_cannot_be_written_fails(here: Path, monkeypatch: pytest.Mo
         "fail",
         f"{here} cannot be written (Permission denied): use --out or another directory",
     )
+
+
+def test_bodies_are_missing_where_labmaze_has_no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = doctor.lookup
+
+    def lookup(interface: type, name: str) -> type:
+        if name == "dm_control":
+            raise doctor.BrokenComponentError("dm_control cannot be imported: No module named 'dm_control'")
+        return known(interface, name)
+
+    monkeypatch.setattr(doctor, "_HAS_BODIES", False)
+    monkeypatch.setattr(doctor, "lookup", lookup)
+    assert any(state == "warn" and "labmaze has no wheel" in line for state, line in lines(doctor._python))
+    found = lines(doctor._components)
+    assert ("warn", "dm_control cannot be imported: No module named 'dm_control'") in found
+    assert not any(state == "fail" for state, _ in found)
