@@ -1,4 +1,4 @@
-"""The wheel is whole: installed by itself, it lists, checks and loads what the checkout does."""
+"""Source distribution and wheel are whole: installed, the package lists and checks what the checkout does."""
 
 from __future__ import annotations
 
@@ -31,16 +31,20 @@ def run(*words: object, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, for building leaves things beside the sources."""
+    """Built from the source distribution, and that from a copy, for building leaves things beside the sources."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in SOURCES:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, source / name)
+    build = f"from setuptools.build_meta import build_sdist; build_sdist({str(out)!r})"
+    run(sys.executable, "-c", build, cwd=source)
+    sources = next(out.glob("*.tar.gz"))
     run(
-        sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", out, source, cwd=out
-    )
+        sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", out, sources,
+        cwd=out,
+    )  # fmt: skip
     return next(out.glob("*.whl"))
 
 
@@ -98,3 +102,20 @@ def test_the_extra_for_testing_has_what_contracts_import_and_no_cluster() -> Non
         + ([node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else [])
     }
     assert imported - known == testing
+
+
+def test_both_lists_of_versions_agree() -> None:
+    """constraints.txt is for pip, uv.lock for uv."""
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    locked = {package["name"]: package["version"] for package in packages if package["name"] != "bfmkit"}
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pinned = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pinned.items()}
+    assert {name: locked[name] for name in pinned if name in locked} == {
+        name: version for name, version in pinned.items() if name in locked
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for word in project["dependencies"]:
+        assert re.match(r"[\w-]+", word)[0].lower().replace("_", "-") in locked.keys() & pinned.keys()  # type: ignore[index]
+    hosts = set(re.findall(r"https?://([^/\"]*)", (ROOT / "uv.lock").read_text()))
+    assert hosts == {"pypi.org", "files.pythonhosted.org"}
