@@ -49,6 +49,7 @@ class OracleAgent(BatchedAgent):
         self.labelled_transitions = labelled_transitions
         self.regularization = regularization
         self.label_every = label_every
+        self.selects_once = label_every is None
 
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
         if labelled is None:

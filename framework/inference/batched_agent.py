@@ -46,6 +46,9 @@ class BatchedAgent(Agent):
         schedule: when to choose again within an episode; None chooses at every step.
     """
 
+    selects_once: bool = False
+    """Whether weights stay the same within an episode, so that they are selected at its start alone."""
+
     def __init__(self, schedule: Schedule | None = None) -> None:
         self.schedule = schedule
         self.failures: dict[int, str] = {}
@@ -247,6 +250,8 @@ class BatchedAgent(Agent):
         return state.get("z")
 
     def _due(self) -> Tensor:  # (B,) bool
+        if self.selects_once:
+            return self.state.get("opens_episode")
         since = self.state.get("steps_since_choice")
         # Acting twice in one step is one choice.
         due = since >= 1

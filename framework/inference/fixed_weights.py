@@ -18,6 +18,8 @@ class FixedWeightsAgent(BatchedAgent):
         ValueError: when starting, if there is not one weight a feature, or not one row a run.
     """
 
+    selects_once = True
+
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
         self.weights = weights.double()

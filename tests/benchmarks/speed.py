@@ -49,7 +49,12 @@ from bfmkit.training.allocator import keep_freed_memory
 Work = Callable[[], object]
 EPISODE = 200
 """Steps of an episode here; the times given are those of 1,000."""
-START = "import bfmkit; import torch; a = bfmkit.load_agent('opti_bfm'); a.begin_episode(); a.act(torch.zeros(1, 24))"
+START = """
+import bfmkit, torch
+agent = bfmkit.load_agent("opti_bfm")
+agent.begin_episode()
+agent.act(torch.zeros(1, agent.bfm.environment_spec.observation_size))
+"""
 BUSY = "while True: sum(range(1000))"
 
 
