@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
+from bfmkit.interfaces import FeatureMap
 from bfmkit.models.encoder_features import EncodedFeatures
 from bfmkit.registry import register
-from bfmkit.utils.checks import PositiveInt
 
 
 @register(FeatureMap, "encoder")
 class EncoderFeatures(EncodedFeatures):
     """Encoder features φ(s, a, s') = e(s') of a network e, which any feature objective may train.
 
-    Args:
-        spec: sizes of the environment.
-        networks: the architecture of e (its ``encoder``).
-        dim: d.
-        normalised: whether e(s) is projected onto the sphere of radius √d.
-
-    Raises:
-        ValueError: if ``dim`` is not positive.
+    Arguments are those of :class:`~bfmkit.models.encoder_features.EncodedFeatures`: ``networks``, ``dim`` and
+    ``normalised``.
 
     Example:
         ``features: {type: encoder, dim: 50, networks: {type: two_stream}}``
     """
-
-    def __init__(
-        self, spec: EnvironmentSpec, networks: Networks, dim: PositiveInt = 50, normalised: bool = True
-    ) -> None:
-        super().__init__(spec, networks, dim, normalised)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from bfmkit.interfaces import EnvironmentSpec, FeatureMap, Networks
 from bfmkit.models.layers import project
+from bfmkit.utils.checks import PositiveInt
 
 
 class EncodedFeatures(FeatureMap):
@@ -15,16 +18,21 @@ class EncodedFeatures(FeatureMap):
         spec: sizes of the environment.
         networks: the architecture of e, and of what a feature objective needs beside it.
         dim: d.
-        normalised: whether e(s) is projected onto the sphere.
+        normalised: whether e(s) is projected onto the sphere of radius √d.
 
     Raises:
         ValueError: if ``dim`` is not positive.
     """
 
-    def __init__(self, spec: EnvironmentSpec, networks: Networks, dim: int, normalised: bool) -> None:
+    is_trained: ClassVar[bool] = True
+    """Whether the network has gradients."""
+
+    def __init__(
+        self, spec: EnvironmentSpec, networks: Networks, dim: PositiveInt = 50, normalised: bool = True
+    ) -> None:
         super().__init__()
         self.dim, self.networks, self.normalised = dim, networks, normalised
-        self.encoder_network = networks.encoder(spec.observation_size, dim)
+        self.encoder_network = networks.encoder(spec.observation_size, dim).requires_grad_(self.is_trained)
 
     def encode(
         self,

@@ -129,12 +129,13 @@ def _container(container: type, inside: Any, partial: bool) -> dict[str, Any]:
 
 
 def argument_descriptions(cls: type) -> dict[str, str]:
-    """Description of each argument, from the ``Args:`` section of a class's docstring."""
-    docstring = inspect.getdoc(cls) or ""
-    section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", docstring, flags=re.MULTILINE | re.DOTALL)
+    """Description of each argument, from the ``Args:`` sections of a class's docstring and of those of its bases."""
+    bases = reversed(cls.__mro__) if isinstance(cls, type) else [cls]
+    docstrings = "\n\n".join(inspect.cleandoc(base.__doc__ or "") for base in bases)
+    sections = re.findall(r"^Args:\n(.*?)(?=^\S|\Z)", docstrings, flags=re.MULTILINE | re.DOTALL)
     described: dict[str, str] = {}
     name = None
-    for line in section[1].split("\n") if section else ():
+    for line in "\n".join(sections).split("\n"):
         start = re.match(r"    (\w+): (.*)", line)
         if start:
             name = start[1]
