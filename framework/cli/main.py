@@ -16,7 +16,7 @@ from bfmkit.registry import discovery
 from bfmkit.utils.errors import FAILED, REFUSED, BfmkitError
 from bfmkit.utils.files import expand_home
 from bfmkit.utils.startup import postpone_compiler
-from bfmkit.utils.stop_signals import exit_code
+from bfmkit.utils.stop_signals import exit_code, ignore_stop_signals
 from bfmkit.utils.threads import limit_spinning
 
 DONE, INTERRUPTED = 0, 130
@@ -48,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return DONE
     discovery.add_project(Path.cwd())
-    return _run(arguments)
+    return _run(arguments, owns_process=argv is None)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace, owns_process: bool) -> int:
     try:
         module, function = arguments.function.split(".")
         code: int = getattr(import_module(f"bfmkit.cli.{module}"), function)(arguments)
@@ -60,6 +60,8 @@ def _run(arguments: argparse.Namespace) -> int:
         code = exit_code(error)
         text = f"bfmkit: {'interrupted' if code == INTERRUPTED else 'terminated'}"
         trace = traceback.format_exc()
+        if owns_process:  # all is said; one more signal would only put a traceback after it
+            ignore_stop_signals()
     except BrokenPipeError:  # whoever read our output has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  stays open: the interpreter flushes it at exit
         return DONE

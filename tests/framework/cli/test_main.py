@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +98,20 @@ def test_main_takes_the_words_of_the_process(
     monkeypatch.setattr("sys.argv", ["bfmkit", "list", "query_rule"])
     assert main() == 0
     assert "always" in capsys.readouterr().out
+
+
+def test_a_second_interrupt_while_the_program_ends_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(arguments: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bfmkit.cli.doctor.run", interrupted)
+    monkeypatch.setattr(sys, "argv", ["bfmkit", "doctor"])
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert main(["doctor"]) == 130
+        assert {number: signal.getsignal(number) for number in before} == before
+        assert main() == 130
+        assert {signal.getsignal(number) for number in before} == {signal.SIG_IGN}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
