@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-REPORTED = ("infer", "benchmark", "pretrain")
-"""Jobs that a report draws itself."""
+REPORTED = ("infer", "benchmark", "pretrain", "generality")
+"""Jobs whose numbers a report shows, with figures of their own or without."""
 
 
 def outputs(
@@ -37,5 +37,15 @@ def outputs(
         yield f"use it:  in a recipe of type infer, bfm: {{type: checkpoint, path: {out / 'model'}}}"
     if (out / "dataset").is_dir():
         yield f"train:   in a recipe of type pretrain, dataset: {{type: memory_map, path: {out}}}"
+    if job == "export":
+        yield from _exported(out)
     if list((out / "tensorboard").glob("events*")):
         yield f"curves:  tensorboard --logdir {folder}"
+
+
+def _exported(out: Path) -> Iterator[str]:
+    for buffer in sorted(out.glob("*/*/buffer")):
+        yield f"train:   in a recipe of type pretrain, dataset: {{type: exorl, path: {buffer.parent}, environment: ?}}"
+    for folder in sorted(out.glob("*/*-v0")):
+        name = folder.relative_to(out)
+        yield f"train:   with MINARI_DATASETS_PATH={shlex.quote(str(out))}, dataset: {{type: minari, id: {name}}}"

@@ -27,6 +27,7 @@ def made(out: Path, *files: str) -> Path:
                 "beliefs: the same with trace_every=10 and another --out; its report has beliefs and moving bodies",
                 "watch:   bfmkit live, a page on which an agent learns while you look on or reward it",
                 "explain: bfmkit explain {out}/records/walk-seed-0.safetensors",
+                "play:    bfmkit play {out}/records/walk-seed-0.safetensors",
                 "curves:  tensorboard --logdir {out}",
             ],
         ),
@@ -50,6 +51,17 @@ def made(out: Path, *files: str) -> Path:
             ["train:   in a recipe of type pretrain, dataset: {{type: memory_map, path: {out}}}"],
         ),
         ("weights", (), []),
+        ("generality", ("summary.json",), ["report:  bfmkit report {out} --out {out}/report.html"]),
+        (
+            "export",
+            ("w/rnd/buffer/episode_000000_5.npz",),
+            ["train:   in a recipe of type pretrain, dataset: {{type: exorl, path: {out}/w/rnd, environment: ?}}"],
+        ),
+        (
+            "export",
+            ("walker/rnd-v0/data/main_data.hdf5",),
+            ["train:   with MINARI_DATASETS_PATH={out}, dataset: {{type: minari, id: walker/rnd-v0}}"],
+        ),
     ],
 )
 def test_a_run_names_what_it_left(tmp_path: Path, job: str, files: tuple[str, ...], expected: list[str]) -> None:
