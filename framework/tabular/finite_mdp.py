@@ -91,14 +91,6 @@ class FiniteMDP:
         moves = self._moves(policy)
         return torch.linalg.solve(self._identity() - discount * moves, moves @ self.features)
 
-    def action_successor_features(
-        self,
-        successor_features: Tensor,  # (*b, S, d), of the policy that is followed afterwards
-        discount: float,
-    ) -> Tensor:  # (*b, S, A, d)
-        """ψ(s, a) = Σ_s' P(s' | s, a) (φ(s') + γ ψ^π(s'))."""
-        return torch.einsum("xay,...yd->...xad", self.transitions, self.features + discount * successor_features)
-
     def optimal_policy(
         self,
         weights: Tensor,  # (*b, d)

@@ -40,19 +40,6 @@ def test_successor_features_are_the_discounted_sum_along_the_way(mdp: FiniteMDP)
         np.testing.assert_allclose(found.numpy(), walked(mdp, policy.numpy()), atol=1e-10)
 
 
-def test_a_first_action_is_followed_by_the_policy(mdp: FiniteMDP) -> None:
-    policy = every_policy(mdp)[37]
-    after = mdp.successor_features(policy, DISCOUNT)
-    table = mdp.action_successor_features(after, DISCOUNT)
-    for state, action in product(range(mdp.states), range(mdp.actions)):
-        expected = sum(
-            mdp.transitions[state, action, following] * (mdp.features[following] + DISCOUNT * after[following])
-            for following in range(mdp.states)
-        )
-        torch.testing.assert_close(table[state, action], expected)
-    torch.testing.assert_close(table[torch.arange(mdp.states), policy], after)
-
-
 def test_no_policy_is_better_in_any_state(mdp: FiniteMDP) -> None:
     weights = torch.randn(2, 5, mdp.dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     best = mdp.optimal_policy(weights, DISCOUNT)
