@@ -90,9 +90,12 @@ class ProgressBar:
     def text(self) -> str:
         """The plain line: ``collect: 1,200/10,000 transitions, 340/s, 0:26 left, reward 0.3``."""
         count = f"{self.done:,}" if self.total is None else f"{self.done:,}/{self.total:,}"
-        parts = [f"{count} {self.unit}", f"{_short(self.rate())}/s"]
-        if self.total is not None and self.rate() > 0 and self.done < self.total:
-            parts.append(f"{_clock((self.total - self.done) / self.rate())} left")
+        parts = [f"{count} {self.unit}"]
+        rate = self.rate()
+        if rate > 0:
+            parts.append(f"{_short(rate)}/s")
+        if self.total is not None and rate > 0 and self.done < self.total:
+            parts.append(f"{_clock((self.total - self.done) / rate)} left")
         parts += [f"{name.replace('_', ' ')} {_short(value)}" for name, value in self._numbers.items()]
         return f"{self.title}: {', '.join(parts)}"
 

@@ -67,3 +67,7 @@ def test_a_terminal_gets_a_bar() -> None:
         bar.advance(10, loss=0.5)
     assert "train: 10/10 updates" in stream.getvalue()
     assert "loss 0.5" in stream.getvalue()
+
+
+def test_before_the_first_step_no_rate_is_said() -> None:
+    assert ProgressBar("collect", 8_000, unit="transitions").text() == "collect: 0/8,000 transitions"
