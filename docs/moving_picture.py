@@ -14,7 +14,7 @@ from PIL import Image
 import bfmkit
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 
-HEIGHT, WIDTH, COLOURS = 180, 240, 64
+HEIGHT, WIDTH, COLOURS = 240, 320, 64
 EVERY = 4
 """Steps from one picture to the next."""
 
