@@ -158,7 +158,6 @@ NO_TEST_OF_THEIR_OWN = {
     "framework/live/scene",
     "framework/live/serve",
     "framework/live/server",
-    "framework/models/learned_bfm",
     "framework/regret/pool_model",
     "framework/report/pictures",
     "framework/report/plots/explanation",

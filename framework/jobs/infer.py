@@ -35,6 +35,7 @@ from bfmkit.runs.run_directory import (
 from bfmkit.runs.run_records import RunRecords
 from bfmkit.runs.trace_writer import Tracer
 from bfmkit.runs.traced_plane import write_plane
+from bfmkit.training.allocator import keep_freed_memory
 from bfmkit.utils.checks import NonNegativeInt, PositiveInt
 from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
@@ -127,6 +128,7 @@ class InferJob(Experiment, Job):
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Run the episodes that are missing; the numbers are those of an uninterrupted run."""
         self.bfm.to(device)
+        keep_freed_memory()
         path = out / "checkpoints" / "progress.pt"
         state = InferenceCheckpoint.load(path) if path.is_file() else self._empty_checkpoint()
         state.grow(self._episodes_by_role)

@@ -18,6 +18,7 @@ from bfmkit.evaluation.cells import Cell, reference_label
 from bfmkit.inference.episode import Episode, Step
 from bfmkit.inference.experiment import Role, Run, run_episodes, stats_numbers, window_numbers
 from bfmkit.interfaces import Agent
+from bfmkit.training.allocator import keep_freed_memory
 
 # bfmkit may be installed there as well.
 _LIBRARY = re.compile(r"[/\\](site|dist)-packages[/\\](?!bfmkit[/\\])")
@@ -114,6 +115,7 @@ def run_group(work: GroupTask, workbench: Workbench | None = None) -> Iterator[G
     """
     group, workbench = work.group, workbench or Workbench()
     torch.set_num_threads(group.threads)
+    keep_freed_memory()
     try:
         yield from _run_batch(work, workbench)
         return
