@@ -121,7 +121,7 @@ def load_model(path: str) -> BFM:
         FileNotFoundError: if there is no such model.
 
     Example:
-        >>> load_model("zoo:point-mass-maze-radial").dim
+        >>> load_model("zoo:point-mass-maze").dim
         100
     """
     return read_model(resolve(path))
