@@ -208,7 +208,9 @@ def _correlation(one: Tensor, other: Tensor) -> float:
 
 
 def _named(part: Part) -> str:
-    if part.quantity is None or abs(part.correlation) < TELLING:
+    if part.quantity is None:
+        return "one direction of the weights"
+    if abs(part.correlation) < TELLING:
         return "a part that no single quantity tells of"
     return f"the part correlated with {part.quantity} ({part.correlation:+.2f})"
 
