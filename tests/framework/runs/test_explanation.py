@@ -92,7 +92,7 @@ def test_goes_without_environment_or_transitions(tmp_path: Path) -> None:
     agent.start(LinearBFM(labelled=0), [0])
     nothing = explain(record_of(agent), LinearBFM(labelled=0), BallEnvironment())
     assert nothing.believed is None
-    assert "no transitions" in nothing.paragraph() and "a task nobody has named" in nothing.paragraph()
+    assert "no inference set" in nothing.paragraph() and "an unnamed task" in nothing.paragraph()
     assert len(list(nothing.tables())) == 5
     draw_explanation(tmp_path / "y.png", nothing)
 
