@@ -334,16 +334,14 @@ def _() -> None:
 
 
 def in_a_process_that_draws(script: str) -> None:
-    """Run a script in an empty folder, where MuJoCo draws without a screen; nothing of it may fail."""
+    """Run a script in an empty folder, without a screen or a GL library; nothing of it may fail."""
     with tempfile.TemporaryDirectory() as folder:
-        words = {"MUJOCO_GL": "egl", "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        words = {"MUJOCO_GL": "disabled", "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
         (Path(folder) / "drawing.py").write_text(script)
         run = subprocess.run(
             [sys.executable, "drawing.py"], cwd=folder, env={**os.environ, **words}, capture_output=True, text=True,
             check=False,
         )  # fmt: skip
-    if run.returncode and "EGL" in run.stderr:
-        pytest.skip("nothing can be drawn on this machine")
     assert run.returncode == 0, run.stderr
 
 
