@@ -105,6 +105,7 @@ class DMControlEnvironment(Environment):
         self._action_scale = (limits[:, 1] - limits[:, 0]) / 2
         self._rewards = [self.reward_of(name) for name in self.tasks]
         self._diverged: set[int] = set()
+        self._appearance: Appearance | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from: another process compiles its own model."""
@@ -229,7 +230,10 @@ class DMControlEnvironment(Environment):
         """The model's shapes; the camera follows a body that has the world to move in."""
         from bfmkit.environments.mujoco_appearance import appearance_of
 
-        return appearance_of(self._physics[0].model.ptr)
+        # Made once: that takes two thirds of the time of drawing them, and `render` draws at every step.
+        if self._appearance is None:
+            self._appearance = appearance_of(self._physics[0].model.ptr)
+        return self._appearance
 
     def poses(self, physics: Tensor) -> np.ndarray:  # (n, p) -> (n, moving parts, 7)
         """By the model's kinematics."""

@@ -67,7 +67,7 @@ class GymnasiumView(gymnasium.Env):
         return outcome.observation[0].numpy(), float(outcome.reward[0]), *flags, self._info()
 
     def render(self) -> np.ndarray | None:  # (height, width, 3) uint8
-        """The present state, as the body's first camera sees it; None without a render mode."""
+        """The present state, drawn on the CPU; None without a render mode."""
         if self.render_mode is None:
             return None
         return self.environment.render(*self._size)[0]

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 SCALE_SAMPLE = 100_000
 HEALTH_SAMPLE = 2_000
-REWARD_SAMPLE = 4_000
+REWARD_SAMPLE = 2_000
 CALLBACKS, LOGGERS = "lightning.pytorch.callbacks", "lightning.pytorch.loggers"
 CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
 """Trainer arguments that are the module's, which makes its updates itself."""
