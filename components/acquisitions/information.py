@@ -36,9 +36,5 @@ class InformationAcquisition(CandidateAcquisition):
     def __init__(self, candidates: CandidateSampler, ensemble: Literal["min", "mean"] = "min") -> None:
         super().__init__(candidates, ensemble)
 
-    def score(
-        self,
-        context: AcquisitionContext,
-        successor_features: Tensor,  # (B, k, E, d)
-    ) -> Tensor:  # (B, k, E)
+    def score(self, context: AcquisitionContext, successor_features: Tensor) -> Tensor:  # (B, k, E, d) -> (B, k, E)
         return context.posterior.information_gain(context.belief, successor_features)

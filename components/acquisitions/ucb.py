@@ -69,11 +69,7 @@ class UCBAcquisition(CandidateAcquisition):
             return self.confidence_radius.of(context.episode)
         return self.confidence_radius
 
-    def score(
-        self,
-        context: AcquisitionContext,
-        successor_features: Tensor,  # (B, k, E, d)
-    ) -> Tensor:  # (B, k, E)
+    def score(self, context: AcquisitionContext, successor_features: Tensor) -> Tensor:  # (B, k, E, d) -> (B, k, E)
         radius = context.radius
         if radius is None:
             raise ValueError("bounds need the context's confidence radius, which propose() works out")

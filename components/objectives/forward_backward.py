@@ -182,11 +182,7 @@ def _others(codes: Tensor) -> Tensor:  # (N, d)
     return codes.roll(1, 0)
 
 
-def target_measure(
-    forward: Tensor,  # (E, N, d)
-    backward: Tensor,  # (N, d)
-    pessimism: float = 0.0,
-) -> Tensor:  # (N, N)
+def target_measure(forward: Tensor, backward: Tensor, pessimism: float = 0.0) -> Tensor:  # (E, N, d), (N, d) -> (N, N)
     """M̄ = pessimistic_e F̄_e B̄ᵀ."""
     return pessimistic(forward @ backward.mT, pessimism)
 

@@ -48,10 +48,6 @@ class BayesianPosterior(NormalPosterior):
         super().__init__(prior_std**-2, noise_std, discount)
         self.prior_std = prior_std
 
-    def predictive_std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Predictive standard deviation √(width² + σ²)."""
         return (self.std(belief, features).square() + self.noise_std**2).sqrt()

@@ -87,11 +87,7 @@ class EnsemblePosterior(NormalPosterior):
     def root(self, belief: TensorDictBase) -> Tensor:  # (B, d, d)
         return belief["spread"]
 
-    def predictive_std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Predictive standard deviation √(width² + σ²)."""
         return (self.std(belief, features).square() + self.noise_std**2).sqrt()
 

@@ -102,11 +102,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
     def root(self, belief: TensorDictBase) -> Tensor:  # (B, d, d)
         return (belief["rate"] / belief["shape"]).sqrt().reshape(-1, 1, 1) * belief["factor_inverse"]
 
-    def predictive_std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Predictive scale √(width² + β/α)."""
         noise = (belief["rate"] / belief["shape"]).reshape(-1, *[1] * (features.ndim - 2))
         return (self.std(belief, features).square() + noise).sqrt()

@@ -135,33 +135,21 @@ class StandardizedPosterior(Posterior):
         samples = self.posterior.from_base_samples(inside, _beside(0.0, noise.double()))[..., 1:]
         return samples + (shift if noise.ndim == 2 else shift.unsqueeze(1))
 
-    def std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        x: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def std(self, belief: TensorDictBase, x: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         return self.posterior.std(belief["ones"], _beside(0.0, x))
 
     def reward_units(self, belief: TensorDictBase) -> tuple[Tensor, Tensor]:  # (B,), (B,)
         mean, scale = self._scale(belief)
         return belief["anchor"] + mean + scale * self._joint_mean(belief)[:, 0], scale
 
-    def predictive_std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Predictive standard deviation of a reward, in the unit of rewards."""
         _, scale = self._scale(belief)
         return scale.reshape(-1, *[1] * (features.ndim - 2)) * self.posterior.predictive_std(
             belief["ones"], _beside(1.0, features)
         )
 
-    def information_gain(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def information_gain(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         return self.posterior.information_gain(belief["ones"], _beside(1.0, features))
 
     def joint_information_gain(

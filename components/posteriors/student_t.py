@@ -91,11 +91,7 @@ class StudentTPosterior(NormalPosterior):
             root = ((self.degrees_of_freedom + 1.0) / (self.degrees_of_freedom + squared)).sqrt()
         return updated
 
-    def information_gain(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def information_gain(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Information gain log(1 + τφᵀV⁻¹φ/σ²), with the τ of a reward at its predictive mean."""
         width = self.std(belief, features)
         return (self._scale(torch.zeros_like(width), width) * (width / self.noise_std).square()).log1p()
@@ -108,11 +104,7 @@ class StudentTPosterior(NormalPosterior):
     ) -> Tensor:  # (B,)
         return Posterior.joint_information_gain(self, belief, features, observed)
 
-    def predictive_std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Predictive scale √(width² + σ²) of a reward, which is less than its standard deviation."""
         return (self.std(belief, features).square() + self.noise_std**2).sqrt()
 

@@ -28,11 +28,7 @@ class Actor(Protocol):
     def observe(self, observation: Tensor, action: Tensor, outcome: StepResult) -> None: ...
 
 
-def explore(
-    environment: Environment,
-    actor: Actor,
-    episodes: TensorDictBase,  # batch (B, T)
-) -> bool:
+def explore(environment: Environment, actor: Actor, episodes: TensorDictBase) -> bool:  # batch (B, T)
     """Fill ``episodes``, a row that ends early with the episodes after it; false as soon as a number is not finite.
 
     One such number would stay in an explorer's running moments for ever, and in the data.

@@ -115,29 +115,17 @@ class BernoulliPosterior(NormalPosterior):
         reward = reward.double().unsqueeze(1)
         return self._learn(belief, features.double().unsqueeze(1), reward, torch.full_like(reward, weight))
 
-    def predictive_mean(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_mean(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Predictive mean 2 P(r = 1 | φ) − 1 with P ≈ σ(κφᵀŵ / √(1 + πκ² width²/8)), the mean over the posterior."""
         rows = self._with_offset(features)
         spread = self.slope * _spread(belief, rows)
         return 2.0 * torch.sigmoid(self._logit(belief, rows) / (1.0 + math.pi / 8.0 * spread.square()).sqrt()) - 1.0
 
-    def predictive_std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Standard deviation √(1 − e²) of a press of 1 or −1 with mean e."""
         return (1.0 - self.predictive_mean(belief, features).square()).clamp(min=1e-12).sqrt()
 
-    def information_gain(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def information_gain(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Information gain log(1 + κ² σ(κφᵀŵ) σ(−κφᵀŵ) width²), as if the press did not move the mode."""
         return _spread(belief, self._rows(belief, features)).square().log1p()
 

@@ -32,11 +32,7 @@ class CandidateAcquisition(Acquisition):
         self.ensemble = ensemble
 
     @abstractmethod
-    def score(
-        self,
-        context: AcquisitionContext,
-        successor_features: Tensor,  # (B, k, E, d)
-    ) -> Tensor:  # (B, k, E)
+    def score(self, context: AcquisitionContext, successor_features: Tensor) -> Tensor:  # (B, k, E, d) -> (B, k, E)
         """Score of each critic's successor features; the largest wins."""
 
     def radius(self, context: AcquisitionContext) -> float | Tensor | None:  # a Tensor is (B,)
@@ -62,11 +58,7 @@ class CandidateAcquisition(Acquisition):
         # NaN counts as the largest. Passed on, so that whoever acts sees that the model's predictions went wrong.
         return torch.where(value.isnan().unsqueeze(-1), torch.nan, chosen)
 
-    def value(
-        self,
-        context: AcquisitionContext,
-        weights: Tensor,  # (B, k, d)
-    ) -> Tensor:  # (B, k)
+    def value(self, context: AcquisitionContext, weights: Tensor) -> Tensor:  # (B, k, d) -> (B, k)
         """Value of each candidate, aggregated over critics; differentiable as far as the model is."""
         bfm, observation = context.bfm, context.observation
         latents = bfm.policy_latent(weights.to(observation.dtype))

@@ -44,11 +44,7 @@ class SelfNormalizedRadius:
     weight_norm: PositiveFloat = 1.0
     type: Literal["self_normalized"] = "self_normalized"
 
-    def of(
-        self,
-        posterior: Posterior,
-        belief: TensorDictBase,  # batch (B,)
-    ) -> Tensor:  # (B,)
+    def of(self, posterior: Posterior, belief: TensorDictBase) -> Tensor:  # batch (B,) -> (B,)
         """Radius β of each belief.
 
         Raises:

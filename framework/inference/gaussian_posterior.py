@@ -172,25 +172,13 @@ class NormalPosterior(Posterior):
         # Rows times Sᵀ are columns times S.
         return torch.baddbmm(belief["mean"].unsqueeze(-2), rows, self.root(belief)).reshape(noise.shape)
 
-    def std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        x: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def std(self, belief: TensorDictBase, x: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         return _norm(self.root(belief), x)
 
-    def predictive_mean(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_mean(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         return _along(belief["mean"], features)
 
-    def predictive_std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         return self.std(belief, features)
 
     def ucb(
@@ -202,11 +190,7 @@ class NormalPosterior(Posterior):
         x = x.double()
         return _along(belief["mean"], x) + radius * self.std(belief, x)
 
-    def information_gain(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def information_gain(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         return (_norm(belief["factor_inverse"], features) / self.noise_std).square().log1p()
 
     def joint_information_gain(

@@ -104,11 +104,7 @@ class Agent(ABC):
         """Mark the next observation as the first of an episode: every run (of ``runs``) selects z anew."""
 
     @abstractmethod
-    def choose(
-        self,
-        observation: Tensor,  # (B, o)
-        runs: Tensor | None = None,  # (B,) bool
-    ) -> Tensor:  # (B, d)
+    def choose(self, observation: Tensor, runs: Tensor | None = None) -> Tensor:  # (B, o), (B,) bool -> (B, d)
         """Latent z to act with; selected anew in runs where that is due, else the previous one.
 
         Raises:

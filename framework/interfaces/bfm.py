@@ -56,18 +56,11 @@ class BFM(TensorDictModuleBase, ABC):
         """Successor features ψ(s, a, z) by each critic: the expected discounted sum of φ from (s, a) on under π_z."""
 
     @abstractmethod
-    def act(
-        self,
-        observation: Tensor,  # (*b, o)
-        z: Tensor,  # (*b, d)
-    ) -> Tensor:  # (*b, a)
+    def act(self, observation: Tensor, z: Tensor) -> Tensor:  # (*b, o), (*b, d) -> (*b, a)
         """Mean action of π_z, in [-1, 1]."""
 
     @abstractmethod
-    def policy_latent(
-        self,
-        weights: Tensor,  # (*b, d)
-    ) -> Tensor:  # (*b, d)
+    def policy_latent(self, weights: Tensor) -> Tensor:  # (*b, d) -> (*b, d)
         """Latent z whose policy is (near) optimal for the reward φᵀw; never NaN, also not for w = 0."""
 
     def candidate_successor_features(

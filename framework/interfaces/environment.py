@@ -171,10 +171,7 @@ class Environment(EnvBase):
         """Meshes of the body, for viewers; None for an environment without meshes."""
         return None
 
-    def poses(
-        self,
-        physics: Tensor,  # (n, p)
-    ) -> np.ndarray:  # (n, parts that move, 7) float64
+    def poses(self, physics: Tensor) -> np.ndarray:  # (n, p) -> (n, parts that move, 7) float64
         """Position (3) and orientation (quaternion, w first) of each moving part of :meth:`appearance`."""
         raise NotImplementedError(f"{type(self).__name__} has no meshes to draw")
 

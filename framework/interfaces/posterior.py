@@ -132,18 +132,10 @@ class Posterior(TensorDictModuleBase, ABC):
         return self.from_base_samples(belief, noise)
 
     @abstractmethod
-    def std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        x: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def std(self, belief: TensorDictBase, x: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Posterior standard deviation of xᵀw."""
 
-    def predictive_mean(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_mean(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Predictive mean of the reward at ``features``: φᵀŵ, or a function of it where rewards are not linear in φ."""
         offset, scale = (each.reshape(-1, *[1] * (features.ndim - 2)) for each in self.reward_units(belief))
         return offset + scale * self._project(belief, features)
@@ -153,20 +145,12 @@ class Posterior(TensorDictModuleBase, ABC):
         mean = self.mean(belief)
         return torch.zeros_like(mean[:, 0]), torch.ones_like(mean[:, 0])
 
-    def predictive_std(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Predictive standard deviation of the reward: :meth:`std`, and the noise if the posterior models it."""
         return self.std(belief, features)
 
     @abstractmethod
-    def information_gain(
-        self,
-        belief: TensorDictBase,  # batch (B,)
-        features: Tensor,  # (B, *k, d)
-    ) -> Tensor:  # (B, *k)
+    def information_gain(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Increase of log det V by one reward at ``features``: twice the information gain, in nats.
 
         Where that depends on the reward, as with a likelihood that is not normal: how much the expected one would.

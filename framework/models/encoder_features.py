@@ -34,11 +34,7 @@ class EncodedFeatures(FeatureMap):
         self.dim, self.networks, self.normalised = dim, networks, normalised
         self.encoder_network = networks.encoder(spec.observation_size, dim).requires_grad_(self.is_trained)
 
-    def encode(
-        self,
-        observation: Tensor,  # (*b, o)
-        network: nn.Module | None = None,
-    ) -> Tensor:  # (*b, d)
+    def encode(self, observation: Tensor, network: nn.Module | None = None) -> Tensor:  # (*b, o) -> (*b, d)
         """Code e(s), by the map's network or another of the same shape, such as a target network."""
         code = (self.encoder_network if network is None else network)(observation)
         return project(code) if self.normalised else code

@@ -38,11 +38,7 @@ class PoolModel(BFM):
         """The observation of a state at a step."""
         return (step * self.mdp.states + state).to(self.table.dtype).unsqueeze(-1)
 
-    def policy(
-        self,
-        observation: Tensor,  # (*b, 1)
-        z: Tensor,  # (*b, d)
-    ) -> Tensor:  # (*b,) int64
+    def policy(self, observation: Tensor, z: Tensor) -> Tensor:  # (*b, 1), (*b, d) -> (*b,) int64
         """The number of the policy that is best for z from here on."""
         return (self.table[_index(observation)] @ z.unsqueeze(-1)).squeeze(-1).argmax(-1)
 

@@ -82,20 +82,12 @@ class FiniteMDP:
             quantities=tuple(f"feature_{index}" for index in range(self.dim)),
         )
 
-    def successor_features(
-        self,
-        policy: Tensor,  # (*b, S) int64
-        discount: float,
-    ) -> Tensor:  # (*b, S, d)
+    def successor_features(self, policy: Tensor, discount: float) -> Tensor:  # (*b, S) int64 -> (*b, S, d)
         """ψ^π = (I - γ P_π)⁻¹ P_π Φ, the expected discounted sum of the features from the next state on."""
         moves = self._moves(policy)
         return torch.linalg.solve(self._identity() - discount * moves, moves @ self.features)
 
-    def optimal_policy(
-        self,
-        weights: Tensor,  # (*b, d)
-        discount: float,
-    ) -> Tensor:  # (*b, S) int64
+    def optimal_policy(self, weights: Tensor, discount: float) -> Tensor:  # (*b, d) -> (*b, S) int64
         """The best policy for each reward φᵀw, by policy iteration; any one where several are best."""
         reward = torch.einsum("xay,yd,...d->...xa", self.transitions, self.features, weights.double())
         scale = reward.abs().amax(dim=(-2, -1), keepdim=True) / (1 - discount)

@@ -35,13 +35,7 @@ class PolicyPool:
     gaps: Tensor
 
     @classmethod
-    def solve(
-        cls,
-        mdp: FiniteMDP,
-        directions: Tensor,  # (P, d)
-        horizon: int,
-        discount: float,
-    ) -> PolicyPool:
+    def solve(cls, mdp: FiniteMDP, directions: Tensor, horizon: int, discount: float) -> PolicyPool:  # (P, d)
         """Work out the policies and all that is known of them."""
         policies, dim = directions.shape
         successor_features = torch.zeros(horizon + 1, mdp.states, policies, dim, dtype=torch.float64)

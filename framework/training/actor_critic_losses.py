@@ -33,11 +33,7 @@ def frozen_call(network: nn.Module, *inputs: Tensor) -> Tensor:
     return functional_call(network, frozen, inputs)
 
 
-def policy_value(
-    successor_features: Tensor,  # (N, E, d)
-    z: Tensor,  # (N, d)
-    pessimism: float,
-) -> Tensor:  # (N,)
+def policy_value(successor_features: Tensor, z: Tensor, pessimism: float) -> Tensor:  # (N, E, d), (N, d) -> (N,)
     """pessimistic_e ψ_eᵀz."""
     return pessimistic((successor_features @ z.unsqueeze(-1)).squeeze(-1).movedim(-1, 0), pessimism)
 

@@ -49,10 +49,7 @@ def gaussian_at_most(
     return gaussian_at_least(-quantity, -bound, margin, value_at_margin)
 
 
-def quadratic_at_zero(
-    quantity: np.ndarray,  # (*b,)
-    margin: float,
-) -> np.ndarray:  # (*b,)
+def quadratic_at_zero(quantity: np.ndarray, margin: float) -> np.ndarray:  # (*b,) -> (*b,)
     """1 at zero, 0 from ``margin`` on, on either side.
 
     max(0, 1 - x²/margin²)

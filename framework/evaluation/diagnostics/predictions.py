@@ -31,10 +31,7 @@ class Agreement:
     points: int
 
 
-def compare(
-    predicted: Tensor,  # (n,)
-    actual: Tensor,  # (n,)
-) -> Agreement:
+def compare(predicted: Tensor, actual: Tensor) -> Agreement:  # (n,), (n,)
     """How predictions and returns agree; NaN where there is nothing to compare, or nothing varies."""
     p, g = predicted.double(), actual.double()
     if len(p) < 2:

@@ -42,10 +42,7 @@ def draw_rewards(
         save_figure(figure, path, rows)
 
 
-def explained_share(
-    values: np.ndarray,  # (n,)
-    reward: np.ndarray,  # (n,)
-) -> float:
+def explained_share(values: np.ndarray, reward: np.ndarray) -> float:  # (n,), (n,)
     """The share of a reward's variance that its mean over states alike in one entry has (the correlation ratio)."""
     edges = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
     group = np.searchsorted(edges, values)
