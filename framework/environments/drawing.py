@@ -29,19 +29,12 @@ AMBIENT = 0.45
 
 @dataclass(frozen=True)
 class Camera:
-    """A perspective camera.
+    """A perspective camera."""
 
-    Args:
-        position: (3,), metres.
-        look_at: (3,), what is in the middle of the picture.
-        height: pixels.
-        width: pixels.
-    """
-
-    position: np.ndarray
-    look_at: np.ndarray
-    height: int
-    width: int
+    position: np.ndarray  # (3,), metres
+    look_at: np.ndarray  # (3,), what is in the middle of the picture
+    height: int  # pixels
+    width: int  # pixels
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n, 3) -> (n, 2), (n,)
         """Pixels from the upper left, and depths in metres."""

@@ -17,35 +17,23 @@ CELLS, ORACLES, FLOORS = "cells", "oracles", "floors"
 
 @dataclass(frozen=True)
 class Cell:
-    """Result of one recipe on one task with one seed.
+    """Result of one recipe on one task with one seed."""
 
-    Args:
-        recipe: its name in the benchmark; the reference's name for the cell of an oracle or a floor.
-        task: a name, or a typed reward.
-        seed: of the run.
-        status: ``failed`` for a run that stopped early; its episodes up to then are kept.
-        error: why it stopped.
-        episodes: of each ``return``, ``steps`` and ``labels``; for long ones also ``windows``, a list of the same.
-        seconds: how long the group took that the cell ran in.
-        group: how many cells ran in one batch with it, itself among them.
-        oracle: whose cells in ``oracles/`` it is measured against.
-        lost: whether it failed through no doing of its own (its worker died), so that the same command runs it again.
-        traceback: of the error that it raised, if it raised one.
-        floor: whose cells in ``floors/`` it is measured against.
-    """
-
-    recipe: str
-    task: str
-    seed: int
+    recipe: str  # its name in the benchmark; the reference's name for the cell of an oracle or a floor
+    task: str  # a name, or a typed reward
+    seed: int  # of the run
     status: Literal["done", "failed"] = "done"
-    error: str | None = None
+    """``failed`` for a run that stopped early; its episodes up to then are kept."""
+    error: str | None = None  # why it stopped
     episodes: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
-    group: int = 1
-    oracle: str | None = None
+    """Of each ``return``, ``steps`` and ``labels``; for long ones also ``windows``, a list of the same."""
+    seconds: float = 0.0  # how long the group took that the cell ran in
+    group: int = 1  # how many cells ran in one batch with it, itself among them
+    oracle: str | None = None  # whose cells in ``oracles/`` it is measured against
     lost: bool = False
-    traceback: str | None = None
-    floor: str | None = None
+    """Whether it failed through no doing of its own (its worker died), so that the same command runs it again."""
+    traceback: str | None = None  # of the error that it raised, if it raised one
+    floor: str | None = None  # whose cells in ``floors/`` it is measured against
 
     def write(self, folder: Path) -> None:
         """Write ``folder/<recipe>/<task>/<seed>.json``, atomically."""

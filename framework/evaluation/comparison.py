@@ -33,15 +33,10 @@ THRESHOLDS = np.linspace(0.0, 1.2, 61)
 
 @dataclass(frozen=True)
 class Curves(TaskReturns):
-    """Returns of one recipe on one task, of the seeds that finished all episodes.
+    """Returns of one recipe on one task, of the seeds that finished all episodes."""
 
-    Args:
-        seeds: of the rows.
-        labels: rewards taken in by the end of each episode.
-    """
-
-    seeds: tuple[int, ...]
-    labels: np.ndarray  # (S, n)
+    seeds: tuple[int, ...]  # of the rows
+    labels: np.ndarray  # (S, n), rewards taken in by the end of each episode
 
     @property
     def score(self) -> Sample | None:  # of S seeds

@@ -20,17 +20,11 @@ DEFINITION = "relative return: (later episodes - floor) / (oracle - floor); late
 
 @dataclass(frozen=True)
 class TaskReturns:
-    """Returns on one task with those of an oracle and a floor on the same seeds.
+    """Returns on one task with those of an oracle and a floor on the same seeds."""
 
-    Args:
-        returns: of each episode.
-        oracle: of an agent that knows the task, in the same episodes; NaN where there is none.
-        floor: of an agent that learns nothing, in the same episodes; NaN where there is none.
-    """
-
-    returns: np.ndarray  # (S, n)
-    oracle: np.ndarray  # (S, n)
-    floor: np.ndarray  # (S, n)
+    returns: np.ndarray  # (S, n), of each episode
+    oracle: np.ndarray  # (S, n), of an agent that knows the task, in the same episodes; NaN where there is none
+    floor: np.ndarray  # (S, n), of an agent that learns nothing, in the same episodes; NaN where there is none
 
     @classmethod
     def of(cls, returns: np.ndarray, oracle: np.ndarray | None = None, floor: np.ndarray | None = None) -> TaskReturns:

@@ -24,16 +24,11 @@ class Sample:
     """Sample of one task's seeds: plain values, or relative to an oracle and a floor.
 
     score_s = (value_s − F)/(O − F), with O and F the means over seeds of ``oracle`` and ``floor``
-
-    Args:
-        values: one a seed.
-        oracle: one a seed, NaN where it is missing; None: scores are the values.
-        floor: likewise; given where ``oracle`` is.
     """
 
-    values: np.ndarray  # (S,)
-    oracle: np.ndarray | None = None  # (S,)
-    floor: np.ndarray | None = None  # (S,)
+    values: np.ndarray  # (S,), one a seed
+    oracle: np.ndarray | None = None  # (S,), one a seed, NaN where it is missing; None: scores are the values
+    floor: np.ndarray | None = None  # (S,), likewise; given where ``oracle`` is
 
     @property
     def scores(self) -> np.ndarray:  # (S,)
@@ -60,16 +55,11 @@ class Estimate:
 
     No interval where a task has fewer than two seeds, or where the seeds leave open whether its oracle is above its
     floor.
-
-    Args:
-        value: over the seeds that there are.
-        low: where the interval begins.
-        high: where it ends.
     """
 
-    value: float
-    low: float | None = None
-    high: float | None = None
+    value: float  # over the seeds that there are
+    low: float | None = None  # where the interval begins
+    high: float | None = None  # where it ends
 
 
 def interquartile_mean(scores: Scores, resamples: int = RESAMPLES) -> Estimate:
@@ -120,19 +110,13 @@ def probability_of_improvement(ours: Scores, theirs: Scores, resamples: int = RE
 
 @dataclass(frozen=True)
 class Profile:
-    """Performance profile: the share of cells with a score above each threshold.
+    """Performance profile: the share of cells with a score above each threshold."""
 
-    Args:
-        thresholds: τ, of a score.
-        share: of the cells above it.
-        low: where the interval of each share begins; None where a task has fewer than two seeds.
-        high: where it ends.
-    """
-
-    thresholds: np.ndarray  # (T,)
-    share: np.ndarray  # (T,)
+    thresholds: np.ndarray  # (T,), τ, of a score
+    share: np.ndarray  # (T,), of the cells above it
     low: np.ndarray | None = None  # (T,)
-    high: np.ndarray | None = None  # (T,)
+    """Where the interval of each share begins; None where a task has fewer than two seeds."""
+    high: np.ndarray | None = None  # (T,), where it ends
 
 
 def performance_profile(

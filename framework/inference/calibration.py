@@ -70,21 +70,14 @@ def _added(sums: Tensor, predictions: Predictions) -> Tensor:  # (m, 5), batch (
 
 @dataclass(frozen=True)
 class Calibration:
-    """Coverage of the predictive intervals by rewards, each predicted before it was learnt from.
+    """Coverage of the predictive intervals by rewards, each predicted before it was learnt from."""
 
-    Args:
-        rewards: how many it was asked about.
-        within_one: the share of them within one standard deviation of what was expected; 0.68 for a normal belief.
-        within_two: within two of them; 0.95.
-        reward_mean: of the rewards themselves.
-        reward_std: their standard deviation.
-    """
-
-    rewards: int
+    rewards: int  # how many it was asked about
     within_one: float | None
-    within_two: float | None
-    reward_mean: float | None
-    reward_std: float | None
+    """The share of them within one standard deviation of what was expected; 0.68 for a normal belief."""
+    within_two: float | None  # within two of them; 0.95
+    reward_mean: float | None  # of the rewards themselves
+    reward_std: float | None  # their standard deviation
 
     @classmethod
     def of(cls, sums: Tensor) -> Calibration:  # (5,), or several of them, (n, 5)

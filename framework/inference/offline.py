@@ -19,25 +19,15 @@ from bfmkit.utils.checks import one_per_row
 
 @dataclass(frozen=True)
 class Inferred:
-    """Inferred weights, their belief and the data they follow from.
+    """Inferred weights, their belief and the data they follow from."""
 
-    Args:
-        kind: ``labels``, ``goal`` or ``demonstration``.
-        belief: batch (1,), the posterior's.
-        weights: (d,) float64, its mean.
-        covariance: (d, d), the belief's.
-        z: (d,), the latent of the policy for them.
-        features: (n, d), what the posterior was given.
-        rewards: (n,).
-    """
-
-    kind: str
-    belief: TensorDict
-    weights: Tensor
-    covariance: Tensor
-    z: Tensor
-    features: Tensor
-    rewards: Tensor
+    kind: str  # ``labels``, ``goal`` or ``demonstration``
+    belief: TensorDict  # batch (1,), the posterior's
+    weights: Tensor  # (d,) float64, its mean
+    covariance: Tensor  # (d, d), the belief's
+    z: Tensor  # (d,), the latent of the policy for them
+    features: Tensor  # (n, d), what the posterior was given
+    rewards: Tensor  # (n,)
 
 
 def weights_from_labels(

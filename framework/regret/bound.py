@@ -22,26 +22,16 @@ class RegretBound:
     det V has grown by the factor c. Rewards are φᵀw and 1-sub-Gaussian noise; ‖φ‖ ≤ 1, ‖w‖ ≤ S. K bounds what an
     episode can add to the trace of V: H where each step's reward is a label, (Σ γ^t)²/κ² where the discounted return,
     divided by κ, is the only one. ``docs/theory.md`` has the proof.
-
-    Args:
-        dim: d.
-        horizon: H, steps an episode.
-        discount: γ.
-        regularization: λ.
-        weight_norm: S.
-        delta: δ, shared equally by the radius and by the step from expected to observed features.
-        factor: c ≥ 1.
-        returns_only: whether an episode's return is its only label.
     """
 
-    dim: int
-    horizon: int
-    discount: float
-    regularization: float
-    weight_norm: float
-    delta: float
-    factor: float = 1.0
-    returns_only: bool = False
+    dim: int  # d
+    horizon: int  # H, steps an episode
+    discount: float  # γ
+    regularization: float  # λ
+    weight_norm: float  # S
+    delta: float  # δ, shared equally by the radius and by the step from expected to observed features
+    factor: float = 1.0  # c ≥ 1
+    returns_only: bool = False  # whether an episode's return is its only label
 
     @property
     def scale(self) -> float:

@@ -19,26 +19,16 @@ class ContinuingBound:
 
     for the rule that follows the policy with the largest φ̄ᵀŵ + β_t ‖φ̄‖_{V⁻¹} and looks at every step, but chooses again
     only when det V has grown by the factor c. r_t is a reward without its noise. ``docs/theory.md`` has the proof.
-
-    Args:
-        dim: d.
-        regularization: λ.
-        weight_norm: S.
-        delta: δ, shared equally by the radius and the two martingales.
-        factor: c > 1.
-        feature_span: D, the largest distance between two values of a policy's bias in features.
-        value_span: H, the largest span of a policy's bias in rewards.
-        misspecification: ε, the largest error of φᵀw as a reward.
     """
 
-    dim: int
-    regularization: float
-    weight_norm: float
-    delta: float
-    factor: float
-    feature_span: float
-    value_span: float
-    misspecification: float = 0.0
+    dim: int  # d
+    regularization: float  # λ
+    weight_norm: float  # S
+    delta: float  # δ, shared equally by the radius and the two martingales
+    factor: float  # c > 1
+    feature_span: float  # D, the largest distance between two values of a policy's bias in features
+    value_span: float  # H, the largest span of a policy's bias in rewards
+    misspecification: float = 0.0  # ε, the largest error of φᵀw as a reward
 
     def information(self, steps: np.ndarray) -> np.ndarray:
         """Γ_T ≥ ln(det V_T / λ^d)."""

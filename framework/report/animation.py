@@ -36,19 +36,12 @@ class Animation:
 
 @dataclass(frozen=True)
 class Scene:
-    """One episode as it is shown.
+    """One episode as it is shown."""
 
-    Args:
-        number: counted from 1.
-        entries: of its trace, ``step`` among them.
-        pictures: of the body, one a frame; None where it cannot be drawn.
-        oracle: the oracle's return in that episode, if known.
-    """
-
-    number: int
-    entries: dict[str, np.ndarray]
-    pictures: np.ndarray | None = None
-    oracle: float | None = None
+    number: int  # counted from 1
+    entries: dict[str, np.ndarray]  # of its trace, ``step`` among them
+    pictures: np.ndarray | None = None  # of the body, one a frame; None where it cannot be drawn
+    oracle: float | None = None  # the oracle's return in that episode, if known
 
 
 def chosen_episodes(run: TracedRun) -> list[int]:

@@ -33,19 +33,12 @@ MADE_FROM = ("versions", "git", "platform", "device", "device_name", "threads")
 
 @dataclass(frozen=True)
 class Written:
-    """What a report consists of.
+    """What a report consists of."""
 
-    Args:
-        page: the HTML file.
-        markdown: the tables as Markdown.
-        latex: the tables as LaTeX.
-        figures: the folder of its pictures, with their numbers as CSV.
-    """
-
-    page: Path
-    markdown: Path
-    latex: Path
-    figures: Path
+    page: Path  # the HTML file
+    markdown: Path  # the tables as Markdown
+    latex: Path  # the tables as LaTeX
+    figures: Path  # the folder of its pictures, with their numbers as CSV
 
 
 def write_report(

@@ -47,21 +47,13 @@ SHOWN_PER_INCH = 116
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with its words.
+    """A picture with its words."""
 
-    Args:
-        image: PNG.
-        title: in a few words.
-        caption: what it shows, in a sentence.
-        moving: WebP, of one that moves.
-        is_map: whether it is a photograph or a map, whose colours must stay as they are.
-    """
-
-    image: bytes
-    title: str
-    caption: str
-    moving: bytes | None = None
-    is_map: bool = False
+    image: bytes  # PNG
+    title: str  # in a few words
+    caption: str  # what it shows, in a sentence
+    moving: bytes | None = None  # WebP, of one that moves
+    is_map: bool = False  # whether it is a photograph or a map, whose colours must stay as they are
 
     @property
     def shown_width(self) -> int | None:

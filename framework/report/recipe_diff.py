@@ -13,15 +13,10 @@ NO_VALUES = ("schema_version",)
 
 @dataclass(frozen=True)
 class Line:
-    """A value of every tree.
+    """A value of every tree."""
 
-    Args:
-        path: where it stands.
-        values: as text; None where a tree does not have it.
-    """
-
-    path: str
-    values: tuple[str | None, ...]
+    path: str  # where it stands
+    values: tuple[str | None, ...]  # as text; None where a tree does not have it
 
     @property
     def differs(self) -> bool:

@@ -30,29 +30,17 @@ UNSAID = ("seeds", "batch_size", "threads")
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """What a finished run has left behind.
+    """What a finished run has left behind."""
 
-    Args:
-        path: of the run directory.
-        name: what the report calls it, unlike any other's.
-        recipe: resolved.
-        recipes: name -> resolved recipe, what is compared; of a benchmark, those of its cells.
-        provenance: where it comes from.
-        summary: what came out.
-        results: a row an episode; None for a job without episodes.
-        failures: what went wrong, a row a cell.
-        trace: what was believed on the way; without rows where nothing was traced.
-    """
-
-    path: Path
-    name: str
-    recipe: dict[str, Any]
-    recipes: dict[str, dict[str, Any]]
-    provenance: dict[str, Any]
-    summary: dict[str, Any]
-    results: pl.DataFrame | None
-    failures: pl.DataFrame
-    trace: pl.DataFrame
+    path: Path  # of the run directory
+    name: str  # what the report calls it, unlike any other's
+    recipe: dict[str, Any]  # resolved
+    recipes: dict[str, dict[str, Any]]  # name -> resolved recipe, what is compared; of a benchmark, those of its cells
+    provenance: dict[str, Any]  # where it comes from
+    summary: dict[str, Any]  # what came out
+    results: pl.DataFrame | None  # a row an episode; None for a job without episodes
+    failures: pl.DataFrame  # what went wrong, a row a cell
+    trace: pl.DataFrame  # what was believed on the way; without rows where nothing was traced
 
     @property
     def job(self) -> str:

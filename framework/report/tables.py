@@ -17,36 +17,22 @@ from bfmkit.rewards.expression import task_title
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table.
+    """What stands in one place of a table."""
 
-    Args:
-        text: as people read it.
-        order: what the column is sorted by; None: the text.
-        is_best: whether it is the best of its column, and set in bold.
-    """
-
-    text: str
-    order: float | None = None
-    is_best: bool = False
+    text: str  # as people read it
+    order: float | None = None  # what the column is sorted by; None: the text
+    is_best: bool = False  # whether it is the best of its column, and set in bold
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
+    """A table."""
 
-    Args:
-        name: a word for links.
-        caption: what it shows, in a sentence or two.
-        head: of each column.
-        rows: as many cells as there are columns.
-        strong: which rows sum others up.
-    """
-
-    name: str
-    caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    strong: frozenset[int] = field(default_factory=frozenset)
+    name: str  # a word for links
+    caption: str  # what it shows, in a sentence or two
+    head: tuple[str, ...]  # of each column
+    rows: tuple[tuple[Cell, ...], ...]  # as many cells as there are columns
+    strong: frozenset[int] = field(default_factory=frozenset)  # which rows sum others up
 
 
 def results_table(statistics: Mapping[str, Any]) -> Table:

@@ -36,24 +36,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a record says of the reward.
+    """What a record says of the reward."""
 
-    Args:
-        record: which.
-        parts: the reward in d parts that are uncorrelated in the posterior, best known first; a part's size is its
-            root mean square over the inference set.
-        believed: (n,), the reward believed of each transition of the inference set; none without one.
-        deviations: (n,), the belief's standard deviation of them.
-        true: (n,), the task's own reward of them, where the environment can tell.
-        correlations: quantity -> its correlation with the believed reward, strongest first.
-    """
-
-    record: Record
+    record: Record  # which
     parts: list[Part]
+    """The reward in d parts that are uncorrelated in the posterior, best known first; a part's size is its root mean
+    square over the inference set."""
     believed: np.ndarray | None = None
-    deviations: np.ndarray | None = None
-    true: np.ndarray | None = None
+    """(n,), the reward believed of each transition of the inference set; none without one."""
+    deviations: np.ndarray | None = None  # (n,), the belief's standard deviation of them
+    true: np.ndarray | None = None  # (n,), the task's own reward of them, where the environment can tell
     correlations: dict[str, float] = field(default_factory=dict)
+    """Quantity -> its correlation with the believed reward, strongest first."""
 
     @property
     def explained_variance(self) -> float | None:

@@ -57,15 +57,10 @@ class RecordError(RefusedError, ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """Inferred weights with their origin.
+    """Inferred weights with their origin."""
 
-    Args:
-        facts: what is said in words and numbers.
-        tensors: as above.
-    """
-
-    facts: Mapping[str, Any]
-    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]  # what is said in words and numbers
+    tensors: Mapping[str, Tensor]  # as above
 
     @property
     def weights(self) -> Tensor:  # (d,) float64

@@ -22,17 +22,12 @@ NOTHING = torch.zeros(0, dtype=torch.int64)
 
 @dataclass(frozen=True)
 class Replay:
-    """Comparison of a record with its replay.
-
-    Args:
-        differences: name -> largest difference of an entry relative to the largest entry; 0.0 where all bits agree.
-        updates: how many steps of the belief were worked out again.
-        changed: what is not as it was when the record was made: package -> (then, now).
-    """
+    """Comparison of a record with its replay."""
 
     differences: dict[str, float]
-    updates: int
-    changed: dict[str, tuple[str, str]]
+    """Name -> largest difference of an entry relative to the largest entry; 0.0 where all bits agree."""
+    updates: int  # how many steps of the belief were worked out again
+    changed: dict[str, tuple[str, str]]  # what is not as it was when the record was made: package -> (then, now)
 
     @property
     def same(self) -> bool:

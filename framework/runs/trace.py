@@ -22,19 +22,12 @@ TRACE = "trace"
 
 @dataclass(frozen=True)
 class TracedEpisode:
-    """Trace of one episode of a batch, one file.
+    """Trace of one episode of a batch, one file."""
 
-    Args:
-        runs: task and seed of each row.
-        episode: counted from 0.
-        is_oracle: whose it is.
-        tensors: (T, B, ...) each, and ``step`` (T,).
-    """
-
-    runs: tuple[Run, ...]
-    episode: int
-    is_oracle: bool
-    tensors: dict[str, Tensor]
+    runs: tuple[Run, ...]  # task and seed of each row
+    episode: int  # counted from 0
+    is_oracle: bool  # whose it is
+    tensors: dict[str, Tensor]  # (T, B, ...) each, and ``step`` (T,)
 
 
 def read_episodes(run_directory: Path | str, is_oracle: bool = False) -> Iterator[TracedEpisode]:
@@ -69,19 +62,12 @@ def read_trace(run_directory: Path | str, is_oracle: bool = False) -> pl.DataFra
 
 @dataclass(frozen=True)
 class TracedRun:
-    """Trace of one run, its episodes in order.
+    """Trace of one run, its episodes in order."""
 
-    Args:
-        run: task and seed.
-        episode: of each entry.
-        step: of its episode.
-        arrays: what was traced, (T, ...) each.
-    """
-
-    run: Run
-    episode: np.ndarray  # (T,)
-    step: np.ndarray  # (T,)
-    arrays: dict[str, np.ndarray]
+    run: Run  # task and seed
+    episode: np.ndarray  # (T,), of each entry
+    step: np.ndarray  # (T,), of its episode
+    arrays: dict[str, np.ndarray]  # what was traced, (T, ...) each
 
     def of_episode(self, number: int) -> dict[str, np.ndarray]:
         """Entries of one episode, ``step`` included."""

@@ -22,32 +22,20 @@ FILE = "plane.safetensors"
 
 @dataclass(frozen=True)
 class BelievedReward:
-    """Believed reward over a plane after a number of labels.
+    """Believed reward over a plane after a number of labels."""
 
-    Args:
-        labels: how many.
-        reward: over the plane.
-        path: where the body had been up to then, episode by episode.
-    """
-
-    labels: int
-    reward: np.ndarray  # (rows * columns,)
-    path: tuple[np.ndarray, ...]  # (n, 2) each
+    labels: int  # how many
+    reward: np.ndarray  # (rows * columns,), over the plane
+    path: tuple[np.ndarray, ...]  # (n, 2) each, where the body had been up to then, episode by episode
 
 
 @dataclass(frozen=True)
 class TracedPlane:
-    """Plane of states with a model's features of them.
+    """Plane of states with a model's features of them."""
 
-    Args:
-        plane: the states.
-        features: of staying in each of them.
-        rewards: task -> the true reward of staying there, as an episode starts.
-    """
-
-    plane: Plane
-    features: np.ndarray  # (n, d) float32
-    rewards: dict[str, np.ndarray]  # (n,) each
+    plane: Plane  # the states
+    features: np.ndarray  # (n, d) float32, of staying in each of them
+    rewards: dict[str, np.ndarray]  # (n,) each, task -> the true reward of staying there, as an episode starts
 
     def believed(self, weights: np.ndarray) -> np.ndarray:  # (d,) -> (n,)
         """Believed reward φᵀw in every state."""

@@ -21,20 +21,14 @@ class FiniteMDP:
 
     Everything is float64, and exact up to rounding for every w. Policies are tables, state -> action.
 
-    Args:
-        transitions: (S, A, S), the probabilities of the next state.
-        features: (S, d), φ of the state that a transition leads to.
-        start: (S,), the probabilities of an episode's first state.
-        tasks: name -> weights (d,).
-
     Raises:
         ValueError: if sizes do not fit, or probabilities are none.
     """
 
-    transitions: Tensor
-    features: Tensor
-    start: Tensor
-    tasks: Mapping[str, Tensor]
+    transitions: Tensor  # (S, A, S), the probabilities of the next state
+    features: Tensor  # (S, d), φ of the state that a transition leads to
+    start: Tensor  # (S,), the probabilities of an episode's first state
+    tasks: Mapping[str, Tensor]  # name -> weights (d,)
 
     def __post_init__(self) -> None:
         states, _, following = self.transitions.shape

@@ -18,21 +18,14 @@ class PolicyPool:
 
     The policies depend on the step as well as on the state, so that no policy whatever, not even one that changes its
     mind on the way, does better on its own direction.
-
-    Args:
-        directions: (P, d).
-        actions: (H, P, S) int64, what each policy does at each step in each state.
-        successor_features: (H + 1, S, P, d), ψ_t; the last is 0.
-        start_features: (P, d), ψ_0 averaged over the first state.
-        gaps: (H, P, S, A), how much of its direction's return a policy loses by taking each action once; 0 for the
-            best.
     """
 
-    directions: Tensor
-    actions: Tensor
-    successor_features: Tensor
-    start_features: Tensor
+    directions: Tensor  # (P, d)
+    actions: Tensor  # (H, P, S) int64, what each policy does at each step in each state
+    successor_features: Tensor  # (H + 1, S, P, d), ψ_t; the last is 0
+    start_features: Tensor  # (P, d), ψ_0 averaged over the first state
     gaps: Tensor
+    """(H, P, S, A), how much of its direction's return a policy loses by taking each action once; 0 for the best."""
 
     @classmethod
     def solve(cls, mdp: FiniteMDP, directions: Tensor, horizon: int, discount: float) -> PolicyPool:  # (P, d)

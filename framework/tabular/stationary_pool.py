@@ -18,18 +18,12 @@ class StationaryPool:
 
     The policies are the best for their directions with a discount near 1. φ̄_πᵀw is the average reward of π and h_πᵀw
     its bias: by how much more it earns in the long run from s than from elsewhere.
-
-    Args:
-        actions: (P, S) int64.
-        occupancy: (P, S), μ_π, how often each state is visited in the long run.
-        gains: (P, d), φ̄_π.
-        biases: (P, S, d), h_π.
     """
 
-    actions: Tensor
-    occupancy: Tensor
-    gains: Tensor
-    biases: Tensor
+    actions: Tensor  # (P, S) int64
+    occupancy: Tensor  # (P, S), μ_π, how often each state is visited in the long run
+    gains: Tensor  # (P, d), φ̄_π
+    biases: Tensor  # (P, S, d), h_π
 
     @classmethod
     def solve(cls, mdp: FiniteMDP, directions: Tensor, discount: float = 0.99) -> StationaryPool:  # (P, d)

@@ -18,25 +18,15 @@ from bfmkit.utils.files import write_atomically
 
 @dataclass(frozen=True)
 class FailedUpdate:
-    """All that an update is a function of.
+    """All that an update is a function of."""
 
-    Args:
-        number: of the update.
-        batch: the transitions, batch (N,).
-        weights: of the objective, before the update.
-        generators: states before the losses were computed.
-        precision: of the products.
-        objective: the node that builds the objective.
-        spec: of the data.
-    """
-
-    number: int
-    batch: TensorDictBase
-    weights: dict[str, Tensor]
-    generators: dict[str, Any]
-    precision: str
-    objective: dict[str, Any]
-    spec: dict[str, Any]
+    number: int  # of the update
+    batch: TensorDictBase  # the transitions, batch (N,)
+    weights: dict[str, Tensor]  # of the objective, before the update
+    generators: dict[str, Any]  # states before the losses were computed
+    precision: str  # of the products
+    objective: dict[str, Any]  # the node that builds the objective
+    spec: dict[str, Any]  # of the data
 
     def save(self, folder: Path) -> Path:
         """Write ``failed_update_NUMBER.pt``, which is read without pickle."""

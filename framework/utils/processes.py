@@ -27,15 +27,10 @@ TOLD_EVERY = 1.0
 
 @dataclass(frozen=True)
 class Ended:
-    """Last message of a task.
+    """Last message of a task."""
 
-    Args:
-        result: what its work returned.
-        error: what its work raised, or how its process died each time it was tried; None: it is done.
-    """
-
-    result: Any = None
-    error: str | None = None
+    result: Any = None  # what its work returned
+    error: str | None = None  # what its work raised, or how its process died each time it was tried; None: it is done
 
 
 def in_processes(

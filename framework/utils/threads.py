@@ -96,15 +96,10 @@ def _spent(cpus: set[int]) -> float:
 
 @dataclass(frozen=True)
 class Threads:
-    """Number of torch's threads, and the reason.
+    """Number of torch's threads, and the reason."""
 
-    Args:
-        count: threads.
-        reason: in words.
-    """
-
-    count: int
-    reason: str
+    count: int  # threads
+    reason: str  # in words
 
     def __str__(self) -> str:
         return f"{self.count} thread{'' if self.count == 1 else 's'} ({self.reason})"

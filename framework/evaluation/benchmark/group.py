@@ -26,31 +26,18 @@ _LIBRARY = re.compile(r"[/\\](site|dist)-packages[/\\](?!bfmkit[/\\])")
 
 @dataclass(frozen=True)
 class Group:
-    """Plain data, so that it can be sent anywhere. The numbers are a function of it alone, wherever it is run.
+    """Plain data, so that it can be sent anywhere. The numbers are a function of it alone, wherever it is run."""
 
-    Args:
-        name: of the recipe in the benchmark, or of the reference.
-        number: of the group, among those of that name.
-        tree: the inference recipe, resolved.
-        runs: the rows of the batch.
-        episodes: of each run.
-        role: which of the recipe's agents acts.
-        oracle: whose runs these are measured against.
-        floor: likewise.
-        threads: torch uses, for sums depend on how they are split.
-        device: where to compute.
-    """
-
-    name: str
-    number: int
-    tree: dict[str, Any]
-    runs: tuple[Run, ...]
-    episodes: int
-    role: Role = "agent"
-    oracle: str | None = None
-    floor: str | None = None
-    threads: int = 1
-    device: str = "cpu"
+    name: str  # of the recipe in the benchmark, or of the reference
+    number: int  # of the group, among those of that name
+    tree: dict[str, Any]  # the inference recipe, resolved
+    runs: tuple[Run, ...]  # the rows of the batch
+    episodes: int  # of each run
+    role: Role = "agent"  # which of the recipe's agents acts
+    oracle: str | None = None  # whose runs these are measured against
+    floor: str | None = None  # likewise
+    threads: int = 1  # torch uses, for sums depend on how they are split
+    device: str = "cpu"  # where to compute
 
     @property
     def key(self) -> str:
@@ -77,34 +64,21 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupTask:
-    """A group, and how far it is.
+    """A group, and how far it is."""
 
-    Args:
-        group: what to run.
-        saved: the last :attr:`GroupEvent.saved`; None: it begins.
-        finished: runs that have their cell already.
-    """
-
-    group: Group
-    saved: bytes | None = None
-    finished: frozenset[Run] = frozenset()
+    group: Group  # what to run
+    saved: bytes | None = None  # the last :attr:`GroupEvent.saved`; None: it begins
+    finished: frozenset[Run] = frozenset()  # runs that have their cell already
 
 
 @dataclass(frozen=True)
 class GroupEvent:
-    """What has happened in a group since the last time.
+    """What has happened in a group since the last time."""
 
-    Args:
-        episode: the number of the one that is over.
-        returns: of it, for each run that came through it.
-        cells: that are finished.
-        saved: to go on from; None: from where one could before.
-    """
-
-    episode: int = 0
-    returns: dict[Run, float] = field(default_factory=dict)
-    cells: tuple[Cell, ...] = ()
-    saved: bytes | None = None
+    episode: int = 0  # the number of the one that is over
+    returns: dict[Run, float] = field(default_factory=dict)  # of it, for each run that came through it
+    cells: tuple[Cell, ...] = ()  # that are finished
+    saved: bytes | None = None  # to go on from; None: from where one could before
 
 
 def run_group(work: GroupTask, workbench: Workbench | None = None) -> Iterator[GroupEvent]:

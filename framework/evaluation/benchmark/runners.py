@@ -14,13 +14,9 @@ from bfmkit.evaluation.benchmark.workbench import Workbench
 
 @dataclass(frozen=True)
 class GroupDone:
-    """The last that is heard of a group.
+    """The last that is heard of a group."""
 
-    Args:
-        lost: why its worker died, each time that it was tried; None: the group is done.
-    """
-
-    lost: str | None = None
+    lost: str | None = None  # why its worker died, each time that it was tried; None: the group is done
 
 
 Prepare = Callable[[Group], GroupTask]

@@ -9,21 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Measure:
-    """A number about a model, the range it is expected in, and what it means if it lies outside.
+    """A number about a model, the range it is expected in, and what it means if it lies outside."""
 
-    Args:
-        name: in lower_snake_case, as it stands in ``metrics.jsonl`` and ``summary.json``.
-        value: NaN where it could not be worked out, which counts as bad.
-        meaning: one sentence on what a bad value means.
-        at_least: the lower end of the expected range.
-        at_most: its upper end.
-    """
-
-    name: str
-    value: float
-    meaning: str
-    at_least: float | None = None
-    at_most: float | None = None
+    name: str  # in lower_snake_case, as it stands in ``metrics.jsonl`` and ``summary.json``
+    value: float  # NaN where it could not be worked out, which counts as bad
+    meaning: str  # one sentence on what a bad value means
+    at_least: float | None = None  # the lower end of the expected range
+    at_most: float | None = None  # its upper end
 
     @property
     def is_bad(self) -> bool:

@@ -16,19 +16,12 @@ TAIL = 0.01
 
 @dataclass(frozen=True)
 class Agreement:
-    """Predictions p beside returns g.
+    """Predictions p beside returns g."""
 
-    Args:
-        correlation: of p and g; 1 for predictions that are right up to scale and offset.
-        scale: Σpg/Σg², how many times too large the predictions are; 1 for right ones.
-        error: √E[(p − g)²]/√E[g²].
-        points: how many were compared.
-    """
-
-    correlation: float
-    scale: float
-    error: float
-    points: int
+    correlation: float  # of p and g; 1 for predictions that are right up to scale and offset
+    scale: float  # Σpg/Σg², how many times too large the predictions are; 1 for right ones
+    error: float  # √E[(p − g)²]/√E[g²]
+    points: int  # how many were compared
 
 
 def compare(predicted: Tensor, actual: Tensor) -> Agreement:  # (n,), (n,)
