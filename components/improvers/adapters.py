@@ -25,14 +25,10 @@ class AdaptersImprover(ActorImprover):
     The model answers every task with one actor; here each run fits its actor to one task in the states it visits.
     Nothing is learnt from rewards but ŵ, so what the critics do not know is not gained.
 
+    Further arguments are those of :class:`~bfmkit.inference.actor_improver.ActorImprover`.
+
     Args:
         rank: of each change.
-        batch_size: transitions an update.
-        update_every: environment steps between two updates.
-        learning_rate: of Adam.
-        noise: standard deviation of what is added to actions while the improved policy acts.
-        penalty: of actions away from the inferred policy's.
-        capacity: transitions that a run keeps.
 
     Raises:
         ValueError: if a number is not positive, or ``noise`` or ``penalty`` negative; when starting, if the model's

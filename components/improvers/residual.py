@@ -27,17 +27,13 @@ class ResidualImprover(ActorImprover):
     ρ. The loss is twin delayed DDPG's, written out for B runs with parameters of their own; TorchRL's loss modules hold
     one set of parameters each, and B of them spend most of an update outside the networks.
 
+    Further arguments are those of :class:`~bfmkit.inference.actor_improver.ActorImprover`.
+
     Args:
         width: hidden units of ρ and δ, two layers each.
         reach: largest change of an action's entry.
         target_rate: how far the slow copy moves an update.
         actor_every: critic updates for one of the actor.
-        batch_size: transitions an update.
-        update_every: environment steps between two updates.
-        learning_rate: of Adam.
-        noise: standard deviation of what is added to actions while the improved policy acts.
-        penalty: of actions away from the inferred policy's.
-        capacity: transitions that a run keeps.
 
     Raises:
         ValueError: if a number is not positive, or ``noise`` or ``penalty`` negative.

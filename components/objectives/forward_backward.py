@@ -46,19 +46,15 @@ class ForwardBackwardObjective(ActorCriticObjective):
     clipped Gaussian noise. Pessimism subtracts that many times the mean |x_e − x_e'| over ordered pairs from the mean
     over the ensemble; 0.5 is the minimum when E = 2.
 
+    Further arguments are those of :class:`~bfmkit.training.actor_critic_objective.ActorCriticObjective`.
+
     Args:
         bfm: the model to train; it must have the networks of ``forward_backward``.
         orthonormality: λ.
-        target_rate: how far target networks move an update.
-        latent_sampler: the distribution of z; half uniform on the sphere, half goal states of the batch if not given.
-        action_noise: standard deviation of the noise on π's actions.
-        noise_clip: largest absolute noise.
         measure_pessimism: for M̄.
-        actor_pessimism: for the actor's value.
         backward_rate: factor on the learning rate of B.
         actor_rate: factor on the learning rate of π.
         value_loss: ν.
-        actor_every: π is trained in every so many updates.
 
     Raises:
         ValueError: if a rate is not positive, or ``value_loss`` negative.

@@ -47,18 +47,14 @@ class TDJepaObjective(ActorCriticObjective):
     k counts the members of an ensemble, τ marks termination. A goal's z is t of a next state of the batch. Pessimism is
     that of the objective ``forward_backward``.
 
+    Further arguments are those of :class:`~bfmkit.training.actor_critic_objective.ActorCriticObjective`.
+
     Args:
         bfm: the model to train, a ``td_jepa``.
         orthonormality: λ.
-        target_rate: how far target networks move an update.
-        latent_sampler: the distribution of z; half uniform on the sphere, half goal states of the batch if not given.
-        action_noise: standard deviation of the noise on π's actions.
-        noise_clip: largest absolute noise.
-        actor_pessimism: for the actor's value.
         task_encoder_rate: factor on the learning rate of t.
         actor_rate: factor on the learning rate of π.
         value_loss: ν.
-        actor_every: π is trained in every so many updates.
 
     Raises:
         ValueError: if a rate is not positive, or ``value_loss`` negative.

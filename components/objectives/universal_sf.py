@@ -55,20 +55,16 @@ class UniversalSFObjective(ActorCriticObjective):
     features of a state x', for differences of states the way from x to x'. P projects onto the sphere, C is a running
     second moment of these features. Pessimism is that of the objective ``forward_backward``.
 
+    Further arguments are those of :class:`~bfmkit.training.actor_critic_objective.ActorCriticObjective`.
+
     Args:
         bfm: the model to train, a ``universal_sf``.
         feature_objective: what φ is learnt by; φ stays as it is if not given.
         vector_loss: weight of the loss on all directions of ψ.
         value_loss: weight of the loss along z.
         target: ψ̄.
-        target_rate: how far target networks move an update.
-        latent_sampler: the distribution of z; half uniform on the sphere, half goal states of the batch if not given.
-        action_noise: standard deviation of the noise on π's actions.
-        noise_clip: largest absolute noise.
-        actor_pessimism: for the actor's value.
         feature_rate: factor on the learning rate of φ and of what its objective trains beside it.
         actor_rate: factor on the learning rate of π.
-        actor_every: π is trained in every so many updates.
 
     Raises:
         ValueError: if a rate is not positive, or a weight negative or both zero.

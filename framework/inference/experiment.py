@@ -44,6 +44,9 @@ class Experiment:
         oracle_episodes: of each run; none given: as many as the agent's. 0 goes without an oracle.
         floor: the lower reference; none given: the agent ``random``.
         floor_episodes: of each run; none given: as many as the agent's, or 0 without an oracle.
+        batch_size: how many runs to step together at most.
+        trace_every: how many steps between two entries of the trace, which holds what the belief was on the way; none
+            given: there is no trace.
 
     Raises:
         ValueError: if a number is out of range, a seed comes twice, a task does not exist, the model was made for
@@ -63,8 +66,11 @@ class Experiment:
         oracle_episodes: NonNegativeInt | None = None,
         floor: Agent | None = None,
         floor_episodes: NonNegativeInt | None = None,
+        batch_size: PositiveInt = 64,
+        trace_every: PositiveInt | None = None,
     ) -> None:
         self.bfm, self.agent, self.episodes = bfm, agent, episodes
+        self.batch_size, self.trace_every = batch_size, trace_every
         self.environment = fitted_environment(environment, bfm)
         self.seeds, self.tasks = chosen_seeds(seed, seeds), chosen_tasks(self.environment, tasks)
         self.runs = [Run(task, run_seed) for task in self.tasks for run_seed in self.seeds]

@@ -18,7 +18,7 @@ from bfmkit.evaluation.relative_return import DEFINITION, TaskReturns, counted, 
 from bfmkit.inference.calibration import RESIDUALS, Calibration
 from bfmkit.inference.episode import Episode, EpisodeSnapshot, Step
 from bfmkit.inference.experiment import Experiment, Role, run_episodes, stats_numbers, window_numbers
-from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError
+from bfmkit.interfaces import Agent, Job, JobError
 from bfmkit.registry import register
 from bfmkit.report.plots import draw_returns
 from bfmkit.rewards.expression import task_title
@@ -36,7 +36,6 @@ from bfmkit.runs.run_records import RunRecords
 from bfmkit.runs.trace_writer import Tracer
 from bfmkit.runs.traced_plane import write_plane
 from bfmkit.training.allocator import keep_freed_memory
-from bfmkit.utils.checks import NonNegativeInt, PositiveInt
 from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 
@@ -78,52 +77,13 @@ class InferJob(Experiment, Job):
     unless it is traced, at the end of the last 1,000 steps; and with more episodes than it had, after its last.
     What each run came to believe, and from what, is left in ``records/``.
 
-    Args:
-        bfm: the model whose policies to act with.
-        environment: where; its rewards are what the agent is to find out.
-        agent: how.
-        episodes: of each run, the agent learning on from one to the next.
-        seed: of the first run.
-        seeds: how many seeds, counted on from ``seed``; or the seeds themselves, and then ``seed`` is not looked at.
-        tasks: their names, or ``all``; none given: those of the environment.
-        oracle: the upper reference; none given: the agent ``oracle`` as it is by default.
-        oracle_episodes: of each run; none given: as many as the agent's. 0 goes without an oracle.
-        floor: the lower reference; none given: the agent ``random``.
-        floor_episodes: of each run; none given: as many as the agent's, or 0 without an oracle.
-        batch_size: how many runs to step together at most.
-        trace_every: how many steps between two entries of the trace, which holds what the belief was on the way; none
-            given: there is no trace.
-
-    Raises:
-        ValueError: if a number is not positive, a seed comes twice, a task does not exist, the model was made for
-            another body, or there are no transitions to label for an agent that needs some.
+    Arguments and what they raise are those of :class:`~bfmkit.inference.experiment.Experiment`.
 
     Example:
         ``bfmkit run opti_bfm tasks=all seeds=5``
     """
 
     extendable: ClassVar[frozenset[str]] = frozenset({"episodes", "oracle_episodes", "floor_episodes"})
-
-    def __init__(
-        self,
-        bfm: BFM,
-        environment: Environment,
-        agent: Agent,
-        episodes: PositiveInt = 10,
-        seed: int = 0,
-        seeds: int | list[int] = 1,
-        tasks: str | list[str] | None = None,
-        oracle: Agent | None = None,
-        oracle_episodes: NonNegativeInt | None = None,
-        floor: Agent | None = None,
-        floor_episodes: NonNegativeInt | None = None,
-        batch_size: PositiveInt = 64,
-        trace_every: PositiveInt | None = None,
-    ) -> None:
-        super().__init__(
-            bfm, environment, agent, episodes, seed, seeds, tasks, oracle, oracle_episodes, floor, floor_episodes
-        )
-        self.batch_size, self.trace_every = batch_size, trace_every
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Run the episodes that are missing; the numbers are those of an uninterrupted run."""
