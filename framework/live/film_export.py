@@ -11,12 +11,31 @@ import numpy as np
 
 from bfmkit.environments.drawing import draw_bodies
 from bfmkit.interfaces import Appearance
-from bfmkit.live.film import Film
+from bfmkit.live.film import Film, Footage
 from bfmkit.live.scene import Scene
 from bfmkit.live.server import page_server
+from bfmkit.utils.errors import RefusedError
 from bfmkit.utils.files import write_atomically
 
 PICTURES_PER_SECOND = 10.0
+SUFFIXES = (".html", ".gif")
+"""Of films: a page that plays without a server, and a moving picture."""
+
+
+def save_film(path: Path, footage: Footage) -> None:
+    """Write footage as a page (``.html``) or as an animated GIF (``.gif``).
+
+    Raises:
+        RefusedError: for another ending, or a body without meshes.
+        ValueError: for footage without a state.
+    """
+    if path.suffix not in SUFFIXES:
+        raise RefusedError(f"{path}: films are written as {' or '.join(SUFFIXES)}")
+    appearance = footage.environment.appearance()
+    if appearance is None:
+        raise RefusedError(f"{footage.environment.spec.domain} cannot be drawn: its environment has no meshes")
+    write = write_film if path.suffix == ".html" else write_gif
+    write(path, footage.film(), appearance)
 
 
 def film_html(film: Film, appearance: Appearance) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import viser
 from viser import uplot
 
 from bfmkit.interfaces import EnvironmentSpec
-from bfmkit.live.film_export import write_film, write_gif
+from bfmkit.live.film_writer import FilmWriter
 from bfmkit.live.scene import Scene
 from bfmkit.live.session import OWN, RULES, LiveSession
 
@@ -44,6 +45,7 @@ class Page:
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self.playing, self.speed, self.steps_asked = True, 1.0, 0
         self.steerer: int | None = None
+        self._films = FilmWriter(self._film_written)
         self.refused = 0
         """How often somebody who does not steer has tried to."""
         self._accepted: dict[str, Any] = {}
@@ -207,8 +209,9 @@ class Page:
         gui = self.server.gui
         self._on_click(gui.add_button("Save what it believes"), self._save)
         if self.scene is not None:
-            self._on_click(gui.add_button("Save the last episodes as a page"), self._save_film)
-            self._on_click(gui.add_button("Save the last 10 s as a GIF"), self._save_gif)
+            film, picture = "Save the last episodes as a page", "Save the last 10 s as a GIF"
+            self._on_click(gui.add_button(film), lambda: self._save_film("episodes.html", None))
+            self._on_click(gui.add_button(picture), lambda: self._save_film("episode.gif", FILMED_SECONDS))
         self._kept = gui.add_markdown("")
 
     # What is done.
@@ -287,19 +290,18 @@ class Page:
             f"acts for it:\n```\n{saved.reuse}\n```"
         )
 
-    def _save_film(self) -> None:
-        session, appearance = self.session, self.session.environment.appearance()
-        path = session.free_path(session.out / "films" / "episodes.html")
-        if appearance is not None:
-            write_film(path, session.film(), appearance)
-            self._kept.content = f"Saved {_plain(str(path))}; it plays without a server."
+    def _save_film(self, name: str, seconds: float | None) -> None:
+        if self._films.is_busy:
+            self._kept.content = "A film is being written: press again when it is there."
+            return
+        path = self.session.free_path(self.session.out / "films" / name)
+        self._kept.content = f"Writing {_plain(str(path))} ..."
+        self._films.write(path, self.session.footage(seconds))
 
-    def _save_gif(self) -> None:
-        session, appearance = self.session, self.session.environment.appearance()
-        path = session.free_path(session.out / "films" / "episode.gif")
-        if appearance is not None:
-            write_gif(path, session.film(FILMED_SECONDS), appearance)
-            self._kept.content = f"Saved {_plain(str(path))}"
+    def _film_written(self, path: Path, error: str | None) -> None:
+        ending = "; it plays without a server." if path.suffix == ".html" else "."
+        said = f"Saved {_plain(str(path))}{ending}" if error is None else f"**{_plain(error)}**"
+        self.commands.put(lambda: setattr(self._kept, "content", said))
 
     # What is shown.
 

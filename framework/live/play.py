@@ -10,15 +10,11 @@ import torch
 from bfmkit.evaluation.diagnostics.rollouts import Rollouts, rollout
 from bfmkit.inference.experiment import fitted_environment
 from bfmkit.interfaces import BFM, Environment
-from bfmkit.live.film import Film
-from bfmkit.live.film_export import write_film, write_gif
+from bfmkit.live.film import Footage
+from bfmkit.live.film_export import save_film
 from bfmkit.recipe import build_node
 from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.replay import require_same_model
-from bfmkit.utils.errors import RefusedError
-
-SUFFIXES = (".html", ".gif")
-"""Of films: a page that plays without a server, and a moving picture."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +42,10 @@ class Playback:
         Raises:
             RefusedError: for another ending, or a body without meshes.
         """
-        if path.suffix not in SUFFIXES:
-            raise RefusedError(f"{path}: films are written as {' or '.join(SUFFIXES)}")
-        appearance = self.environment.appearance()
-        if appearance is None:
-            raise RefusedError(f"{self.environment.spec.domain} cannot be drawn: its environment has no meshes")
-        write = write_film if path.suffix == ".html" else write_gif
-        write(path, self._film(), appearance)
-
-    def _film(self) -> Film:
         lengths = self.rollouts.running.sum(0).tolist()
-        poses = tuple(self.environment.poses(self.rollouts.physics[:length, row]) for row, length in enumerate(lengths))
+        physics = tuple(self.rollouts.physics[:length, row].numpy() for row, length in enumerate(lengths))
         names = tuple(f"episode {row + 1}" for row in range(len(lengths)))
-        return Film(names, poses, self.environment.spec.control_timestep)
+        save_film(path, Footage(self.environment, names, physics, self.environment.spec.control_timestep))
 
 
 def play(record: Record, episodes: int = 1, seed: int = 0) -> Playback:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bfmkit.interfaces import Acquisition, Agent, Environment, RunStoppedError, Schedule
-from bfmkit.live.film import Film
+from bfmkit.live.film import Footage
 from bfmkit.live.player import Player
 from bfmkit.recipe import RecipeError, build_node, yaml_text
 from bfmkit.registry import lookup
@@ -335,20 +335,14 @@ class LiveSession:
             if player.has_belief and player.agent.state["labels"].any()
         ]
 
-    def film(self, seconds: float | None = None) -> Film:
-        """What every player did in the last whole episodes and the present one; or in the last seconds of it all.
-
-        Raises:
-            ValueError: for a body without meshes.
-        """
-        if self.environment.appearance() is None:
-            raise ValueError(f"{self.environment.spec.domain} has no meshes to draw")
+    def footage(self, seconds: float | None = None) -> Footage:
+        """What every player did in the last whole episodes and the present one; or in the last seconds of it all."""
         present = [torch.cat(player.track) for player in self.players]
-        whole = [torch.cat(parts) for parts in zip(*self.tracks, present, strict=True)]
+        whole = [torch.cat(parts).numpy() for parts in zip(*self.tracks, present, strict=True)]
         if seconds is not None:
             whole = [physics[-1 - round(seconds / self.control_timestep) :] for physics in whole]
-        poses = tuple(self.environment.poses(physics) for physics in whole)
-        return Film(tuple(player.name for player in self.players), poses, self.control_timestep)
+        names = tuple(player.name for player in self.players)
+        return Footage(self.environment, names, tuple(whole), self.control_timestep)
 
     def explanation(self, player: int = 0) -> str:
         """What a player believes, in words."""

@@ -122,6 +122,13 @@ def test_a_person_teaches_in_the_browser(visit: Visit) -> None:
     played = visit.open(film.as_uri())
     played.locator("canvas").first.wait_for(timeout=PATIENCE)
     played.close()
+    # A moving picture, drawn while the body moves on.
+    visit.press("Pause / go")
+    before_picture = session.steps
+    visit.press("Save the last 10 s as a GIF")
+    visit.wait(r"Saved .*episode\.gif")
+    assert session.steps > before_picture and (session.out / "films" / "episode.gif").stat().st_size > 10_000
+    visit.press("Pause / go")
     # A second viewer only watches.
     second = visit.open(f"http://127.0.0.1:{PORT}")
     second.get_by_role("button", name="Good (G)", exact=True).dispatch_event("click", timeout=PATIENCE)
