@@ -8,6 +8,7 @@
 #   make clean   remove .venv and whatever was built
 #
 #   make demo PYTHON=/usr/bin/python3.12     with a Python of your choice
+#   make demo DEMO=environment.task=walk     with another task
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -23,7 +24,8 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: .venv/.installed
-	$(BIN)/bfmkit run opti_bfm
+	@run=$$($(BIN)/bfmkit run opti_bfm trace_every=2 $(DEMO)) && $(BIN)/bfmkit play "$$run" >/dev/null
+	@echo 'The address above shows its first, third and last episode. Reward it yourself: $(BIN)/bfmkit live taught'
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest

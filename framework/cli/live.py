@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-import webbrowser
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from bfmkit.cli.browser import open_page
 from bfmkit.utils.errors import CommandError
 from bfmkit.utils.stop_signals import stop_signals
 
@@ -73,4 +73,4 @@ def _say_where(arguments: argparse.Namespace, what: str) -> None:
     address = f"http://{name}:{arguments.port}"
     sys.stderr.write(f"{address}   ({what})\n")
     if not arguments.no_browser:
-        webbrowser.open(address)
+        open_page(address)

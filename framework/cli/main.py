@@ -166,11 +166,13 @@ def build_parser() -> argparse.ArgumentParser:
     explain.add_argument("record", metavar="RECORD", type=expand_home, help="a file from a run's records/")
     explain.add_argument("--picture", type=expand_home, help="where to draw (beside the record)")
 
-    play = add("play", "records.play", "watch what inferred weights do: act for them and write a film")
-    play.add_argument("record", metavar="RECORD", type=expand_home, help="a file from a run's records/")
-    play.add_argument("--episodes", type=int, default=1, help="side by side in the film (1)")
-    play.add_argument("--seed", type=int, default=0, help="of the first episode's start (0)")
-    play.add_argument("--out", type=expand_home, help="the film, .html or .gif (beside the record, .html)")
+    play = add("play", "records.play", "write a film of what inferred weights do, or of a traced run's episodes")
+    play.add_argument(
+        "path", metavar="RECORD|RUN_DIR", type=expand_home, help="a file from a run's records/, or a traced run"
+    )
+    play.add_argument("--episodes", type=int, default=1, help="of a record, side by side in the film (1)")
+    play.add_argument("--seed", type=int, default=0, help="of a record's first start (0)")
+    play.add_argument("--out", type=expand_home, help="the film, .html or .gif (an .html beside the record)")
     play.add_argument("--no-browser", action="store_true", help="do not open the film")
 
     replay = add("replay", "records.replay", "work inferred weights out again from their record, to the same bits")

@@ -25,6 +25,7 @@ def outputs(
         yield f"report:  bfmkit report {folder} --out {shlex.quote(str(out / 'report.html'))}"
     if job == "infer" and (out / "trace").is_dir():
         yield f"watch:   bfmkit live --run {folder}"
+        yield f"film:    bfmkit play {folder}"
     elif job == "infer":
         yield "beliefs: the same with trace_every=10 and another --out; its report has beliefs and moving bodies"
         yield "watch:   bfmkit live, a page on which an agent learns while you look on or reward it"

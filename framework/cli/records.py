@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bfmkit.cli.browser import open_page
 from bfmkit.utils.errors import CommandError
+
+if TYPE_CHECKING:
+    from bfmkit.live.film import Footage
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -47,24 +51,45 @@ def replay(arguments: argparse.Namespace) -> int:
 
 
 def play(arguments: argparse.Namespace) -> int:
-    """Act for the record's weights, print the returns and write a film."""
+    """Write the film of a record's policy, or of the recorded episodes of a run directory."""
+    from bfmkit.live.film_export import require_ending, save_film
+
+    if arguments.episodes < 1:
+        raise CommandError(f"--episodes {arguments.episodes}: must be at least 1")
+    path: Path = arguments.path
+    if path.is_dir() and (arguments.episodes, arguments.seed) != (1, 0):
+        raise CommandError(f"{path}: --episodes and --seed are of records; a traced run is shown as it was")
+    film: Path = arguments.out or (path / "film.html" if path.is_dir() else path.with_suffix(".html"))
+    require_ending(film)
+    footage = _recorded(path) if path.is_dir() else _acted(path, arguments.episodes, arguments.seed)
+    save_film(film, footage)
+    address = film.resolve().as_uri()
+    if film.suffix == ".html":
+        sys.stderr.write(f"{address}   (plays in any browser, without a server)\n")
+    sys.stdout.write(f"{film}\n")
+    if film.suffix == ".html" and not arguments.no_browser:
+        open_page(address)
+    return 0
+
+
+def _recorded(directory: Path) -> Footage:
+    from bfmkit.live.recorded import Recording
+
+    recording = Recording.load(directory)
+    sys.stderr.write(f"{recording.summary()}\n")
+    return recording.footage()
+
+
+def _acted(path: Path, episodes: int, seed: int) -> Footage:
     from bfmkit.live.play import play
     from bfmkit.runs.record import Record
     from bfmkit.utils.threads import pin_threads
 
-    if arguments.episodes < 1:
-        raise CommandError(f"--episodes {arguments.episodes}: must be at least 1")
-    path: Path = arguments.record
-    film: Path = arguments.out or path.with_suffix(".html")
     pin_threads(1)
-    played = play(Record.load(path), arguments.episodes, arguments.seed)
+    played = play(Record.load(path), episodes, seed)
     for number, value in enumerate(played.returns or [], 1):
         sys.stderr.write(f"episode {number}: {played.task}, return {value:.1f}\n")
-    played.save(film)
-    sys.stdout.write(f"{film}\n")
-    if film.suffix == ".html" and not arguments.no_browser:
-        webbrowser.open(film.resolve().as_uri())
-    return 0
+    return played.footage
 
 
 def _differing(differences: dict[str, float]) -> str:

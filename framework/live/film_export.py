@@ -22,6 +22,16 @@ SUFFIXES = (".html", ".gif")
 """Of films: a page that plays without a server, and a moving picture."""
 
 
+def require_ending(path: Path) -> None:
+    """Refuse a name that says neither page nor GIF.
+
+    Raises:
+        RefusedError: for another ending.
+    """
+    if path.suffix not in SUFFIXES:
+        raise RefusedError(f"{path}: films are written as {' or '.join(SUFFIXES)}")
+
+
 def save_film(path: Path, footage: Footage) -> None:
     """Write footage as a page (``.html``) or as an animated GIF (``.gif``).
 
@@ -29,8 +39,7 @@ def save_film(path: Path, footage: Footage) -> None:
         RefusedError: for another ending, or a body without meshes.
         ValueError: for footage without a state.
     """
-    if path.suffix not in SUFFIXES:
-        raise RefusedError(f"{path}: films are written as {' or '.join(SUFFIXES)}")
+    require_ending(path)
     appearance = footage.environment.appearance()
     if appearance is None:
         raise RefusedError(f"{footage.environment.spec.domain} cannot be drawn: its environment has no meshes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -11,7 +10,6 @@ from bfmkit.evaluation.diagnostics.rollouts import Rollouts, rollout
 from bfmkit.inference.experiment import fitted_environment
 from bfmkit.interfaces import BFM, Environment
 from bfmkit.live.film import Footage
-from bfmkit.live.film_export import save_film
 from bfmkit.recipe import build_node
 from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.replay import require_same_model
@@ -36,16 +34,13 @@ class Playback:
         """Of each episode; None without a task."""
         return None if self.task is None else self.rollouts.reward.sum(0).tolist()
 
-    def save(self, path: Path) -> None:
-        """Write the film of all episodes, side by side, as ``.html`` or ``.gif``.
-
-        Raises:
-            RefusedError: for another ending, or a body without meshes.
-        """
+    @property
+    def footage(self) -> Footage:
+        """All episodes, side by side."""
         lengths = self.rollouts.running.sum(0).tolist()
         physics = tuple(self.rollouts.physics[:length, row].numpy() for row, length in enumerate(lengths))
         names = tuple(f"episode {row + 1}" for row in range(len(lengths)))
-        save_film(path, Footage(self.environment, names, physics, self.environment.spec.control_timestep))
+        return Footage(self.environment, names, physics, self.environment.spec.control_timestep)
 
 
 def play(record: Record, episodes: int = 1, seed: int = 0) -> Playback:

@@ -14,6 +14,7 @@ from viser import uplot
 
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import Environment
+from bfmkit.live.film import Footage
 from bfmkit.live.scene import Scene
 from bfmkit.recipe import build_node
 from bfmkit.recipe.yaml_text import read
@@ -86,6 +87,22 @@ class Recording:
         """Of each chosen episode."""
         return [self.environment.poses(torch.from_numpy(each["physics"])) for each in self.episodes()]
 
+    def footage(self) -> Footage:
+        """The chosen episodes as they were traced."""
+        episodes = self.episodes()
+        names = tuple(f"episode {number}" for number in self.numbers)
+        every = int(np.diff(episodes[0]["step"]).max(initial=1))
+        physics = tuple(each["physics"] for each in episodes)
+        return Footage(self.environment, names, physics, every * self.environment.spec.control_timestep)
+
+    def summary(self) -> str:
+        """Task, seed and return of each chosen episode."""
+        returns = ", ".join(
+            f"episode {number}: {each['return'][-1]:.0f}"
+            for number, each in zip(self.numbers, self.episodes(), strict=True)
+        )
+        return f"{_label(self.chosen)}; returns: {returns}"
+
 
 class RecordedPage:
     """A page that plays a recording, over and over.
@@ -140,11 +157,7 @@ class RecordedPage:
             if all(name in each for each in episodes):
                 rows = [np.interp(grid, times, each[name]) for times, each in zip(self._times, episodes, strict=True)]
                 plot.data = (np.asarray(grid, float), *(np.asarray(row, float) for row in rows))
-        returns = ", ".join(
-            f"episode {number}: {each['return'][-1]:.0f}"
-            for number, each in zip(self.recording.numbers, episodes, strict=True)
-        )
-        self._words.content = f"**{_label(run)}**\n\nReturns: {returns}"
+        self._words.content = self.recording.summary()
 
     def show(self, second: float) -> None:
         """Every body where it was then."""

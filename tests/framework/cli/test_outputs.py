@@ -34,7 +34,11 @@ def made(out: Path, *files: str) -> Path:
         (
             "infer",
             ("trace/run.npz",),
-            ["report:  bfmkit report {out} --out {out}/report.html", "watch:   bfmkit live --run {out}"],
+            [
+                "report:  bfmkit report {out} --out {out}/report.html",
+                "watch:   bfmkit live --run {out}",
+                "film:    bfmkit play {out}",
+            ],
         ),
         (
             "pretrain",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import bfmkit
+from bfmkit.live.film_export import save_film
 from bfmkit.live.play import play
 from bfmkit.runs.record import Record, RecordError
 from bfmkit.utils.errors import RefusedError
@@ -28,13 +29,13 @@ def test_the_mean_s_policy_acts_from_different_starts(record: Record) -> None:
 @pytest.mark.parametrize("ending", ["html", "gif"])
 def test_a_film_is_written(record: Record, tmp_path: Path, ending: str) -> None:
     path = tmp_path / "films" / f"walker.{ending}"
-    play(record).save(path)
+    save_film(path, play(record).footage)
     assert path.stat().st_size > 10_000
 
 
 def test_what_cannot_be_played_is_said(record: Record, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"as .html or .gif"):
-        play(record).save(tmp_path / "walker.mov")
+        save_film(tmp_path / "walker.mov", play(record).footage)
     with pytest.raises(ValueError, match="at least 1"):
         play(record, episodes=0)
     without = {name: value for name, value in record.facts.items() if name != "environment"}

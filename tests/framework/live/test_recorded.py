@@ -38,6 +38,21 @@ def test_a_traced_run_is_played_again(directory: Path) -> None:
     assert all(data.shape == page._returns.data[0].shape for data in page._returns.data)
 
 
+def test_a_traced_run_becomes_a_film(directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    film = tmp_path / "film.html"
+    assert main(["play", str(directory), "--out", str(film)]) == 0
+    said = capsys.readouterr()
+    assert "stand, seed 0; returns: episode 1: " in said.err and film.resolve().as_uri() in said.err
+    assert said.out == f"{film}\n" and "__VISER_EMBED_DATA__" in film.read_text()
+    footage = Recording.load(directory).footage()
+    assert footage.names == ("episode 1", "episode 3", "episode 4")
+    assert footage.timestep == pytest.approx(5 * 0.025)
+    assert main(["play", str(directory), "--seed", "3"]) == 2
+    assert "--episodes and --seed are of records" in capsys.readouterr().err
+    assert main(["play", str(directory), "--out", str(tmp_path / "film.mov")]) == 2
+    assert "as .html or .gif" in capsys.readouterr().err
+
+
 def test_what_holds_no_recording_is_refused(tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(NoRecordingError, match="no run directory"):
         Recording.load(tmp_path)
