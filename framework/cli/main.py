@@ -25,8 +25,8 @@ _EPILOG = """\
 RECIPE is a file or the name of a shipped recipe; path.to.key=value after it changes one value.
 Exit codes: 0 done, 1 failed while running, 2 refused before running, 130 after Ctrl-C, 143 after SIGTERM.
 
-  bfmkit run opti_bfm_two_stage environment.task=walk seed=3
-  bfmkit copy opti_bfm_two_stage mine.yaml
+  bfmkit run opti_bfm environment.task=walk seed=3
+  bfmkit copy opti_bfm mine.yaml
 """
 
 
@@ -194,9 +194,7 @@ def build_parser() -> argparse.ArgumentParser:
     live = add(
         "live", "live.run", "open a page on which agents infer a task before your eyes, and you can be the reward"
     )
-    live.add_argument(
-        "recipe", metavar="RECIPE", nargs="?", default="opti_bfm_two_stage", help="of type infer (opti_bfm_two_stage)"
-    )
+    live.add_argument("recipe", metavar="RECIPE", nargs="?", default="opti_bfm", help="of type infer (opti_bfm)")
     live.add_argument("overrides", metavar="key=value", nargs="*", help="path.to.key=value")
     live.add_argument("--beside", metavar="RECIPE", action="append", default=[], help="another agent on a body beside")
     live.add_argument("--run", metavar="RUN_DIR", type=Path, help="play episodes 1, 3 and 10 of a traced run instead")

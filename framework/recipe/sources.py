@@ -43,7 +43,7 @@ def locate(reference: str | Path, beside: Path | None = None, told_by: tuple[str
     """File of a reference: a path (from ``beside``, or from the working directory), else a shipped recipe.
 
     Args:
-        reference: ``my/recipe.yaml``, ``opti_bfm_two_stage``, or ``infer/opti_bfm_two_stage``. A bare name means a
+        reference: ``my/recipe.yaml``, ``opti_bfm``, or ``infer/opti_bfm``. A bare name means a
             file of that name too, but not where a shipped recipe has the same name: ``./opti_bfm`` or ``opti_bfm.yaml``
             is the file then, and ``infer/opti_bfm`` the shipped one.
         beside: the folder that relative paths start from.

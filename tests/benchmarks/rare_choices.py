@@ -3,7 +3,7 @@
     python tests/benchmarks/rare_choices.py                      # both
     python tests/benchmarks/rare_choices.py --factors --seeds 0  # the cost alone
 
-Loss: recipe opti_bfm_two_stage, choosing at every step, beside the determinant schedule with each factor, on the same
+Loss: recipe opti_bfm, choosing at every step, beside the determinant schedule with each factor, on the same
 tasks and seeds; return of the second half of ten episodes over that of choosing at every step, with a 95 % interval
 over pairs. Cost: one run, episodes in turn, seconds of the fastest; the environment is part of both.
 """
@@ -45,8 +45,8 @@ class Counting(TaskInferenceAgent):
 
 
 def agent_of(schedule: Schedule, update_every: int = 1) -> Counting:
-    """The agent of the recipe opti_bfm_two_stage, with another schedule, learning from so many steps at once."""
-    said = load_recipe("opti_bfm_two_stage").root.arguments["agent"].build()
+    """The agent of the recipe opti_bfm, with another schedule, learning from so many steps at once."""
+    said = load_recipe("opti_bfm").root.arguments["agent"].build()
     return Counting(said.posterior, said.acquisition, schedule, update_every=update_every)
 
 
