@@ -220,7 +220,7 @@ def draw_returns(
         tasks: which of them; all if none are given.
         labels: recipe or task -> what to call it.
         width: of the figure, inches; None takes as much as its panels want.
-        panel_height: of each row of panels, inches; 2.3 if None.
+        panel_height: of each row of panels, inches; None takes that of reports.
         formats: to write besides PNG: "pdf", "svg".
 
     Raises:
@@ -238,15 +238,14 @@ def draw_returns(
     import polars as pl
 
     from bfmkit.report.plots.comparison import draw_return_by_episode
-    from bfmkit.report.plots.style import PANEL_HEIGHT, FigureOptions, figure_options
+    from bfmkit.report.plots.style import FigureOptions, figure_options
     from bfmkit.report.run_reader import chosen, read_runs
 
-    options = FigureOptions(tuple(formats), width, PANEL_HEIGHT if panel_height is None else panel_height)
     tables = [each.results for each in chosen(read_runs([Path(each) for each in out]), recipes, tasks, labels)]
     results = [table for table in tables if table is not None and not table.is_empty()]
     if not results:
         raise ValueError("there is no run with episodes to draw")
-    with figure_options(options):
+    with figure_options(FigureOptions(tuple(formats), width, panel_height)):
         draw_return_by_episode(Path(path), pl.concat(results))
     return Path(path)
 

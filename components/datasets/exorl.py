@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from bfmkit.data.conversion import DataError, converted
+from bfmkit.data.conversion import Piece
+from bfmkit.data.converted_dataset import ConvertedDataset
 from bfmkit.data.exorl_layout import BUFFER, buffer_folder, episode_files, episode_pieces
-from bfmkit.data.source_record import provenance_row
-from bfmkit.data.stored_dataset import StoredDataset
 from bfmkit.interfaces import Dataset, Environment
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveInt
 
 
 @register(Dataset, "exorl")
-class ExorlDataset(StoredDataset):
+class ExorlDataset(ConvertedDataset):
     """Dataset of ExORL, a folder ``DOMAIN/ALGORITHM``, or one that ``bfmkit run export`` wrote.
 
     Its episodes are taken in the order of their numbers. The first use converts them into a memory map, in a folder
@@ -56,25 +53,10 @@ class ExorlDataset(StoredDataset):
         cache: Path | None = None,
     ) -> None:
         folder = buffer_folder(path)
-        self.spec, self._path = environment.spec, path
-        self._files = episode_files(folder)[:episodes]
-        self._skip_corrupt, self._checksum = skip_corrupt, checksum
         home = folder.parent if folder.name == BUFFER else folder
-        self._cache = cache or home / ("memory_map" if episodes is None else f"memory_map_{episodes}")
+        name = "memory_map" if episodes is None else f"memory_map_{episodes}"
+        super().__init__(path, cache or home / name, skip_corrupt, checksum)
+        self.spec, self._files = environment.spec, episode_files(folder)[:episodes]
 
-    @cached_property
-    def source(self) -> dict[str, Any]:
-        """What the memory map was made of: ``files`` with checksums, ``skipped`` with reasons, ``checksum``."""
-        source = converted(self._cache, self.spec, episode_pieces(self._files, self.spec), self._skip_corrupt)
-        if self._checksum is not None and source["checksum"] != self._checksum:
-            where = self._files[0].path.parent
-            raise DataError(f"{where}: the data's checksum is {source['checksum']}, not {self._checksum}")
-        return source
-
-    def provenance(self) -> list[dict[str, Any]]:
-        """One row, of the files and not of the memory map."""
-        return [provenance_row(self._path, self.source)]
-
-    def _folders(self) -> list[Path]:
-        self.source  # noqa: B018  makes the memory map where there is none
-        return [self._cache]
+    def _pieces(self) -> list[Piece]:
+        return episode_pieces(self._files, self.spec)

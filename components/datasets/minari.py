@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from tensordict import TensorDict
 
-from bfmkit.data.conversion import DataError, Piece, converted
+from bfmkit.data.conversion import DataError, Piece
+from bfmkit.data.converted_dataset import ConvertedDataset, require_finite
 from bfmkit.data.shards import empty_transitions
-from bfmkit.data.source_record import provenance_row
-from bfmkit.data.stored_dataset import StoredDataset
 from bfmkit.environments.action_scale import space_actions
 from bfmkit.environments.adapted import adapted_spec
 from bfmkit.environments.flat_observation import flat_space
@@ -23,7 +22,7 @@ from bfmkit.registry import register
 
 
 @register(Dataset, "minari")
-class MinariDataset(StoredDataset):
+class MinariDataset(ConvertedDataset):
     """Dataset of Minari, by its id; needs the extra ``minari``.
 
     The first use converts its episodes into a memory map. Observations and actions are laid out as an environment of
@@ -68,9 +67,8 @@ class MinariDataset(StoredDataset):
         except (FileNotFoundError, ValueError, KeyError, RuntimeError) as error:
             hint = "" if download else " (download: true fetches one that is not here)"
             raise ValueError(f"Minari has no dataset {id}: {' '.join(str(error).split())}{hint}") from error
-        self._id, self._skip_corrupt = id, skip_corrupt
-        self._cache = cache or Path(str(self._source.storage.data_path)).parent / "bfmkit"
-        self._keys = observation_keys
+        super().__init__(id, cache or Path(str(self._source.storage.data_path)).parent / "bfmkit", skip_corrupt)
+        self._id, self._keys = id, observation_keys
         self._observation = flat_space(self._source.observation_space, observation_keys, id)
         self._actions = space_actions(self._source.action_space, id)
         self.spec = self._read_spec(domain or id)
@@ -80,19 +78,12 @@ class MinariDataset(StoredDataset):
         self._steps = [int(each["total_steps"]) for each in metadata]
         return adapted_spec(domain, self._observation.names, self._actions.size, max(self._steps))
 
-    @cached_property
-    def source(self) -> dict[str, Any]:
-        """What the memory map was made of: episodes with checksums, ``skipped`` with reasons, ``checksum``."""
+    def _pieces(self) -> list[Piece]:
         mtime_ns = self._mtime_ns()
-        pieces = [
+        return [
             Piece(f"{self._id} episode {index}", steps, steps, partial(self._episode, int(index)), mtime_ns)
             for index, steps in zip(self._source.episode_indices, self._steps, strict=True)
         ]
-        return converted(self._cache, self.spec, pieces, self._skip_corrupt)
-
-    def provenance(self) -> list[dict[str, Any]]:
-        """One row, whose path is Minari's id."""
-        return [provenance_row(self._id, self.source)]
 
     def _mtime_ns(self) -> int:
         """When the newest file was changed: episodes have none of their own."""
@@ -112,14 +103,9 @@ class MinariDataset(StoredDataset):
         if len(observation) != steps + 1:
             raise DataError(f"{what}: {steps} steps with {len(observation)} observations")
         reward = np.asarray(stored.rewards, dtype=np.float64).reshape(steps, 1)
-        for name, value in (("observations", observation), ("actions", own.reshape(steps, -1)), ("rewards", reward)):
-            with np.errstate(over="ignore"):
-                stored_as = value.astype(np.float32) if name == "observations" else value
-            bad = ~np.isfinite(stored_as).all(axis=1)
-            if bad.any():
-                row = int(bad.argmax())
-                why = "too large for float32" if np.isfinite(value[row]).all() else "not finite"
-                raise DataError(f"{what}: {name} are {why} in row {row}")
+        require_finite(what, "observations", observation, np.float32)
+        require_finite(what, "actions", own)
+        require_finite(what, "rewards", reward)
         rows = empty_transitions(self.spec, steps)
         rows["observation"].copy_(torch.from_numpy(observation[:-1]))
         rows["action"].copy_(torch.from_numpy(action))
@@ -128,10 +114,6 @@ class MinariDataset(StoredDataset):
         rows["next", "terminated"].copy_(torch.from_numpy(np.asarray(stored.terminations, dtype=bool)))
         rows["next", "truncated"].copy_(torch.from_numpy(np.asarray(stored.truncations, dtype=bool)))
         return rows, hashlib.sha256(b"".join(each.tobytes() for each in (observation, own, reward))).hexdigest()
-
-    def _folders(self) -> list[Path]:
-        self.source  # noqa: B018  makes the memory map where there is none
-        return [self._cache]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by name."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from tensordict import TensorDict
 
-from bfmkit.data.conversion import DataError, Piece, converted
+from bfmkit.data.conversion import DataError, Piece
+from bfmkit.data.converted_dataset import ConvertedDataset, require_finite
 from bfmkit.data.shards import empty_transitions
-from bfmkit.data.source_record import provenance_row
-from bfmkit.data.stored_dataset import StoredDataset
 from bfmkit.interfaces import Dataset, Environment
 from bfmkit.registry import register
 
@@ -24,7 +22,7 @@ ROUNDING = 1e-5
 
 
 @register(Dataset, "ogbench")
-class OGBenchDataset(StoredDataset):
+class OGBenchDataset(ConvertedDataset):
     """Dataset of OGBench: an npz file with ``observations``, ``actions`` and ``terminals``, states end to end.
 
     A state that ``terminals`` marks is the last of its trajectory, and its action leads nowhere; trajectories are cut
@@ -54,13 +52,13 @@ class OGBenchDataset(StoredDataset):
     def __init__(
         self, path: Path, environment: Environment, skip_corrupt: bool = False, cache: Path | None = None
     ) -> None:
-        self.spec, self._path, self._skip_corrupt = environment.spec, Path(path), skip_corrupt
+        self.spec, self._path = environment.spec, Path(path)
+        super().__init__(path, cache or self._path.with_suffix(".memory_map"), skip_corrupt)
         if self.spec.physics_size != self.spec.observation_size + 1:
             raise ValueError(
                 f"environment must be of type gymnasium, whose physics are what it observes and a reward; "
                 f"{self.spec.domain} has {self.spec.physics_size} numbers of physics"
             )
-        self._cache = cache or self._path.with_suffix(".memory_map")
         if not self._path.is_file():
             raise FileNotFoundError(f"{path}: there is no such file (ogbench.download_datasets fetches datasets)")
         try:
@@ -75,22 +73,15 @@ class OGBenchDataset(StoredDataset):
         if ends.ndim != 1 or len(self._last) == 0 or self._last[-1] != len(ends) - 1:
             raise ValueError(f"{path}: terminals must be one number a state and mark the last, got {ends.shape}")
 
-    @cached_property
-    def source(self) -> dict[str, Any]:
-        """What the memory map was made of: trajectories with checksums, ``skipped`` with reasons, ``checksum``."""
+    def _pieces(self) -> list[Piece]:
         mtime_ns = self._path.stat().st_mtime_ns
         first = np.concatenate([[0], self._last[:-1] + 1])
         arrays: dict[str, np.ndarray] = {}
-        pieces = [
+        return [
             Piece(f"{self._path.name} trajectory {index}", int(end - start), int(end - start),
                   partial(self._trajectory, arrays, index, int(start), int(end)), mtime_ns)
             for index, (start, end) in enumerate(zip(first, self._last, strict=True))
         ]  # fmt: skip
-        return converted(self._cache, self.spec, pieces, self._skip_corrupt)
-
-    def provenance(self) -> list[dict[str, Any]]:
-        """One row, of the file and not of the memory map."""
-        return [provenance_row(self._path, self.source)]
 
     def _trajectory(
         self, arrays: dict[str, np.ndarray], index: int, start: int, end: int
@@ -105,8 +96,7 @@ class OGBenchDataset(StoredDataset):
         ):  # fmt: skip
             if value.shape[1:] != (size,):
                 raise DataError(f"{what}: {name} must be (n, {size}), got {value.shape} ({self.spec.domain})")
-            if not np.isfinite(value).all():
-                raise DataError(f"{what}: {name} are not finite in row {int((~np.isfinite(value)).any(1).argmax())}")
+            require_finite(what, name, value)
         if len(action) == 0:
             raise DataError(f"{what}: has a single state")
         if np.abs(action).max() > 1 + ROUNDING:
@@ -119,7 +109,3 @@ class OGBenchDataset(StoredDataset):
         rows["next", "physics"].zero_()[:, :-1].copy_(following)
         rows["next", "truncated"][-1] = True
         return rows, hashlib.sha256(observation.tobytes() + action.tobytes()).hexdigest()
-
-    def _folders(self) -> list[Path]:
-        self.source  # noqa: B018  makes the memory map where there is none
-        return [self._cache]

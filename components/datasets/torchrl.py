@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from bfmkit.data.conversion import DataError, Piece, converted
+from bfmkit.data.conversion import DataError, Piece
+from bfmkit.data.converted_dataset import ConvertedDataset, require_finite
 from bfmkit.data.shards import empty_transitions
-from bfmkit.data.source_record import provenance_row
-from bfmkit.data.stored_dataset import StoredDataset
 from bfmkit.environments.action_scale import BoundedActions
 from bfmkit.environments.adapted import adapted_spec
 from bfmkit.environments.flat_observation import FlatObservation, flat_entries
@@ -29,7 +28,7 @@ READ_AT_ONCE = 100_000
 
 
 @register(Dataset, "torchrl")
-class TorchRLDataset(StoredDataset):
+class TorchRLDataset(ConvertedDataset):
     """A replay buffer of ``torchrl.data.datasets`` by its class, such as ``D4RLExperienceReplay``.
 
     The first use converts it into a memory map. Observations are laid out as in environments of other libraries:
@@ -71,8 +70,8 @@ class TorchRLDataset(StoredDataset):
             raise ValueError(f"action_bounds must be two numbers, the lower one first, got {list(action_bounds)}")
         self._given = (name, arguments, domain, action_bounds, cache, observation_keys, skip_corrupt)
         self._name = domain or f"{name}({_identity(arguments or {})})"
-        self._source, self._skip_corrupt = _made(name, arguments or {}), skip_corrupt
-        self._cache = cache or Path("data", "torchrl", self._name.replace("/", "_"))
+        super().__init__(self._name, cache or Path("data", "torchrl", self._name.replace("/", "_")), skip_corrupt)
+        self._source = _made(name, arguments or {})
         first = self._source[:1]
         if not any(value.any() for value in self._source[:READ_AT_ONCE].values(True, True)):
             raise ValueError(
@@ -107,22 +106,15 @@ class TorchRLDataset(StoredDataset):
             ends.append(last[:READ_AT_ONCE].nonzero().squeeze(-1).numpy() + start)
         return np.unique(np.concatenate(ends))
 
-    @cached_property
-    def source(self) -> dict[str, Any]:
-        """What the memory map was made of: episodes with checksums, ``skipped`` with reasons, ``checksum``."""
+    def _pieces(self) -> list[Piece]:
         starts = np.concatenate([[0], self._ends[:-1] + 1])
-        pieces = [
+        return [
             Piece(
                 f"{self._name} episode {index}", int(end - start + 1), int(end - start + 1),
                 partial(self._episode, index, int(start), int(end)), 0,
             )
             for index, (start, end) in enumerate(zip(starts, self._ends, strict=True))
         ]  # fmt: skip
-        return converted(self._cache, self.spec, pieces, self._skip_corrupt)
-
-    def provenance(self) -> list[dict[str, Any]]:
-        """One row, whose path is the domain."""
-        return [provenance_row(self._name, self.source)]
 
     def _episode(self, index: int, start: int, end: int) -> tuple[TensorDict, str]:
         stored, what = self._source[start : end + 1], f"{self._name} episode {index}"
@@ -139,9 +131,7 @@ class TorchRLDataset(StoredDataset):
         reward = np.zeros((len(stored), 1)) if reward is None else reward.numpy(force=True).reshape(len(stored), -1)
         physics = np.concatenate([following, reward[:, :1].astype(np.float64)], axis=1)
         for name, value in (("observations", observation), ("next observations", following), ("rewards", reward)):
-            if not np.isfinite(value.astype(np.float32)).all():
-                row = int((~np.isfinite(value.astype(np.float32)).all(axis=1)).argmax())
-                raise DataError(f"{what}: {name} are not finite in row {row}")
+            require_finite(what, name, value, np.float32)
         ended = np.arange(len(stored)) == len(stored) - 1
         terminated = _flag(stored["next"].get("terminated", None), len(stored))
         rows["observation"].copy_(torch.from_numpy(observation))
@@ -156,10 +146,6 @@ class TorchRLDataset(StoredDataset):
     def _flat(self, observation: TensorDictBase) -> np.ndarray:  # (n, o)
         entries = self._observation.entries
         return np.concatenate([entry.flat(observation[entry.path].numpy(force=True)) for entry in entries], axis=1)
-
-    def _folders(self) -> list[Path]:
-        self.source  # noqa: B018  makes the memory map where there is none
-        return [self._cache]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from."""

@@ -54,8 +54,6 @@ def play(arguments: argparse.Namespace) -> int:
     """Write the film of a record's policy, or of the recorded episodes of a run directory."""
     from bfmkit.live.film_export import require_ending, save_film
 
-    if arguments.episodes < 1:
-        raise CommandError(f"--episodes {arguments.episodes}: must be at least 1")
     path: Path = arguments.path
     if path.is_dir() and (arguments.episodes, arguments.seed) != (1, 0):
         raise CommandError(f"{path}: --episodes and --seed are of records; a traced run is shown as it was")
@@ -86,7 +84,10 @@ def _acted(path: Path, episodes: int, seed: int) -> Footage:
     from bfmkit.utils.threads import pin_threads
 
     pin_threads(1)
-    played = play(Record.load(path), episodes, seed)
+    try:
+        played = play(Record.load(path), episodes, seed)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
     for number, value in enumerate(played.returns or [], 1):
         sys.stderr.write(f"episode {number}: {played.task}, return {value:.1f}\n")
     return played.footage

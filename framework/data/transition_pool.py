@@ -140,12 +140,7 @@ class TransitionPool:
 
     def read(self, rows: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
         """Some transitions with all their keys, in the order asked for."""
-        added = rows >= len(self._dataset)
-        if self._writer is None or not added.any():
-            return self._dataset.read(rows)
-        written = self._writer.written()[rows[added] - len(self._dataset)]
-        joined = torch.cat([self._dataset.read(rows[~added]), written])
-        return joined[torch.cat([(~added).nonzero().squeeze(-1), added.nonzero().squeeze(-1)]).argsort()]
+        return self._gathered(rows, list(self._dataset[0].keys(include_nested=True, leaves_only=True)))
 
 
 def fits(dataset: Dataset, room: int, device: torch.device) -> bool:

@@ -11,6 +11,9 @@ from bfmkit.interfaces import Appearance, Part
 
 DRAWN_GROUPS = 3
 """Geometries of higher groups are those that only collide."""
+_TYPES = mujoco.mjtGeom
+LEFT_OUT = {int(_TYPES.mjGEOM_PLANE), int(_TYPES.mjGEOM_HFIELD), int(_TYPES.mjGEOM_SDF)}
+"""Types of geometries that are not drawn: the ground, of which viewers have one of their own, and what has no mesh."""
 ROUND = 16
 """Corners of a round outline."""
 
@@ -48,11 +51,11 @@ def poses_of(model: Any, positions: np.ndarray) -> np.ndarray:  # (n, q) -> (n, 
 
 
 def _by_color(model: Any, body: int) -> dict[tuple[float, float, float, float], list[int]]:
-    """The drawn geometries of a body, but planes."""
+    """The drawn geometries of a body."""
     found: dict[tuple[float, float, float, float], list[int]] = {}
     first = int(model.body_geomadr[body])
     for geom in range(first, first + int(model.body_geomnum[body])):
-        if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_PLANE and model.geom_group[geom] < DRAWN_GROUPS:
+        if int(model.geom_type[geom]) not in LEFT_OUT and model.geom_group[geom] < DRAWN_GROUPS:
             found.setdefault(_color(model, geom), []).append(geom)
     return found
 
@@ -99,22 +102,20 @@ def _mesh(model: Any, geom: int) -> tuple[np.ndarray, np.ndarray]:  # (n, 3), (m
     # Imported here: nobody needs it to run a task.
     from trimesh import creation
 
-    size, kinds = model.geom_size[geom], mujoco.mjtGeom
+    size = model.geom_size[geom]
     match model.geom_type[geom]:
-        case kinds.mjGEOM_SPHERE:
+        case _TYPES.mjGEOM_SPHERE:
             mesh = creation.icosphere(radius=size[0], subdivisions=2)
-        case kinds.mjGEOM_ELLIPSOID:
+        case _TYPES.mjGEOM_ELLIPSOID:
             mesh = creation.icosphere(subdivisions=2).apply_scale(size)
-        case kinds.mjGEOM_CAPSULE:
+        case _TYPES.mjGEOM_CAPSULE:
             mesh = creation.capsule(radius=size[0], height=2 * size[1], count=[ROUND, ROUND])
-        case kinds.mjGEOM_CYLINDER:
+        case _TYPES.mjGEOM_CYLINDER:
             mesh = creation.cylinder(radius=size[0], height=2 * size[1], sections=ROUND)
-        case kinds.mjGEOM_BOX:
+        case _TYPES.mjGEOM_BOX:
             mesh = creation.box(extents=2 * size)
-        case kinds.mjGEOM_MESH:
+        case _:
             return _stored_mesh(model, int(model.geom_dataid[geom]))
-        case other:
-            raise ValueError(f"geometries of type {kinds(other).name} cannot be drawn")
     return np.asarray(mesh.vertices), np.asarray(mesh.faces)
 
 

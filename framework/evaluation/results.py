@@ -11,8 +11,15 @@ from typing import Any
 import polars as pl
 
 from bfmkit.evaluation.cells import CELLS, FLOORS, ORACLES, Cell, read_cells, reference_label
-from bfmkit.recipe.yaml_text import YamlError, read
-from bfmkit.runs.run_directory import FLOOR_METRICS, ORACLE_METRICS, PROVENANCE, RECIPE, read_metrics
+from bfmkit.runs.run_directory import (
+    FLOOR_METRICS,
+    ORACLE_METRICS,
+    PROVENANCE,
+    RECIPE,
+    RunDirectoryError,
+    read_metrics,
+    read_recipe,
+)
 from bfmkit.utils.files import write_atomically
 
 PARQUET, CSV = "results.parquet", "results.csv"
@@ -169,12 +176,9 @@ def sorted_cells(out: Path, names: Sequence[str]) -> list[Cell]:
 
 def _recipe(out: Path) -> dict[str, Any]:
     try:
-        tree = read((out / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YamlError) as error:
+        return read_recipe(out / RECIPE)
+    except RunDirectoryError as error:
         raise ValueError(f"{out}: holds no run ({error})") from error
-    if not isinstance(tree, dict):
-        raise ValueError(f"{out}: {RECIPE} is no recipe")
-    return tree
 
 
 def _infer(out: Path) -> pl.DataFrame:

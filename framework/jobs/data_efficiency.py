@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,9 +24,8 @@ from bfmkit.registry import lookup, register
 from bfmkit.report.plots.data_efficiency import draw_data_efficiency
 from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.metric_log import MetricLog
-from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_summary
+from bfmkit.runs.run_directory import append_metrics, read_metrics, rewrite_metrics, write_summary
 from bfmkit.utils.checks import PositiveInt
-from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import generator
 
@@ -221,7 +219,7 @@ class DataEfficiencyJob(Job):
         done = {task for task in self.tasks if sum(row["task"] == task for row in rows) == each}
         kept = [row for row in rows if row["task"] in done]
         if len(kept) < len(rows):
-            write_atomically(out / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+            rewrite_metrics(out, kept)
         return done
 
     def _finish(self, out: Path) -> dict[str, Any]:

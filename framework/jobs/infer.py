@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +29,13 @@ from bfmkit.runs.run_directory import (
     ORACLE_METRICS,
     append_metrics,
     read_metrics,
+    rewrite_metrics,
     write_summary,
 )
 from bfmkit.runs.run_records import RunRecords
 from bfmkit.runs.trace_writer import Tracer
 from bfmkit.runs.traced_plane import write_plane
 from bfmkit.training.allocator import keep_freed_memory
-from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 
 logger = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ class InferJob(Experiment, Job):
         for role, name in FILES.items():
             kept = read_metrics(out, name)[: state.rows[role]]
             if kept or name == METRICS or (out / name).exists():
-                write_atomically(out / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+                rewrite_metrics(out, kept, name)
         with self._log(out) as log, self._bar(state) as bar:
             for stage in self._stages():
                 if state.episodes.get(stage.name, 0) < stage.episodes:

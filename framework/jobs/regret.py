@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -21,12 +20,11 @@ from bfmkit.regret.report import Curves, draw_regret, summarise
 from bfmkit.regret.rules import RULES
 from bfmkit.regret.simulate import Runs, simulate
 from bfmkit.runs.metric_log import MetricLog
-from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics, write_summary
+from bfmkit.runs.run_directory import append_metrics, read_metrics, rewrite_metrics, write_summary
 from bfmkit.tabular.finite_mdp import FiniteMDP
 from bfmkit.tabular.mdp_layout import MDPLayout
 from bfmkit.tabular.policy_pool import PolicyPool
 from bfmkit.utils.checks import Discount, Finite, NonNegativeInt, OpenShare, PositiveFloat, PositiveInt, check_ranges
-from bfmkit.utils.files import write_atomically
 from bfmkit.utils.processes import results_in_processes
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import normal_noise
@@ -193,7 +191,7 @@ class RegretJob(Job):
         whole = {key: rows for key, rows in found.items() if len(rows) == self.seeds.get(key[1])}
         if len(whole) < len(found):
             kept = [row for rows in whole.values() for row in rows]
-            write_atomically(out / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+            rewrite_metrics(out, kept)
         return whole
 
     def _rows(self, dim: int, name: str, runs: Runs) -> Iterator[dict[str, Any]]:

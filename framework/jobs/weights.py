@@ -13,13 +13,12 @@ from bfmkit.data.label_files import read_tensors
 from bfmkit.inference.experiment import fitted_environment
 from bfmkit.inference.offline import Inferred, weights_from_demonstration, weights_from_goal, weights_from_labels
 from bfmkit.interfaces import BFM, Environment, Job, Posterior
-from bfmkit.recipe.yaml_text import read
 from bfmkit.registry import register
 from bfmkit.report.plots.explanation import draw_explanation
 from bfmkit.runs.explanation import explain
 from bfmkit.runs.record import FOLDER, Record
 from bfmkit.runs.recording import inferred_record
-from bfmkit.runs.run_directory import RECIPE, write_summary
+from bfmkit.runs.run_directory import own_recipe, write_summary
 
 
 @register(Job, "weights")
@@ -110,8 +109,7 @@ class WeightsJob(Job):
         return {"explanation": paragraph, "explained_variance": explanation.explained_variance}
 
     def _origin(self, out: Path) -> dict[str, Any]:
-        recipe = out / RECIPE
-        said = read(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {}
+        said = own_recipe(out)
         known = {name: said[name] for name in ("bfm", "posterior", "environment") if said.get(name) is not None}
         return known | {"labels": self.origin}
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from bfmkit.regret.power_law import exponent
-from bfmkit.report.plots import BLUE, GREY, ORANGE, SKY, STYLE, VERMILION, new_figure, save_figure
-from bfmkit.report.plots.style import legend_above
+from bfmkit.report.plots import BLUE, GREY, ORANGE, SKY, VERMILION, new_figure, save_figure
+from bfmkit.report.plots.style import legend_above, styled
 
 LOOK: dict[str, tuple[str, str, str]] = {
     "ucb": (BLUE, "-", "optimism"),
@@ -69,6 +69,7 @@ def summarise(
     return {"dims": dims, "episodes": int(grid[-1]), "burn_in": burn_in}
 
 
+@styled()
 def draw_regret(
     path: Path,
     curves: Mapping[int, Mapping[str, Curves]],
@@ -79,32 +80,29 @@ def draw_regret(
 
     The height of a panel is that of what is there after the burn-in.
     """
-    from matplotlib import rc_context
-
     columns = min(3, len(curves))
-    with rc_context(STYLE):
-        figure, axes = new_figure(-(-len(curves) // columns), columns)
-        figure.set_size_inches(3.0 * columns, 2.8 * -(-len(curves) // columns) + 0.2)
-        table: list[dict[str, Any]] = []
-        for axis, (dim, rules) in zip(axes.flat, curves.items(), strict=False):
-            axis.axvspan(grid[0], burn_in, color=GREY, alpha=0.08, linewidth=0)
-            for name, found in rules.items():
-                table += _draw_curve(axis, dim, name, found, grid, burn_in)
-            if "ucb" in rules and (bound := rules["ucb"].bound) is not None:
-                axis.plot(grid, bound, color="black", linestyle="-.", linewidth=1, label="bound on optimism")
-            axis.set(xscale="log", yscale="log", title=f"d = {dim}", xlabel="episode", xlim=(grid[0], grid[-1]))
-            if (ends := _ends(rules, grid >= burn_in)) is not None:
-                # Half as many decades again below the curves, for the exponents.
-                low, high = ends[0] / 1.5, ends[1] * 1.5
-                axis.set_ylim(low * (low / high) ** 0.5, high)
-            place: dict[str, Any] = {"loc": "lower right", "fontsize": 6, "title_fontsize": 6, "ncols": 2}
-            axis.legend(*_exponents(axis, table, dim), title="exponent", **place)
-        for axis in axes[:, 0]:
-            axis.set_ylabel("cumulative regret (noise of one reward = 1)")
-        for axis in axes.flat[len(curves) :]:
-            axis.set_visible(False)
-        legend_above(figure, axes.flat)
-        save_figure(figure, path, table)
+    figure, axes = new_figure(-(-len(curves) // columns), columns)
+    figure.set_size_inches(3.0 * columns, 2.8 * -(-len(curves) // columns) + 0.2)
+    table: list[dict[str, Any]] = []
+    for axis, (dim, rules) in zip(axes.flat, curves.items(), strict=False):
+        axis.axvspan(grid[0], burn_in, color=GREY, alpha=0.08, linewidth=0)
+        for name, found in rules.items():
+            table += _draw_curve(axis, dim, name, found, grid, burn_in)
+        if "ucb" in rules and (bound := rules["ucb"].bound) is not None:
+            axis.plot(grid, bound, color="black", linestyle="-.", linewidth=1, label="bound on optimism")
+        axis.set(xscale="log", yscale="log", title=f"d = {dim}", xlabel="episode", xlim=(grid[0], grid[-1]))
+        if (ends := _ends(rules, grid >= burn_in)) is not None:
+            # Half as many decades again below the curves, for the exponents.
+            low, high = ends[0] / 1.5, ends[1] * 1.5
+            axis.set_ylim(low * (low / high) ** 0.5, high)
+        place: dict[str, Any] = {"loc": "lower right", "fontsize": 6, "title_fontsize": 6, "ncols": 2}
+        axis.legend(*_exponents(axis, table, dim), title="exponent", **place)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("cumulative regret (noise of one reward = 1)")
+    for axis in axes.flat[len(curves) :]:
+        axis.set_visible(False)
+    legend_above(figure, axes.flat)
+    save_figure(figure, path, table)
 
 
 CONTINUING_LOOK: dict[str, tuple[str, str, str]] = {
@@ -118,6 +116,7 @@ CONTINUING_LOOK: dict[str, tuple[str, str, str]] = {
 """Colour, line and words of each rule without episodes."""
 
 
+@styled()
 def draw_continuing(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Regret by step in log-log without episodes; a panel for each number of dimensions and each ε.
 
@@ -125,29 +124,26 @@ def draw_continuing(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path: of the picture; its table lies beside it.
         rows: one for each study: ``dim``, ``misspecification``, ``rule``, ``steps``, ``gap_mean`` and ``bound``.
     """
-    from matplotlib import rc_context
-
     panels = sorted({(row["dim"], row["misspecification"]) for row in rows})
     columns = len({error for _, error in panels})
-    with rc_context(STYLE):
-        figure, axes = new_figure(-(-len(panels) // columns), columns)
-        figure.set_size_inches(3.2 * columns, 2.6 * -(-len(panels) // columns) + 0.3)
-        table: list[dict[str, Any]] = []
-        for axis, (dim, error) in zip(axes.flat, panels, strict=True):
-            for row in (row for row in rows if (row["dim"], row["misspecification"]) == (dim, error)):
-                color, line, words = CONTINUING_LOOK[row["rule"]]
-                axis.plot(row["steps"], np.maximum(row["gap_mean"], 1e-1), color=color, linestyle=line, label=words)
-                if row["bound"] is not None:
-                    axis.plot(row["steps"], row["bound"], color="black", linestyle="-.", linewidth=1, label="bound")
-                for index, step in enumerate(row["steps"]):
-                    bound = None if row["bound"] is None else row["bound"][index]
-                    head = {"dim": dim, "misspecification": error, "rule": row["rule"], "step": step}
-                    table.append(head | {"regret": row["gap_mean"][index], "bound": bound})
-            axis.set(xscale="log", yscale="log", title=f"d = {dim}, ε = {error:g}", xlabel="step")
-        for axis in axes[:, 0]:
-            axis.set_ylabel("Σ (g* − g of the policy followed)")
-        legend_above(figure, axes.flat)
-        save_figure(figure, path, table)
+    figure, axes = new_figure(-(-len(panels) // columns), columns)
+    figure.set_size_inches(3.2 * columns, 2.6 * -(-len(panels) // columns) + 0.3)
+    table: list[dict[str, Any]] = []
+    for axis, (dim, error) in zip(axes.flat, panels, strict=True):
+        for row in (row for row in rows if (row["dim"], row["misspecification"]) == (dim, error)):
+            color, line, words = CONTINUING_LOOK[row["rule"]]
+            axis.plot(row["steps"], np.maximum(row["gap_mean"], 1e-1), color=color, linestyle=line, label=words)
+            if row["bound"] is not None:
+                axis.plot(row["steps"], row["bound"], color="black", linestyle="-.", linewidth=1, label="bound")
+            for index, step in enumerate(row["steps"]):
+                bound = None if row["bound"] is None else row["bound"][index]
+                head = {"dim": dim, "misspecification": error, "rule": row["rule"], "step": step}
+                table.append(head | {"regret": row["gap_mean"][index], "bound": bound})
+        axis.set(xscale="log", yscale="log", title=f"d = {dim}, ε = {error:g}", xlabel="step")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("Σ (g* − g of the policy followed)")
+    legend_above(figure, axes.flat)
+    save_figure(figure, path, table)
 
 
 def _ends(rules: Mapping[str, Curves], late: np.ndarray) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bfmkit.report.plots.plane import show_plane
-from bfmkit.report.plots.style import BLUE, GREY, STYLE, VERMILION, title_of
+from bfmkit.report.plots.style import BLUE, GREY, VERMILION, styled, title_of
 from bfmkit.runs.trace import TracedRun
 from bfmkit.runs.traced_plane import TracedPlane
 
@@ -19,19 +19,6 @@ MOST_FRAMES = 80
 FRAME_MILLISECONDS, LAST_MILLISECONDS = 80, 1500
 PICTURE_HEIGHT, PICTURE_WIDTH = 200, 260
 DOTS_PER_INCH = 110
-
-
-@dataclass(frozen=True)
-class Animation:
-    """A moving picture.
-
-    Args:
-        moving: WebP.
-        still: its last frame, PNG.
-    """
-
-    moving: bytes
-    still: bytes
 
 
 @dataclass(frozen=True)
@@ -60,50 +47,50 @@ def thinned(entries: dict[str, np.ndarray], most: int = MOST_FRAMES) -> dict[str
     return {name: values[kept] for name, values in entries.items()}
 
 
-def animate(scenes: Sequence[Scene], title: str, plane: TracedPlane | None = None) -> Animation:
-    """Draw the scenes side by side: above, the reward believed in over the plane, or the body; below, the return and
-    the believed reward as they grow.
+@styled()
+def animate(scenes: Sequence[Scene], title: str, plane: TracedPlane | None = None) -> tuple[bytes, bytes]:
+    """Moving picture of scenes side by side, as WebP, and its last frame, as PNG.
+
+    Above, the reward believed in over the plane, or the body; below, the return and the believed reward as they grow.
 
     Raises:
         ValueError: if there is nothing to show.
     """
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
     if not scenes or not all(len(scene.entries["step"]) for scene in scenes):
         raise ValueError("there is no episode to show")
-    with rc_context(STYLE):
-        looks = plane is not None or any(scene.pictures is not None for scene in scenes)
-        heights = [2.1, 1.15, 1.15] if looks else [1.4, 1.4]
-        figure = Figure(figsize=(6.8, sum(heights) + 0.75), dpi=DOTS_PER_INCH, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
-        figure.suptitle(title_of(title), fontsize=8)
-        axes = figure.subplots(len(heights), len(scenes), squeeze=False, height_ratios=heights)
-        parts = [_Part(list(axes[:, column]), scene, plane, looks) for column, scene in enumerate(scenes)]
-        _share_limits(axes[-2:], scenes)
-        axes[-2, 0].set_ylabel("return so far")
-        axes[-1, 0].set_ylabel("reward")
-        handles, labels = axes[-1, 0].get_legend_handles_labels()
-        more = axes[-2, 0].get_legend_handles_labels()
-        figure.legend([*more[0], *handles], [*more[1], *labels], loc="outside lower center", ncols=4)
-        canvas.draw()
-        # From here on only what moves is drawn anew.
-        figure.set_layout_engine("none")
-        moving = [artist for part in parts for artist in part.moving]
-        for artist in moving:
-            artist.set_visible(False)
-        canvas.draw()
-        background = canvas.copy_from_bbox(figure.bbox)
-        for artist in moving:
-            artist.set_visible(True)
-        frames = []
-        for index in range(max(len(scene.entries["step"]) for scene in scenes)):
-            canvas.restore_region(background)
-            for part in parts:
-                part.show(index)
-            frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+    looks = plane is not None or any(scene.pictures is not None for scene in scenes)
+    heights = [2.1, 1.15, 1.15] if looks else [1.4, 1.4]
+    figure = Figure(figsize=(6.8, sum(heights) + 0.75), dpi=DOTS_PER_INCH, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    figure.suptitle(title_of(title), fontsize=8)
+    axes = figure.subplots(len(heights), len(scenes), squeeze=False, height_ratios=heights)
+    parts = [_Part(list(axes[:, column]), scene, plane, looks) for column, scene in enumerate(scenes)]
+    _share_limits(axes[-2:], scenes)
+    axes[-2, 0].set_ylabel("return so far")
+    axes[-1, 0].set_ylabel("reward")
+    handles, labels = axes[-1, 0].get_legend_handles_labels()
+    more = axes[-2, 0].get_legend_handles_labels()
+    figure.legend([*more[0], *handles], [*more[1], *labels], loc="outside lower center", ncols=4)
+    canvas.draw()
+    # From here on only what moves is drawn anew.
+    figure.set_layout_engine("none")
+    moving = [artist for part in parts for artist in part.moving]
+    for artist in moving:
+        artist.set_visible(False)
+    canvas.draw()
+    background = canvas.copy_from_bbox(figure.bbox)
+    for artist in moving:
+        artist.set_visible(True)
+    frames = []
+    for index in range(max(len(scene.entries["step"]) for scene in scenes)):
+        canvas.restore_region(background)
+        for part in parts:
+            part.show(index)
+        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
     moving_file, still_file = io.BytesIO(), io.BytesIO()
     pauses = [FRAME_MILLISECONDS] * (len(frames) - 1) + [LAST_MILLISECONDS]
     frames[0].save(
@@ -117,7 +104,7 @@ def animate(scenes: Sequence[Scene], title: str, plane: TracedPlane | None = Non
         method=4,
     )
     frames[-1].save(still_file, format="PNG", optimize=True, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
-    return Animation(moving_file.getvalue(), still_file.getvalue())
+    return moving_file.getvalue(), still_file.getvalue()
 
 
 class _Part:

@@ -15,15 +15,7 @@ from bfmkit.evaluation.comparison import curves, relative_returns
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import Environment
 from bfmkit.recipe import RecipeError, build_node
-from bfmkit.report.animation import (
-    PICTURE_HEIGHT,
-    PICTURE_WIDTH,
-    Animation,
-    Scene,
-    animate,
-    chosen_episodes,
-    thinned,
-)
+from bfmkit.report.animation import PICTURE_HEIGHT, PICTURE_WIDTH, Scene, animate, chosen_episodes, thinned
 from bfmkit.report.plots.belief import draw_belief
 from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
 from bfmkit.report.run_reader import ReportedRun
@@ -149,11 +141,12 @@ def moving_pictures(
             if animation is not None:
                 shown = ", ".join(map(str, numbers[:-1])) + (" and " if numbers[:-1] else "") + str(numbers[-1])
                 caption = f"Episode{'s' if numbers[:-1] else ''} {shown} of {task}, seed {seed}, sped up."
-                pictures.append(Picture(animation.still, run.name, caption, animation.moving, is_map=True))
+                moving, still = animation
+                pictures.append(Picture(still, run.name, caption, moving, is_map=True))
     return pictures, list(dict.fromkeys(remarks))
 
 
-def _animation(run: ReportedRun, which: Run) -> tuple[Animation | None, list[int], str | None]:
+def _animation(run: ReportedRun, which: Run) -> tuple[tuple[bytes, bytes] | None, list[int], str | None]:
     traced, plane, remark = read_run(run.path, which), read_plane(run.path), None
     if traced is None:
         return None, [], f"nothing was traced of {which.task}, seed {which.seed}"

@@ -12,10 +12,9 @@ import polars as pl
 
 from bfmkit.evaluation.cells import folder_name
 from bfmkit.evaluation.results import read_failures, read_results, recipe_names
-from bfmkit.recipe.yaml_text import YamlError, read
 from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.expression import task_title
-from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryError
+from bfmkit.runs.run_directory import PROVENANCE, RECIPE, SUMMARY, RunDirectoryError, read_recipe
 from bfmkit.runs.trace import read_trace
 
 RECIPES = "recipes"
@@ -148,12 +147,7 @@ def _read_run(path: Path) -> ReportedRun:
         raise RunDirectoryError(f"{path}: there is no such directory")
     if not (path / RECIPE).is_file():
         raise RunDirectoryError(f"{path}: is no run directory, for it has no {RECIPE}")
-    try:
-        recipe = read((path / RECIPE).read_text(encoding="utf-8"))
-    except (YamlError, OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(f"{path / RECIPE}: cannot be read: {error}") from error
-    if not isinstance(recipe, dict):
-        raise RunDirectoryError(f"{path / RECIPE}: is no recipe")
+    recipe = read_recipe(path / RECIPE)
     if not (path / SUMMARY).is_file():
         raise RunDirectoryError(
             f"{path}: this run is not finished, for it has no {SUMMARY}; "
@@ -180,10 +174,7 @@ def _compared(path: Path, recipe: dict[str, Any], name: str) -> dict[str, dict[s
         return {name: recipe}
     names = recipe_names(recipe)
     files = {each: path / RECIPES / f"{folder_name(each)}.yaml" for each in names}
-    try:
-        return {each: read(file.read_text(encoding="utf-8")) for each, file in files.items() if file.is_file()}
-    except (YamlError, OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(f"{path / RECIPES}: cannot be read: {error}") from error
+    return {each: read_recipe(file) for each, file in files.items() if file.is_file()}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

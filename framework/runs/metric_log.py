@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from bfmkit.registry.messages import one_of, suggestion
-from bfmkit.runs.run_directory import RECIPE
+from bfmkit.runs.run_directory import own_recipe
 from bfmkit.utils.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def lightning_logger(name: str, out: Path) -> Logger:
         # A folder for each session: Lightning's begins a file anew.
         return loggers.CSVLogger(out, name="csv")
     made = _wandb(out) if name == "wandb" else _mlflow(out)
-    made.log_hyperparams(_recipe(out))
+    made.log_hyperparams(own_recipe(out))
     return made
 
 
@@ -157,10 +157,3 @@ def _identity(file: Path, make: Any) -> str:
     if not file.is_file():
         file.write_text(make(), encoding="utf-8")
     return file.read_text(encoding="utf-8").strip()
-
-
-def _recipe(out: Path) -> dict[str, Any]:
-    from bfmkit.recipe.yaml_text import read
-
-    file = out / RECIPE
-    return read(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -96,15 +96,32 @@ def join_run(out: Path, recipe: Recipe, patience: float = 600.0) -> None:
     _require_same(out, recipe)
 
 
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Resolved recipe in a file of a run directory.
+
+    Raises:
+        RunDirectoryError: if it cannot be read, or is no mapping.
+    """
+    try:
+        tree = read(path.read_text(encoding="utf-8"))
+    except (YamlError, OSError, UnicodeDecodeError) as error:
+        raise RunDirectoryError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(tree, dict):
+        raise RunDirectoryError(f"{path}: is no recipe")
+    return tree
+
+
+def own_recipe(out: Path) -> dict[str, Any]:
+    """Recipe of a run directory; empty for a job that was built in Python and has none."""
+    return read_recipe(out / RECIPE) if (out / RECIPE).is_file() else {}
+
+
 def _require_same(out: Path, recipe: Recipe) -> bool:
     """Refuse another recipe than that of the run; gives whether this one extends it."""
-    try:
-        earlier = read((out / RECIPE).read_text(encoding="utf-8"))
-    except (YamlError, OSError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(f"{out / RECIPE}: cannot be read: {error}") from error
+    earlier = read_recipe(out / RECIPE)
     trees = (earlier, read(recipe.to_yaml()))
     for tree in trees:
-        for key in recipe.job_class.incidental if isinstance(tree, dict) else ():
+        for key in recipe.job_class.incidental:
             tree.pop(key, None)
     is_longer = _without_extensions(*trees, recipe.job_class)
     difference = first_difference(*trees)
@@ -113,10 +130,10 @@ def _require_same(out: Path, recipe: Recipe) -> bool:
     return is_longer
 
 
-def _without_extensions(earlier: Any, now: Any, job: type[Job]) -> bool:
+def _without_extensions(earlier: dict[str, Any], now: dict[str, Any], job: type[Job]) -> bool:
     """Take counts out of both that are larger now; gives whether there was one."""
     is_longer = False
-    for key in job.extendable if isinstance(earlier, dict) and isinstance(now, dict) else ():
+    for key in job.extendable:
         default = signature(job).parameters[key].default
         counts = earlier.get(key, default), now.get(key, default)
         if all(isinstance(count, int) for count in counts) and counts[0] < counts[1]:
@@ -184,6 +201,11 @@ def append_metrics(out: Path, rows: Mapping[str, Any] | Iterable[Mapping[str, An
     text = "".join(json.dumps(plain_values(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     with (out / name).open("ab") as file:
         file.write(text.encode("utf-8"))
+
+
+def rewrite_metrics(out: Path, rows: Iterable[Mapping[str, Any]], name: str = METRICS) -> None:
+    """Write ``metrics.jsonl``, or ``name``, with these rows of it alone."""
+    write_atomically(out / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_metrics(out: Path, name: str = METRICS) -> list[dict[str, Any]]:

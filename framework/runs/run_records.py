@@ -8,11 +8,10 @@ from typing import Any
 
 from bfmkit.inference.experiment import Run
 from bfmkit.interfaces import Agent
-from bfmkit.recipe.yaml_text import read
 from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.record import FOLDER, record_name
 from bfmkit.runs.recording import describe, record_of
-from bfmkit.runs.run_directory import RECIPE
+from bfmkit.runs.run_directory import own_recipe
 
 
 class RunRecords:
@@ -42,9 +41,7 @@ class RunRecords:
             record.save(self.out / FOLDER / record_name(run.task, run.seed))
 
     def _origin(self) -> dict[str, Any]:
-        recipe = self.out / RECIPE
-        # A job that was built in Python has none.
-        said = read(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {}
+        said = own_recipe(self.out)
         known = {name: said[name] for name in ("bfm", "agent", "environment") if name in said}
         return known | {
             "labels": "the environment, while acting",

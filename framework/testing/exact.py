@@ -59,24 +59,24 @@ def exact_regression(
         prior = mpmath.mpf(prior_precision)
         kept = prior * mpmath.mpf(discount) ** len(features) if forgets_prior else prior
         products = _sums(columns, discount)
-        response = [products[i][dim] * unit for i in range(dim)]
+        response = mpmath.matrix([products[i][dim] * unit for i in range(dim)])
         if prior_response is not None:
-            response = [
-                value + mpmath.mpf(first) for value, first in zip(response, prior_response.tolist(), strict=True)
-            ]
-        lower = mpmath.cholesky(_precision(products, dim, unit, kept))
-        halves = [_half(lower, [mpmath.mpf(value) for value in probe]) for probe in probes.tolist()]
+            response += mpmath.matrix(prior_response.tolist())
+        precision = _precision(products, dim, unit, kept)
+        mean, *solved = (
+            mpmath.cholesky_solve(precision, column) for column in (response, *map(mpmath.matrix, probes.tolist()))
+        )
+        widths = [
+            mpmath.sqrt(mpmath.fdot(probe, column)) for probe, column in zip(probes.tolist(), solved, strict=True)
+        ]
         if not forgets_prior:
-            # ‖LᵤᵀV⁻¹x‖ for U = LᵤLᵤᵀ.
-            root = mpmath.cholesky(_precision(_sums(columns, discount, power=2), dim, unit, prior))
-            halves = [list(root.T * mpmath.matrix(_back(lower, half))) for half in halves]
-        mean = _back(lower, _half(lower, response))
-        widths = [mpmath.sqrt(sum(part**2 for part in half)) for half in halves]
-        determinant = 2 * sum(mpmath.log(lower[i, i]) for i in range(dim))
+            squared = _precision(_sums(columns, discount, power=2), dim, unit, prior)
+            widths = [mpmath.sqrt((column.T * squared * column)[0]) for column in solved]
+        lower = mpmath.cholesky(precision)
         return ExactRegression(
             torch.tensor([float(value) for value in mean], dtype=torch.float64),
             torch.tensor([float(value) for value in widths], dtype=torch.float64),
-            float(determinant),
+            float(2 * sum(mpmath.log(lower[i, i]) for i in range(dim))),
         )
 
 
@@ -117,22 +117,3 @@ def _precision(products: list[list[Any]], dim: int, unit: Any, prior: Any) -> An
         for j in range(dim):
             precision[i, j] = products[i][j] * unit + (prior if i == j else 0)
     return precision
-
-
-def _half(lower: Any, vector: list[Any]) -> list[Any]:
-    """L⁻¹·vector."""
-    solved: list[Any] = []
-    for i, value in enumerate(vector):
-        solved.append((value - sum(lower[i, j] * solved[j] for j in range(i))) / lower[i, i])
-    return solved
-
-
-def _back(lower: Any, vector: list[Any]) -> list[Any]:
-    """L⁻ᵀ·vector."""
-    dim = len(vector)
-    solved = list(vector)
-    for i in range(dim - 1, -1, -1):
-        for j in range(i + 1, dim):
-            solved[i] = solved[i] - lower[j, i] * solved[j]
-        solved[i] = solved[i] / lower[i, i]
-    return solved

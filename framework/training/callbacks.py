@@ -6,7 +6,6 @@ Of several processes that train together, the first one writes; whatever changes
 from __future__ import annotations
 
 import io
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -25,11 +24,10 @@ from torch import distributed
 from bfmkit.data.shards import empty_transitions
 from bfmkit.data.transition_pool import TransitionPool
 from bfmkit.interfaces import JobError
-from bfmkit.runs.run_directory import METRICS, append_metrics, read_metrics
+from bfmkit.runs.run_directory import append_metrics, read_metrics, rewrite_metrics
 from bfmkit.training.lightning_module import Pretraining
 from bfmkit.training.self_collection import SelfCollection, SelfCollector
 from bfmkit.utils import stop_signals
-from bfmkit.utils.files import write_atomically
 from bfmkit.utils.progress_bar import ProgressBar
 
 ASK_EVERY = 20
@@ -55,7 +53,7 @@ class ProgressCallback(lightning.Callback):
             if row["update"] < number + ("oracle_return" in row or "health" in row) or number >= self._updates
         ]  # fmt: skip
         if len(kept) < len(rows):
-            write_atomically(self._out / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+            rewrite_metrics(self._out, kept)
         self._bar = ProgressBar("pretrain", self._updates, unit="updates", done=number)
         self._bar.__enter__()
 

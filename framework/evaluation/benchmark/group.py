@@ -7,6 +7,7 @@ import re
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -123,8 +124,8 @@ def _run_batch(work: GroupTask, workbench: Workbench) -> Iterator[GroupEvent]:
     memory = _Memory.load(work.saved) if work.saved is not None else _Memory(episodes=[[] for _ in group.runs])
     started = time.monotonic() - memory.seconds
     played = run_episodes(
-        agent, experiment.bfm, experiment.environment, group.runs, group.episodes, _Unwatched,
-        first=memory.first, state=memory.agent,
+        agent, experiment.bfm, experiment.environment, group.runs, group.episodes,
+        lambda _: nullcontext(_ignore), first=memory.first, state=memory.agent,
     )  # fmt: skip
     for result in played:
         memory.take(agent, result)
@@ -144,20 +145,8 @@ def _run_batch(work: GroupTask, workbench: Workbench) -> Iterator[GroupEvent]:
         )
 
 
-class _Unwatched:
+def _ignore(step: Step) -> None:
     """Nobody looks at single steps: news go by the episode."""
-
-    def __init__(self, episode: int) -> None:
-        pass
-
-    def __enter__(self) -> _Unwatched:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def __call__(self, step: Step) -> None:
-        pass
 
 
 def saved_episodes(saved: bytes) -> int:

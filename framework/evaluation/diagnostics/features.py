@@ -11,6 +11,8 @@ from bfmkit.interfaces import BFM
 from bfmkit.utils.linalg import second_moment
 
 MOMENT = "second_moment"
+SMALLEST = 1e-10
+"""Directions with a smaller share of the largest eigenvalue count as absent."""
 
 
 def feature_spectrum(
@@ -27,6 +29,12 @@ def feature_spectrum(
     moments = {name: buffer for name, buffer in bfm.named_buffers() if name.rpartition(".")[2] == MOMENT}
     moment = moments[max(moments, key=len)] if moments else second_moment(features)
     return torch.linalg.eigvalsh(moment.double()).flip(-1).clamp(min=0)
+
+
+def directions(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # (n, d) -> (d,), (d, d), (d,) bool
+    """Eigenvalues, eigenvectors of E[φφᵀ], and which of them are more than :data:`SMALLEST` of the largest."""
+    values, vectors = torch.linalg.eigh(second_moment(features).cpu())
+    return values, vectors, values > SMALLEST * values[-1]
 
 
 def effective_rank(spectrum: Tensor) -> float:  # (d,) of an E[xxᵀ]

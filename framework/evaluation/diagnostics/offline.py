@@ -11,6 +11,7 @@ from torch import Tensor
 from bfmkit.evaluation.diagnostics.bellman import bellman_consistency
 from bfmkit.evaluation.diagnostics.features import (
     condition_number,
+    directions,
     effective_dimension,
     effective_rank,
     feature_spectrum,
@@ -116,10 +117,6 @@ def explained_variance(
     return torch.where(varies, 1 - unexplained / total, torch.nan)
 
 
-SMALLEST = 1e-10
-"""Directions with a smaller share of the largest eigenvalue count as absent."""
-
-
 def random_weights(
     features: Tensor,  # (n, d)
     count: int,
@@ -129,8 +126,7 @@ def random_weights(
 
     The same rewards whatever linear map the features went through.
     """
-    values, vectors = torch.linalg.eigh(second_moment(features).cpu())
-    present = values > SMALLEST * values[-1]
+    values, vectors, present = directions(features)
     roots = torch.where(present, values, 1.0).rsqrt() * present
     noise = normal_noise([seed], "random rewards", [0], (count, len(values)))[0]
     rank = present.sum().clamp(min=1)

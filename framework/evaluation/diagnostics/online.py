@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from bfmkit.evaluation.diagnostics.features import directions
 from bfmkit.evaluation.diagnostics.measure import Measure
 from bfmkit.evaluation.diagnostics.policy_diversity import share_of_latent, specialisation
 from bfmkit.evaluation.diagnostics.policy_evaluation import PolicyEvaluation
 from bfmkit.evaluation.diagnostics.predictions import compare
-from bfmkit.utils.linalg import second_moment
-
-SMALLEST = 1e-10
-"""Directions with a smaller share of the largest eigenvalue count as absent."""
 
 
 def prediction_measures(trial: PolicyEvaluation) -> list[Measure]:
@@ -43,8 +39,7 @@ def spread_measures(
     mean = trial.mean_features
     latents = len(weights)
     # In coordinates in which every direction of the features counts alike: the average over all rewards of one size.
-    values, vectors = torch.linalg.eigh(second_moment(features).cpu())
-    present = values > SMALLEST * values[-1]
+    values, vectors, present = directions(features)
     whitening = vectors[:, present] * values[present].rsqrt()
     spread = share_of_latent((mean @ whitening).reshape(latents, -1, whitening.shape[1]))
     returns = mean.reshape(latents, -1, mean.shape[-1]).mean(1) @ weights.cpu().double().mT

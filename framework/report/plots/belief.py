@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bfmkit.report.plots.style import STYLE, in_order, legend_above, look, new_figure, save_figure, title_of
+from bfmkit.report.plots.style import in_order, legend_above, look, new_figure, save_figure, styled, title_of
 
 QUANTITIES = {
     "log_determinant": "log det V",
@@ -19,6 +19,7 @@ QUANTITIES = {
 MOST_TASKS = 4
 
 
+@styled()
 def draw_belief(
     path: Path,
     traces: Mapping[str, pl.DataFrame],  # recipe -> as read_trace gives it
@@ -32,7 +33,6 @@ def draw_belief(
         traces: of each recipe.
         names: of all recipes of other figures, so that each looks the same there; none given: those of the traces.
     """
-    from matplotlib import rc_context
     from matplotlib.ticker import MaxNLocator
 
     kept = {name: trace for name, trace in traces.items() if set(QUANTITIES) & set(trace.columns)}
@@ -41,31 +41,30 @@ def draw_belief(
         return False
     order = list(dict.fromkeys([*names, *kept]))
     tasks = in_order(task for trace in kept.values() for task in trace["task"].unique(maintain_order=True))[:MOST_TASKS]
-    with rc_context(STYLE):
-        figure, axes = new_figure(len(shown), len(tasks))
-        figure.set_size_inches(max(3.4, 2.2 * len(tasks)), 1.45 * len(shown) + 0.5)
-        rows: list[dict[str, Any]] = []
-        for column, task in enumerate(tasks):
-            for row, quantity in enumerate(shown):
-                axis = axes[row, column]
-                for recipe, trace in kept.items():
-                    index = order.index(recipe)
-                    if quantity in trace.columns:
-                        part = trace.filter(pl.col("task") == task)
-                        rows += _curve(axis, part, quantity, {"task": task, "recipe": recipe}, index)
-                axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-                axis.tick_params(labelbottom=row == len(shown) - 1)
-                if quantity == "width" and _positive(axis):
-                    _make_logarithmic(axis)
-                if quantity == "cosine":
-                    axis.set_ylim(top=1.05)
-            axes[0, column].set_title(title_of(task))
-            axes[-1, column].set_xlabel("steps since the start")
+    figure, axes = new_figure(len(shown), len(tasks))
+    figure.set_size_inches(max(3.4, 2.2 * len(tasks)), 1.45 * len(shown) + 0.5)
+    rows: list[dict[str, Any]] = []
+    for column, task in enumerate(tasks):
         for row, quantity in enumerate(shown):
-            axes[row, 0].set_ylabel(QUANTITIES[quantity])
-        figure.align_ylabels()
-        legend_above(figure, list(axes.flat))
-        save_figure(figure, path, rows)
+            axis = axes[row, column]
+            for recipe, trace in kept.items():
+                index = order.index(recipe)
+                if quantity in trace.columns:
+                    part = trace.filter(pl.col("task") == task)
+                    rows += _curve(axis, part, quantity, {"task": task, "recipe": recipe}, index)
+            axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+            axis.tick_params(labelbottom=row == len(shown) - 1)
+            if quantity == "width" and _positive(axis):
+                _make_logarithmic(axis)
+            if quantity == "cosine":
+                axis.set_ylim(top=1.05)
+        axes[0, column].set_title(title_of(task))
+        axes[-1, column].set_xlabel("steps since the start")
+    for row, quantity in enumerate(shown):
+        axes[row, 0].set_ylabel(QUANTITIES[quantity])
+    figure.align_ylabels()
+    legend_above(figure, list(axes.flat))
+    save_figure(figure, path, rows)
     return True
 
 

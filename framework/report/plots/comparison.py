@@ -16,7 +16,6 @@ from bfmkit.report.plots.style import (
     FLOOR,
     INTERVAL,
     ORACLE,
-    STYLE,
     in_order,
     legend_above,
     look_of,
@@ -24,6 +23,7 @@ from bfmkit.report.plots.style import (
     panels,
     save_figure,
     say_band,
+    styled,
     title_of,
 )
 
@@ -36,6 +36,7 @@ APART = 0.25
 """How far two points of a curve by labels lie apart at least, as a share of what its fullest episode takes in."""
 
 
+@styled()
 def draw_return_by_episode(
     path: Path,
     table: pl.DataFrame,  # as read_results gives it
@@ -49,35 +50,33 @@ def draw_return_by_episode(
         table: a row an episode.
         along: what its episodes are called.
     """
-    from matplotlib import rc_context
-
     recipes = curves(table)
     relative = {name: _relative(of_recipe) for name, of_recipe in recipes.items()}
     tasks = _tasks(recipes)
     overall = len(tasks) > 1 and any(relative.values())
-    with rc_context(STYLE):
-        figure, axes = panels(len(tasks) + overall)
-        rows: list[Row] = []
-        for axis, task in zip(axes, tasks, strict=False):
-            for index, (name, of_recipe) in enumerate(recipes.items()):
-                if task in of_recipe and of_recipe[task].seeds:
-                    episodes = [{task: Sample(column)} for column in of_recipe[task].returns.T]
-                    rows += _curve(axis, index, name, task, episodes, mean)
-            _finish(axis, task, along, recipes)
-        if overall:
-            axis, title = axes[-1], _title(relative, tasks)
-            for index, (name, of_tasks) in enumerate(relative.items()):
-                length = min((each.returns.shape[1] for each in of_tasks.values()), default=0)
-                episodes = [
-                    {task: _scaled(each, each.returns[:, number]) for task, each in of_tasks.items()}
-                    for number in range(length)
-                ]
-                rows += _curve(axis, index, name, title, episodes, interquartile_mean)
-            _finish(axis, title, along, None)
-        legend_above(figure, axes)
-        save_figure(figure, path, rows)
+    figure, axes = panels(len(tasks) + overall)
+    rows: list[Row] = []
+    for axis, task in zip(axes, tasks, strict=False):
+        for index, (name, of_recipe) in enumerate(recipes.items()):
+            if task in of_recipe and of_recipe[task].seeds:
+                episodes = [{task: Sample(column)} for column in of_recipe[task].returns.T]
+                rows += _curve(axis, index, name, task, episodes, mean)
+        _finish(axis, task, along, recipes)
+    if overall:
+        axis, title = axes[-1], _title(relative, tasks)
+        for index, (name, of_tasks) in enumerate(relative.items()):
+            length = min((each.returns.shape[1] for each in of_tasks.values()), default=0)
+            episodes = [
+                {task: _scaled(each, each.returns[:, number]) for task, each in of_tasks.items()}
+                for number in range(length)
+            ]
+            rows += _curve(axis, index, name, title, episodes, interquartile_mean)
+        _finish(axis, title, along, None)
+    legend_above(figure, axes)
+    save_figure(figure, path, rows)
 
 
+@styled()
 def draw_return_by_labels(
     path: Path,
     table: pl.DataFrame,  # as read_results gives it
@@ -92,8 +91,6 @@ def draw_return_by_labels(
         path: of the PNG file; the numbers go into a CSV file beside it.
         table: a row an episode.
     """
-    from matplotlib import rc_context
-
     recipes = curves(table)
     learners = [name for name, of in recipes.items() if any(each.labels.any() for each in of.values())]
     if not learners:
@@ -101,29 +98,29 @@ def draw_return_by_labels(
     relative = {name: _relative(recipes[name]) for name in learners}
     tasks = _tasks({name: recipes[name] for name in learners})
     overall = len(tasks) > 1 and any(relative.values())
-    with rc_context(STYLE):
-        figure, axes = panels(len(tasks) + overall)
-        rows: list[Row] = []
-        for axis, task in zip(axes, tasks, strict=False):
-            for index, (name, of_recipe) in enumerate(recipes.items()):
-                if name in learners and task in of_recipe and of_recipe[task].seeds:
-                    rows += _curve_by_labels(axis, index, name, task, {task: of_recipe[task]}, mean)
-            _finish(axis, task, "labels", recipes)
-        whole = _title(relative, tasks)
-        if overall:
-            for index, name in enumerate(recipes):
-                if relative.get(name):
-                    rows += _curve_by_labels(axes[-1], index, name, whole, relative[name], interquartile_mean)
-            _finish(axes[-1], whole, "labels", None)
-        for axis, title in zip(axes, [*tasks, whole], strict=False):
-            counts = [row["x"] for row in rows if row["task"] == title and row["x"] > 0]
-            if counts and max(counts) > 30 * min(counts):
-                axis.set_xscale("log")
-        legend_above(figure, axes)
-        save_figure(figure, path, rows)
+    figure, axes = panels(len(tasks) + overall)
+    rows: list[Row] = []
+    for axis, task in zip(axes, tasks, strict=False):
+        for index, (name, of_recipe) in enumerate(recipes.items()):
+            if name in learners and task in of_recipe and of_recipe[task].seeds:
+                rows += _curve_by_labels(axis, index, name, task, {task: of_recipe[task]}, mean)
+        _finish(axis, task, "labels", recipes)
+    whole = _title(relative, tasks)
+    if overall:
+        for index, name in enumerate(recipes):
+            if relative.get(name):
+                rows += _curve_by_labels(axes[-1], index, name, whole, relative[name], interquartile_mean)
+        _finish(axes[-1], whole, "labels", None)
+    for axis, title in zip(axes, [*tasks, whole], strict=False):
+        counts = [row["x"] for row in rows if row["task"] == title and row["x"] > 0]
+        if counts and max(counts) > 30 * min(counts):
+            axis.set_xscale("log")
+    legend_above(figure, axes)
+    save_figure(figure, path, rows)
     return True
 
 
+@styled()
 def draw_profiles(
     path: Path,
     scores: Mapping[str, Scores],  # recipe -> task -> its seeds
@@ -133,30 +130,27 @@ def draw_profiles(
     Reference:
         Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, 2021, section 4.
     """
-    from matplotlib import rc_context
-
     most = max(float(cells.scores.max()) for tasks in scores.values() for cells in tasks.values())
     grid = np.linspace(0.0, max(1.05, 1.05 * most), 106)
-    with rc_context(STYLE):
-        figure, axes = new_figure(1, 1)
-        axis = axes[0, 0]
-        rows: list[Row] = []
-        for index, (recipe, tasks) in enumerate(scores.items()):
-            profile = performance_profile(tasks, grid)
-            style = look_of(recipe, index) | {"marker": ""}
-            axis.step(grid, profile.share, where="post", **style)
-            if profile.low is not None and profile.high is not None:
-                band = {"color": style["color"], "alpha": 0.15, "linewidth": 0, "step": "post"}
-                axis.fill_between(grid, profile.low, profile.high, **band)
-                say_band(axis, INTERVAL)
-            rows += [
-                {"recipe": recipe, "threshold": float(threshold), "share": float(share)}
-                for threshold, share in zip(grid, profile.share, strict=True)
-            ]
-        axis.axvline(1.0, **(ORACLE | {"linewidth": 0.8}))
-        axis.set(xlabel=RELATIVE, ylabel="share of runs above", xlim=(grid[0], grid[-1]), ylim=(-0.02, 1.02))
-        legend_above(figure, [axis])
-        save_figure(figure, path, rows)
+    figure, axes = new_figure(1, 1)
+    axis = axes[0, 0]
+    rows: list[Row] = []
+    for index, (recipe, tasks) in enumerate(scores.items()):
+        profile = performance_profile(tasks, grid)
+        style = look_of(recipe, index) | {"marker": ""}
+        axis.step(grid, profile.share, where="post", **style)
+        if profile.low is not None and profile.high is not None:
+            band = {"color": style["color"], "alpha": 0.15, "linewidth": 0, "step": "post"}
+            axis.fill_between(grid, profile.low, profile.high, **band)
+            say_band(axis, INTERVAL)
+        rows += [
+            {"recipe": recipe, "threshold": float(threshold), "share": float(share)}
+            for threshold, share in zip(grid, profile.share, strict=True)
+        ]
+    axis.axvline(1.0, **(ORACLE | {"linewidth": 0.8}))
+    axis.set(xlabel=RELATIVE, ylabel="share of runs above", xlim=(grid[0], grid[-1]), ylim=(-0.02, 1.02))
+    legend_above(figure, [axis])
+    save_figure(figure, path, rows)
 
 
 RELATIVE = "relative return (floor 0, oracle 1)"

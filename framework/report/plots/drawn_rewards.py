@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bfmkit.report.plots.style import STYLE, panels, save_figure
+from bfmkit.report.plots.style import panels, save_figure, styled
 
 SHOWN = 12
 BINS = 20
 
 
+@styled()
 def draw_rewards(
     path: Path,
     entries: Mapping[str, np.ndarray],  # name -> (n,)
@@ -25,21 +26,18 @@ def draw_rewards(
         entries: what rewards are functions of.
         rewards: a column a reward.
     """
-    from matplotlib import rc_context
-
     rows = []
-    with rc_context(STYLE):
-        figure, axes = panels(min(SHOWN, rewards.shape[1]))
-        for number, axis in enumerate(axes):
-            shares = {name: explained_share(values, rewards[:, number]) for name, values in entries.items()}
-            first, second = [*sorted(shares, key=lambda name: -shares[name]), *entries][:2]
-            axis.hexbin(
-                entries[first], entries[second], C=rewards[:, number], gridsize=BINS, cmap="viridis", linewidths=0.1
-            )
-            axis.set(xlabel=first.replace("_", " "), ylabel=second.replace("_", " "))
-            axis.grid(visible=False)
-            rows += [{"reward": number + 1, "entry": name, "explained": share} for name, share in shares.items()]
-        save_figure(figure, path, rows)
+    figure, axes = panels(min(SHOWN, rewards.shape[1]))
+    for number, axis in enumerate(axes):
+        shares = {name: explained_share(values, rewards[:, number]) for name, values in entries.items()}
+        first, second = [*sorted(shares, key=lambda name: -shares[name]), *entries][:2]
+        axis.hexbin(
+            entries[first], entries[second], C=rewards[:, number], gridsize=BINS, cmap="viridis", linewidths=0.1
+        )
+        axis.set(xlabel=first.replace("_", " "), ylabel=second.replace("_", " "))
+        axis.grid(visible=False)
+        rows += [{"reward": number + 1, "entry": name, "explained": share} for name, share in shares.items()]
+    save_figure(figure, path, rows)
 
 
 def explained_share(values: np.ndarray, reward: np.ndarray) -> float:  # (n,), (n,)

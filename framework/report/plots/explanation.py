@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bfmkit.report.plots.style import BLUE, GREY, ORANGE, STYLE, VERMILION, new_figure, save_figure
+from bfmkit.report.plots.style import BLUE, GREY, ORANGE, VERMILION, new_figure, save_figure, styled
 
 if TYPE_CHECKING:
     from bfmkit.runs.explanation import Explanation
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 QUANTITIES_SHOWN = 8
 
 
+@styled()
 def draw_explanation(path: Path, explanation: Explanation) -> None:
     """Three panels: the believed reward, its parts with their deviations, and its correlations with quantities.
 
@@ -22,14 +23,11 @@ def draw_explanation(path: Path, explanation: Explanation) -> None:
         path: of the PNG file; the numbers go into a CSV file beside it.
         explanation: of a record.
     """
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        figure, axes = new_figure(1, 3)
-        _draw_reward(axes[0, 0], explanation)
-        table = _draw_parts(axes[0, 1], explanation)
-        table += _draw_quantities(axes[0, 2], explanation)
-        save_figure(figure, path, table)
+    figure, axes = new_figure(1, 3)
+    _draw_reward(axes[0, 0], explanation)
+    table = _draw_parts(axes[0, 1], explanation)
+    table += _draw_quantities(axes[0, 2], explanation)
+    save_figure(figure, path, table)
 
 
 def _draw_reward(axis: Any, explanation: Explanation) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from bfmkit.interfaces import Plane
-from bfmkit.report.plots.style import STYLE, save_figure, title_of
+from bfmkit.report.plots.style import save_figure, styled, title_of
 from bfmkit.runs.traced_plane import BelievedReward
 
 WIDTH = 6.8
 """Inches; the picture spans two columns."""
 
 
+@styled()
 def draw_believed_reward(
     path: Path,
     plane: Plane,
@@ -28,7 +29,6 @@ def draw_believed_reward(
     All panels share one scale, that of the true reward with a margin; what is believed to lie beyond has the colour of
     the end.
     """
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -38,27 +38,26 @@ def draw_believed_reward(
     columns = -(-(len(beliefs) + 1) // lines)
     low, high = float(true_reward.min()), float(true_reward.max())
     scale = Normalize(low - 0.25 * (high - low), high) if high > low else Normalize(low - 0.5, low + 0.5)
-    with rc_context(STYLE):
-        size = WIDTH / columns
-        figure = Figure(figsize=(WIDTH, 0.88 * size * lines + 0.6), layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.suptitle(title_of(title, 104), fontsize=8)
-        axes = figure.subplots(lines, columns, squeeze=False)
-        rows: list[dict[str, Any]] = _table(plane, "true", true_reward)
-        show_plane(axes.flat[0], plane, true_reward, scale)
-        axes.flat[0].set_title("true reward")
-        for axis, belief in zip(axes.flat[1:], beliefs, strict=False):
-            show_plane(axis, plane, belief.reward, scale)
-            draw_way(axis, belief.path)
-            axis.set_title(f"after {belief.labels} reward{'' if belief.labels == 1 else 's'}")
-            rows += _table(plane, str(belief.labels), belief.reward)
-        for axis in axes.flat[len(beliefs) + 1 :]:
-            axis.set_visible(False)
-        _label_outside(axes, len(beliefs) + 1, plane)
-        bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, shrink=0.8, aspect=30, extend="both")
-        bar.set_label("reward")
-        bar.outline.set_visible(False)
-        save_figure(figure, path, rows)
+    size = WIDTH / columns
+    figure = Figure(figsize=(WIDTH, 0.88 * size * lines + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title_of(title, 104), fontsize=8)
+    axes = figure.subplots(lines, columns, squeeze=False)
+    rows: list[dict[str, Any]] = _table(plane, "true", true_reward)
+    show_plane(axes.flat[0], plane, true_reward, scale)
+    axes.flat[0].set_title("true reward")
+    for axis, belief in zip(axes.flat[1:], beliefs, strict=False):
+        show_plane(axis, plane, belief.reward, scale)
+        draw_way(axis, belief.path)
+        axis.set_title(f"after {belief.labels} reward{'' if belief.labels == 1 else 's'}")
+        rows += _table(plane, str(belief.labels), belief.reward)
+    for axis in axes.flat[len(beliefs) + 1 :]:
+        axis.set_visible(False)
+    _label_outside(axes, len(beliefs) + 1, plane)
+    bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, shrink=0.8, aspect=30, extend="both")
+    bar.set_label("reward")
+    bar.outline.set_visible(False)
+    save_figure(figure, path, rows)
 
 
 def _label_outside(axes: np.ndarray, shown: int, plane: Plane) -> None:

@@ -108,7 +108,7 @@ class FigureOptions:
     Args:
         formats: to write besides PNG, of :data:`FORMATS`.
         width: of each figure, inches; None takes as much as its panels want.
-        panel_height: of each row of panels, inches.
+        panel_height: of each row of panels, inches; None takes :data:`PANEL_HEIGHT`.
 
     Raises:
         ValueError: for another format, or a size that is not positive.
@@ -116,7 +116,7 @@ class FigureOptions:
 
     formats: tuple[str, ...] = ()
     width: float | None = None
-    panel_height: float = PANEL_HEIGHT
+    panel_height: float | None = None
 
     def __post_init__(self) -> None:
         for name in self.formats:
@@ -141,18 +141,26 @@ def figure_options(options: FigureOptions) -> Iterator[None]:
         _options.reset(token)
 
 
+@contextmanager
+def styled() -> Iterator[None]:
+    """Context, or decorator of a function that draws, in which matplotlib has :data:`STYLE`."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        yield
+
+
+@styled()
 def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """An empty figure and its axes (rows, columns); touches no display and no global state of matplotlib."""
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
-        options = _options.get()
-        width = options.width or (COLUMN if columns == 1 else PANEL_WIDTH * columns)
-        figure = Figure(figsize=(width, options.panel_height * rows), layout="constrained")
-        FigureCanvasAgg(figure)
-        return figure, figure.subplots(rows, columns, squeeze=False)
+    options = _options.get()
+    width = options.width or (COLUMN if columns == 1 else PANEL_WIDTH * columns)
+    figure = Figure(figsize=(width, (options.panel_height or PANEL_HEIGHT) * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def panels(count: int, most: int = 4) -> tuple[Figure, list[Axes]]:
@@ -204,15 +212,13 @@ def title_of(task: str, width: int = 32) -> str:
     return textwrap.fill(task_title(task), width)
 
 
+@styled()
 def save_figure(figure: Figure, path: Path, table: list[dict[str, Any]]) -> None:
     """Write the figure, and the numbers it shows in a CSV file beside it."""
-    from matplotlib import rc_context
-
     path.parent.mkdir(parents=True, exist_ok=True)
     for name in ("png", *_options.get().formats):
         image = io.BytesIO()
-        with rc_context(STYLE):
-            figure.savefig(image, format=name)
+        figure.savefig(image, format=name)
         write_atomically(path.with_suffix(f".{name}"), image.getvalue())
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(table[0]) if table else [], lineterminator="\n")

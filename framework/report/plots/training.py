@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bfmkit.report.plots.style import FLOOR, GREY, STYLE, legend_above, look, panels, save_figure, title_of
+from bfmkit.report.plots.style import FLOOR, GREY, legend_above, look, panels, save_figure, styled, title_of
 
 
 def draw_training(
@@ -35,26 +35,24 @@ def draw_training(
     _draw(folder / "health.png", health, "value", {})
 
 
+@styled()
 def _draw(path: Path, rows: list[dict[str, Any]], quantity: str, floors: Mapping[str, float]) -> None:
     if not rows:
         return
-    from matplotlib import rc_context
-
     names = list(dict.fromkeys(row["panel"] for row in rows))
-    with rc_context(STYLE):
-        figure, axes = panels(len(names))
-        style = look(0) | {"label": quantity}
-        for axis, name in zip(axes, names, strict=True):
-            mine = [row for row in rows if row["panel"] == name]
-            axis.plot([row["update"] for row in mine], [row["value"] for row in mine], **style)
-            bad = [row for row in mine if row.get("bad")]
-            if bad:
-                where = [row["update"] for row in bad], [row["value"] for row in bad]
-                axis.plot(*where, linestyle="", marker="x", color="#D55E00", label="bad")
-            if name in floors:
-                axis.axhline(floors[name], **FLOOR)
-            axis.set(title=title_of(name.replace("_", " ")), xlabel="update", ylabel=quantity)
-            axis.ticklabel_format(axis="x", scilimits=(-3, 4))
-            axis.axhline(0.0, color=GREY, linewidth=0.4)
-        legend_above(figure, axes)
-        save_figure(figure, path, rows)
+    figure, axes = panels(len(names))
+    style = look(0) | {"label": quantity}
+    for axis, name in zip(axes, names, strict=True):
+        mine = [row for row in rows if row["panel"] == name]
+        axis.plot([row["update"] for row in mine], [row["value"] for row in mine], **style)
+        bad = [row for row in mine if row.get("bad")]
+        if bad:
+            where = [row["update"] for row in bad], [row["value"] for row in bad]
+            axis.plot(*where, linestyle="", marker="x", color="#D55E00", label="bad")
+        if name in floors:
+            axis.axhline(floors[name], **FLOOR)
+        axis.set(title=title_of(name.replace("_", " ")), xlabel="update", ylabel=quantity)
+        axis.ticklabel_format(axis="x", scilimits=(-3, 4))
+        axis.axhline(0.0, color=GREY, linewidth=0.4)
+    legend_above(figure, axes)
+    save_figure(figure, path, rows)

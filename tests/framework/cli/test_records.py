@@ -80,6 +80,11 @@ def test_what_cannot_be_used_is_refused_in_one_line(bfmkit, run: Path, here: Pat
     assert "gone" in one_line(bfmkit(verb, "gone.safetensors"))
 
 
+def test_a_film_of_no_episode_is_refused(bfmkit, run: Path) -> None:
+    record = run / "records" / "random_0-seed-0.safetensors"
+    assert "episodes must be at least 1, got 0" in one_line(bfmkit("play", record, "--episodes", "0"))
+
+
 def test_other_bits_are_a_failure(bfmkit, run: Path, here: Path) -> None:
     record = Record.load(run / "records" / "random_0-seed-0.safetensors")
     weights = record.weights.clone()

@@ -60,8 +60,9 @@ def test_poses_follow_the_joints() -> None:
     np.testing.assert_allclose(poses, [[[1, 2, 3, turned, 0, 0, turned]]])
 
 
-def test_what_cannot_be_drawn_is_named() -> None:
+def test_a_height_field_is_left_out() -> None:
     field = """<mujoco><asset><hfield name="h" nrow="2" ncol="2" size="1 1 1 .1"/></asset><worldbody>
       <geom type="hfield" hfield="h"/><body><freejoint/><geom size=".1"/></body></worldbody></mujoco>"""
-    with pytest.raises(ValueError, match="mjGEOM_HFIELD cannot be drawn"):
-        appearance_of(mujoco.MjModel.from_xml_string(field))
+    parts = appearance_of(mujoco.MjModel.from_xml_string(field)).parts
+    assert [part.moves for part in parts] == [True]
+    np.testing.assert_allclose(np.ptp(parts[0].vertices, axis=0), 0.2, atol=0.01)

@@ -17,8 +17,7 @@ def test_episodes_of_a_traced_run_are_shown_side_by_side(finder: Path) -> None:
     assert run is not None
     assert chosen_episodes(run) == [1, 3]
     scenes = [Scene(number, thinned(run.of_episode(number - 1)), None, 20.0) for number in (1, 3)]
-    animation = animate(scenes, "task_0")
-    moving, still = Image.open(io.BytesIO(animation.moving)), Image.open(io.BytesIO(animation.still))
+    moving, still = (Image.open(io.BytesIO(content)) for content in animate(scenes, "task_0"))
     assert (moving.format, still.format) == ("WEBP", "PNG")
     assert moving.n_frames == 5  # steps 1, 5, 10, 15 and 20
     assert moving.size == still.size
@@ -37,8 +36,8 @@ def test_pictures_of_a_body_are_shown_where_there_are_some(finder: Path) -> None
     entries = run.of_episode(0)
     red = np.zeros((len(entries["step"]), 20, 26, 3), np.uint8)
     red[..., 0] = 255
-    with_body = Image.open(io.BytesIO(animate([Scene(1, entries, red)], "x").still)).convert("RGB")
-    without = Image.open(io.BytesIO(animate([Scene(1, entries)], "x").still)).convert("RGB")
+    with_body = Image.open(io.BytesIO(animate([Scene(1, entries, red)], "x")[1])).convert("RGB")
+    without = Image.open(io.BytesIO(animate([Scene(1, entries)], "x")[1])).convert("RGB")
 
     def reds(image: Image.Image) -> int:
         pixels = np.asarray(image)
