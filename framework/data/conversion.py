@@ -1,4 +1,4 @@
-"""Conversion of other libraries' data to memory maps, once.
+"""Conversion of other libraries' data into memory maps, done once.
 
     FOLDER/
       spec.json, shard-000 ...   as the job collect leaves them
@@ -31,11 +31,11 @@ SHARD = "shard-000"
 
 
 class DataError(JobError, ValueError):
-    """Data cannot be used; the message names the file and what is wrong with it."""
+    """Error of data that cannot be used; the message names the file and the fault."""
 
 
 class Piece(NamedTuple):
-    """One episode of the source: known before it is read by its name, size, number of steps and time of change."""
+    """Episode of the source: name, size, number of steps and time of change are known before it is read."""
 
     name: str
     size: int
@@ -52,7 +52,7 @@ def converted(
     pieces: Sequence[Piece],
     skip_corrupt: bool = False,
 ) -> dict[str, Any]:
-    """Make ``folder`` the memory map of ``pieces``, unless it is already; what was skipped is said on every use.
+    """Convert ``pieces`` into the memory map ``folder`` unless that is done; skipped episodes are reported on each use.
 
     Args:
         folder: of the memory map.
@@ -80,7 +80,7 @@ def converted(
 
 
 def _known(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece]) -> dict[str, Any] | None:
-    """What was converted, if it is of the same files; None if there is nothing, or the source has changed."""
+    """Record of an earlier conversion of the same files; None if there is none, or the source has changed."""
     known = read_record(folder)
     if known is None:
         return None
@@ -104,7 +104,7 @@ def _known(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece]) -> dict
 
 
 def _are_the_same(touched: Sequence[Piece], rows: dict[str, dict[str, Any]]) -> bool:
-    """Whether episodes with another time of change (a copy has one) are still what was converted, or skipped."""
+    """Whether episodes with another time of change, such as copies, are still those that were converted."""
     with ProgressBar("compare", len(touched), unit="episodes") as bar:
         for piece in touched:
             try:
@@ -158,7 +158,7 @@ def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_
 
 
 def bytes_needed(spec: EnvironmentSpec, transitions: int) -> int:
-    """What so many transitions take on disk."""
+    """Size on disk of so many transitions."""
     row = empty_transitions(spec, 1)
     return transitions * sum(value.numel() * value.element_size() for value in row.values(True, True))
 
@@ -179,7 +179,7 @@ def _require_room(folder: Path, spec: EnvironmentSpec, transitions: int) -> None
 
 
 def _take_room(shard: Path) -> None:
-    """Reserve the space of the files: on a full disk, writing through a memory map would kill the process."""
+    """Reserve disk space for the files: on a full disk, writing through a memory map kills the process."""
     if not hasattr(os, "posix_fallocate"):
         return
     for file in shard.rglob("*.memmap"):
@@ -191,7 +191,7 @@ def _take_room(shard: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Let one process convert; others wait, and find it done."""
+    """Context of a lock that lets one process convert while others wait."""
     from filelock import FileLock
 
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))

@@ -40,7 +40,7 @@ _TYPES = {"observation": np.float32, "action": np.float32, "physics": np.float64
 
 @dataclass(frozen=True, order=True)
 class EpisodeFile:
-    """A file by its name: which episode, and how many steps it says it has."""
+    """Episode file: number and length, as its name says them."""
 
     index: int
     length: int
@@ -48,12 +48,12 @@ class EpisodeFile:
 
 
 def buffer_folder(path: Path) -> Path:
-    """The folder that holds the episodes of ``DOMAIN/ALGORITHM``, or of a buffer itself."""
+    """Folder with the episodes of ``DOMAIN/ALGORITHM``, or of a buffer itself."""
     return path / BUFFER if (path / BUFFER).is_dir() else path
 
 
 def episode_files(folder: Path) -> list[EpisodeFile]:
-    """The episodes of a buffer, by their number: not in the order that the file system happens to give.
+    """Episode files of a buffer, in the order of their numbers.
 
     Raises:
         FileNotFoundError: if there are none.
@@ -75,7 +75,7 @@ def episode_files(folder: Path) -> list[EpisodeFile]:
 
 
 def episode_pieces(files: Sequence[EpisodeFile], spec: EnvironmentSpec) -> list[Piece]:
-    """The episodes as something to convert."""
+    """Pieces of a conversion, one an episode file."""
     return [_piece(file, spec) for file in files]
 
 
@@ -89,7 +89,7 @@ def _piece(file: EpisodeFile, spec: EnvironmentSpec) -> Piece:
 
 
 def row_sizes(file: EpisodeFile) -> tuple[int, int, int]:
-    """How many numbers a row of observations, actions and physics has in one file.
+    """Sizes of observation, action and physics in one file.
 
     Raises:
         DataError: if it cannot be read.
@@ -100,7 +100,7 @@ def row_sizes(file: EpisodeFile) -> tuple[int, int, int]:
 
 
 def read_episode(file: EpisodeFile, spec: EnvironmentSpec) -> tuple[TensorDict, str]:  # batch (T,), and the SHA-256
-    """The transitions of one file, and its checksum.
+    """Transitions of one file, and its checksum.
 
     Raises:
         DataError: if it is truncated, misses a key, has another shape than ``spec`` says, or holds what is not finite
@@ -184,7 +184,7 @@ def write_episode(
     transitions: TensorDictBase,  # batch (T,)
     reward: torch.Tensor | None = None,  # (T,); zeros if not given
 ) -> Path:
-    """Write one episode, whole or not at all, and give its file.
+    """Write one episode atomically; returns its file.
 
     The physics of the reset was not recorded; its row repeats that of the first step.
     """

@@ -1,4 +1,4 @@
-"""Exploration for one block of episodes."""
+"""Collection of one block of episodes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MOST_ABANDONED = 10
 
 
 class Actor(Protocol):
-    """What acts in a block: an explorer, or policies that are being trained."""
+    """Policy that acts in a block: an explorer, or policies in training."""
 
     def act(self, observation: Tensor) -> Tensor: ...  # (B, o) -> (B, a)
     def observe(self, observation: Tensor, action: Tensor, outcome: StepResult) -> None: ...
 
 
 def explore(environment: Environment, actor: Actor, episodes: TensorDictBase) -> bool:  # batch (B, T)
-    """Fill ``episodes``, a row that ends early with the episodes after it; false as soon as a number is not finite.
+    """Fill ``episodes`` by acting, restarting rows that end early; returns False as soon as a number is not finite.
 
     One such number would stay in an explorer's running moments for ever, and in the data.
     """

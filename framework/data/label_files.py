@@ -17,7 +17,7 @@ NAMES = ("observation", "reward", "action", "previous_observation")
 
 
 def read_tensors(path: Path, wanted: tuple[str, ...]) -> dict[str, Tensor]:
-    """The arrays of a ``.npz`` or ``.safetensors`` file, by name.
+    """Arrays of a ``.npz`` or ``.safetensors`` file, by name.
 
     Args:
         path: of the file; no pickle in it is opened.

@@ -1,4 +1,4 @@
-"""Episodes as a dataset of Minari."""
+"""Episodes written as a dataset of Minari."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def require_minari() -> None:
 
 
 def dataset_id(spec: EnvironmentSpec, algorithm: str) -> str:
-    """``DOMAIN/ALGORITHM-v0``, in the characters that Minari allows."""
+    """Minari id ``DOMAIN/ALGORITHM-v0``, in the characters that Minari allows."""
     domain, name = (re.sub(r"[^-\w]", "_", part) for part in (spec.domain, algorithm))
     return f"{domain}/{name}-v0"
 
@@ -39,7 +39,7 @@ def dataset_id(spec: EnvironmentSpec, algorithm: str) -> str:
 def write_minari(
     folder: Path, spec: EnvironmentSpec, algorithm: str, episodes: Iterable[tuple[TensorDictBase, Tensor | None]]
 ) -> Path:
-    """Write a dataset of Minari, which ``MINARI_DATASETS_PATH=FOLDER`` makes known.
+    """Write a dataset of Minari, found there with ``MINARI_DATASETS_PATH=FOLDER``.
 
     Physics are in ``infos``; that of a reset was not recorded, and repeats the first step's.
 

@@ -1,4 +1,4 @@
-"""A dataset as a replay buffer of TorchRL, over the same files."""
+"""Dataset as a replay buffer of TorchRL, over the same files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bfmkit.interfaces import Dataset
 
 
 class DatasetStorage(Storage):
-    """The transitions of a dataset, read when they are asked for; nothing can be added.
+    """Read-only storage of TorchRL over a dataset.
 
     Entries follow TorchRL's convention: flags are (n, 1), and ``("next", "done")`` is there. There is no reward: it is
     relabelled from ``("next", "physics")``.
@@ -34,7 +34,7 @@ class DatasetStorage(Storage):
         return found
 
     def set(self, cursor: Any, data: Any, *, set_cursor: bool = True) -> None:
-        """Refuse.
+        """Refuse writing.
 
         Raises:
             RuntimeError: always.
@@ -45,7 +45,7 @@ class DatasetStorage(Storage):
         return len(self._dataset)
 
     def contains(self, item: Any) -> Any:
-        """Whether there is a transition of that number."""
+        """Whether the storage has a transition of that index."""
         return torch.as_tensor(item) < len(self)
 
     def dumps(self, path: Any) -> None:
@@ -70,7 +70,7 @@ def _as_it_is(batch: TensorDict) -> TensorDict:
 
 
 def replay_buffer(dataset: Dataset, batch_size: int | None = None, **options: Any) -> TensorDictReplayBuffer:
-    """A replay buffer that samples a dataset where it lies.
+    """Replay buffer of TorchRL that samples a dataset from its files.
 
     Args:
         dataset: any.

@@ -39,11 +39,11 @@ class TransitionBatches:
         self._part = slice(share[0] * part, (share[0] + 1) * part)
 
     def chunk(self, first: int, count: int) -> TensorDict:  # batch (count, N / W)
-        """Several batches at once, or this process's part of them."""
+        """Several consecutive batches, or this process's part of them."""
         return self._draw(range(first, first + count), self._part)
 
     def whole(self, number: int) -> TensorDict:  # batch (N,)
-        """All of one batch."""
+        """Whole batch, over all processes."""
         return self._draw([number], slice(None))[0]
 
     def _draw(self, numbers: Sequence[int], part: slice) -> TensorDict:
@@ -64,7 +64,7 @@ class TransitionBatches:
 
 
 class UpdateGroups:
-    """The updates of a training in groups (first, how many), each of them one step of the trainer.
+    """Updates of a training in groups (first, how many), each one step of the trainer.
 
     The trainer's own work is done once a group. A group ends where something is to happen between two updates, so that
     how they are grouped changes nothing.

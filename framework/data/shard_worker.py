@@ -20,7 +20,7 @@ SAVE_EVERY_BLOCKS = 5
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """What one process does."""
+    """Work of one process: environment, explorer, shard and size."""
 
     folder: Path
     name: str
@@ -32,7 +32,7 @@ class ShardPlan:
 
 
 def collect_shard(plan: ShardPlan, tell: Tell) -> None:
-    """Fill the shard, telling how far it is after every block of episodes."""
+    """Fill the shard with explored episodes, reporting progress after every block."""
     prototype = plan.environment.build()
     environment = prototype.with_tasks([prototype.tasks[0]] * plan.environments)
     spec = environment.spec
@@ -72,6 +72,6 @@ def collect_shard(plan: ShardPlan, tell: Tell) -> None:
 
 
 def _episodes(transitions: TensorDictBase, rows: int, steps: int) -> list[int]:  # blocks of (rows, steps)
-    """How many episodes each row has ended."""
+    """Number of episodes that each row has ended."""
     over = transitions["next", "terminated"] | transitions["next", "truncated"]
     return over.reshape(-1, rows, steps).sum((0, 2)).tolist()

@@ -24,7 +24,7 @@ SPEC_FILE = "spec.json"
 
 
 def empty_transitions(spec: EnvironmentSpec, rows: int) -> TensorDict:  # batch (rows,)
-    """Transitions of zeros, with every key that a dataset has."""
+    """Transitions of zeros, with all keys of a dataset."""
     o = spec.observation_size
     following = TensorDict(
         {
@@ -55,7 +55,7 @@ def claim(folder: Path, spec: EnvironmentSpec) -> None:
 
 
 def read_spec(folder: Path) -> EnvironmentSpec:
-    """The spec of the dataset in ``folder``.
+    """Spec of the dataset in ``folder``.
 
     Raises:
         FileNotFoundError: if there is no dataset.
@@ -76,7 +76,7 @@ def shard_names(folder: Path) -> list[str]:
 
 
 def read_shard(folder: Path, name: str) -> TensorDictBase:  # batch (n,)
-    """The written part of one shard, memory-mapped.
+    """Written part of one shard, memory-mapped.
 
     Raises:
         ValueError: if the shard is damaged; the message names it.
@@ -95,7 +95,7 @@ def _read_count(file: Path) -> int:
 
 
 class ShardWriter:
-    """Appends transitions to one shard; goes on where an earlier writer stopped.
+    """Writer that appends transitions to one shard; continues where an earlier writer stopped.
 
     Args:
         folder: the dataset, claimed for ``spec``.
@@ -121,7 +121,7 @@ class ShardWriter:
             self._commit()
 
     def append(self, transitions: TensorDictBase) -> None:  # batch (n,)
-        """Write n transitions, all or none.
+        """Append n transitions, all or none.
 
         Raises:
             ValueError: if they do not fit.
@@ -134,7 +134,7 @@ class ShardWriter:
         self._commit()
 
     def rewind(self, count: int) -> None:
-        """Forget all but the first ``count`` transitions.
+        """Drop all but the first ``count`` transitions.
 
         Raises:
             ValueError: if fewer are written.
@@ -145,7 +145,7 @@ class ShardWriter:
         self._commit()
 
     def written(self) -> TensorDictBase:  # batch (count,)
-        """What the shard holds."""
+        """Transitions written so far."""
         return self._store[: self.count]
 
     def _commit(self) -> None:

@@ -13,7 +13,7 @@ NAMED = 5
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """``files``, ``skipped``, ``transitions`` and ``checksum``; None if nothing was converted, or it is damaged."""
+    """Record with ``files``, ``skipped``, ``transitions`` and ``checksum``; None if there is none, or it is damaged."""
     try:
         record = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
         whole = all(isinstance(record[name], list) for name in ("files", "skipped")) and bool(record["checksum"])
@@ -23,7 +23,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def provenance_row(path: Path | str, record: Mapping[str, Any] | None) -> dict[str, Any]:
-    """One row of a dataset's ``provenance()``.
+    """Row of a dataset's ``provenance()``.
 
     Args:
         path: what the recipe calls the data.
@@ -37,7 +37,7 @@ def provenance_row(path: Path | str, record: Mapping[str, Any] | None) -> dict[s
 
 
 def skipped_line(folder: Path, record: Mapping[str, Any]) -> str | None:
-    """``FOLDER: 1 of 80 episodes skipped (NAMES); source.json there says why``; None if none was."""
+    """Text ``FOLDER: 1 of 80 episodes skipped (NAMES); source.json there says why``; None if none was."""
     names = [row["name"] for row in record["skipped"]]
     if not names:
         return None

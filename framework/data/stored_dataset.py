@@ -1,4 +1,4 @@
-"""Base class of datasets in shards, converted on first use where need be."""
+"""Base class of datasets in shards."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bfmkit.interfaces import Dataset
 
 
 class StoredDataset(Dataset):
-    """The transitions of some folders of shards; a subclass says which, and makes them first where it has to."""
+    """Base class of datasets in folders of shards; a subclass gives the folders."""
 
     @abstractmethod
     def _folders(self) -> Sequence[Path]:
-        """Where the shards lie."""
+        """Folders of the shards."""
 
     @cached_property
     def _stored(self) -> StoredTransitions:
         return StoredTransitions(self._folders())
 
     def __len__(self) -> int:
-        """The number of transitions."""
+        """Number of transitions."""
         return len(self._stored)
 
     def read(self, indices: torch.Tensor) -> TensorDict:  # (n,) int64 -> batch (n,)
@@ -42,11 +42,11 @@ class StoredDataset(Dataset):
         return self._stored.read(indices)
 
     def read_keys(self, indices: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
-        """The named keys of some transitions; the rest is not touched."""
+        """Named keys of some transitions; nothing else is read."""
         return self._stored.read(indices, keys)
 
     def replay_buffer(self, batch_size: int | None = None, **options: Any) -> TensorDictReplayBuffer:
-        """These transitions as a replay buffer of TorchRL, over the same memory map.
+        """Replay buffer of TorchRL over the same memory map.
 
         Args:
             batch_size: of ``sample()``.
@@ -55,9 +55,9 @@ class StoredDataset(Dataset):
         return replay_buffer(self, batch_size, **options)
 
     def to_device(self, device: torch.device | str, keys: list) -> TensorDict:  # batch (N,)
-        """The named keys of all transitions, copied to ``device``."""
+        """Named keys of all transitions, copied to ``device``."""
         return self._stored.to_device(device, keys)
 
     def provenance(self) -> list[dict[str, Any]]:
-        """A row for each folder; what was collected here has no checksum, for nothing reads all of it."""
+        """One row a folder; data collected here have no checksum, since nothing reads all of them."""
         return [provenance_row(folder, read_record(folder)) for folder in self._folders()]

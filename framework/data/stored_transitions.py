@@ -1,4 +1,4 @@
-"""Folders of shards read as one sequence of transitions."""
+"""Folders of shards as one sequence of transitions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COPIED_AT_ONCE = 100_000
 
 
 class StoredTransitions:
-    """The transitions of one folder after another; memory-mapped, so nothing is read before it is asked for.
+    """Transitions of folders of shards in sequence, memory-mapped.
 
     Args:
         folders: datasets of one domain, at least one.
@@ -43,11 +43,11 @@ class StoredTransitions:
         self._columns = {key: [shard.get(key).as_subclass(torch.Tensor) for shard in shards] for key in self._keys}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as where it lies: another process maps the same files."""
+        """Pickled by reference to the folders, which another process maps anew."""
         return (type(self), (self._folders,))
 
     def __len__(self) -> int:
-        """The number of transitions in all shards."""
+        """Number of transitions in all shards."""
         return int(self._starts[-1])
 
     def read(self, indices: Tensor, keys: Sequence[NestedKey] | None = None) -> TensorDict:  # (n,) -> batch (n,)
@@ -75,7 +75,7 @@ class StoredTransitions:
         return read
 
     def to_device(self, device: torch.device | str, keys: Sequence[NestedKey]) -> TensorDict:  # batch (N,)
-        """The named keys of all transitions, copied to ``device`` piece by piece: never twice in memory."""
+        """Named keys of all transitions, copied to ``device`` piece by piece: they are never twice in memory."""
         copied = TensorDict({}, [len(self)], device=device)
         for key in keys:
             columns = self._columns[key]

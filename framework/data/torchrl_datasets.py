@@ -1,4 +1,4 @@
-"""ExORL for TorchRL: importing this module makes ``load_dataset`` find it by name.
+"""ExORL for TorchRL: importing this module lets ``load_dataset`` find it by name.
 
 ``load_dataset("exorl:walker/rnd", root="data", batch_size=256).sample()``
 """
@@ -71,12 +71,12 @@ class ExorlExperienceReplay(BaseDatasetExperienceReplay):
 
     @property
     def data_path(self) -> Path:
-        """The memory map."""
+        """Folder of the memory map."""
         return self._folder
 
     @property
     def data_path_root(self) -> Path:
-        """The dataset's folder."""
+        """Folder of the dataset."""
         return self.root / self.dataset_id
 
     def _is_downloaded(self) -> bool:
@@ -84,7 +84,7 @@ class ExorlExperienceReplay(BaseDatasetExperienceReplay):
 
 
 def _spec_of(files: Sequence[EpisodeFile], domain: str, skip_corrupt: bool) -> EnvironmentSpec:
-    """Sizes, as the first episode has them, or the first that can be read."""
+    """Spec with the sizes of the first episode that can be read."""
     refusals = []
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""Transitions that a training draws from: a dataset and self-collected episodes."""
+"""Transition pool of a training: a dataset and self-collected episodes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READ_AT_ONCE = 100_000
 
 
 class TransitionPool:
-    """A dataset on the training device if it fits there, with room for more behind it.
+    """Transition pool on the training device if it fits there, with room for self-collected episodes.
 
     If it does not fit, batches are gathered from the memory map and sent to the device through pinned memory, while
     the device is still busy with the ones before. Either way the same rows give the same batch. What is added is also
@@ -68,11 +68,11 @@ class TransitionPool:
         return table
 
     def __len__(self) -> int:
-        """The transitions that can be drawn now."""
+        """Number of transitions that can be drawn now."""
         return self._count
 
     def batch(self, rows: torch.Tensor) -> TensorDict:  # (*b) int64 -> batch (*b)
-        """What training needs of some transitions, on its device."""
+        """Entries of some transitions that training needs, on its device."""
         if self._training is not None:
             return self._training[rows.to(self._training.device)]
         found = self._gathered(rows.flatten(), TRAINING_KEYS).reshape(rows.shape)
@@ -81,13 +81,13 @@ class TransitionPool:
         return found.pin_memory().to(self._device, non_blocking=True)
 
     def future(self, rows: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:  # (*b), (*b) int64 -> (*b, o)
-        """The next observation of the transition that many steps later in the same episode, or of its last one."""
+        """Observation so many steps later in the same episode, or the last one of that episode."""
         ends = self._episode_ends()
         later = later_rows(rows.to(ends.device), steps.to(ends.device), ends)
         return self.batch(later)["next", "observation"]
 
     def _gathered(self, rows: torch.Tensor, keys: list) -> TensorDict:  # (n,) int64 -> batch (n,)
-        """Some transitions from dataset and disk."""
+        """Some transitions, from dataset and disk."""
         rows = rows.cpu()
         added = rows >= len(self._dataset)
         if self._writer is None or not added.any():
@@ -114,7 +114,7 @@ class TransitionPool:
         return self._ends
 
     def add(self, transitions: TensorDictBase) -> None:  # batch (n,)
-        """Keep more transitions.
+        """Add transitions.
 
         Raises:
             ValueError: if there is no room for them.
@@ -128,7 +128,7 @@ class TransitionPool:
         self._count = end
 
     def rewind(self, added: int) -> None:
-        """Hold the first ``added`` of the transitions that were ever added, and forget the rest."""
+        """Keep the first ``added`` of the transitions added so far, and drop the rest."""
         if self._writer is None:
             return
         self._writer.rewind(added)
@@ -144,7 +144,7 @@ class TransitionPool:
 
 
 def fits(dataset: Dataset, room: int, device: torch.device) -> bool:
-    """Whether what training needs of the data, and of ``room`` transitions more, should be copied to ``device``."""
+    """Whether the data, and ``room`` transitions more, should be copied to ``device`` for training."""
     row = dataset.read_keys(torch.zeros(1, dtype=torch.int64), TRAINING_KEYS)
     needed = (len(dataset) + room) * sum(value.numel() * value.element_size() for value in row.values(True, True))
     if device.type == "cuda":
@@ -153,7 +153,7 @@ def fits(dataset: Dataset, room: int, device: torch.device) -> bool:
 
 
 def episode_ends(transitions: TensorDictBase) -> Tensor:  # batch (N,) -> (m,) int64, increasing
-    """The last transition of each episode: one that is terminal, or that the next does not begin where it ended."""
+    """Last transition of each episode: one that is terminal, or whose next observation does not open the next."""
     following = transitions["next", "observation"]
     goes_on = (following[:-1] == transitions["observation"][1:]).all(-1)
     terminated = one_per_row(transitions["next", "terminated"], len(transitions), "terminated").bool()
@@ -167,5 +167,5 @@ def later_rows(
     steps: Tensor,  # (n,) int64, not negative
     ends: Tensor,  # (m,) int64, as episode_ends gives them
 ) -> Tensor:  # (n,) int64
-    """The transitions that many steps after the given ones, or the last of the episode if it ends before."""
+    """Transitions so many steps after the given ones, or the last of the episode if it ends before."""
     return torch.minimum(rows + steps, ends[torch.searchsorted(ends, rows)])

@@ -14,18 +14,18 @@ UNREACHABLE = 1e18
 
 
 class ActionScale(ABC):
-    """A map between rows of a numbers in [-1, 1] and an environment's own actions."""
+    """Map between numbers in [-1, 1] and an environment's own actions."""
 
     size: int
     """a."""
 
     @abstractmethod
     def to_own(self, action: np.ndarray) -> np.ndarray:  # (a,) -> as the environment has it, flat
-        """The environment's action."""
+        """Action in the environment's own format."""
 
     @abstractmethod
     def from_own(self, actions: np.ndarray) -> np.ndarray:  # (n, ...) -> (n, a)
-        """Recorded actions of the environment as numbers in [-1, 1].
+        """Numbers in [-1, 1] of recorded actions.
 
         Raises:
             ValueError: if one cannot be had from [-1, 1]; the message says which entry.
@@ -33,7 +33,7 @@ class ActionScale(ABC):
 
 
 class BoundedActions(ActionScale):
-    """Numbers, each mapped by its own bounds.
+    """Continuous actions, each entry mapped by its own bounds.
 
     [-1, 1] is stretched to [low, high] where both are finite, moved to [low, low + 2] or [high - 2, high] where one is,
     and left as it is where none is.
@@ -83,7 +83,7 @@ class BoundedActions(ActionScale):
 
 
 class Choices(ActionScale):
-    """One choice or several: of each, the largest of its numbers is the choice.
+    """Discrete actions, one or several: the largest of each one's numbers is the choice.
 
     Args:
         counts: among how many, for each.
@@ -107,7 +107,7 @@ class Choices(ActionScale):
 
 
 def space_actions(space: Any, what: str) -> ActionScale:
-    """The scale of a Gymnasium action space.
+    """Scale of a Gymnasium action space.
 
     Raises:
         ValueError: for actions that are neither numbers nor choices, or none at all.
@@ -124,7 +124,7 @@ def space_actions(space: Any, what: str) -> ActionScale:
 
 
 def spec_actions(spec: TensorSpec, what: str) -> ActionScale:
-    """The scale of a TorchRL action spec; errors as :func:`space_actions`."""
+    """Scale of a TorchRL action spec; errors as in :func:`space_actions`."""
     if isinstance(spec, MultiOneHot | MultiCategorical):
         counts = spec.nvec.tolist() if isinstance(spec, MultiCategorical) else [int(box.n) for box in spec.space.boxes]
         return Choices(counts)

@@ -26,7 +26,7 @@ EPISODE_STEPS = 1000
 
 
 def adapted_spec(domain: str, names: Sequence[str], actions: int, episode_steps: int) -> EnvironmentSpec:
-    """The spec where what is recorded as physics is the next observation and the reward that came with it."""
+    """Spec of an adapted environment, whose physics are the next observation and the reward that came with it."""
     return EnvironmentSpec(
         domain=domain,
         observation_size=len(names),
@@ -42,7 +42,7 @@ def adapted_spec(domain: str, names: Sequence[str], actions: int, episode_steps:
 
 @check_ranges
 class AdaptedEnvironment(Environment):
-    """B copies of an environment of TorchRL or Gymnasium, stepped one after another.
+    """Environment of TorchRL or Gymnasium in B copies, stepped one after another.
 
     Observations are laid end to end as float32, their entries sorted by name. Actions in [-1, 1] are mapped to the
     environment's own, number by number; where those are choices, the largest number of each is the choice. The
@@ -125,7 +125,7 @@ class AdaptedEnvironment(Environment):
         return StepResult(self._observed.float(), rewards, terminated, truncated, physics)
 
     def frame(self, row: int) -> np.ndarray | None:  # (height, width, 3) uint8
-        """What a Gymnasium environment draws, where its arguments have ``render_mode: rgb_array``."""
+        """Frame rendered by a Gymnasium environment made with ``render_mode: rgb_array``; None otherwise."""
         environment = self._bodies[row].environment
         # TorchRL's wrapper holds Gymnasium's environment.
         environment = getattr(environment, "_env", environment)
@@ -135,7 +135,7 @@ class AdaptedEnvironment(Environment):
             return np.asarray(environment.render(), dtype=np.uint8)
 
     def quantities(self, physics: Tensor, action: Tensor) -> dict[str, Tensor]:  # (n, o + 1), (n, a) -> name -> (n,)
-        """The reward that was given, and the entries of observation and action."""
+        """Recorded reward, and entries of observation and action, by name."""
         if physics.ndim != 2 or physics.shape[1] != self.spec.physics_size:
             raise ValueError(f"physics must be (n, {self.spec.physics_size}), got {tuple(physics.shape)}")
         if tuple(action.shape) != (len(physics), self.spec.action_size):
@@ -145,7 +145,7 @@ class AdaptedEnvironment(Environment):
         return dict(zip(self.spec.quantities, columns, strict=True))
 
     def named_reward(self, task: str) -> Callable[[Mapping[str, Any]], Any]:
-        """The reward that was given."""
+        """Recorded reward."""
         self.spec.require_named_task(task)
         return lambda table: table[OWN_REWARD]
 
@@ -159,7 +159,7 @@ class AdaptedEnvironment(Environment):
 
     @contextmanager
     def _own_randomness(self, row: int) -> Iterator[None]:
-        """Let torch's generator be the row's own for as long as the block lasts."""
+        """Context in which torch's global generator is the row's own."""
         before = torch.get_rng_state()
         torch.set_rng_state(self._random[row])
         try:
@@ -170,7 +170,7 @@ class AdaptedEnvironment(Environment):
 
 
 def body_of(environment: Any, keys: Sequence[str] | None, domain: str) -> Body:
-    """One environment, of TorchRL or of Gymnasium.
+    """Adapter of one environment, of TorchRL or of Gymnasium.
 
     Raises:
         ValueError: if it is neither, or cannot be adapted.
@@ -183,7 +183,7 @@ def body_of(environment: Any, keys: Sequence[str] | None, domain: str) -> Body:
 
 
 def adapt(source: Any, task: str = OWN_REWARD) -> Environment:
-    """An environment of another library; further rows, made by ``with_tasks``, are made alike.
+    """Environment of another library, adapted; further rows of ``with_tasks`` are made alike.
 
     Args:
         source: a ``gymnasium.Env`` or a TorchRL environment, of which every row is a deep copy, or a function that
@@ -219,7 +219,7 @@ def _copy(environment: Any) -> Any:
 
 
 def reason_of(error: Exception) -> str:
-    """What a library raised, on one line; for a module that is not there, where it may lie."""
+    """Reason of a library's error on one line; for a missing module, where modules are looked for."""
     reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, ModuleNotFoundError):
         reason += "; modules are looked for in the folder where bfmkit is started, and on PYTHONPATH"

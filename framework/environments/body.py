@@ -17,7 +17,7 @@ from bfmkit.environments.flat_observation import FlatObservation, flat_space, fl
 
 
 class BodyStep(NamedTuple):
-    """What one step of one body gives."""
+    """Result of one step of one body."""
 
     observation: np.ndarray  # (o,) float64
     reward: float
@@ -26,7 +26,7 @@ class BodyStep(NamedTuple):
 
 
 class Body(Protocol):
-    """One environment: flat observations out, actions in [-1, 1] in."""
+    """Single environment with flat observations and actions in [-1, 1]."""
 
     environment: Any
     observation: FlatObservation
@@ -37,7 +37,7 @@ class Body(Protocol):
 
 
 class GymnasiumBody:
-    """A ``gymnasium.Env``.
+    """Body of a ``gymnasium.Env``.
 
     Raises:
         ValueError: if its observations or actions cannot be numbers.
@@ -74,7 +74,7 @@ class GymnasiumBody:
 
 
 def _row(value: Any) -> Any:
-    """A nested observation with a leading dimension of one."""
+    """Nested observation with a leading dimension of one."""
     if isinstance(value, dict):
         return {name: _row(inner) for name, inner in value.items()}
     if isinstance(value, tuple):
@@ -83,7 +83,7 @@ def _row(value: Any) -> Any:
 
 
 class TorchRLBody:
-    """A TorchRL environment without a batch dimension.
+    """Body of a TorchRL environment without a batch dimension.
 
     Raises:
         ValueError: if it is a batch, or its observations or actions cannot be numbers.
@@ -147,7 +147,7 @@ class TorchRLBody:
 
 
 def _starts(space: Any) -> list[Any]:
-    """The least values that are not 0 of the choices in a Gymnasium space, nested ones too."""
+    """Non-zero start values of the discrete spaces in a Gymnasium space, nested ones included."""
     inner = getattr(space, "spaces", ())
     nested = [start for part in (inner.values() if isinstance(inner, dict) else inner) for start in _starts(part)]
     start = getattr(space, "start", 0)

@@ -29,7 +29,7 @@ AMBIENT = 0.45
 
 @dataclass(frozen=True)
 class Camera:
-    """A perspective camera."""
+    """Perspective camera."""
 
     position: np.ndarray  # (3,), metres
     look_at: np.ndarray  # (3,), what is in the middle of the picture
@@ -37,7 +37,7 @@ class Camera:
     width: int  # pixels
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (n, 3) -> (n, 2), (n,)
-        """Pixels from the upper left, and depths in metres."""
+        """Pixel coordinates from the upper left, and depths in metres."""
         forward = self.look_at - self.position
         forward = forward / np.linalg.norm(forward)
         right = np.cross(forward, [0.0, 0.0, 1.0])
@@ -53,7 +53,7 @@ def draw_bodies(
     height: int,
     width: int,
 ) -> np.ndarray:  # (n, height, width, 3) uint8
-    """A picture of each pose: flat-shaded triangles, the farthest first, with a tiled floor and shadows.
+    """Pictures of poses: flat-shaded triangles, painted from the farthest on, with a tiled floor and shadows.
 
     The camera stands where the live page's does, and goes with the body if ``appearance.follows``.
 
@@ -98,7 +98,7 @@ def _camera(appearance: Appearance, pose: np.ndarray, height: int, width: int) -
 
 
 def _draw_floor(canvas: ImageDraw.ImageDraw, camera: Camera) -> None:
-    """Tiles around what the camera looks at; those of the world, so that they pass by a body that runs."""
+    """Draw floor tiles around the point that the camera looks at; they are fixed in the world."""
     middle = np.floor(camera.look_at[:2] / TILE).astype(int)
     steps = np.arange(-TILES // 2, TILES // 2)
     column, row = (grid.ravel() for grid in np.meshgrid(middle[0] + steps, middle[1] + steps))
@@ -124,14 +124,14 @@ def _draw_parts(canvas: ImageDraw.ImageDraw, camera: Camera, appearance: Appeara
 
 
 def _placed(part: Part, pose: np.ndarray) -> np.ndarray:  # (7,) -> (n, 3)
-    """The vertices in the world."""
+    """Vertices in world coordinates."""
     w, axis = pose[3], pose[4:]
     turned = np.cross(axis, part.vertices)
     return np.asarray(part.vertices + 2.0 * (w * turned + np.cross(axis, turned)) + pose[:3])
 
 
 def _draw_shadow(canvas: ImageDraw.ImageDraw, camera: Camera, vertices: np.ndarray) -> None:
-    """The outline of a part on the floor, under light from straight above."""
+    """Draw the outline of a part on the floor, lit from straight above."""
     flat = vertices * [1.0, 1.0, 0.0]
     try:
         outline = flat[ConvexHull(flat[:, :2]).vertices]

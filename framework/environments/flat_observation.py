@@ -31,7 +31,7 @@ _ELSE = re.compile(r"[\d_]|(action(_\d+)?|own_reward)$")
 
 @dataclass(frozen=True)
 class ObservationEntry:
-    """One entry of an observation: numbers of a shape, or a choice among ``choices``, which becomes one-hot."""
+    """Entry of an observation: numbers of a shape, or a choice among ``choices``, which becomes one-hot."""
 
     path: Path
     shape: tuple[int, ...]
@@ -41,12 +41,12 @@ class ObservationEntry:
 
     @property
     def size(self) -> int:
-        """How many numbers it takes in the flat observation."""
+        """Length in the flat observation."""
         return math.prod(self.shape) * max(self.choices, 1)
 
     @property
     def names(self) -> list[str]:
-        """A name for each of them, such as a typed reward can use."""
+        """Name of each number, usable in typed rewards."""
         base = re.sub(r"\W", "_", "_".join(self.path), flags=re.ASCII) or WHOLE
         if _ELSE.match(base):
             base = f"{WHOLE}_{base}"
@@ -56,7 +56,7 @@ class ObservationEntry:
         return [f"{base}_0" if reserved else base]
 
     def flat(self, values: np.ndarray) -> np.ndarray:  # (n, *shape) -> (n, size) float64
-        """Its numbers, a row each.
+        """Numbers of the entry, a row each.
 
         Raises:
             ValueError: for another shape.
@@ -73,17 +73,17 @@ class ObservationEntry:
 
 @dataclass(frozen=True)
 class FlatObservation:
-    """The entries that make up a flat observation, in order."""
+    """Entries of a flat observation, in order."""
 
     entries: tuple[ObservationEntry, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The name of each number."""
+        """Name of each number."""
         return tuple(name for entry in self.entries for name in entry.names)
 
     def flat(self, value: Any) -> np.ndarray:  # nested (n, ...) arrays -> (n, o) float64
-        """Observations of dictionaries, tuples and arrays as rows of numbers.
+        """Flat observations (n, o) of nested dictionaries, tuples and arrays.
 
         Raises:
             ValueError: for an entry that is missing or has another shape.
@@ -92,7 +92,7 @@ class FlatObservation:
 
 
 def flat_space(space: Any, keys: Sequence[str] | None, what: str) -> FlatObservation:
-    """The layout of a Gymnasium space.
+    """Layout of a Gymnasium space.
 
     Args:
         space: of Boxes, Discretes, MultiDiscretes and MultiBinaries, nested in Dicts and Tuples.
@@ -106,7 +106,7 @@ def flat_space(space: Any, keys: Sequence[str] | None, what: str) -> FlatObserva
 
 
 def flat_spec(spec: Composite, keys: Sequence[str] | None, what: str) -> FlatObservation:
-    """The layout of a TorchRL observation spec; arguments and errors as :func:`flat_space`."""
+    """Layout of a TorchRL observation spec; arguments and errors as in :func:`flat_space`."""
     leaves = ((key if isinstance(key, tuple) else (key,), leaf) for key, leaf in spec.items(True, True))
     return _chosen({path: _spec_leaf(path, leaf) for path, leaf in leaves}, keys, what)
 
@@ -114,7 +114,7 @@ def flat_spec(spec: Composite, keys: Sequence[str] | None, what: str) -> FlatObs
 def flat_entries(
     shapes: Mapping[Path, tuple[torch.dtype, tuple[int, ...]]], keys: Sequence[str] | None, what: str
 ) -> FlatObservation:
-    """The layout of recorded entries of known types and shapes; arguments and errors as :func:`flat_space`."""
+    """Layout of recorded entries of known types and shapes; arguments and errors as in :func:`flat_space`."""
     leaves: dict[Path, ObservationEntry | str] = {}
     for path, (dtype, shape) in shapes.items():
         pixels = dtype == torch.uint8 and len(shape) >= PIXEL_DIMENSIONS

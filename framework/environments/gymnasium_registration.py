@@ -1,4 +1,4 @@
-"""Registration of our bodies with Gymnasium, whichever is imported first."""
+"""Registration of our environments with Gymnasium, whichever is imported first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def register() -> None:
 
 
 def register_with_gymnasium() -> None:
-    """Register now if Gymnasium is loaded, or else as soon as it is: it takes too long to load it for this alone."""
+    """Register our environments now if Gymnasium is loaded, else as soon as it is loaded."""
     if "gymnasium" in sys.modules:
         register()
     else:
@@ -42,7 +42,7 @@ def register_with_gymnasium() -> None:
 
 
 class _AfterGymnasium(MetaPathFinder):
-    """Sees that Gymnasium is about to be loaded, and registers when it has been."""
+    """Import hook that registers our environments once Gymnasium is loaded."""
 
     _asks_others = False
 

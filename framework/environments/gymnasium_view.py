@@ -1,4 +1,4 @@
-"""Environments of ours as Gymnasium environments."""
+"""Our environments as Gymnasium environments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bfmkit.registry import lookup
 
 
 class GymnasiumView(gymnasium.Env):
-    """One row of an environment of ours as a ``gymnasium.Env``.
+    """One row of an environment as a ``gymnasium.Env``.
 
     ``gymnasium.make("bfmkit/walker-run-v0")`` makes one. ``info`` holds ``physics``, from which any task's reward can
     be computed. Seeded, an episode begins as ours with that seed does; without a seed the next one does.
@@ -67,7 +67,7 @@ class GymnasiumView(gymnasium.Env):
         return outcome.observation[0].numpy(), float(outcome.reward[0]), *flags, self._info()
 
     def render(self) -> np.ndarray | None:  # (height, width, 3) uint8
-        """The present state, drawn on the CPU; None without a render mode."""
+        """Picture of the present state, drawn on the CPU; None without a render mode."""
         if self.render_mode is None:
             return None
         return self.environment.render(*self._size)[0]
@@ -79,5 +79,5 @@ class GymnasiumView(gymnasium.Env):
 def make_dm_control(
     domain: str, task: str | None = None, render_mode: str | None = None, **words: Any
 ) -> GymnasiumView:
-    """A body of the type ``dm_control``; ``words`` are its further arguments, such as ``reward``."""
+    """Gymnasium environment of a ``dm_control`` body; ``words`` are its further arguments, such as ``reward``."""
     return GymnasiumView(lookup(Environment, "dm_control")(domain=domain, task=task, **words), render_mode)

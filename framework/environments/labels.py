@@ -19,7 +19,7 @@ def labelled_transitions(
     count: int,
     every: int | None = None,
 ) -> TensorDict:  # batch (n,), n at most count
-    """The model's inference set with ``("next", "reward")``, the reward that each run's task gives.
+    """Inference set of a model with ``("next", "reward")``, the rewards of each run's task.
 
     Args:
         bfm: whose inference set. A larger one is thinned out, always to the same transitions; a smaller one is taken
@@ -47,7 +47,7 @@ def label(
     tasks: Sequence[str],  # one a run, B of them
     every: int | None = None,
 ) -> TensorDict:  # batch (n,)
-    """The transitions with ``("next", "reward")`` (n, B), the reward that each run's task gives for them.
+    """Transitions with ``("next", "reward")`` (n, B), the rewards of each run's task.
 
     Args:
         transitions: taken at no step in particular: a task that changes with time labels them as it starts.

@@ -19,7 +19,7 @@ ROUND = 16
 
 
 def appearance_of(model: Any) -> Appearance:
-    """One part for each colour of each body: those that move first."""
+    """Appearance of a MuJoCo model: one part for each colour of each body, moving parts first."""
     moving: list[Part] = []
     still: list[Part] = []
     for body in range(model.nbody):
@@ -39,7 +39,7 @@ def appearance_of(model: Any) -> Appearance:
 
 
 def poses_of(model: Any, positions: np.ndarray) -> np.ndarray:  # (n, q) -> (n, moving parts, 7)
-    """Where the moving parts are for these joint positions."""
+    """Poses of the moving parts for these joint positions."""
     data = mujoco.MjData(model)
     parts = [body for body in range(model.nbody) if model.body_weldid[body] != 0 for _ in _by_color(model, body)]
     poses = np.empty((len(positions), len(parts), 7))
@@ -51,7 +51,7 @@ def poses_of(model: Any, positions: np.ndarray) -> np.ndarray:  # (n, q) -> (n, 
 
 
 def _by_color(model: Any, body: int) -> dict[tuple[float, float, float, float], list[int]]:
-    """The drawn geometries of a body."""
+    """Drawn geometries of a body, by colour."""
     found: dict[tuple[float, float, float, float], list[int]] = {}
     first = int(model.body_geomadr[body])
     for geom in range(first, first + int(model.body_geomnum[body])):
@@ -61,7 +61,7 @@ def _by_color(model: Any, body: int) -> dict[tuple[float, float, float, float], 
 
 
 def _color(model: Any, geom: int) -> tuple[float, float, float, float]:
-    """Of the material and its texture, on average."""
+    """Mean colour of a geometry's material and texture."""
     material = int(model.geom_matid[geom])
     if material < 0:
         red, green, blue, opacity = (float(round(value, 4)) for value in model.geom_rgba[geom])
@@ -78,7 +78,7 @@ def _color(model: Any, geom: int) -> tuple[float, float, float, float]:
 
 
 def _merged(model: Any, body: int | None, geoms: list[int], color: tuple[float, float, float, float]) -> Part:
-    """Geometries as one mesh, in the body's frame; in the world's for a body that stands still."""
+    """Mesh of several geometries, in the frame of the body, or of the world for a body that does not move."""
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     vertices, faces, count = [], [], 0

@@ -50,7 +50,7 @@ def recorded_quantities(
     action: Tensor,  # (n, a)
     workers: int | None = None,
 ) -> dict[str, Tensor]:  # name -> (n,) float64
-    """What ``environment.quantities`` gives, from the cache where it is there.
+    """Physics quantities of recorded steps, from the cache if they are there.
 
     Args:
         environment: whose quantities; it is not disturbed.
@@ -78,7 +78,7 @@ def recorded_quantities(
 
 
 def cache_folder() -> Path | None:
-    """Where quantities are kept; None where they are not."""
+    """Folder of cached quantities; None if nothing is cached."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen == "off":
         return None

@@ -12,7 +12,7 @@ from bfmkit.interfaces import Environment
 
 
 class SingleEnvironment(EnvBase):
-    """The first row of an environment of ours as TorchRL's single environments are: of batch size ().
+    """First row of an environment as a single TorchRL environment, of batch size ().
 
     ``SerialEnv(2, lambda: SingleEnvironment(environment))`` is then a batch of (2,).
 
@@ -31,7 +31,7 @@ class SingleEnvironment(EnvBase):
         self.full_done_spec = self._row.full_done_spec[0]
 
     def render(self, height: int = 240, width: int = 320) -> np.ndarray:  # (height, width, 3) uint8
-        """The present state; errors as of :meth:`bfmkit.interfaces.Environment.render`."""
+        """Picture of the present state; errors as in :meth:`bfmkit.interfaces.Environment.render`."""
         return self._row.render(height, width)[0]
 
     def _reset(

@@ -9,7 +9,7 @@ from bfmkit.rewards.expression import split_name
 
 
 def task_rows(spec: EnvironmentSpec, task: str | Sequence[str] | None, reward: str | None) -> list[str]:
-    """The task of each row.
+    """Task of each row.
 
     Args:
         spec: of the environment.

@@ -1,4 +1,4 @@
-"""Recorded physics and poses of bodies side by side."""
+"""Film: recorded poses of bodies, side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FRAMES_PER_SECOND = 20.0
 
 @dataclass(frozen=True)
 class Film:
-    """What some bodies did side by side.
+    """Recorded poses of bodies, side by side.
 
     Args:
         names: of the bodies.
@@ -27,7 +27,7 @@ class Film:
     timestep: float
 
     def frames(self, rate: float = FRAMES_PER_SECOND) -> list[list[np.ndarray]]:  # each (parts, 7), one a body
-        """About so many a second.
+        """Film with about so many frames a second.
 
         Raises:
             ValueError: for a film without a pose.
@@ -39,7 +39,7 @@ class Film:
         return [[poses[min(index, len(poses) - 1)] for poses in self.poses] for index in range(0, longest, every)]
 
     def seconds(self, rate: float = FRAMES_PER_SECOND) -> float:
-        """Between two frames."""
+        """Seconds between two frames."""
         return max(1, round(1.0 / (rate * self.timestep))) * self.timestep
 
 

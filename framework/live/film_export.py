@@ -48,7 +48,7 @@ def save_film(path: Path, footage: Footage) -> None:
 
 
 def film_html(film: Film, appearance: Appearance) -> str:
-    """A self-contained page that plays the film: viser's own viewer with the recording in it.
+    """HTML page that plays the film without a server: viser's viewer with the recording in it.
 
     Raises:
         ValueError: for a film without a pose.
@@ -90,7 +90,7 @@ def write_gif(path: Path, film: Film, appearance: Appearance, height: int = 240,
 
 
 def gif(pictures: Sequence[np.ndarray], seconds: float) -> bytes:
-    """An animated GIF of pictures that stay for so many seconds each.
+    """Animated GIF of pictures, with the seconds that each stays.
 
     Raises:
         ValueError: if there are none.

@@ -1,4 +1,4 @@
-"""Episodes of the policy that a record's weights ask for."""
+"""Episodes of the policy of a record's weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Playback:
 
     @property
     def returns(self) -> list[float] | None:
-        """Of each episode; None without a task."""
+        """Return of each episode; None without a task."""
         return None if self.task is None else self.rollouts.reward.sum(0).tolist()
 
     @property
@@ -44,7 +44,7 @@ class Playback:
 
 
 def play(record: Record, episodes: int = 1, seed: int = 0) -> Playback:
-    """Act for a record's mean weights, learning nothing.
+    """Episodes of the policy for a record's mean weights, without learning.
 
     Args:
         record: as :meth:`~bfmkit.runs.record.Record.load` reads it.

@@ -23,7 +23,7 @@ REACH_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Seen:
-    """One step of a player.
+    """Last step of a player.
 
     Args:
         physics: after the step.
@@ -40,7 +40,7 @@ class Seen:
 
 @dataclass
 class Player:
-    """An agent, its belief and its body.
+    """Agent with its belief and its body.
 
     Args:
         name: for people.
@@ -76,11 +76,11 @@ class Player:
 
     @property
     def has_belief(self) -> bool:
-        """Whether a label could teach it."""
+        """Whether labels can teach the agent."""
         return hasattr(self.agent, "posterior")
 
     def forget(self) -> None:
-        """Start the agent anew; its body stays where it is, and its episodes are forgotten too."""
+        """Restart the agent and drop its episodes; the body stays where it is."""
         labelled, agent = None, self.agent
         if self.has_belief:
             agent.label_log = LabelLog(copy.deepcopy(dict(self.origin)), self.pages)
@@ -91,7 +91,7 @@ class Player:
         self.returns.clear()
 
     def begin_episode(self, number: int | None = None) -> None:
-        """Put the body where the next episode starts, or the one of that number; a stopped agent goes on."""
+        """Start the next episode, or the one of that number; a stopped agent continues."""
         if number is not None:
             self.environment.seed([self.seed], number)
             self.episode = number
@@ -104,7 +104,7 @@ class Player:
         self.episode, self.step, self.total = self.episode + 1, 0, 0.0
 
     def take_task(self, task: str) -> None:
-        """Another reward from the next step on; the body goes on where it is, if its environment can."""
+        """Change the reward from the next step on; the body continues if its environment can."""
         state = self.environment.snapshot()
         self.environment = self.environment.with_tasks([task])
         self.environment.seed([self.seed], self.episode)
@@ -115,7 +115,7 @@ class Player:
             self.environment.restore(state)
 
     def advance(self, observed: bool) -> Seen:
-        """Act for one step, and learn from its reward if it is observed.
+        """Act for one step, and learn from its reward if that is observed.
 
         Raises:
             RunStoppedError: where a body diverges or a reward is not finite; :meth:`begin_episode` goes on.
@@ -139,7 +139,7 @@ class Player:
         return Seen(outcome.physics, reward, predicted, over)
 
     def mean(self) -> Tensor | None:  # (d,)
-        """The belief's mean, as of the last time the agent learnt; None without a belief."""
+        """Posterior mean after the last update; None without a belief."""
         if not self.has_belief:
             return None
         agent: Any = self.agent

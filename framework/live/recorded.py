@@ -28,12 +28,12 @@ FRAME_SECONDS = 1 / 20
 
 
 class NoRecordingError(RefusedError, ValueError):
-    """A run directory without a trace to play; the message says how to make one."""
+    """Error of a run directory without a trace to play."""
 
 
 @dataclass
 class Recording:
-    """Episodes 1, 3 and 10 of one run of a traced run directory; of a shorter one its last instead.
+    """Episodes 1, 3 and 10 of one run of a traced run directory; the last of a shorter one instead.
 
     Args:
         directory: of the run.
@@ -53,7 +53,7 @@ class Recording:
 
     @classmethod
     def load(cls, directory: Path) -> Recording:
-        """Read it.
+        """Recording read from a run directory.
 
         Raises:
             NoRecordingError: if there is no run, or none that was traced, or its body has no meshes.
@@ -72,7 +72,7 @@ class Recording:
         return cls(directory, environment, found)
 
     def choose(self, run: Run) -> None:
-        """Play another task or seed."""
+        """Select another task or seed."""
         traced = read_run(self.directory, run)
         if traced is None:
             raise NoRecordingError(f"{self.directory}: nothing recorded of {run.task}, seed {run.seed}")
@@ -80,11 +80,11 @@ class Recording:
         self.numbers = chosen_episodes(traced)
 
     def episodes(self) -> list[dict[str, np.ndarray]]:
-        """What was traced of each chosen episode."""
+        """Trace of each chosen episode."""
         return [self.traced.of_episode(number - 1) for number in self.numbers]
 
     def poses(self) -> list[np.ndarray]:  # (T, parts, 7) each
-        """Of each chosen episode."""
+        """Poses of each chosen episode."""
         return [self.environment.poses(torch.from_numpy(each["physics"])) for each in self.episodes()]
 
     def footage(self) -> Footage:
@@ -105,7 +105,7 @@ class Recording:
 
 
 class RecordedPage:
-    """A page that plays a recording, over and over.
+    """Page that plays a recording in a loop.
 
     Args:
         server: of the page.

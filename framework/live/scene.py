@@ -60,7 +60,7 @@ class Body:
 
     @property
     def visible(self) -> bool:
-        """Whether it is drawn."""
+        """Whether the body is drawn."""
         return bool(self._root.visible)
 
     @visible.setter
@@ -70,7 +70,7 @@ class Body:
 
 
 class Scene:
-    """The first body in the middle, others beside it, a floor that moves under a body that runs.
+    """Scene of the first body in the middle, others beside it, and a floor that moves under a body that runs.
 
     Args:
         server: of the page.
@@ -110,11 +110,11 @@ class Scene:
 
     @property
     def confined(self) -> bool:
-        """Whether bodies stay where the camera is."""
+        """Whether bodies stay within the camera's view."""
         return not self.appearance.follows
 
     def place(self, index: int) -> tuple[float, float, float]:
-        """Where the world of a body lies beside the first."""
+        """Offset of a body's world from the first body's."""
         if self.confined:
             return (index * 1.2 * self.appearance.floor, 0.0, 0.0)
         return (0.0, index * GAP, 0.0)
@@ -137,7 +137,7 @@ class Scene:
                 self._grid.position = (-(origin[0] % GRID_CELL), -(origin[1] % GRID_CELL), 0.0)
 
     def show_goal(self, target: tuple[float, float, float] | None) -> None:
-        """A ball where the task leads; none for tasks that ask for no place."""
+        """Draw a ball at the goal of a task; nothing for tasks without one."""
         if self._goal is not None:
             self._goal.remove()
             self._goal = None
@@ -145,7 +145,7 @@ class Scene:
             self._goal = self.server.scene.add_icosphere("/goal", radius=0.02, color=GOAL_TINT, position=target)
 
     def show_belief(self, plane: Plane, reward: np.ndarray) -> None:  # (rows * columns,)
-        """The reward believed in, as colours on the floor: dark is low."""
+        """Draw the believed reward as colours on the floor, dark where it is low."""
         import matplotlib
 
         grid = reward.reshape(plane.rows, plane.columns)

@@ -15,7 +15,7 @@ BEHIND_SECONDS = 0.5
 
 
 def run_page(page: Page, until: Callable[[], bool] = lambda: False) -> None:
-    """Step, draw and answer until told to stop.
+    """Loop of the page: step, draw and answer until told to stop.
 
     Args:
         page: over a session.

@@ -16,11 +16,11 @@ LABEL = "bfmkit live"
 
 
 class PortError(BfmkitError, OSError):
-    """Another program listens on the port; the message says what to do."""
+    """Error of a port that another program listens on."""
 
 
 class PageServer(viser.ViserServer):
-    """A viser server that cannot be shared through somebody else's host."""
+    """Viser server that cannot be shared through a third party's host."""
 
     def request_share_url(self, verbose: bool = True) -> str | None:
         """Refuse: viser would open a tunnel to the Internet for whoever presses its button."""
@@ -28,7 +28,7 @@ class PageServer(viser.ViserServer):
 
 
 def require_free(host: str, port: int) -> None:
-    """Refuse a port that somebody has; viser would take the next one without a word.
+    """Require a free port; viser would silently take the next one.
 
     Raises:
         PortError: if it is taken, or the address is none of this machine's.
@@ -45,7 +45,7 @@ def require_free(host: str, port: int) -> None:
 
 @contextmanager
 def page_server(host: str, port: int) -> Iterator[PageServer]:
-    """A running server; stopped at the end.
+    """Context of a running server, stopped at its end.
 
     Raises:
         PortError: if there is none to be had on that port.

@@ -39,7 +39,7 @@ RULES = ("ucb", "thompson", "greedy", "information", "random")
 
 @dataclass(frozen=True)
 class Moment:
-    """One step, for the plots."""
+    """Step of a session, as the plots show it."""
 
     time: float  # seconds since the session began
     given: float  # what the first agent was told; NaN where nothing
@@ -48,7 +48,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Saved:
-    """A record on disk, and what to do with it."""
+    """Saved record, and commands that use it."""
 
     record: Path
     replay: str
@@ -91,17 +91,17 @@ class LiveSession:
 
     @property
     def environment(self) -> Environment:
-        """The first player's."""
+        """Environment of the first player."""
         return self.players[0].environment
 
     @property
     def control_timestep(self) -> float:
-        """Seconds a step."""
+        """Duration of a step in seconds."""
         return self.environment.spec.control_timestep
 
     @property
     def is_own(self) -> bool:
-        """Whether the person is the reward."""
+        """Whether a person gives the reward."""
         return self.task == OWN
 
     @property
@@ -111,12 +111,12 @@ class LiveSession:
 
     @property
     def labels(self) -> list[int]:
-        """How many labels each player's belief has taken in."""
+        """Number of labels learnt by each player's belief."""
         return [int(player.agent.state["labels"][0]) for player in self.players]
 
     @property
     def oracle_return(self) -> float | None:
-        """The oracle's mean return of the present task, as far as it is known."""
+        """Mean return of the oracle on the present task; None if unknown."""
         if self.oracle is None or self.is_own or not self.oracle.returns:
             return None
         return sum(self.oracle.returns) / len(self.oracle.returns)
@@ -124,7 +124,7 @@ class LiveSession:
     # Time.
 
     def advance(self) -> None:
-        """One step of every player; an episode that ends is followed by the next."""
+        """Step every player; an episode that ends is followed by the next."""
         self._take_rules()
         over = False
         for index, player in enumerate(self.players):
@@ -190,7 +190,7 @@ class LiveSession:
         return ""
 
     def set_task(self, task: str, keep_belief: bool) -> None:
-        """Another task from the next step on: a name, a formula, or :data:`OWN`.
+        """Change the task from the next step on: a name, a formula, or :data:`OWN`.
 
         Raises:
             ValueError: if it is none; nothing changes then.
@@ -211,7 +211,7 @@ class LiveSession:
         self.moments.clear()
 
     def quantities(self) -> dict[str, float]:
-        """The physics quantities that formulas are typed over, as they are now."""
+        """Present values of the physics quantities that formulas are typed over."""
         first = self.players[0]
         values = self.environment.quantities(first.physics, first.action)
         return {name: float(value[0]) for name, value in values.items()}
@@ -219,7 +219,7 @@ class LiveSession:
     # A person's rewards.
 
     def press(self, value: float) -> bool:
-        """Say how good the last moments were, from −1 to 1, to every player; False where nothing has been seen."""
+        """Reward of the last moments, from −1 to 1, given to every player; returns False if nothing has been seen."""
         if self.compares or not self._can_label():
             return False
         for player in self.players:
@@ -303,7 +303,7 @@ class LiveSession:
     # Keeping it.
 
     def record(self, player: int = 0) -> Record:
-        """What a player believes, and from what.
+        """Record of a player's belief and its labels.
 
         Raises:
             ValueError: for an agent without a belief.
@@ -345,14 +345,14 @@ class LiveSession:
         return Footage(self.environment, names, tuple(whole), self.control_timestep)
 
     def explanation(self, player: int = 0) -> str:
-        """What a player believes, in words."""
+        """Explanation of a player's belief in words."""
         record = self.record(player)
         if len(record.tensors.get("rewards", ())) + len(record.tensors.get("late_rewards", ())) == 0:
             return "No label yet, so nothing is believed."
         return explain(record, self.players[player].bfm, self.environment).paragraph()
 
     def widths(self) -> list[float]:
-        """Of each player, the belief's standard deviation of the return that it acts for; NaN without a belief."""
+        """Standard deviation of the return that each player acts for; NaN without a belief."""
         found = []
         for player in self.players:
             known = player.agent.diagnostics(player.observation)

@@ -23,7 +23,7 @@ DOTS_PER_INCH = 110
 
 @dataclass(frozen=True)
 class Scene:
-    """One episode as it is shown."""
+    """Episode of a moving picture: trace, pictures of the body, return of the oracle."""
 
     number: int  # counted from 1
     entries: dict[str, np.ndarray]  # of its trace, ``step`` among them
@@ -32,13 +32,13 @@ class Scene:
 
 
 def chosen_episodes(run: TracedRun) -> list[int]:
-    """Episodes 1, 3 and 10, counted from 1; of a shorter run its last instead of what it does not have."""
+    """Numbers of the episodes to show, from 1: 1, 3 and 10, or the last of a shorter run."""
     last = int(run.episode.max()) + 1
     return sorted({min(number, last) for number in EPISODES})
 
 
 def thinned(entries: dict[str, np.ndarray], most: int = MOST_FRAMES) -> dict[str, np.ndarray]:
-    """At most so many entries, evenly over the steps, the last among them."""
+    """Entries of a trace at evenly spaced steps, at most ``most``, the last included."""
     steps = entries["step"]
     if len(steps) <= most:
         return entries
@@ -108,7 +108,7 @@ def animate(scenes: Sequence[Scene], title: str, plane: TracedPlane | None = Non
 
 
 class _Part:
-    """One episode's column."""
+    """Column of one episode."""
 
     def __init__(self, axes: Sequence[Any], scene: Scene, plane: TracedPlane | None, looks: bool) -> None:
         from matplotlib.ticker import MaxNLocator
@@ -159,7 +159,7 @@ class _Part:
             axis.set_axis_off()
 
     def show(self, index: int) -> None:
-        """Draw the frame with this number; after the episode's end, its last."""
+        """Draw the frame of this number; the last frame after the episode's end."""
         entries = self._scene.entries
         now = min(index, len(self._steps) - 1)
         until = slice(0, now + 1)
@@ -179,7 +179,7 @@ class _Part:
 
 
 def _share_limits(axes: np.ndarray, scenes: Sequence[Scene]) -> None:
-    """One scale for all episodes, so that they can be compared."""
+    """Set the same limits for all episodes, so that they can be compared."""
     last = max(float(scene.entries["step"][-1]) for scene in scenes)
     returns = [scene.entries["return"] for scene in scenes] + [
         np.array([scene.oracle]) for scene in scenes if scene.oracle is not None

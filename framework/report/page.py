@@ -33,7 +33,7 @@ MADE_FROM = ("versions", "git", "platform", "device", "device_name", "threads")
 
 @dataclass(frozen=True)
 class Written:
-    """What a report consists of."""
+    """Files of a report."""
 
     page: Path  # the HTML file
     markdown: Path  # the tables as Markdown
@@ -44,7 +44,7 @@ class Written:
 def write_report(
     runs: Sequence[ReportedRun], out: Path, videos: int = 1, say: Callable[[str], None] = lambda _: None
 ) -> Written:
-    """Draw, count and write ``out`` and what goes beside it.
+    """Write a report: page, tables as Markdown and LaTeX, figures.
 
     Args:
         runs: at least one.
@@ -67,7 +67,7 @@ def write_report(
 
 
 def tables_of(runs: Sequence[ReportedRun]) -> list[Table]:
-    """Results, comparisons and failures of all runs together, as far as there are any."""
+    """Tables of results, comparisons and failures over all runs; those without rows are left out."""
     results = [run.results for run in runs if run.results is not None and not run.results.is_empty()]
     failures = [run.failures for run in runs if not run.failures.is_empty()]
     tables: list[Table | None] = []
@@ -86,7 +86,7 @@ def page(
     moving: Sequence[Picture],
     remarks: Sequence[str],
 ) -> str:
-    """The page as text."""
+    """Text of the HTML page."""
     from jinja2 import Environment, StrictUndefined
 
     # What a run directory says is never taken for HTML.
@@ -118,7 +118,7 @@ def page(
 
 
 def _facts(run: ReportedRun) -> dict[str, Any]:
-    """What stands on the card of a run."""
+    """Facts on the card of a run."""
     said = run.provenance
     git = said.get("git") or {}
     facts: list[tuple[str, str]] = [("job", run.job)]
@@ -163,7 +163,7 @@ def _short(value: Any) -> str:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """``0–3, 7``."""
+    """Numbers as ranges: ``0–3, 7``."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and number == parts[-1][-1] + 1:

@@ -39,7 +39,7 @@ SHOWN_PER_INCH = 116
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with its words."""
+    """Picture with title and caption."""
 
     image: bytes  # PNG
     title: str  # in a few words
@@ -49,8 +49,8 @@ class Picture:
 
     @property
     def shown_width(self) -> int | None:
-        """Pixels of the page; the same for every inch, so that letters are as large in all pictures. None where the
-        image cannot be read.
+        """Width in pixels of the page, the same for every inch so that letters are equally large in all pictures; None
+        for an image that cannot be read.
         """
         from PIL import Image
 
@@ -62,7 +62,7 @@ class Picture:
 
 
 def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]:
-    """The pictures of all runs together; PNG and CSV files of them are left in ``folder``."""
+    """Pictures of all runs together; PNG and CSV files of them stay in ``folder``."""
     tables = [run.results for run in runs if run.results is not None and not run.results.is_empty()]
     found: list[Picture] = []
 
@@ -100,12 +100,12 @@ def draw_comparisons(runs: Sequence[ReportedRun], folder: Path) -> list[Picture]
 
 
 def _called(run: ReportedRun) -> str:
-    """The name that a run of inference has in the table of results."""
+    """Name of an inference run in the table of results."""
     return run.name if run.results is None or run.results.is_empty() else str(run.results["recipe"][0])
 
 
 def own_pictures(runs: Sequence[ReportedRun]) -> list[Picture]:
-    """The pictures that the jobs drew, but for those that the report draws anew."""
+    """Pictures drawn by the jobs, without those that the report draws for all runs together."""
     found = []
     for run in runs:
         for path in run.figures:
@@ -120,7 +120,7 @@ def own_pictures(runs: Sequence[ReportedRun]) -> list[Picture]:
 def moving_pictures(
     runs: Sequence[ReportedRun], most: int, say: Callable[[str], None]
 ) -> tuple[list[Picture], list[str]]:
-    """Episodes of the first seed of every traced run, of so many tasks each; and what could not be shown, and why.
+    """Moving pictures of episodes of the first seed of every traced run, and remarks on those that could not be drawn.
 
     Args:
         runs: of the report.
@@ -176,7 +176,7 @@ def _animation(run: ReportedRun, which: Run) -> tuple[tuple[bytes, bytes] | None
 def _bodies(
     run: ReportedRun, entries: Sequence[Mapping[str, np.ndarray]]
 ) -> tuple[list[np.ndarray] | None, str | None]:
-    """Pictures of each episode's states; or none, and why."""
+    """Pictures of the states of each episode; None and the reason if they cannot be drawn."""
     # The body alone is built: an agent of an older version may have had other arguments.
     node = run.recipe.get("environment")
     if node is None:

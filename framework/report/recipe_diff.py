@@ -13,19 +13,19 @@ NO_VALUES = ("schema_version",)
 
 @dataclass(frozen=True)
 class Line:
-    """A value of every tree."""
+    """Value of several recipes at one path."""
 
     path: str  # where it stands
     values: tuple[str | None, ...]  # as text; None where a tree does not have it
 
     @property
     def differs(self) -> bool:
-        """Whether not all are the same."""
+        """Whether the values are not all equal."""
         return len(set(self.values)) > 1
 
 
 def side_by_side(trees: Sequence[Mapping[str, Any]]) -> list[Line]:
-    """Every value that a tree has, by its path, in the order in which the trees name them."""
+    """Values of recipes by path, in the order in which the recipes name them."""
     flat = [dict(_leaves({key: item for key, item in tree.items() if key not in NO_VALUES})) for tree in trees]
     paths = dict.fromkeys(path for values in flat for path in values)
     return [Line(path, tuple(values.get(path, ABSENT) for values in flat)) for path in _grouped(list(paths))]
@@ -48,7 +48,7 @@ def _text(value: Any) -> str:
 
 
 def _grouped(paths: list[str]) -> list[str]:
-    """In their order, but what only a later tree has stands with its siblings."""
+    """Paths in order, those of later recipes only beside their siblings."""
     ordered: list[str] = []
     for path in paths:
         parent = path.rpartition(".")[0]

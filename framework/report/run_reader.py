@@ -29,7 +29,7 @@ UNSAID = ("seeds", "batch_size", "threads")
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """What a finished run has left behind."""
+    """Finished run, as a report reads it from its directory."""
 
     path: Path  # of the run directory
     name: str  # what the report calls it, unlike any other's
@@ -43,29 +43,29 @@ class ReportedRun:
 
     @property
     def job(self) -> str:
-        """The job's name."""
+        """Name of the job."""
         return str(self.recipe.get("type", "?"))
 
     @property
     def settings(self) -> dict[str, Any] | None:
-        """Of a benchmark, its own recipe, with what its numbers depend on also where that was left unsaid."""
+        """Recipe of a benchmark with the settings that its numbers depend on, and defaults; None for other jobs."""
         if self.job != "benchmark":
             return None
         return self.recipe | {key: self.summary[key] for key in UNSAID if key in self.summary}
 
     @property
     def command(self) -> str:
-        """What reproduces it."""
+        """Command that reproduces the run."""
         return str(self.provenance.get("command") or f"bfmkit run {self.path / RECIPE}")
 
     @property
     def figures(self) -> list[Path]:
-        """The pictures that the job drew itself."""
+        """Files of the figures drawn by the job."""
         return sorted((self.path / "figures").glob("*.png"))
 
 
 def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
-    """All runs of a report; where two have recipes of one name, the directory's name tells them apart.
+    """Runs of a report; those with recipes of the same name are told apart by the names of their directories.
 
     Raises:
         RunDirectoryError: with a line for every directory that holds no finished run.
@@ -90,7 +90,7 @@ def chosen(
     tasks: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> list[ReportedRun]:
-    """The runs with some of their recipes and tasks alone, in the order given, under other names.
+    """Runs restricted to some recipes and tasks, in the given order, under other names.
 
     Args:
         runs: as :func:`read_runs` gives them.
@@ -169,7 +169,7 @@ def _read_run(path: Path) -> ReportedRun:
 
 
 def _compared(path: Path, recipe: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
-    """A benchmark's recipes, each resolved; of another job its own."""
+    """Recipes to compare: those of a benchmark, resolved; of another job its own."""
     if recipe.get("type") != "benchmark":
         return {name: recipe}
     names = recipe_names(recipe)

@@ -17,7 +17,7 @@ from bfmkit.rewards.expression import task_title
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table."""
+    """Cell of a table."""
 
     text: str  # as people read it
     order: float | None = None  # what the column is sorted by; None: the text
@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table."""
+    """Table with name, caption, head and rows."""
 
     name: str  # a word for links
     caption: str  # what it shows, in a sentence or two
@@ -36,7 +36,7 @@ class Table:
 
 
 def results_table(statistics: Mapping[str, Any]) -> Table:
-    """Every recipe on every task, and on all of them, from what :func:`~bfmkit.evaluation.comparison.compare` says."""
+    """Table of every recipe on every task and over all tasks, from :func:`~bfmkit.evaluation.comparison.compare`."""
     head = (
         "recipe", "task", "seeds", "first episode", "later episodes", "oracle", "floor", "relative return", "IQM",
         "area", "episodes to 90\u00a0%", "labels to 90\u00a0%",
@@ -75,7 +75,9 @@ def results_table(statistics: Mapping[str, Any]) -> Table:
 
 
 def scores_table(statistics: Mapping[str, Any]) -> Table | None:
-    """Relative returns, a row a recipe and a column a task, the best in bold; None where there is none to compare."""
+    """Table of relative returns, a row a recipe and a column a task, the best in bold; None with fewer than two
+    recipes.
+    """
     recipes = statistics["recipes"]
     tasks = in_order(task for numbers in recipes.values() for task in numbers["tasks"])
     scored = [task for task in tasks if any(_score(numbers, task) is not None for numbers in recipes.values())]
@@ -106,7 +108,7 @@ def _score(numbers: Mapping[str, Any], task: str) -> float | None:
 
 
 def improvement_table(statistics: Mapping[str, Any]) -> Table | None:
-    """How likely one recipe does better than another, each pair once; None where there are not two to compare."""
+    """Table of the probability of improvement for each pair of recipes; None without a pair."""
     # Both directions of a pair come one after the other; the likelier of them is shown.
     both = statistics["probability_of_improvement"]
     pairs = [
@@ -125,7 +127,7 @@ def improvement_table(statistics: Mapping[str, Any]) -> Table | None:
 def failures_table(
     failures: pl.DataFrame,  # as read_failures gives it
 ) -> Table | None:
-    """Every cell that failed; None where none has."""
+    """Table of failed cells; None without any."""
     if failures.is_empty():
         return None
     rows = tuple(
@@ -139,23 +141,23 @@ def failures_table(
 
 
 def failures_head() -> tuple[str, ...]:
-    """The columns of a table of failures."""
+    """Column names of a table of failures."""
     return ("recipe", "task", "seed", "error")
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
-    """The tables one after another."""
+    """Markdown of tables, one after another."""
     return "\n".join(f"{pipe_table(table.head, table.rows)}\n\n{table.caption}\n" for table in tables)
 
 
 def pipe_table(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """A table of Markdown."""
+    """Markdown of one table."""
     lines = [_pipes(head), _pipes(["---"] * len(head)), *(_pipes([_starred(cell) for cell in row]) for row in rows)]
     return "\n".join(lines)
 
 
 def to_latex(tables: Sequence[Table]) -> str:
-    """The tables one after another; they need the package booktabs."""
+    """LaTeX of tables, one after another; needs the package booktabs."""
     parts = ["% \\usepackage{booktabs}"]
     for table in tables:
         numeric = [all(_is_number(row[column]) for row in table.rows) for column in range(len(table.head))]
@@ -188,7 +190,7 @@ def _row_in_latex(row: Sequence[Cell]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX sets as it stands."""
+    """Text escaped for LaTeX."""
     marks = {
         "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
         "−": "$-$",
@@ -198,7 +200,7 @@ def escape_latex(text: str) -> str:
 
 
 def _unscored(statistics: Mapping[str, Any]) -> list[str]:
-    """A sentence for each task without a relative return, and why."""
+    """Sentences on the tasks without a relative return, and the reasons."""
     reasons = {
         task: reason
         for numbers in statistics["recipes"].values()
@@ -208,7 +210,7 @@ def _unscored(statistics: Mapping[str, Any]) -> list[str]:
 
 
 def _relative(numbers: Mapping[str, Any]) -> tuple[Cell, ...]:
-    """The columns of what is relative to an oracle."""
+    """Cells of the columns relative to an oracle."""
     return (
         _estimate(numbers["relative_return"]),
         _estimate(numbers["interquartile_mean"]),

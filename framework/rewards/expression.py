@@ -52,7 +52,7 @@ Table = Mapping[str, Any]
 
 
 class RewardError(RefusedError, ValueError):
-    """A typed reward says something that it may not say.
+    """Error in a typed reward, with its column.
 
     Args:
         text: the reward.
@@ -69,7 +69,7 @@ class RewardError(RefusedError, ValueError):
 
 @dataclass(frozen=True)
 class RewardExpression:
-    """A reward as a function of a table of quantities; called with numbers or arrays, it gives the same."""
+    """Reward as a function of a table of quantities, of numbers or of arrays."""
 
     text: str
     names: frozenset[str]
@@ -77,14 +77,14 @@ class RewardExpression:
     _evaluate: Callable[[Table], Any] = field(repr=False, compare=False)
 
     def __call__(self, table: Table) -> Any:
-        """The reward; NaN or infinite where the formula has no value, such as at a division by zero."""
+        """Reward; NaN or infinite where the formula is undefined, such as at a division by zero."""
         with np.errstate(all="ignore"):
             return self._evaluate(table)
 
 
 @lru_cache(maxsize=256)
 def parse_reward(text: str, quantities: tuple[str, ...]) -> RewardExpression:
-    """Read a reward.
+    """Parsed reward.
 
     Args:
         text: what was typed.
@@ -114,7 +114,7 @@ def split_name(task: str) -> tuple[str | None, str]:
 
 
 def task_title(task: str) -> str:
-    """What a task is called in tables and figures: its name, or its formula where it has none."""
+    """Title of a task in tables and figures: its name, or its formula without one."""
     return split_name(task)[0] or task
 
 
@@ -163,7 +163,7 @@ def _syntax_tree(text: str) -> ast.expr:
 
 @dataclass(frozen=True)
 class _Part:
-    """A piece of a formula, with its value where that is the same for every table."""
+    """Part of a formula, with its value if that is constant."""
 
     evaluate: Callable[[Table], Any]
     constant: float | None = None
@@ -189,7 +189,7 @@ _LOGIC: dict[type[ast.boolop], Callable[..., Any]] = {ast.And: np.logical_and, a
 
 
 class _Reader:
-    """Turns a syntax tree into nested functions of a table; ``used`` has the names it came across."""
+    """Translator of a syntax tree into nested functions of a table; ``used`` collects the names it meets."""
 
     def __init__(self, text: str, quantities: tuple[str, ...]) -> None:
         self.text = text
@@ -311,7 +311,7 @@ class _Reader:
         return self.combine(node, FUNCTIONS[name], list(arguments.values()))
 
     def bind(self, node: ast.Call, name: str, given: list[_Part], depth: int) -> dict[str, _Part]:
-        """Every argument of the function, in its own order."""
+        """Arguments of the function by name, in the order of its signature."""
         parameters = inspect.signature(FUNCTIONS[name]).parameters
         if len(given) > len(parameters):
             raise self.refused(node.args[len(parameters)].col_offset, f"one too many for {usage(name)}")
@@ -333,7 +333,7 @@ class _Reader:
         return {parameter: bound[parameter] for parameter in parameters}
 
     def combine(self, node: ast.expr, compute: Callable[..., Any], parts: list[_Part]) -> _Part:
-        """The function of the parts' values; worked out now where all are known."""
+        """Function of the parts' values; evaluated at once if all are constant."""
         known = [_value_or_nan(part) for part in parts]
         try:
             with np.errstate(all="ignore"):
@@ -368,5 +368,5 @@ def _fold(compute: Callable[[Any, Any], Any], values: Any) -> Any:
 
 
 def _numbers(truth: Any) -> Any:
-    """1 for what is true, 0 for what is not."""
+    """1.0 where true, 0.0 where false."""
     return np.multiply(truth, 1.0)

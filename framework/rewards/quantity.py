@@ -17,7 +17,7 @@ FOLDER = "environments"
 
 
 class Quantity(NamedTuple):
-    """A number that describes a body at one moment."""
+    """Physics quantity: name, unit and description."""
 
     name: str
     unit: str  # "1" for a ratio
@@ -25,7 +25,7 @@ class Quantity(NamedTuple):
 
 
 def listed_quantities() -> dict[str, list[Quantity]]:
-    """Domain -> its quantities, over all packages of components; what cannot be read is left out."""
+    """Quantities by domain, over all packages of components; unreadable files are left out."""
     found: dict[str, list[Quantity]] = {}
     for package in discovery.packages():
         folder = discovery.folder_of(package, FOLDER)

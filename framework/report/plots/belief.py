@@ -25,8 +25,8 @@ def draw_belief(
     traces: Mapping[str, pl.DataFrame],  # recipe -> as read_trace gives it
     names: Sequence[str] = (),
 ) -> bool:
-    """Log determinant, cosine and width over steps, a column a task and a curve a recipe: means over seeds and their
-    range. False, and no figure, where no trace holds a belief.
+    """Figure of log determinant, cosine and width by step, a column a task and a curve a recipe: means and range over
+    seeds. Returns False, without a figure, if no trace holds a belief.
 
     Args:
         path: of the PNG file.

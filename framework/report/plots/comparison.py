@@ -42,8 +42,8 @@ def draw_return_by_episode(
     table: pl.DataFrame,  # as read_results gives it
     along: str = "episode",
 ) -> None:
-    """Mean return of each episode with an interval over seeds, a panel a task and a curve a recipe; last, where there
-    is an oracle and a floor, the interquartile mean of the relative return over the tasks that have one.
+    """Figure of the mean return by episode with an interval over seeds, a panel a task and a curve a recipe; with
+    oracle and floor, a last panel of the interquartile mean of the relative return over tasks.
 
     Args:
         path: of the PNG file; the numbers go into a CSV file beside it.
@@ -81,8 +81,8 @@ def draw_return_by_labels(
     path: Path,
     table: pl.DataFrame,  # as read_results gives it
 ) -> bool:
-    """Mean return of each episode against the labels that the belief had at its end, in the panels of
-    :func:`draw_return_by_episode`; False, and no figure, where no recipe takes in labels.
+    """Figure of the mean return of an episode by the number of labels learnt by its end, with the panels of
+    :func:`draw_return_by_episode`. Returns False, without a figure, if no recipe learns from labels.
 
     Where a belief has stopped to take in labels, its episodes lie above each other: they are one point, their mean.
     ``episode`` in the CSV file is the first of a point, ``episodes`` how many it stands for.
@@ -125,7 +125,7 @@ def draw_profiles(
     path: Path,
     scores: Mapping[str, Scores],  # recipe -> task -> its seeds
 ) -> None:
-    """Performance profiles: the share of cells whose score is above each threshold, a curve a recipe.
+    """Figure of performance profiles: share of cells with a score above each threshold, a curve a recipe.
 
     Reference:
         Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistical Precipice, 2021, section 4.
@@ -157,22 +157,22 @@ RELATIVE = "relative return (floor 0, oracle 1)"
 
 
 def _relative(of_recipe: Mapping[str, Curves]) -> dict[str, Curves]:
-    """The tasks that have a relative return."""
+    """Curves of the tasks that have a relative return."""
     return measured(of_recipe, lambda each: None if each.missing else each)
 
 
 def _scaled(each: Curves, values: np.ndarray) -> Sample:  # (S,)
-    """Values on the scale of relative returns, where there is one; else as they are."""
+    """Sample of values on the scale of relative returns if that is defined, else unscaled."""
     return each.sample(values) or Sample(values)
 
 
 def _plain(_: Curves, values: np.ndarray) -> Sample:  # (S,)
-    """Values as they are."""
+    """Sample of unscaled values."""
     return Sample(values)
 
 
 def _title(relative: Mapping[str, Mapping[str, Curves]], tasks: Sequence[str]) -> str:
-    """Which tasks the last panel is over."""
+    """Title of the panel over several tasks: how many they are."""
     return counted(len({task for of_tasks in relative.values() for task in of_tasks}), len(tasks))
 
 
@@ -189,7 +189,7 @@ def _curve(
     statistic: Callable[[Scores], Estimate],
     places: Sequence[float] | None = None,
 ) -> list[Row]:
-    """A curve with a band, which looks the same wherever its recipe is drawn.
+    """Curve with a confidence band, in the look of its recipe.
 
     Args:
         axis: to draw on.
@@ -234,7 +234,7 @@ def _curve_by_labels(
     of_tasks: Mapping[str, Curves],
     statistic: Callable[[Scores], Estimate],
 ) -> list[Row]:
-    """As :func:`_curve`, over labels: a point for each stretch of episodes with the same count, or nearly the same.
+    """Curve over labels; episodes with nearly the same number of labels form one point.
 
     Args:
         of_tasks: the tasks that the statistic is taken over, by returns where it is one and its title; by relative
@@ -253,7 +253,7 @@ def _curve_by_labels(
 
 
 def _stretches(counts: np.ndarray) -> list[slice]:  # (episodes,), which never fall
-    """Episodes in a row whose counts lie nearer to the first of them than ``APART`` asks for."""
+    """Consecutive episodes whose label counts differ by less than ``APART`` from the first of them."""
     apart = APART * np.diff(counts, prepend=0.0).max()
     starts = [0]
     for episode, count in enumerate(counts):
@@ -263,7 +263,7 @@ def _stretches(counts: np.ndarray) -> list[slice]:  # (episodes,), which never f
 
 
 def _finish(axis: Axes, task: str, along: str, recipes: Mapping[str, Mapping[str, Curves]] | None) -> None:
-    """The references and the words of a panel; without recipes it shows relative returns."""
+    """Draw the references, title and labels of a panel; without recipes, of one of relative returns."""
     from matplotlib.ticker import MaxNLocator
 
     lines: list[tuple[float | None, Any]] = [(1.0, ORACLE), (0.0, FLOOR)]

@@ -20,7 +20,7 @@ def draw_coverage(
     first: Mapping[str, np.ndarray],  # quantity -> (n,), of the first half of the collection
     second: Mapping[str, np.ndarray],  # the same of the second
 ) -> None:
-    """A histogram of each quantity, first and second half of a collection beside each other.
+    """Figure of histograms of each quantity, first and second half of a collection.
 
     An explorer that goes on finding new states moves its second half away from its first. Quantities that never change
     are left out; the numbers lie in a CSV file beside the figure.

@@ -24,7 +24,7 @@ from bfmkit.report.plots.style import (
 
 @styled()
 def draw_data_efficiency(path: Path, tasks: Mapping[str, Any], labels: Sequence[int]) -> None:
-    """Return by number of labels, a panel a task: a line for each way to come by labels, and those of the references.
+    """Figure of the return by number of labels, a panel a task: a curve a source of labels, and the references.
 
     Args:
         path: of the PNG file; the numbers go into a CSV file beside it.

@@ -15,7 +15,7 @@ from bfmkit.report.plots.style import legend_above, look, styled
 
 @styled()
 def draw_agreement(path: Path, panels: Mapping[str, Mapping[str, tuple[Tensor, Tensor]]]) -> None:
-    """Returns over predictions, a panel each; on the line, they are the same.
+    """Figure of returns against predictions, a panel each, with the line of equality.
 
     Args:
         path: of the PNG file.
@@ -48,7 +48,7 @@ def draw_agreement(path: Path, panels: Mapping[str, Mapping[str, tuple[Tensor, T
 
 @styled()
 def draw_spectrum(path: Path, spectrum: Tensor) -> None:  # (d,), largest first
-    """The eigenvalues of the features' second moment."""
+    """Figure of the eigenvalues of the features' second moment."""
     figure, axes = new_figure(1, 1)
     values, axis = spectrum.numpy(), axes[0, 0]
     axis.plot(np.arange(1, len(values) + 1), values, color=BLUE, marker="o", markersize=2)
@@ -63,7 +63,7 @@ def draw_spectrum(path: Path, spectrum: Tensor) -> None:  # (d,), largest first
 
 @styled()
 def draw_spread(path: Path, returns: Mapping[str, tuple[Tensor, float]]) -> None:
-    """The return of every random z on each task, beside that of the z that is meant for it.
+    """Figure of the returns of random z on each task, and of the z inferred for it.
 
     Args:
         path: of the PNG file.

@@ -19,7 +19,7 @@ def draw_rewards(
     entries: Mapping[str, np.ndarray],  # name -> (n,)
     rewards: np.ndarray,  # (n, m)
 ) -> None:
-    """A panel for each of the first twelve rewards: its mean over states alike in two entries, dark where it is low.
+    """Figure of the first twelve rewards, a panel each: mean reward over the two entries that explain most of it.
 
     Args:
         path: of the PNG file; how much of each reward each entry explains goes into a CSV file beside it.
@@ -41,7 +41,7 @@ def draw_rewards(
 
 
 def explained_share(values: np.ndarray, reward: np.ndarray) -> float:  # (n,), (n,)
-    """The share of a reward's variance that its mean over states alike in one entry has (the correlation ratio)."""
+    """Correlation ratio: share of the variance of a reward that its mean by bins of one entry has."""
     edges = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
     group = np.searchsorted(edges, values)
     count = np.bincount(group, minlength=BINS)

@@ -17,7 +17,7 @@ QUANTITIES_SHOWN = 8
 
 @styled()
 def draw_explanation(path: Path, explanation: Explanation) -> None:
-    """Three panels: the believed reward, its parts with their deviations, and its correlations with quantities.
+    """Figure of three panels: believed reward, its parts with standard deviations, correlations with quantities.
 
     Args:
         path: of the PNG file; the numbers go into a CSV file beside it.

@@ -24,7 +24,7 @@ def draw_believed_reward(
     beliefs: Sequence[BelievedReward],
     title: str,
 ) -> None:
-    """The true reward beside what was believed of it after more and more rewards, with the way of the body.
+    """Figure of the true reward and of the believed reward after more and more labels, with the path of the body.
 
     All panels share one scale, that of the true reward with a margin; what is believed to lie beyond has the colour of
     the end.
@@ -61,7 +61,7 @@ def draw_believed_reward(
 
 
 def _label_outside(axes: np.ndarray, shown: int, plane: Plane) -> None:
-    """Numbers and names at the left of each row, and below each column where its last panel is."""
+    """Label the axes at the left of each row and below the last panel of each column."""
     columns = axes.shape[1]
     for place, axis in enumerate(axes.flat[:shown]):
         if place % columns == 0:
@@ -73,7 +73,7 @@ def _label_outside(axes: np.ndarray, shown: int, plane: Plane) -> None:
 
 
 def show_plane(axis: Any, plane: Plane, values: np.ndarray, scale: Any) -> Any:
-    """Values over the plane, with its walls; gives the image."""
+    """Draw values over the plane with its walls; returns the image."""
     from matplotlib.patches import Rectangle
 
     grid = np.asarray(values, dtype=float).reshape(plane.rows, plane.columns)
@@ -87,7 +87,7 @@ def show_plane(axis: Any, plane: Plane, values: np.ndarray, scale: Any) -> Any:
 
 
 def draw_way(axis: Any, path: Sequence[np.ndarray]) -> None:
-    """The way of the body through the plane: a line an episode, the present one strong, a dot where it is."""
+    """Draw the path of the body, a line an episode: the present one stronger, with a dot at its end."""
     from matplotlib.patheffects import Normal, Stroke
 
     for number, way in enumerate(path):

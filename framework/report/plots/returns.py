@@ -30,7 +30,7 @@ def draw_returns(
     tasks: Mapping[str, TaskReturns],
     seeds: Mapping[str, Sequence[int]],
 ) -> None:
-    """Return per episode, a panel a task: the mean over seeds, their range, and the means of oracle and floor.
+    """Figure of the return by episode, a panel a task: mean and range over seeds, means of oracle and floor.
 
     Args:
         path: of the PNG file.

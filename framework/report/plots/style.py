@@ -72,7 +72,7 @@ _MARKERS = "osD^vPX"
 
 
 def look(index: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the curve with this number.
+    """Colour, dashes and marker of the curve of this number.
 
     The first 16 have a colour each, the first 7 one that can be told apart without colour vision; of the first 64, no
     two agree in colour and marker, nor in colour and dashes, which are all that a curve without markers has.
@@ -88,12 +88,12 @@ def look(index: int) -> dict[str, Any]:
 
 
 def look_of(name: str, index: int) -> dict[str, Any]:
-    """The look of a recipe's curve, with its name; the oracle's is the same wherever it stands among the others."""
+    """Style of the curve of a recipe, with its label; the oracle has a style of its own."""
     return dict(ORACLE) if name == ORACLE["label"] else look(index) | {"label": name}
 
 
 def in_order(tasks: Iterable[str]) -> list[str]:
-    """Each task once, in the order of its domain; those of other domains, and typed rewards, last and as given."""
+    """Tasks without duplicates, in the order of their domain; tasks of other domains and typed rewards last."""
     return sorted(dict.fromkeys(tasks), key=lambda task: TASKS.index(task) if task in TASKS else len(TASKS))
 
 
@@ -133,7 +133,7 @@ _options: ContextVar[FigureOptions] = ContextVar("options", default=DEFAULT_OPTI
 
 @contextmanager
 def figure_options(options: FigureOptions) -> Iterator[None]:
-    """Draw figures with these options for as long as the block lasts."""
+    """Context in which figures have these options."""
     token = _options.set(options)
     try:
         yield
@@ -152,7 +152,7 @@ def styled() -> Iterator[None]:
 
 @styled()
 def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    """An empty figure and its axes (rows, columns); touches no display and no global state of matplotlib."""
+    """Empty figure and its axes (rows, columns); no display and no global state of matplotlib is used."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -164,7 +164,7 @@ def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
 
 
 def panels(count: int, most: int = 4) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` panels, at most so many beside each other; places that are left over stay empty."""
+    """Figure with ``count`` panels, at most ``most`` a row; left-over places stay empty."""
     rows = -(-max(1, count) // most)
     figure, axes = new_figure(rows, -(-max(1, count) // rows))
     for axis in axes.flat[count:]:
@@ -178,12 +178,12 @@ BANDS = (INTERVAL, RANGE)
 
 
 def say_band(axis: Axes, words: str) -> None:
-    """Have the legend say what the bands of a panel are."""
+    """Add an entry to the legend that says what the bands of a panel are."""
     axis.fill_between([], [], [], color="#7f7f7f", alpha=0.25, linewidth=0, label=words)
 
 
 def legend_above(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
-    """One legend for all panels, above them, where no curve runs; in as many columns as fit, the oracle last.
+    """Draw one legend for all panels above them, in as many columns as fit, the oracle last.
 
     Args:
         figure: that the panels are of.
@@ -208,13 +208,13 @@ def legend_above(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
 
 
 def title_of(task: str, width: int = 32) -> str:
-    """A task as the title of a panel, or of a figure that is ``width`` letters wide; a typed reward may be long."""
+    """Title of a task, wrapped at ``width`` letters; a typed reward may be long."""
     return textwrap.fill(task_title(task), width)
 
 
 @styled()
 def save_figure(figure: Figure, path: Path, table: list[dict[str, Any]]) -> None:
-    """Write the figure, and the numbers it shows in a CSV file beside it."""
+    """Write a figure, and the numbers in it to a CSV file of the same name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for name in ("png", *_options.get().formats):
         image = io.BytesIO()

@@ -17,7 +17,7 @@ MOST_PLANES = 8
 
 
 def draw_trace(out: Path, tasks: Sequence[str], seeds: Sequence[int]) -> None:
-    """Draw what the runs believed on their way, and over a plane, where there is one, what the first seed believed.
+    """Draw the belief by step, and for the first seed the believed reward over the plane, if there is one.
 
     Args:
         out: the run directory.

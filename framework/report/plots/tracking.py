@@ -16,7 +16,7 @@ LOOK = {"tracking": (BLUE, "tracking"), "random": (GREY, "random policies")}
 
 @styled()
 def draw_tracking(path: Path, curves: Mapping[str, np.ndarray], timestep: float) -> None:
-    """Distance from the demonstration against seconds: the mean over seeds, and its least and largest as a band.
+    """Figure of the distance from the demonstration by time: mean and range over seeds.
 
     Args:
         path: of the picture; its table lies beside it.

@@ -14,7 +14,7 @@ def draw_training(
     rows: Iterable[Mapping[str, Any]],  # of the run's metrics.jsonl
     floors: Mapping[str, float],  # task -> mean return of random policies
 ) -> None:
-    """``return.png``, the oracle's return on each task by update, and ``health.png``, each measure by update.
+    """Draw ``return.png``, the oracle's return on each task by update, and ``health.png``, each measure by update.
 
     A figure that has nothing to show is not drawn. The numbers lie in a CSV file beside each.
     """
