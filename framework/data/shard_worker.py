@@ -1,18 +1,21 @@
-"""Worker process of the job ``collect``: exploration into one shard of whole episodes."""
+"""Worker of the job ``collect``: exploration into one shard of whole episodes, by a local process or on Ray."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tensordict import TensorDictBase
 
 from bfmkit.data.exploration import MOST_ABANDONED, explore
 from bfmkit.data.shards import ShardWriter, empty_transitions
-from bfmkit.interfaces import Environment, Explorer
+from bfmkit.interfaces import Environment, EnvironmentSpec, Explorer
 from bfmkit.recipe.deferred import Deferred
+from bfmkit.registry import discovery
 from bfmkit.utils.processes import Tell
 
 SAVE_EVERY_BLOCKS = 5
@@ -20,10 +23,11 @@ SAVE_EVERY_BLOCKS = 5
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """Work of one process: environment, explorer, shard and size."""
+    """Work of one worker: environment, explorer, shard and size."""
 
     folder: Path
     name: str
+    spec: EnvironmentSpec
     environment: Deferred[Environment]
     explorer: Deferred[Explorer]
     environments: int
@@ -31,44 +35,125 @@ class ShardPlan:
     seed: int
 
 
+@dataclass(frozen=True)
+class ShardProgress:
+    """State of a partly written shard.
+
+    Args:
+        blocks: of episodes that are written.
+        ended: of each environment, how many episodes it has ended.
+        explorer: its state, some blocks old; None: it has not been saved yet.
+        transitions: what is written, for the explorer to remember; None without its state.
+    """
+
+    blocks: int
+    ended: list[int]
+    explorer: dict[str, Any] | None
+    transitions: TensorDictBase | None
+
+    def in_memory(self) -> ShardProgress:
+        """Copy without a file behind it, for workers on other machines."""
+        return replace(self, transitions=None if self.transitions is None else self.transitions.clone())
+
+
+@dataclass(frozen=True)
+class ExploredBlock:
+    """Transitions of one block of episodes, one episode after the other.
+
+    Args:
+        transitions: batch (rows * steps,).
+        explorer: its state after them; None between savings.
+        metrics: of the explorer since the block before.
+    """
+
+    transitions: TensorDictBase
+    explorer: dict[str, Any] | None
+    metrics: dict[str, float]
+
+
+class ShardKeeper:
+    """Writer of one shard and of its explorer's state.
+
+    Args:
+        plan: of the shard.
+    """
+
+    def __init__(self, plan: ShardPlan) -> None:
+        self._plan = plan
+        self._writer = ShardWriter(plan.folder, plan.name, plan.spec, plan.transitions)
+        self._memory = plan.folder / f"{plan.name}.explorer.pt"
+        rows, steps = plan.environments, plan.spec.episode_steps
+        self._ended = _episodes(self._writer.written(), rows, steps) if self._writer.count else [0] * rows
+
+    def progress(self) -> ShardProgress:
+        """State to continue from."""
+        state = torch.load(self._memory, weights_only=True) if self._memory.exists() else None
+        blocks = self._writer.count // (self._plan.environments * self._plan.spec.episode_steps)
+        return ShardProgress(blocks, self._ended, state, None if state is None else self._writer.written())
+
+    def keep(self, block: ExploredBlock) -> dict[str, Any]:
+        """Write a block and return its numbers for the log."""
+        self._writer.append(block.transitions)
+        episodes = _episodes(block.transitions, self._plan.environments, self._plan.spec.episode_steps)
+        self._ended = [before + more for before, more in zip(self._ended, episodes, strict=True)]
+        if block.explorer is not None:
+            temporary = self._memory.with_suffix(".tmp")
+            torch.save(block.explorer, temporary)
+            os.replace(temporary, self._memory)
+        return self.told() | {"episodes": sum(self._ended)} | block.metrics
+
+    def told(self) -> dict[str, Any]:
+        """Name of the shard and number of transitions written."""
+        return {"shard": self._plan.name, "transitions": self._writer.count}
+
+
 def collect_shard(plan: ShardPlan, tell: Tell) -> None:
-    """Fill the shard with explored episodes, reporting progress after every block."""
+    """Fill the shard with explored episodes in this process, reporting progress after every block."""
+    keeper = ShardKeeper(plan)
+    tell(keeper.told())
+    for block in explored_blocks(plan, keeper.progress()):
+        tell(keeper.keep(block))
+
+
+def explore_remotely(work: tuple[ShardPlan, ShardProgress, Path]) -> Iterator[ExploredBlock]:
+    """Blocks of episodes for a :class:`ShardKeeper` in another process, possibly on another machine."""
+    plan, progress, project = work
+    discovery.add_project(project)
+    torch.set_num_threads(1)
+    yield from explored_blocks(plan, progress)
+
+
+def explored_blocks(plan: ShardPlan, progress: ShardProgress) -> Iterator[ExploredBlock]:
+    """Missing episodes of a shard, block by block.
+
+    Raises:
+        FloatingPointError: if block after block holds numbers that are not finite.
+    """
+    rows, spec = plan.environments, plan.spec
     prototype = plan.environment.build()
-    environment = prototype.with_tasks([prototype.tasks[0]] * plan.environments)
-    spec = environment.spec
-    writer = ShardWriter(plan.folder, plan.name, spec, plan.transitions)
-    block = plan.environments * spec.episode_steps
-    blocks = writer.count // block
+    environment = prototype.with_tasks([prototype.tasks[0]] * rows)
+    block = rows * spec.episode_steps
     # Each block draws from a generator of its own, so that going on does not repeat what was drawn before.
-    torch.manual_seed(plan.seed * 1_000_003 + blocks)
+    torch.manual_seed(plan.seed * 1_000_003 + progress.blocks)
     explorer = plan.explorer.build(spec)
-    memory = plan.folder / f"{plan.name}.explorer.pt"
-    if memory.exists():
-        explorer.load_state_dict(torch.load(memory, weights_only=True))
-        explorer.remember(writer.written())
-    tell({"shard": plan.name, "transitions": writer.count})
-    rows = plan.environments
-    ended = _episodes(writer.written(), rows, spec.episode_steps) if writer.count else [0] * rows
-    environment.seed([plan.seed * 10_007 + row for row in range(rows)], ended)
+    if progress.explorer is not None and progress.transitions is not None:
+        explorer.load_state_dict(progress.explorer)
+        explorer.remember(progress.transitions)
+    environment.seed([plan.seed * 10_007 + row for row in range(rows)], progress.ended)
     episodes = empty_transitions(spec, block).reshape(rows, spec.episode_steps)
-    abandoned = 0
-    while writer.count < plan.transitions:
-        if not explore(environment, explorer, episodes):
-            abandoned += 1
-            if abandoned == MOST_ABANDONED:
-                raise FloatingPointError(f"{abandoned} blocks of episodes in a row held numbers that are not finite")
-            continue
-        abandoned = 0
+    wanted = plan.transitions // block
+    for number in range(progress.blocks + 1, wanted + 1):
+        _explore_block(environment, explorer, episodes)
+        saves = number % SAVE_EVERY_BLOCKS == 0 or number == wanted
         # Stored one episode after the other, so that a trajectory is a slice.
-        writer.append(episodes.reshape(-1))
-        blocks += 1
-        counts = zip(ended, _episodes(episodes.reshape(-1), rows, spec.episode_steps), strict=True)
-        ended = [before + more for before, more in counts]
-        if blocks % SAVE_EVERY_BLOCKS == 0 or writer.count >= plan.transitions:
-            temporary = memory.with_suffix(".tmp")
-            torch.save(explorer.state_dict(), temporary)
-            os.replace(temporary, memory)
-        tell({"shard": plan.name, "transitions": writer.count, "episodes": sum(ended)} | explorer.metrics())
+        yield ExploredBlock(episodes.reshape(-1), explorer.state_dict() if saves else None, explorer.metrics())
+
+
+def _explore_block(environment: Environment, explorer: Explorer, episodes: TensorDictBase) -> None:
+    for _ in range(MOST_ABANDONED):
+        if explore(environment, explorer, episodes):
+            return
+    raise FloatingPointError(f"{MOST_ABANDONED} blocks of episodes in a row held numbers that are not finite")
 
 
 def _episodes(transitions: TensorDictBase, rows: int, steps: int) -> list[int]:  # blocks of (rows, steps)

@@ -1,8 +1,9 @@
-"""A small pretraining."""
+"""A small pretraining, and the processes that a job has started."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,27 @@ def pretrain(data: Path, objective: dict[str, Any]) -> Callable[..., PretrainJob
         )
 
     return make
+
+
+@pytest.fixture
+def children_named() -> Callable[[bytes], list[int]]:
+    """Finds the processes below this one whose command holds some bytes."""
+    return lambda name: [int(each) for each in _offspring(os.getpid()) if name in _command(each)]
+
+
+def _offspring(process: int | str) -> Iterator[str]:
+    for tasks in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            children = tasks.read_text().split()
+        except OSError:
+            continue
+        for child in children:
+            yield child
+            yield from _offspring(child)
+
+
+def _command(process: str) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from bfmkit.cli import main
-from bfmkit.evaluation.benchmark.ray import NICENESS
 from bfmkit.evaluation.cells import CELLS, read_cells
 from bfmkit.evaluation.results import benchmark_table
 from bfmkit.interfaces import JobError
 from bfmkit.jobs.benchmark import BenchmarkJob
 from bfmkit.registry import discovery
+from bfmkit.utils.ray_tasks import NICENESS
 
 CPU = torch.device("cpu")
 MDP = "{layout: random, size: 8, dim: 3, actions: 3}"
@@ -74,20 +74,22 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
     assert results(tmp_path / "torn").equals(results(tmp_path / "whole"))
 
 
-def test_ray_gives_the_same_numbers_whoever_kills_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_gives_the_same_numbers_whoever_kills_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, children_named: Callable[[bytes], list[int]]
+) -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     monkeypatch.delenv(NICENESS, raising=False)
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     job().run(tmp_path / "here", CPU)
-    killed: list[str] = []
+    killed: list[int] = []
     niceness: list[int] = []
 
     def kill() -> None:
         wait_for(lambda: any((tmp_path / "there").glob("checkpoints/*.pt")))
-        killed.extend(each for each in _offspring(os.getpid()) if b"ray::_work" in _command(each))
-        niceness.append(os.getpriority(os.PRIO_PROCESS, int(killed[0])))
-        os.kill(int(killed[0]), signal.SIGKILL)
+        killed.extend(children_named(b"ray::_work"))
+        niceness.append(os.getpriority(os.PRIO_PROCESS, killed[0]))
+        os.kill(killed[0], signal.SIGKILL)
 
     watch = threading.Thread(target=kill)
     watch.start()
@@ -98,24 +100,6 @@ def test_ray_gives_the_same_numbers_whoever_kills_its_workers(tmp_path: Path, mo
     assert niceness == [os.getpriority(os.PRIO_PROCESS, 0)]
     assert NICENESS not in os.environ
     assert results(tmp_path / "here").equals(results(tmp_path / "there"))
-
-
-def _offspring(process: int | str) -> Iterator[str]:
-    for tasks in Path(f"/proc/{process}/task").glob("*/children"):
-        try:
-            children = tasks.read_text().split()
-        except OSError:
-            continue
-        for child in children:
-            yield child
-            yield from _offspring(child)
-
-
-def _command(process: str) -> bytes:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def test_a_killed_driver_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,12 @@ EXPLORER = {
     "updates": 1,
     "warmup": 40,
 }
+BODY = {"type": "dm_control", "domain": "walker", "task": "stand", "episode_steps": 20}
 
 
-def job(domain: str = "walker", task: str = "stand", workers: int = 1, transitions: int = 80) -> CollectJob:
+def job(
+    domain: str = "walker", task: str = "stand", workers: int = 1, transitions: int = 80, runner: str = "processes"
+) -> CollectJob:
     body = {"type": "dm_control", "domain": domain, "task": task, "episode_steps": 20}
     return CollectJob(
         defer(Environment, body),
@@ -36,6 +41,7 @@ def job(domain: str = "walker", task: str = "stand", workers: int = 1, transitio
         transitions=transitions,
         workers=workers,
         environments=2,
+        runner=runner,
     )
 
 
@@ -68,6 +74,40 @@ def test_what_two_processes_gather_is_whole_episodes_that_relabel(
     assert reward.std() > 0
     starts = everything["observation"][::20]
     assert len({tuple(row.tolist()) for row in starts}) == 8, "every episode starts elsewhere"
+
+
+def test_ray_gathers_the_same_and_goes_on_when_a_worker_is_killed(
+    tmp_path: Path, children_named: Callable[[bytes], list[int]]
+) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    job(workers=1, transitions=400).run(tmp_path / "here", CPU)
+    count = tmp_path / "there" / "dataset" / "shard-000.json"
+    killed: list[int] = []
+
+    def kill() -> None:
+        deadline = time.monotonic() + 120
+        while not (count.exists() and json.loads(count.read_text())["transitions"] >= 80):
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        killed.extend(children_named(b"ray::explore_remotely"))
+        os.kill(killed[0], signal.SIGKILL)
+
+    watch = threading.Thread(target=kill)
+    watch.start()
+    summary = job(workers=1, transitions=400, runner="ray").run(tmp_path / "there", CPU)
+    watch.join()
+    assert killed and summary["transitions"] == 400
+    here, there = (MemoryMapDataset(tmp_path / where).read(torch.arange(400)) for where in ("here", "there"))
+    # What was written before the kill is kept; an explorer that comes again is some blocks younger.
+    assert (here[:80] == there[:80]).all()
+    ends = there["next", "truncated"].nonzero().squeeze(-1)
+    assert ends.tolist() == list(range(19, 400, 20))
+    assert len({tuple(row.tolist()) for row in there["observation"][::20]}) == 20, "every episode starts elsewhere"
+
+
+def test_an_address_needs_ray() -> None:
+    with pytest.raises(ValueError, match="say runner=ray"):
+        CollectJob(defer(Environment, BODY), defer(Explorer, EXPLORER), transitions=80, address="auto")
 
 
 def test_refuses_to_mix_bodies(tmp_path: Path) -> None:
