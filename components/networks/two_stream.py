@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, cast
 
 import torch
 from annotated_types import Ge, MultipleOf
@@ -91,10 +91,16 @@ class CriticEnsemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    def forward(self, observation: Tensor, z: Tensor, action: Tensor) -> Tensor:  # (*b, E, d)
-        """F(s, a, z) by each member."""
+    def embed(self, observation: Tensor, z: Tensor) -> tuple[Tensor, ...]:  # E of (*b, width / 2)
+        """Each member's embedding of (s, z), for calls that differ in the action alone."""
+        return tuple(cast(TwoEmbeddings, member).right(observation, z) for member in self.members)
+
+    def forward(self, observation: Tensor, z: Tensor, action: Tensor, *embedded: Tensor) -> Tensor:  # (*b, E, d)
+        """F(s, a, z) by each member; ``embedded`` is what :meth:`embed` gives, if that is there already."""
         # One product a member: on a CPU two plain products are faster than one batched product of two.
-        values = [member((observation, action), (observation, z)) for member in self.members]
+        embeddings: tuple[Tensor | None, ...] = embedded or (None,) * len(self.members)
+        inputs = (observation, action), (observation, z)
+        values = [member(*inputs, right) for member, right in zip(self.members, embeddings, strict=True)]
         return torch.stack(values, dim=-2)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bfmkit.interfaces import BFM, LatentContext, LatentSampler, Objective
 from bfmkit.registry import register
-from bfmkit.training.actor_critic_losses import directional_error, orthonormality_loss, pessimistic
+from bfmkit.training.actor_critic_losses import directional_error, embedded, orthonormality_loss, pessimistic
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.all_gather import full_precision, gathered
 from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt, Share
@@ -118,7 +118,8 @@ class ForwardBackwardObjective(ActorCriticObjective):
             target_forward = target_forward_network(following, z, self._action(following, z))
             target_forward = discount * target_forward.movedim(-2, 0)
             target_backward = model.policy_latent(target_backward_network(following))
-        forward = model.forward_network(s, z, self.entry(tensordict, "action")).movedim(-2, 0)
+        embedding = embedded(model.forward_network, s, z)
+        forward = model.forward_network(s, z, self.entry(tensordict, "action"), *embedding).movedim(-2, 0)
         value_loss: dict[str, Tensor] = {}
         if self._value_loss > 0:
             value_target = context.features + target_forward.mean(0)  # (N, d)
@@ -137,7 +138,7 @@ class ForwardBackwardObjective(ActorCriticObjective):
                 "loss_measure": off_diagonal + diagonal,
                 "loss_orthonormality": self._orthonormality * (ortho_off_diagonal + ortho_diagonal),
                 **value_loss,
-                **self._actor_losses(model.forward_network, s, z),
+                **self._actor_losses(model.forward_network, s, z, embedding),
                 "measure_diagonal": diagonal.detach(),
                 "orthonormality_off_diagonal": ortho_off_diagonal.detach(),
                 "forward_norm": forward.detach().norm(dim=-1).mean(),

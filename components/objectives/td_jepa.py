@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bfmkit.interfaces import BFM, LatentContext, LatentSampler, Networks, Objective
 from bfmkit.models.layers import project
 from bfmkit.registry import register
-from bfmkit.training.actor_critic_losses import directional_error, orthonormality_loss
+from bfmkit.training.actor_critic_losses import directional_error, embedded, orthonormality_loss
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.all_gather import full_precision, gathered
 from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt, Share
@@ -123,7 +123,8 @@ class TDJepaObjective(ActorCriticObjective):
             next_action = self._action(model.state_code(following), z)
             task_sum = task_target + discount * predictor(state_target, z, next_action).mean(-2)
             state_sum = state_target + discount * state_predictor(task_target, z, next_action).mean(-2)
-        task_error = model.successor_network(state, z, action).float() - task_sum.float().unsqueeze(-2)
+        embedding = embedded(model.successor_network, state, z)
+        task_error = model.successor_network(state, z, action, *embedding).float() - task_sum.float().unsqueeze(-2)
         state_error = self._state_predictor(task, z, action).float() - state_sum.float().unsqueeze(-2)
 
         value_loss: dict[str, Tensor] = {}
@@ -137,7 +138,7 @@ class TDJepaObjective(ActorCriticObjective):
                 "loss_state": state_error.square().sum(-1).mean(),
                 "loss_orthonormality": self._orthonormality * (state_apart + task_apart),
                 **value_loss,
-                **self._actor_losses(model.successor_network, state.detach(), z),
+                **self._actor_losses(model.successor_network, state.detach(), z, embedding),
                 "task_orthonormality": task_apart.detach(),
                 "successor_norm": task_sum.norm(dim=-1).mean(),
             }

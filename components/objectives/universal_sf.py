@@ -18,7 +18,7 @@ from bfmkit.interfaces import (
     Objective,
 )
 from bfmkit.registry import register
-from bfmkit.training.actor_critic_losses import directional_error
+from bfmkit.training.actor_critic_losses import directional_error, embedded
 from bfmkit.training.actor_critic_objective import ActorCriticModel, ActorCriticObjective
 from bfmkit.training.all_gather import full_precision, gathered
 from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt, Share
@@ -140,7 +140,8 @@ class UniversalSFObjective(ActorCriticObjective):
             z, features = self._sample_z(context), context.features
             later = self._targets[0](following, z, self._action(following, z))
             target = features + discount * (later.mean(-2) if self._target == "mean" else least(later, z))
-        successor = model.successor_network(s, z, action)  # (N, E, d)
+        embedding = embedded(model.successor_network, s, z)
+        successor = model.successor_network(s, z, action, *embedding)  # (N, E, d)
         # At least float32, for differences of large numbers are no matter for bfloat16.
         error = successor.float() - target.float().unsqueeze(-2)
         # Summed over the ensemble, a mean over the rest.
@@ -150,7 +151,7 @@ class UniversalSFObjective(ActorCriticObjective):
 
         losses = {
             "loss_successor": loss,
-            **self._actor_losses(model.successor_network, s, z),
+            **self._actor_losses(model.successor_network, s, z, embedding),
             "feature_norm": features.norm(dim=-1).mean(),
             "successor_norm": successor.detach().norm(dim=-1).mean(),
         }

@@ -23,11 +23,13 @@ class JoinedLinear(nn.Linear):
         """Output (*b, outputs) of ``inputs`` (*b_i, size_i), with *b the broadcast of all *b_i."""
         if len(inputs) == 1:
             return functional.linear(inputs[0], self.weight, self.bias)
-        if all(x.shape[:-1] == inputs[0].shape[:-1] for x in inputs):
+        first = inputs[0]
+        # No gradient is worked out for an input that takes none.
+        if all(x.shape[:-1] == first.shape[:-1] and x.requires_grad == first.requires_grad for x in inputs):
             return functional.linear(torch.cat(inputs, -1), self.weight, self.bias)
-        first, *others = self.weight.split(self.sizes, dim=1)
-        total = functional.linear(inputs[0], first, self.bias)
-        for x, weight in zip(inputs[1:], others, strict=True):
+        weights = self.weight.split(self.sizes, dim=1)
+        total = functional.linear(first, weights[0], self.bias)
+        for x, weight in zip(inputs[1:], weights[1:], strict=True):
             total = total + functional.linear(x, weight)
         return total
 
@@ -90,6 +92,9 @@ class TwoEmbeddings(nn.Module):
         self.trunk = JoinedLinear((width // 2, width // 2), width)
         self.out = nn.Linear(width, outputs)
 
-    def forward(self, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
-        """Output (*b, outputs) of the inputs of the left and right embedding."""
-        return self.out(functional.relu(self.trunk(self.left(*left), self.right(*right)), inplace=True))
+    def forward(
+        self, left: tuple[Tensor, ...], right: tuple[Tensor, ...], right_embedding: Tensor | None = None
+    ) -> Tensor:
+        """Output (*b, outputs) of the inputs of the left and right embedding, or the right embedding itself."""
+        right_embedding = self.right(*right) if right_embedding is None else right_embedding
+        return self.out(functional.relu(self.trunk(self.left(*left), right_embedding), inplace=True))

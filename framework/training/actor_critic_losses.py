@@ -33,6 +33,14 @@ def frozen_call(network: nn.Module, *inputs: Tensor) -> Tensor:
     return functional_call(network, frozen, inputs)
 
 
+def embedded(critic: nn.Module, observation: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+    """What a critic makes of (s, z) alone, its further arguments in calls with other actions; () if it makes nothing.
+
+    A critic that embeds them apart from the action has a method ``embed(observation, z)``.
+    """
+    return critic.embed(observation, z) if hasattr(critic, "embed") else ()  # type: ignore[operator]
+
+
 def policy_value(successor_features: Tensor, z: Tensor, pessimism: float) -> Tensor:  # (N, E, d), (N, d) -> (N,)
     """pessimistic_e ψ_eᵀz."""
     return pessimistic((successor_features @ z.unsqueeze(-1)).squeeze(-1).movedim(-1, 0), pessimism)

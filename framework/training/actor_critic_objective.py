@@ -132,11 +132,14 @@ class ActorCriticObjective(Objective):
         mean = cast(ActorCriticModel, self.bfm).actor_network(observation, z)
         return with_clipped_noise(mean, self._action_noise, self._noise_clip)
 
-    def _actor_losses(self, critic: nn.Module, observation: Tensor, z: Tensor) -> dict[str, Tensor]:
+    def _actor_losses(
+        self, critic: nn.Module, observation: Tensor, z: Tensor, embedding: tuple[Tensor, ...]
+    ) -> dict[str, Tensor]:
         """``loss_actor``, and the mean value; nothing in updates that leave the actor as it is."""
         if self._actor_every > 1 and int(self.updates) % self._actor_every:
             return {}
-        successor = frozen_call(critic, observation, z, self._action(observation, z))
+        frozen = (part.detach() for part in embedding)
+        successor = frozen_call(critic, observation, z, self._action(observation, z), *frozen)
         value = policy_value(successor, z, self._actor_pessimism)
         return {"loss_actor": -value.mean(), "value": value.detach().mean()}
 

@@ -25,6 +25,14 @@ class TestTwoStreamNetworks(NetworksContract):
         same = {bias: torch.allclose(net(place), net(2 * place), atol=1e-3) for bias, net in encoders.items()}
         assert same == {0.0: True, 1.0: False}
 
+    def test_critics_take_an_embedding_of_s_and_z_for_other_actions(self) -> None:
+        torch.manual_seed(0)
+        critic = self.make().critic(3, 2, 4).double()
+        s, z, (first, second) = torch.randn(5, 3).double(), torch.randn(5, 4).double(), torch.rand(2, 5, 2).double()
+        embedding = critic.embed(s, z)
+        torch.testing.assert_close(critic(s, z, first, *embedding), critic(s, z, first))
+        torch.testing.assert_close(critic(s, z, second, *embedding), critic(s, z, second))
+
     def test_refuses_sizes_that_make_no_sense(self) -> None:
         with pytest.raises(ValueError, match="multiple of 2"):
             TwoStreamNetworks(width=5)

@@ -136,3 +136,28 @@ def test_small_networks_and_batches_stay_finite(make: Make) -> None:
 def test_a_batch_of_one_is_refused_where_rows_are_compared(name: str) -> None:
     with pytest.raises(ValueError, match="a batch must have at least 2, got 1"):
         OBJECTIVES[name]()(transitions(1))
+
+
+@each_objective
+def test_an_embedding_shared_with_the_critics_loss_changes_no_gradient(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gradients() -> dict[str, torch.Tensor]:
+        torch.manual_seed(1)
+        losses = objective(transitions(9))
+        sum(value for name, value in losses.items() if name.startswith("loss_")).backward()
+        named = objective.named_parameters()
+        found = {name: parameter.grad for name, parameter in named if parameter.grad is not None}
+        objective.zero_grad()
+        return found
+
+    torch.manual_seed(0)
+    objective = make()
+    shared = gradients()
+    assert shared["bfm.actor_network.body.out.weight"].abs().max() > 0
+    monkeypatch.delattr("bfmkit.components.networks.two_stream.CriticEnsemble.embed")
+    monkeypatch.setattr(
+        "bfmkit.components.networks.two_stream.CriticEnsemble.forward",
+        lambda self, s, z, a: torch.stack([member((s, a), (s, z)) for member in self.members], -2),
+    )
+    torch.testing.assert_close(shared, gradients())
