@@ -13,6 +13,11 @@ import viser
 from bfmkit.utils.errors import BfmkitError
 
 LABEL = "bfmkit live"
+PHONE_STYLE = """<style>@media (max-width: 36em) {
+  .mantine-Paper-root[style*="bottom: 0"] { max-height: 38% !important; width: 100% !important; }
+  .mantine-Paper-root[style*="bottom: 0"] [style*="width: 20em"] { width: 100% !important; }
+}</style>"""
+"""The panel of a phone, at the bottom, leaves the body in the middle in sight; viser's own limit is 60 %."""
 
 
 class PortError(BfmkitError, OSError):
@@ -56,6 +61,7 @@ def page_server(host: str, port: int) -> Iterator[PageServer]:
         server = PageServer(host=host, port=port, label=LABEL, verbose=False)
     try:
         server.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
+        server.gui.add_html(PHONE_STYLE)
         yield server
     finally:
         with contextlib.redirect_stdout(io.StringIO()):

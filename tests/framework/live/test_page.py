@@ -35,9 +35,9 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
-    def open(self, address: str) -> Any:
+    def open(self, address: str, width: int = 640, height: int = 900) -> Any:
         """Another page of the browser; what it says and asks for is kept."""
-        view = self.browser.new_page(viewport={"width": 640, "height": 900})
+        view = self.browser.new_page(viewport={"width": width, "height": height})
         view.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         view.on("pageerror", lambda error: self.errors.append(str(error)))
         view.on("request", lambda request: self.asked.append(request.url))
@@ -129,8 +129,12 @@ def test_a_person_teaches_in_the_browser(visit: Visit) -> None:
     visit.wait(r"Saved .*episode\.gif")
     assert session.steps > before_picture and (session.out / "films" / "episode.gif").stat().st_size > 10_000
     visit.press("Pause / go")
-    # A second viewer only watches.
-    second = visit.open(f"http://127.0.0.1:{PORT}")
+    # A second viewer, on a phone, only watches; the panel leaves the body in the middle in sight.
+    second = visit.open(f"http://127.0.0.1:{PORT}", 390, 844)
+    panel = second.locator('.mantine-Paper-root[style*="bottom: 0"]')
+    panel.get_by_text("Your rewards").wait_for(timeout=PATIENCE, state="attached")
+    box = panel.bounding_box(timeout=PATIENCE)
+    assert box["y"] > 844 / 2 and box["width"] == 390
     second.get_by_role("button", name="Good (G)", exact=True).dispatch_event("click", timeout=PATIENCE)
     for _ in range(PATIENCE // 100):
         if visit.page.refused:
