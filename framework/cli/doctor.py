@@ -40,8 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _python() -> Iterator[Finding]:
-    fits = (3, 11) <= sys.version_info[:2] < (3, 14)
-    yield "ok" if fits else "fail", f"python {platform.python_version()}" + ("" if fits else "; 3.11 to 3.13 is needed")
+    fits = (3, 11) <= sys.version_info[:2] < (3, 15)
+    yield "ok" if fits else "fail", f"python {platform.python_version()}" + ("" if fits else "; 3.11 to 3.14 is needed")
     if fits and not _HAS_BODIES:
         yield (
             "warn",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_says_where_the_weights_come_from() -> None:
         "start": 20, "start_from": "given to start()", "acting": 40, "acting_from": "given to observe()",
     }  # fmt: skip
     assert facts["calibration"]["rewards"] == 40
-    assert facts["model"]["domain"] == "ball" and facts["made"]["versions"]["torch"] == torch.__version__
+    assert facts["model"]["domain"] == "ball" and facts["made"]["versions"]["torch"] == version("torch")
     assert record.tensors["start_features"].shape == (20, 4) and record.tensors["features"].shape == (40, 4)
     covariance = torch.linalg.inv(agent.belief["precision"][1])
     torch.testing.assert_close(record.tensors["covariance"], covariance)
@@ -190,7 +191,7 @@ def test_other_versions_are_told() -> None:
     found = replay(
         replace(record, facts={**record.facts, "made": made}), Parts(LinearBFM(), agent.posterior, agent.acquisition)
     )
-    assert found.changed == {"torch": ("1.0", torch.__version__)}
+    assert found.changed == {"torch": ("1.0", version("torch"))}
 
 
 def test_a_run_that_was_stopped_has_a_record_up_to_there() -> None:

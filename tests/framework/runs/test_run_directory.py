@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_a_new_run_directory_says_what_is_run(recipe, here: Path) -> None:
         provenance = json.loads((out / "provenance.json").read_text())
     assert provenance["seed"] == 3
     assert provenance["device"] == "cpu"
-    assert provenance["versions"]["torch"] == torch.__version__
+    assert provenance["versions"]["torch"] == version("torch")
     assert "git" in provenance
     assert load_recipe(out / "recipe.yaml").tree == recipe.tree
 
