@@ -168,7 +168,8 @@ class BatchedAgent(Agent):
         moved = 1 if active is self.everyone else active
         self.state.get("step").add_(moved)
         self.state.get("steps_since_choice").add_(moved)
-        self.state.get("labels").add_(learnt if active is self.everyone else learnt & active)
+        if learnt is not self.nobody:
+            self.state.get("labels").add_(learnt if active is self.everyone else learnt & active)
 
     def stop(self, runs: Tensor, reason: str) -> None:
         """Stop the running ones of ``runs`` (B,); for subclasses, from :meth:`propose` or :meth:`learn`.
@@ -203,7 +204,7 @@ class BatchedAgent(Agent):
 
     def runs_of(self, active: Tensor) -> Tensor:  # (B,) bool -> (n,) int64
         """The indices of some runs, in order."""
-        return self.indices if active is self.everyone or active.all() else active.nonzero().squeeze(-1)
+        return self.indices if active is self.everyone else active.nonzero().squeeze(-1)
 
     def rows_of(self, value: Tensor, runs: Tensor) -> Tensor:  # (B, *rest), (n,) int64 -> (n, *rest)
         """The rows of some runs; ``value`` itself where these are all of them, in order."""
@@ -219,8 +220,8 @@ class BatchedAgent(Agent):
         """The z of each run, selected anew where that is due."""
         self._require_finite(observation, active, "the observation")
         state = self.state
-        due = self._due() & self._going(active)
-        if not due.any():
+        due = self._all_or_some(self._due() & self._going(active))
+        if due is self.nobody:
             return state.get("z")
         self.choosing(due)
         runs = self.runs_of(self._going(due))
@@ -265,8 +266,12 @@ class BatchedAgent(Agent):
         self._require_a_run()
         if runs is None:
             return self._going(self.everyone)
-        mask = self._mask(runs, "runs")
-        return self._going(self.everyone if mask.all() else mask)
+        return self._going(self._all_or_some(self._mask(runs, "runs")))
+
+    def _all_or_some(self, runs: Tensor) -> Tensor:  # (B,) bool on the CPU
+        """``everyone`` or ``nobody`` themselves where a mask is of all runs or of none."""
+        flags = runs.tolist()  # takes a tenth of a look at a tensor
+        return self.everyone if all(flags) else runs if any(flags) else self.nobody
 
     def _going(self, active: Tensor) -> Tensor:  # (B,) bool
         """Those of the active runs that have not stopped; ``active`` itself as long as none has."""

@@ -77,8 +77,7 @@ def run_episode(
         _EpisodeState.begin(agent, environment) if snapshot is None else _EpisodeState.resume(environment, snapshot)
     )
     while not episode.over:
-        observation, running = episode.observation, episode.running
-        runs = None if running.all() else running
+        observation, running, runs = episode.observation, episode.running, episode.runs
         action = agent.act(observation, runs)
         outcome = environment.step_batch(action)
         agent.observe(observation, action, outcome.observation, outcome.reward, runs=runs)
@@ -114,6 +113,11 @@ class _EpisodeState:
     windows: list[EpisodeStats]
     over: bool = False
 
+    @property
+    def runs(self) -> Tensor | None:  # (B,) bool
+        """Rows whose episode is not over; None for all."""
+        return None if all(self.running.tolist()) else self.running
+
     @classmethod
     def begin(cls, agent: Agent, environment: Environment) -> _EpisodeState:
         agent.begin_episode()
@@ -132,12 +136,15 @@ class _EpisodeState:
 
     def add(self, outcome: StepResult) -> None:
         """Count a step of the running rows."""
-        self.returns += torch.where(self.running, outcome.reward.cpu().double(), 0.0)
+        reward = outcome.reward.cpu().double()
+        self.returns += reward if self.runs is None else torch.where(self.running, reward, 0.0)
         self.steps += self.running
-        self.running = self.running & ~(outcome.terminated | outcome.truncated).cpu()
+        ended = (outcome.terminated | outcome.truncated).cpu()
+        if any(ended.tolist()):
+            self.running = self.running & ~ended
         self.observation = outcome.observation
         self.index += 1
-        self.over = self.index == self.environment.spec.episode_steps or not self.running.any()
+        self.over = self.index == self.environment.spec.episode_steps or not any(self.running.tolist())
 
     def close_window(self, agent: Agent) -> None:
         """Append the stretch since the last window."""

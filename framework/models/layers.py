@@ -48,24 +48,27 @@ MANY = 4096
 """Numbers from which on three operations more are made up for by a faster function."""
 
 
-class FastTanh(nn.Tanh):
+def tanh_(x: Tensor) -> Tensor:  # (*b)
     """tanh(x) = 2σ(2x) − 1, written over x: of what a layer gives that does not look at it again, such as LayerNorm.
 
     On a CPU torch's sigmoid takes a quarter of the time of its tanh, where there are more than a few thousand numbers;
     the difference is below 2e-7 in float32. Of bfloat16 that would be too much, and compilers have a tanh of their own.
     """
+    is_plain = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    # An exported program takes batches of any size, so its size is not asked for.
+    if not is_plain or torch.compiler.is_compiling() or x.numel() < MANY:
+        return x.tanh_()
+    half = x.mul_(2.0).sigmoid_()
+    # A gradient needs the sigmoid as it is.
+    return torch.add(half.new_tensor(-1.0), half, alpha=2.0) if torch.is_grad_enabled() else half.mul_(2.0).sub_(1.0)
+
+
+class FastTanh(nn.Tanh):
+    """:func:`tanh_` as a layer."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape."""
-        is_plain = input.device.type == "cpu" and input.dtype in (torch.float32, torch.float64)
-        # An exported program takes batches of any size, so its size is not asked for.
-        if not is_plain or torch.compiler.is_compiling() or input.numel() < MANY:
-            return input.tanh_()
-        half = input.mul_(2.0).sigmoid_()
-        # A gradient needs the sigmoid as it is.
-        return (
-            torch.add(half.new_tensor(-1.0), half, alpha=2.0) if torch.is_grad_enabled() else half.mul_(2.0).sub_(1.0)
-        )
+        return tanh_(input)
 
 
 class Embedding(nn.Module):
@@ -74,13 +77,12 @@ class Embedding(nn.Module):
     def __init__(self, sizes: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.joined = JoinedLinear(sizes, width)
-        self.normalise, self.tanh = nn.LayerNorm(width), FastTanh()
-        self.halve = nn.Linear(width, width // 2)
+        self.normalise, self.halve = nn.LayerNorm(width), nn.Linear(width, width // 2)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Embedding (*b, width / 2) of inputs that broadcast."""
         # In place: no layer looks at its output again, and memory is what such functions take their time with.
-        return functional.relu(self.halve(self.tanh(self.normalise(self.joined(*inputs)))), inplace=True)
+        return self.halve(tanh_(self.normalise(self.joined(*inputs)))).relu_()
 
 
 class TwoEmbeddings(nn.Module):
