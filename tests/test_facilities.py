@@ -164,7 +164,7 @@ def _() -> None:
 
 @facility("TorchRL", "`DMControlEnv` with `CatTensors`, in float64")
 def _() -> None:
-    walker = BFM.from_pretrained("zoo:walker-fb")
+    walker = BFM.from_pretrained("zoo:walker-hilp")
     made = TaskInferenceAgent(RidgePosterior(), ThompsonAcquisition())
     made.start(walker, [0])
     joined = CatTensors(["orientations", "height", "velocity"], "observation")
@@ -387,7 +387,7 @@ def environment():
 
 def policy(checkpoint):
     latent = TensorDictModule(lambda _: checkpoint["z"], ["observation"], ["z"])
-    return TensorDictSequential(latent, bfmkit.load_model("zoo:walker-fb"))
+    return TensorDictSequential(latent, bfmkit.load_model("zoo:walker-hilp"))
 
 
 if __name__ == "__main__":
@@ -462,7 +462,7 @@ facility("torch", "`pickle` of an environment")(
 
 @facility("torch", "`torch.vmap` over latents")
 def _() -> None:
-    walker = BFM.from_pretrained("zoo:walker-fb")
+    walker = BFM.from_pretrained("zoo:walker-hilp")
     assert torch.vmap(walker.act, (None, 0))(torch.zeros(24), torch.ones(3, walker.dim)).shape == (3, 6)
 
 
@@ -475,7 +475,7 @@ def _() -> None:
 
 @facility("torch", "`torch.export` of policy and features")
 def _() -> None:
-    walker = BFM.from_pretrained("zoo:walker-fb")
+    walker = BFM.from_pretrained("zoo:walker-hilp")
     z = torch.ones(3, walker.dim)
     torch.testing.assert_close(program(walker).module()(torch.zeros(3, 24), z), walker.act(torch.zeros(3, 24), z))
     program(walker, "features")
