@@ -8,7 +8,7 @@
 A step and an update stand beside their own matrix products, an episode beside bare dm_control with the same number of
 steps, many runs beside one, the start beside ``import torch``. Milliseconds are medians over rounds; so is the ratio,
 which is taken within each round and holds where the milliseconds do not. Times are those of the processor unless
-``--busy`` or ``--threads`` above 1 say otherwise.
+``--busy`` or ``--threads`` above 1 say otherwise. ``--smallest`` only shows that everything runs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
+from subprocess import Popen
 
 import numpy as np
 import torch
@@ -47,8 +48,6 @@ from bfmkit.interfaces import Acquisition, Agent
 from bfmkit.training.allocator import keep_freed_memory
 
 Work = Callable[[], object]
-EPISODE = 200
-"""Steps of an episode here; the times given are those of 1,000."""
 START = """
 import bfmkit, torch
 agent = bfmkit.load_agent("opti_bfm")
@@ -69,6 +68,22 @@ class Row:
     rounds: int = 9
     repeats: int = 1
     unit: float = 1000.0  # milliseconds
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the work of the table is."""
+
+    updates: tuple[tuple[int, int], ...] = ((256, 512),)  # width, batch
+    widths: tuple[int, ...] = (256,)  # of a step
+    dim: int = 50
+    candidates: int = 128
+    runs: int = 32
+    steps: int = 200  # of an episode; the times given are those of 1,000
+
+
+WIDE = Sizes(updates=((256, 512), (512, 512), (1024, 1024)), widths=(256, 1024))
+SMALLEST = Sizes(updates=((16, 16),), widths=(16,), dim=4, candidates=4, runs=2, steps=5)
 
 
 def model(width: int = 256, dim: int = 50) -> ForwardBackward:
@@ -124,18 +139,18 @@ def products(work: Work) -> Work:
     return alone(found.found, torch.device("cpu"))
 
 
-def episode(agent: Agent) -> Work:
-    """A walker's episode of so many steps."""
-    environment = DMControlEnvironment("walker", "run", episode_steps=EPISODE)
+def episode(agent: Agent, sizes: Sizes) -> Work:
+    """A walker's episode."""
+    environment = DMControlEnvironment("walker", "run", episode_steps=sizes.steps)
     environment.seed([0])
-    agent.start(model(), [0])
+    agent.start(model(sizes.widths[0], sizes.dim), [0])
     return lambda: run_episode(agent, environment)
 
 
-def bare_episode() -> Work:
+def bare_episode(steps: int) -> Work:
     """As many steps of dm_control's own walker."""
     environment = suite.load("walker", "run", task_kwargs={"random": 0})
-    controls = np.random.RandomState(0).uniform(-1, 1, (EPISODE, 6))
+    controls = np.random.RandomState(0).uniform(-1, 1, (steps, 6))
 
     def run() -> None:
         environment.reset()
@@ -150,31 +165,36 @@ def process(code: str) -> Work:
     return lambda: subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def inferring(rule: Acquisition, every: int | None = None) -> TaskInferenceAgent:
-    """An agent that chooses every so many steps; at each if None."""
-    return TaskInferenceAgent(RidgePosterior(), rule, None if every is None else EverySchedule(every))
+def inferring(rule: Acquisition, every: int = 1) -> TaskInferenceAgent:
+    """An agent that learns and chooses every so many steps."""
+    schedule = None if every == 1 else EverySchedule(every)
+    return TaskInferenceAgent(RidgePosterior(), rule, schedule, update_every=every)
 
 
-def table(wide: bool) -> Iterator[Row]:
+def table(sizes: Sizes) -> Iterator[Row]:
     """The rows of the table."""
-    for width, batch in ((256, 512), *(((512, 512), (1024, 1024)) if wide else ())):
+    rule, thompson = ucb(sizes.candidates), ThompsonAcquisition()
+    for width, batch in sizes.updates:
         title = f"FB update, width {width}, batch {batch} / its products"
         yield Row(f"fb_{width}", title, partial(update, width, batch), products)
-    for width in (256, *((1024,) if wide else ())):
-        for name, rule, repeats in (("UCB", ucb(), 5120 // width), ("Thompson", ThompsonAcquisition(), 40)):
+    for width in sizes.widths:
+        for name, acquisition, repeats in (("UCB", rule, 5120 // width), ("Thompson", thompson, 40)):
             title = f"{name} step, width {width} / its products"
-            yield Row(f"{name.lower()}_{width}", title, partial(online, rule, width), products, 15, repeats)
-    yield Row("runs_32", "UCB step of 32 runs / of one", partial(online, ucb(), runs=32), lambda _: online(ucb()), 7, 2)
+            step = partial(online, acquisition, width, dim=sizes.dim)
+            yield Row(f"{name.lower()}_{width}", title, step, products, 15, repeats)
+    one = partial(online, rule, sizes.widths[0], dim=sizes.dim)
+    title = f"UCB step of {sizes.runs} runs / of one"
+    yield Row(f"runs_{sizes.runs}", title, partial(one, runs=sizes.runs), lambda _: one(), 7, 2)
     agents: dict[str, Agent] = {
-        "fixed policy": FixedWeightsAgent(torch.ones(50)),
-        "UCB every step": inferring(ucb()),
-        "UCB every 25": inferring(ucb(), 25),
-        "Thompson every 25": inferring(ThompsonAcquisition(), 25),
+        "fixed policy": FixedWeightsAgent(torch.ones(sizes.dim)),
+        "UCB every step": inferring(rule),
+        "UCB every 25": inferring(rule, 25),
+        "Thompson every 25": inferring(thompson, 25),
     }
     for name, agent in agents.items():
-        title, unit = f"episode of 1,000, {name} / bare dm_control", 1000.0 * 1000 / EPISODE
+        title, unit = f"episode of 1,000, {name} / bare dm_control", 1000.0 * 1000 / sizes.steps
         key = f"episode_{name.lower().replace(' ', '_')}"
-        yield Row(key, title, partial(episode, agent), lambda _: bare_episode(), unit=unit)
+        yield Row(key, title, partial(episode, agent, sizes), lambda _: bare_episode(sizes.steps), unit=unit)
     title = "start to the first action / import torch"
     yield Row("start", title, lambda: process(START), lambda _: process("import torch"), 5)
 
@@ -221,7 +241,8 @@ def measure(row: Row, clock: Callable[[], float]) -> tuple[float, float, float]:
             work()
         return row.unit * (clock() - begun) / row.repeats
 
-    timed(ours), timed(bare)
+    if row.rounds > 1:
+        timed(ours), timed(bare)
     pairs = [(timed(ours), timed(bare)) for _ in range(row.rounds)]
     return median(one for one, _ in pairs), median(two for _, two in pairs), median(one / two for one, two in pairs)
 
@@ -235,7 +256,7 @@ def processor_time() -> float:
 @contextmanager
 def busy(count: int) -> Iterator[None]:
     """Beside so many processes that do nothing but work."""
-    others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
+    others = [Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
     try:
         yield
     finally:
@@ -248,7 +269,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--busy", action="store_true", help="beside four busy processes")
     parser.add_argument("--growth", action="store_true")
-    parser.add_argument("--wide", action="store_true", help="widths 512 and 1024, too")
+    parser.add_argument("--wide", dest="sizes", action="store_const", const=WIDE, help="widths 512 and 1024, too")
+    parser.add_argument("--smallest", dest="sizes", action="store_const", const=SMALLEST, help="one small round")
+    parser.set_defaults(sizes=Sizes())
     parser.add_argument("--rows", nargs="+", help="only rows whose names begin so")
     parser.add_argument("--threads", type=int, default=1)
     add_json(parser)
@@ -259,9 +282,11 @@ def main() -> None:
     numbers: dict[str, float] = {}
     print(f"{'':<50}{'ours, ms':>12}{'bare, ms':>12}{'ratio':>8}")
     with busy(4 if given.busy else 0):
-        for row in growth() if given.growth else table(given.wide):
+        for row in growth() if given.growth else table(given.sizes):
             if given.rows and not row.name.startswith(tuple(given.rows)):
                 continue
+            if given.sizes is SMALLEST:
+                row = replace(row, rounds=1, repeats=1)
             ours, bare, ratio = measure(row, clock)
             print(f"{row.title:<50}{ours:>12.2f}{bare:>12.2f}{ratio:>8.2f}", flush=True)
             numbers |= {f"{row.name}.ms": ours, f"{row.name}.bare_ms": bare, f"{row.name}.ratio": ratio}
