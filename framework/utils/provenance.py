@@ -77,4 +77,7 @@ def command_line() -> str:
     """Command line of this process, quoted for a shell."""
     import shlex
 
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    # python -m bfmkit
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    return shlex.join([name, *sys.argv[1:]])
