@@ -39,5 +39,5 @@ def test_the_revision_is_that_of_this_code_and_no_other(tmp_path: Path) -> None:
 def test_the_command_is_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/usr/bin/bfmkit", "run", "a b", "x=1"])
     assert command_line() == "bfmkit run 'a b' x=1"
-    monkeypatch.setattr(sys, "argv", ["/somewhere/bfmkit/__main__.py", "list"])
+    monkeypatch.setattr("sys.argv", ["/somewhere/bfmkit/__main__.py", "list"])
     assert command_line() == "bfmkit list"
