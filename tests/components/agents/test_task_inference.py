@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tensordict import TensorDictBase
 from torch import Tensor
 
 from bfmkit.components.acquisitions.greedy import GreedyAcquisition
@@ -13,32 +12,18 @@ from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.normal_inverse_gamma import NormalInverseGammaPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.query_rules.always import AlwaysQueryRule
-from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.episode import run_episode
 from bfmkit.interfaces import (
     Acquisition,
-    AcquisitionContext,
     Agent,
-    Posterior,
-    QueryRule,
-    RunStoppedError,
     Schedule,
     ScheduleState,
     StepResult,
 )
 from bfmkit.recipe import RecipeError, build_node
-from bfmkit.runs.label_log import LabelLog
 from bfmkit.testing.agent import AgentContract
 from bfmkit.testing.models import BallEnvironment, LinearBFM
-from bfmkit.utils.rng import normal_noise
-
-
-class FirstOnly(QueryRule):
-    """Takes in the first reward of each run."""
-
-    def should_query(self, posterior: Posterior, belief: TensorDictBase, features: Tensor, labels: Tensor) -> Tensor:
-        return labels < 1
 
 
 class Telling(Schedule):
@@ -145,178 +130,6 @@ class TestWarmTaskInferenceAgent(AgentContract):
             TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), labelled_transitions=-1)
 
 
-def test_a_rule_that_refuses_teaches_nothing_and_counts_no_labels() -> None:
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), query_rule=FirstOnly())
-    agent.start(LinearBFM(), [0, 1])
-    environment = BallEnvironment(tasks=["task_0", "task_1"])
-    run_episode(agent, environment)
-    assert agent.state["labels"].tolist() == [1, 1]
-    torch.testing.assert_close(
-        agent.belief["precision"].diagonal(dim1=-2, dim2=-1).sum(-1), torch.full((2,), 5.0).double()
-    )
-
-
-def test_forgets_where_no_reward_arrives() -> None:
-    agent = TaskInferenceAgent(RidgePosterior(discount=0.5), GreedyAcquisition())
-    agent.start(LinearBFM(), [0])
-    observation = torch.zeros(4)
-    agent.observe(observation, agent.act(observation), observation, float("nan"), torch.tensor(False))
-    torch.testing.assert_close(agent.belief["precision"][0], 0.5 * torch.eye(4, dtype=torch.float64))
-
-
-def test_runs_that_are_not_due_draw_no_noise() -> None:
-    drawn = []
-
-    class Watching(GreedyAcquisition):
-        def propose(self, context: AcquisitionContext) -> Tensor:
-            drawn.append(len(context.noise))
-            return super().propose(context)
-
-    agent = TaskInferenceAgent(RidgePosterior(), Watching(), EpisodeSchedule())
-    agent.start(LinearBFM(), [0, 1, 2])
-    observation = torch.zeros(3, 4)
-    agent.act(observation)
-    agent.observe(observation, observation, observation, torch.zeros(3))
-    agent.begin_episode(torch.tensor([False, True, False]))
-    agent.act(observation)
-    assert drawn == [3, 1]
-    # What the one draws is its own noise: the mean is zero, so the choice is the noise's direction.
-    noise = normal_noise([1], "acquisition", [1], (4,))
-    torch.testing.assert_close(agent.state["weights"][1:2], torch.nn.functional.normalize(noise, dim=-1))
-
-
-def test_one_choice_a_step_is_enough_whatever_the_schedule_says() -> None:
-    class Eager(Schedule):
-        def due(self, progress: ScheduleState) -> Tensor:
-            return torch.ones_like(progress.step, dtype=torch.bool)
-
-    seen = []
-
-    class Watching(GreedyAcquisition):
-        def propose(self, context: AcquisitionContext) -> Tensor:
-            seen.append(context)
-            return super().propose(context)
-
-    agent = TaskInferenceAgent(RidgePosterior(), Watching(), Eager())
-    agent.start(LinearBFM(), [0])
-    for _ in range(3):
-        agent.act(torch.zeros(4))
-    assert len(seen) == 1
-
-
-def test_features_of_the_wrong_width_stop_the_runs_with_an_untouched_belief() -> None:
-    class Narrow(LinearBFM):
-        def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
-            return next_observation[:, :3]
-
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
-    agent.start(Narrow(), [5, 6])
-    observation = torch.full((2, 4), 0.5)
-    before = agent.belief.clone()
-    with pytest.raises(RunStoppedError, match=r"run 1 \(seed 6\) stopped at step 0: features have shape \(3,\)"):
-        agent.observe(observation, agent.act(observation), observation, torch.ones(2))
-    assert (agent.belief == before).all()
-    assert agent.state["step"].tolist() == [0, 0]
-
-
-def test_features_that_are_not_finite_stop_their_run_alone() -> None:
-    class Broken(LinearBFM):
-        def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
-            return next_observation.masked_fill(next_observation > 0.9, float("nan"))
-
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
-    agent.start(Broken(), [5, 6])
-    observation = torch.tensor([[0.5, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
-    agent.observe(observation, agent.act(observation), observation, torch.ones(2))
-    assert agent.state["labels"].tolist() == [1, 0]
-    assert list(agent.failures) == [1]
-    torch.testing.assert_close(agent.belief["precision"][1], torch.eye(4, dtype=torch.float64))
-    assert agent.belief["mean"][0, 0] > 0
-
-
-@pytest.mark.parametrize("broken", ["weights", "action"])
-def test_a_choice_that_is_not_finite_stops_its_run_alone(broken: str) -> None:
-    class Rule(Acquisition):
-        def noise_shape(self, dim: int) -> tuple[int, ...]:
-            return (dim,)
-
-        def propose(self, context: AcquisitionContext) -> Tensor:
-            weights = context.noise.clone()
-            if broken == "weights":
-                weights[context.observation[:, 0] > 0.9] = float("nan")
-            return weights
-
-    class Model(LinearBFM):
-        def act(self, observation: Tensor, z: Tensor) -> Tensor:
-            action = super().act(observation, z).clone()
-            return action.masked_fill(observation[:, :1] > 0.9, float("inf")) if broken == "action" else action
-
-    agent = TaskInferenceAgent(RidgePosterior(), Rule())
-    agent.start(Model(), [5, 6])
-    action = agent.act(torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.0]]))
-    assert list(agent.failures) == [0]
-    assert (action[0] == 0).all()
-    assert action[1].norm() > 0.9
-    assert agent.state["z"].isfinite().all()
-
-
-def test_needs_to_be_started() -> None:
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
-    with pytest.raises(RuntimeError, match="start"):
-        agent.act(torch.zeros(4))
-
-
-def test_a_reward_too_large_to_learn_from_stops_its_run_alone() -> None:
-    agent = TaskInferenceAgent(NormalInverseGammaPosterior(), GreedyAcquisition())
-    agent.start(LinearBFM(), [5, 6])
-    observation = torch.full((2, 4), 0.5)
-    agent.observe(observation, agent.act(observation), observation, torch.ones(2))
-    agent.flush()
-    before = agent.state.clone()
-    agent.observe(observation, agent.act(observation), observation, torch.tensor([1.0, 1e200], dtype=torch.float64))
-    agent.flush()
-    assert list(agent.failures) == [1] and "too large" in agent.failures[1] and "step 1" in agent.failures[1]
-    assert agent.state["labels"].tolist() == [2, 1] and agent.state["step"].tolist() == [2, 1]
-    assert (agent.belief[1] == before["belief"][1]).all()
-    assert (agent.state["residuals"][1] == before["residuals"][1]).all()
-    assert all(value.isfinite().all() for value in agent.state.values(True, True) if value.is_floating_point())
-
-
-def test_features_too_large_to_learn_from_stop_their_run_alone() -> None:
-    class Huge(LinearBFM):
-        def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
-            return next_observation.double() * torch.tensor([[1.0], [1e200]], dtype=torch.float64)
-
-    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
-    agent.start(Huge(), [5, 6])
-    observation = torch.full((2, 4), 0.5)
-    before = agent.belief.clone()
-    with pytest.warns(UserWarning, match="not positive definite in runs"):
-        agent.observe(observation, agent.act(observation), observation, torch.ones(2))
-    assert list(agent.failures) == [1] and "too large" in agent.failures[1]
-    assert (agent.belief[1] == before[1]).all() and (agent.belief[0] != before[0]).any()
-
-
-@pytest.mark.parametrize("where", ["update_batch", "predictive_std", "information_gain"])
-def test_a_step_that_fails_leaves_everything_as_it_was(where: str) -> None:
-    posterior = RidgePosterior()
-    agent = TaskInferenceAgent(posterior, GreedyAcquisition(), Telling())
-    agent.label_log = LabelLog()
-    agent.start(LinearBFM(), [5, 6])
-    observation = torch.full((2, 4), 0.5)
-    agent.observe(observation, agent.act(observation), observation, torch.ones(2))
-    before = agent.state.clone()
-
-    def broken(*_: object) -> Tensor:
-        raise KeyboardInterrupt
-
-    setattr(posterior, where, broken)
-    with pytest.raises(KeyboardInterrupt):
-        agent.observe(observation, observation, observation, torch.ones(2))
-    assert (agent.state == before).all()
-    assert agent.label_log.labels(0).total == 1
-
-
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_rewards_of_any_size_are_learnt_from(scale: float) -> None:
     class Scaled(BallEnvironment):
@@ -385,28 +198,3 @@ def test_what_cannot_work_together_is_refused_before_anything_runs(
     node = {"type": "task_inference", "posterior": posterior, "acquisition": acquisition}
     with pytest.raises(RecipeError, match=f"^mine: [^\\n]*{wrong}[^\\n]*$"):
         build_node(Agent, node, source="mine")
-
-
-def test_two_hundred_and_fifty_six_runs_are_as_many_single_ones() -> None:
-    seeds = list(range(256))
-    tasks = [f"task_{seed % 4}" for seed in seeds]
-    many, environment = TestTaskInferenceAgent().make(), BallEnvironment(tasks=tasks)
-    many.start(LinearBFM(), seeds)
-    environment.seed(seeds)
-    together = run_episode(many, environment).returns
-    for seed in (0, 97, 255):
-        one, alone = TestTaskInferenceAgent().make(), BallEnvironment(tasks=[tasks[seed]])
-        one.start(LinearBFM(), [seed])
-        alone.seed([seed])
-        torch.testing.assert_close(run_episode(one, alone).returns, together[seed : seed + 1], rtol=1e-5, atol=1e-5)
-
-
-def test_a_state_of_another_model_is_refused() -> None:
-    agent = TestTaskInferenceAgent().make()
-    agent.start(LinearBFM(dim=5), [1])
-    saved = agent.state_dict()
-    agent.start(LinearBFM(), [1])
-    before = agent.state.clone()
-    with pytest.raises(ValueError, match="has shape"):
-        agent.load_state_dict(saved)
-    assert (agent.state == before).all()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import torch
 from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.posteriors.ridge import RidgePosterior
-from bfmkit.report.plots.explanation import draw_explanation
 from bfmkit.runs.explanation import Explanation, explain
 from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.record import Record, RecordError
@@ -76,17 +74,10 @@ def test_says_it_in_a_paragraph(known: Explanation) -> None:
     assert lines[4].startswith("least known")
 
 
-def test_draws_it(known: Explanation, tmp_path: Path) -> None:
-    draw_explanation(tmp_path / "x.png", known)
-    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "x.csv").read_text().startswith("kind,name,value,deviation\npart,1 x_1,")
-
-
-def test_goes_without_environment_or_transitions(tmp_path: Path) -> None:
+def test_goes_without_environment_or_transitions() -> None:
     alone = explain(record(), LinearBFM())
     assert alone.true is None and alone.correlations == {} and alone.explained_variance is None
     assert "Best known is one direction of the weights" in alone.paragraph()
-    draw_explanation(tmp_path / "x.png", alone)
     agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
     agent.label_log = LabelLog()
     agent.start(LinearBFM(labelled=0), [0])
@@ -94,7 +85,6 @@ def test_goes_without_environment_or_transitions(tmp_path: Path) -> None:
     assert nothing.believed is None
     assert "no inference set" in nothing.paragraph() and "an unnamed task" in nothing.paragraph()
     assert len(list(nothing.tables())) == 5
-    draw_explanation(tmp_path / "y.png", nothing)
 
 
 def test_another_model_is_refused() -> None:
