@@ -46,8 +46,7 @@ class OracleAgent(BatchedAgent):
         label_every: PositiveInt | None = None,
     ) -> None:
         super().__init__()
-        self.labelled_transitions = labelled_transitions
-        self.regularization = regularization
+        self.labelled_transitions, self.regularization = labelled_transitions, regularization
         self.label_every = label_every
         self.selects_once = label_every is None
 

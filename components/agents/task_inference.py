@@ -80,9 +80,7 @@ class TaskInferenceAgent(BatchedAgent):
         self.update_every = update_every
         self.labelled_transitions = labelled_transitions
         acquisition.require(posterior)
-        self.posterior = posterior
-        self.acquisition = acquisition
-        self.query_rule = query_rule
+        self.posterior, self.acquisition, self.query_rule = posterior, acquisition, query_rule
 
     @property
     def belief(self) -> TensorDict:  # batch (B,)

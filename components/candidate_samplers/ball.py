@@ -38,9 +38,7 @@ class BallCandidates(CandidateSampler):
     def __init__(
         self, count: PositiveInt = 128, radius: PositiveFloat = 1.0, center: Literal["origin", "mean"] = "origin"
     ) -> None:
-        self.count = count
-        self.radius = radius
-        self.center = center
+        self.count, self.radius, self.center = count, radius, center
 
     def noise_shape(self, dim: int) -> tuple[int, ...]:
         return (self.count, dim + EXTRA)

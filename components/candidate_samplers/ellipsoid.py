@@ -41,9 +41,7 @@ class EllipsoidCandidates(CandidateSampler):
     def __init__(
         self, count: PositiveInt = 128, inflation: PositiveFloat = 2.0, radius: PositiveFloat | None = None
     ) -> None:
-        self.count = count
-        self.inflation = inflation
-        self.radius = radius
+        self.count, self.inflation, self.radius = count, inflation, radius
 
     def require(self, posterior: Posterior, has_radius: bool) -> None:
         if self.radius is None and not has_radius:

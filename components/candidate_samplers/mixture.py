@@ -39,9 +39,7 @@ class MixtureCandidates(CandidateSampler):
                 "a mixture needs at least one sampler: the posterior's mean and the previous choice are zero at first, "
                 "and zero is no task to act for"
             )
-        self.samplers = samplers
-        self.include_mean = include_mean
-        self.include_previous = include_previous
+        self.samplers, self.include_mean, self.include_previous = samplers, include_mean, include_previous
 
     def require(self, posterior: Posterior, has_radius: bool) -> None:
         for sampler in self.samplers:

@@ -44,10 +44,7 @@ class RefineCandidates(CandidateSampler):
         steps: PositiveInt = 8,
         step_size: PositiveFloat = 0.2,
     ) -> None:
-        self.candidates = candidates
-        self.starts = starts
-        self.steps = steps
-        self.step_size = step_size
+        self.candidates, self.starts, self.steps, self.step_size = candidates, starts, steps, step_size
 
     def require(self, posterior: Posterior, has_radius: bool) -> None:
         self.candidates.require(posterior, has_radius)

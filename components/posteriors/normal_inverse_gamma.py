@@ -56,9 +56,7 @@ class NormalInverseGammaPosterior(NormalPosterior):
         discount: Discount = 1.0,
     ) -> None:
         super().__init__(regularization, discount=discount)
-        self.regularization = regularization
-        self.shape = shape
-        self.rate = rate
+        self.regularization, self.shape, self.rate = regularization, shape, rate
 
     def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:
         belief = super().prior(batch_size, dim, device)

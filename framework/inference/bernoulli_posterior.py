@@ -50,10 +50,7 @@ class BernoulliPosterior(NormalPosterior):
 
     def __init__(self, slope: float, prior_std: float, offset_std: float, labels: int) -> None:
         super().__init__(prior_std**-2)
-        self.offset_std = offset_std
-        self.slope = slope
-        self.prior_std = prior_std
-        self.labels = labels
+        self.offset_std, self.slope, self.prior_std, self.labels = offset_std, slope, prior_std, labels
 
     def prior(self, batch_size: int, dim: int, device: torch.device | str = "cpu") -> TensorDict:
         mode = torch.zeros(batch_size, 1 + dim, dtype=torch.float64, device=device)

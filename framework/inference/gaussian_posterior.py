@@ -50,9 +50,7 @@ class NormalPosterior(Posterior):
 
     def __init__(self, prior_precision: float, noise_std: float = 1.0, discount: float = 1.0) -> None:
         super().__init__()
-        self.prior_precision = prior_precision
-        self.noise_std = noise_std
-        self.discount = discount
+        self.prior_precision, self.noise_std, self.discount = prior_precision, noise_std, discount
 
     def learn(
         self,

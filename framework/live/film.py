@@ -14,17 +14,11 @@ FRAMES_PER_SECOND = 20.0
 
 @dataclass(frozen=True)
 class Film:
-    """Recorded poses of bodies, side by side.
-
-    Args:
-        names: of the bodies.
-        poses: of each body, (T, parts, 7); all of one length, or shorter ones stand still at their end.
-        timestep: seconds between two poses.
-    """
+    """Recorded poses of bodies, side by side."""
 
     names: tuple[str, ...]
-    poses: tuple[np.ndarray, ...]
-    timestep: float
+    poses: tuple[np.ndarray, ...]  # of each body, (T, parts, 7); shorter ones stand still at their end
+    timestep: float  # seconds between two poses
 
     def frames(self, rate: float = FRAMES_PER_SECOND) -> list[list[np.ndarray]]:  # each (parts, 7), one a body
         """Film with about so many frames a second.
@@ -45,19 +39,12 @@ class Film:
 
 @dataclass(frozen=True)
 class Footage:
-    """Physics states of some bodies side by side, of which a film can be made.
+    """Physics states of some bodies side by side, of which a film can be made."""
 
-    Args:
-        environment: of every body.
-        names: of the bodies.
-        physics: of each body, (T, p) float64.
-        timestep: seconds between two states.
-    """
-
-    environment: Environment
+    environment: Environment  # of every body
     names: tuple[str, ...]
-    physics: tuple[np.ndarray, ...]
-    timestep: float
+    physics: tuple[np.ndarray, ...]  # of each body, (T, p) float64
+    timestep: float  # seconds between two states
 
     def film(self) -> Film:
         """Poses of all states; takes a quarter of a millisecond a state."""

@@ -17,17 +17,11 @@ from bfmkit.runs.replay import require_same_model
 
 @dataclass(frozen=True)
 class Playback:
-    """Episodes of π_z, with z that of a record's mean weights.
+    """Episodes of π_z, with z that of a record's mean weights."""
 
-    Args:
-        environment: a row an episode.
-        rollouts: what happened.
-        task: that the record names; None where a person gave the rewards.
-    """
-
-    environment: Environment
+    environment: Environment  # a row an episode
     rollouts: Rollouts
-    task: str | None
+    task: str | None  # that the record names; None where a person gave the rewards
 
     @property
     def returns(self) -> list[float] | None:

@@ -23,41 +23,26 @@ REACH_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Seen:
-    """Last step of a player.
+    """Last step of a player."""
 
-    Args:
-        physics: after the step.
-        reward: the task's, whether the agent was told it or not.
-        predicted: what the belief expected of it; NaN of an agent without one.
-        over: whether the episode ended with it.
-    """
-
-    physics: Tensor  # (1, p)
-    reward: float
-    predicted: float
-    over: bool
+    physics: Tensor  # (1, p) after the step
+    reward: float  # the task's, whether the agent was told it or not
+    predicted: float  # what the belief expected of it; NaN of an agent without one
+    over: bool  # whether the episode ended with it
 
 
 @dataclass
 class Player:
-    """Agent with its belief and its body.
+    """Agent with its belief and its body."""
 
-    Args:
-        name: for people.
-        agent: whose state this is; started here.
-        bfm: whose policies it acts with.
-        environment: one row.
-        origin: nodes ``bfm``, ``agent`` and ``environment`` of the recipe it comes from, for its record.
-        pages: a folder for what its record needs; None keeps that in memory.
-    """
-
-    name: str
-    agent: Agent
+    name: str  # for people
+    agent: Agent  # started here
     bfm: BFM
-    environment: Environment
+    environment: Environment  # one row
     seed: int
     origin: Mapping[str, Any] = field(default_factory=dict)
-    pages: Path | None = None
+    """Nodes ``bfm``, ``agent`` and ``environment`` of the recipe it comes from, for its record."""
+    pages: Path | None = None  # a folder for what its record needs; None keeps that in memory
     task: str = ""
     returns: deque[float] = field(default_factory=lambda: deque(maxlen=EPISODES_KEPT))
     episode: int = 0

@@ -33,17 +33,11 @@ class NoRecordingError(RefusedError, ValueError):
 
 @dataclass
 class Recording:
-    """Episodes 1, 3 and 10 of one run of a traced run directory; the last of a shorter one instead.
+    """Episodes 1, 3 and 10 of one run of a traced run directory; the last of a shorter one instead."""
 
-    Args:
-        directory: of the run.
-        environment: whose bodies they are.
-        runs: task and seed of every run that was traced.
-    """
-
-    directory: Path
-    environment: Environment
-    runs: list[Run]
+    directory: Path  # of the run
+    environment: Environment  # whose bodies they are
+    runs: list[Run]  # all that were traced
     chosen: Run = field(init=False)
     traced: TracedRun = field(init=False)
     numbers: list[int] = field(init=False)

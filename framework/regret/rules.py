@@ -14,20 +14,15 @@ from bfmkit.tabular.policy_pool import PolicyPool
 
 @dataclass(frozen=True)
 class Rule:
-    """How policies are chosen, and from what.
-
-    Args:
-        acquisition: the rule's name; ``ucb`` compares all of the pool, with the radius that the bound is about.
-        schedule: the name of what says when to choose, ``determinant`` by the bound's factor. It is asked before each
-            episode: unlike an agent, the study keeps a policy from one episode to the next unless the schedule says.
-        returns_only: the belief is told the episode's return and nothing else.
-        each_step: chooses, and learns, at every step of the episode.
-    """
+    """How policies are chosen, and from what."""
 
     acquisition: Literal["ucb", "thompson", "greedy", "random"]
+    """``ucb`` compares all of the pool, with the radius that the bound is about."""
     schedule: Literal["every", "determinant"] = "every"
-    returns_only: bool = False
-    each_step: bool = False
+    """When to choose, ``determinant`` by the bound's factor. It is asked before each episode: unlike an agent, the
+    study keeps a policy from one episode to the next unless the schedule says."""
+    returns_only: bool = False  # the belief is told the episode's return and nothing else
+    each_step: bool = False  # chooses, and learns, at every step of the episode
 
     @property
     def learns(self) -> bool:

@@ -19,17 +19,12 @@ BLOCK = 1000
 
 @dataclass(frozen=True)
 class ContinuingRule:
-    """How policies are chosen.
-
-    Args:
-        index: ``ucb`` with the radius of the bound, ``thompson`` (a draw from N(ŵ, V⁻¹)), ``greedy`` or ``random``.
-        each_step: chooses at every step instead of when det V has grown.
-        grows: whether the radius has the term ε√t.
-    """
+    """How policies are chosen."""
 
     index: Literal["ucb", "thompson", "greedy", "random"]
-    each_step: bool = False
-    grows: bool = False
+    """``ucb`` with the radius of the bound; ``thompson`` draws from N(ŵ, V⁻¹)."""
+    each_step: bool = False  # chooses at every step instead of when det V has grown
+    grows: bool = False  # whether the radius has the term ε√t
 
 
 CONTINUING_RULES = {

@@ -121,21 +121,13 @@ class EpisodeTrace:
 
 @dataclass(frozen=True)
 class Tracer:
-    """Writer of the traces of a batch, a file an episode: ``trace/<who>-<batch>-<episode>.safetensors``.
+    """Writer of the traces of a batch, a file an episode: ``trace/<who>-<batch>-<episode>.safetensors``."""
 
-    Args:
-        out: the run directory.
-        every: how many steps between two entries; None writes nothing.
-        batch: a number of the batch, unique in its run directory.
-        runs: of the batch, in the order of its rows.
-        episode_steps: of the environment.
-    """
-
-    out: Path
-    every: int | None
-    batch: int
-    runs: Sequence[Run]
-    episode_steps: int
+    out: Path  # the run directory
+    every: int | None  # steps between two entries; None writes nothing
+    batch: int  # a number unique in the run directory
+    runs: Sequence[Run]  # in the order of the rows
+    episode_steps: int  # of the environment
 
     @contextmanager
     def watching(

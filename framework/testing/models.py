@@ -49,10 +49,7 @@ class LinearBFM(BFM):
     ) -> None:
         super().__init__()
         self.environment_spec = ball_spec(dim, episode_steps)
-        self.dim = dim
-        self.discount = discount
-        self.critics = critics
-        self.labelled = labelled
+        self.dim, self.discount, self.critics, self.labelled = dim, discount, critics, labelled
 
     def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
         return next_observation

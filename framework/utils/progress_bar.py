@@ -35,13 +35,8 @@ class ProgressBar:
         every: float = 10.0,
         stream: TextIO | None = None,
     ) -> None:
-        self.title = title
-        self.total = total
-        self.unit = unit
-        self.done = done
-        self._started_with = done
-        self._every = every
-        self._stream = stream
+        self.title, self.total, self.unit, self.done, self._started_with = title, total, unit, done, done
+        self._every, self._stream = every, stream
         self._said: int | None = None
         self._numbers: dict[str, float | str] = {}
         self._start = self._last_line = time.monotonic()
