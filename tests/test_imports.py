@@ -140,8 +140,6 @@ NO_TEST_OF_THEIR_OWN = {
     "framework/data/stored_dataset",
     "framework/data/stored_transitions",
     "framework/environments/body",
-    "framework/evaluation/benchmark/ray",
-    "framework/evaluation/benchmark/runners",
     "framework/evaluation/diagnostics/online",
     "framework/evaluation/diagnostics/policy_evaluation",
     "framework/evaluation/diagnostics/report",

@@ -13,9 +13,7 @@ import torch
 from bfmkit.evaluation.benchmark.entry import BenchmarkRecipe, RecipeEntry, benchmark_recipes
 from bfmkit.evaluation.benchmark.grid import as_played, grid
 from bfmkit.evaluation.benchmark.group import Group, GroupEvent, GroupTask, saved_episodes
-from bfmkit.evaluation.benchmark.processes import Processes
-from bfmkit.evaluation.benchmark.ray import OnRay
-from bfmkit.evaluation.benchmark.runners import GroupDone, InProcess, Runner
+from bfmkit.evaluation.benchmark.runners import InProcess, OnRay, Processes, Runner
 from bfmkit.evaluation.benchmark.workbench import Workbench
 from bfmkit.evaluation.cells import CELLS, FLOORS, ORACLES, Cell, folder_name, read_cell
 from bfmkit.evaluation.relative_return import counted
@@ -27,6 +25,7 @@ from bfmkit.runs.metric_log import MetricLog
 from bfmkit.runs.run_directory import SUMMARY, first_difference, write_summary
 from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.files import to_json, write_atomically
+from bfmkit.utils.processes import Ended
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.threads import physical_cores
 
@@ -212,22 +211,22 @@ class _Book:
             self._tell(group, news)
         self._advance(group, min(news.episode + 1, group.episodes))
 
-    def close(self, group: Group, ended: GroupDone) -> None:
+    def close(self, group: Group, ended: Ended) -> None:
         """Nothing more will be heard of a group."""
         for run in group.runs:
             if run not in self._finished[group.key]:
                 self._failed[group.key].add(run)
-                error = ended.lost or "the group ended without it"
+                error = ended.error or "the group ended without it"
                 Cell(
                     group.name, *run, status="failed", error=error, oracle=group.oracle, floor=group.floor, lost=True
                 ).write(self._folder(group))
-        if ended.lost is None:
+        if ended.error is None:
             self._checkpoint(group).unlink(missing_ok=True)
         self._advance(group, group.episodes)
         said = self._said(group) if group.role == "agent" else ""
         failed = len(self._failed[group.key])
         count = f"{_cells(len(group.runs) - failed)} done{f', {failed} failed' if failed else ''}"
-        self._bar.say(f"{group.key}: {count}{f', lost: {ended.lost}' if ended.lost else ''}{said}")
+        self._bar.say(f"{group.key}: {count}{f', lost: {ended.error}' if ended.error else ''}{said}")
 
     def _tell(self, group: Group, news: GroupEvent) -> None:
         by_task: dict[str, list[float]] = {}
