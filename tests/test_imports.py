@@ -135,7 +135,6 @@ def circles(graph: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 NO_TEST_OF_THEIR_OWN = {
-    "framework/cli/models",
     "framework/data/exploration",
     "framework/data/stored_dataset",
     "framework/data/stored_transitions",
@@ -143,7 +142,6 @@ NO_TEST_OF_THEIR_OWN = {
     "framework/evaluation/diagnostics/online",
     "framework/evaluation/diagnostics/policy_evaluation",
     "framework/evaluation/diagnostics/report",
-    "framework/inference/candidate_acquisition",
     "framework/live/build",
     "framework/live/player",
     "framework/live/scene",

@@ -186,8 +186,6 @@ def test_refuses_what_makes_no_sense() -> None:
             UCBAcquisition(EllipsoidCandidates(), confidence_radius=radius)
     with pytest.raises(ValueError, match="theoretical"):
         UCBAcquisition(EllipsoidCandidates(), confidence_radius="practical")
-    with pytest.raises(ValueError, match="ensemble"):
-        UCBAcquisition(EllipsoidCandidates(), ensemble="max")
 
 
 @pytest.mark.parametrize("posterior", [RidgePosterior(discount=0.9), NormalInverseGammaPosterior()])
@@ -197,13 +195,3 @@ def test_a_theoretical_radius_wants_a_posterior_that_it_is_known_for(posterior: 
     rule.require(RidgePosterior())
     with pytest.raises(ValueError, match="theoretical"):
         rule.require(posterior)
-
-
-def test_a_prediction_that_is_not_a_number_is_no_choice() -> None:
-    values = torch.ones(2, 1, 4)
-    values[1, 0, 2] = torch.nan
-    rule = UCBAcquisition(Given(torch.eye(4)[:2]))
-    given = context((1,))
-    for told, finite in ((values, False), (values.nan_to_num(), True)):
-        asked = replace(given, bfm=Table(told))
-        assert rule.propose(asked).isfinite().all() == finite
