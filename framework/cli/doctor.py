@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bfmkit.registry import BrokenComponentError, UnknownComponentError, discovery, lookup
 from bfmkit.registry.kinds import KINDS
+from bfmkit.utils.provenance import versions
 from bfmkit.utils.threads import CoreLoad, choose_threads
 
 Finding = tuple[str, str]  # "ok", "warn" or "fail", and one line
@@ -80,15 +81,9 @@ def _imports() -> Iterator[Finding]:
         except Exception as error:  # noqa: BLE001  the point is to say what happened
             yield "fail", f"import {name}: {type(error).__name__}: {' '.join(str(error).split())}"
             continue
-    triple = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchrl", "tensordict"))
+    known = versions()
+    triple = ", ".join(f"{name} {known[name]}" for name in ("torch", "torchrl", "tensordict"))
     yield "ok", f"tried together: {triple}; torch 2.13.0, torchrl 0.14.1, tensordict 0.14.3 are known to work"
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "missing"
 
 
 def _device(load: CoreLoad) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM, Posterior
 from bfmkit.utils.checks import one_per_row
+from bfmkit.utils.linalg import second_moment
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,7 @@ def weights_from_demonstration(
     Reference:
         Pirotta et al., Fast Imitation via Behavior Foundation Models, 2024, section 4.
     """
-    if observation.ndim != 2 or len(observation) == 0:
-        raise ValueError(f"a demonstration is (n, o) observations, at least one, got {tuple(observation.shape)}")
-    before = torch.cat([observation[:1], observation[:-1]])
-    return _among_others(bfm, posterior, "demonstration", _features(bfm, observation, action, before), seed)
+    return _among_others(bfm, posterior, "demonstration", _demonstrated(bfm, observation, action), seed)
 
 
 @torch.no_grad()
@@ -126,12 +124,8 @@ def tracking_weights(
     """
     if lookahead < 1:
         raise ValueError(f"lookahead must be at least 1, got {lookahead}")
-    if observation.ndim != 2 or len(observation) == 0:
-        raise ValueError(f"a demonstration is (n, o) observations, at least one, got {tuple(observation.shape)}")
-    before = torch.cat([observation[:1], observation[:-1]])
-    features = _features(bfm, observation, None, before).double()
-    other_features = _inference_set_features(bfm, "tracking").double()
-    moment = other_features.mT @ other_features / len(other_features)
+    features = _demonstrated(bfm, observation).double()
+    moment = second_moment(_inference_set_features(bfm, "tracking"))
     moment = moment + regularization * moment.trace() / len(moment) * torch.eye(len(moment)).to(moment)
     sums = torch.cat([torch.zeros_like(features[:1]), features.cumsum(0)])
     first = torch.arange(len(features))
@@ -145,8 +139,8 @@ def _features(
     bfm: BFM, observation: Tensor, action: Tensor | None = None, previous: Tensor | None = None
 ) -> Tensor:  # (n, d)
     spec = bfm.environment_spec
-    place = next((tensor for tensor in (*bfm.parameters(), *bfm.buffers()) if tensor.is_floating_point()), None)
-    example = torch.empty(0) if place is None else place
+    tensors = (*bfm.parameters(), *bfm.buffers())
+    example = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
     previous = observation if previous is None else previous
     action = observation.new_zeros(len(observation), spec.action_size) if action is None else action
     for name, value, size in (
@@ -158,8 +152,13 @@ def _features(
             raise ValueError(f"{name} must be ({len(observation)}, {size}), got {tuple(value.shape)}")
         if not value.isfinite().all():
             raise ValueError(f"{name} hold a number that is not finite")
-    dtype = example.dtype if example.is_floating_point() else torch.float32
-    return bfm.features(*(value.to(example.device, dtype) for value in (previous, action, observation)))
+    return bfm.features(*(value.to(example) for value in (previous, action, observation)))
+
+
+def _demonstrated(bfm: BFM, observation: Tensor, action: Tensor | None = None) -> Tensor:  # (n, d)
+    if observation.ndim != 2 or len(observation) == 0:
+        raise ValueError(f"a demonstration is (n, o) observations, at least one, got {tuple(observation.shape)}")
+    return _features(bfm, observation, action, torch.cat([observation[:1], observation[:-1]]))
 
 
 def _inference_set_features(bfm: BFM, purpose: str) -> Tensor:  # (m, d)

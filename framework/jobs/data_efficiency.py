@@ -17,7 +17,7 @@ from bfmkit.environments.labels import label
 from bfmkit.evaluation.benchmark.entry import RecipeEntry, benchmark_recipes
 from bfmkit.evaluation.relative_return import TaskReturns
 from bfmkit.inference.episode import Step, run_episode
-from bfmkit.inference.experiment import Run, fitted_environment, run_episodes
+from bfmkit.inference.experiment import Run, chosen_tasks, fitted_environment, run_episodes
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import BFM, Agent, Environment, Job, JobError, Posterior
 from bfmkit.registry import lookup, register
@@ -92,13 +92,7 @@ class DataEfficiencyJob(Job):
             raise ValueError(f"labels: the model's inference set holds {held} transitions, too few for {labels[-1]}")
         self.bfm, self.environment, self.gatherers, self.posterior = bfm, environment, agents, posterior
         self.labels, self.episodes = list(labels), episodes
-        chosen = tasks if tasks is not None else list(environment.tasks)
-        self.tasks = (
-            list(environment.spec.tasks) if chosen == "all" else [chosen] if isinstance(chosen, str) else chosen
-        )
-        for task in self.tasks:
-            environment.spec.require_task(task)
-        self.seeds = list(range(seed, seed + seeds))
+        self.tasks, self.seeds = chosen_tasks(environment, tasks), list(range(seed, seed + seeds))
 
     def run(self, out: Path, device: torch.device) -> dict[str, Any]:
         """Run the tasks that are left."""
