@@ -37,19 +37,12 @@ class ShardPlan:
 
 @dataclass(frozen=True)
 class ShardProgress:
-    """State of a partly written shard.
+    """State of a partly written shard."""
 
-    Args:
-        blocks: of episodes that are written.
-        ended: of each environment, how many episodes it has ended.
-        explorer: its state, some blocks old; None: it has not been saved yet.
-        transitions: what is written, for the explorer to remember; None without its state.
-    """
-
-    blocks: int
-    ended: list[int]
-    explorer: dict[str, Any] | None
-    transitions: TensorDictBase | None
+    blocks: int  # of episodes that are written
+    ended: list[int]  # of each environment, how many episodes it has ended
+    explorer: dict[str, Any] | None  # its state, some blocks old; None: it has not been saved yet
+    transitions: TensorDictBase | None  # what is written, for the explorer to remember; None without its state
 
     def in_memory(self) -> ShardProgress:
         """Copy without a file behind it, for workers on other machines."""
@@ -58,17 +51,11 @@ class ShardProgress:
 
 @dataclass(frozen=True)
 class ExploredBlock:
-    """Transitions of one block of episodes, one episode after the other.
+    """Transitions of one block of episodes, one episode after the other."""
 
-    Args:
-        transitions: batch (rows * steps,).
-        explorer: its state after them; None between savings.
-        metrics: of the explorer since the block before.
-    """
-
-    transitions: TensorDictBase
-    explorer: dict[str, Any] | None
-    metrics: dict[str, float]
+    transitions: TensorDictBase  # batch (rows * steps,)
+    explorer: dict[str, Any] | None  # its state after them; None between savings
+    metrics: dict[str, float]  # of the explorer since the block before
 
 
 class ShardKeeper:
