@@ -76,7 +76,7 @@ class Ready:
 def collected(folder: Path, environment: Environment, transitions: int) -> tuple[TensorDictBase, Still]:
     claim(folder, environment.spec)
     explorer = Still()
-    plan = ShardPlan(folder, "shard-000", Ready(environment), Ready(explorer), 2, transitions, 0)  # type: ignore[arg-type]
+    plan = ShardPlan(folder, "shard-000", environment.spec, Ready(environment), Ready(explorer), 2, transitions, 0)  # type: ignore[arg-type]
     collect_shard(plan, [].append)
     return read_shard(folder, "shard-000"), explorer
 
