@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -19,6 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
     from bfmkit.live.server import PortError, require_free
     from bfmkit.utils.threads import pin_threads
 
+    if arguments.run and (arguments.overrides or arguments.beside):
+        raise CommandError("--run plays what was recorded; key=value and --beside go with a recipe")
     try:
         require_free(arguments.host, arguments.port)
     except PortError as error:
@@ -36,6 +39,7 @@ def _teach(arguments: argparse.Namespace) -> int:
     from bfmkit.live.server import page_server
 
     out: Path = arguments.out or Path("runs") / f"live-{datetime.now():%Y%m%d-%H%M%S}"
+    _require_writable(out)
     try:
         session = build_session(arguments.recipe, arguments.overrides, out, arguments.beside)
     except ValueError as error:
@@ -50,6 +54,16 @@ def _teach(arguments: argparse.Namespace) -> int:
             for saved in session.save_all():
                 sys.stderr.write(f"\nsaved {saved.record}\n  {saved.replay}\n  {saved.reuse}\n")
     return 0
+
+
+def _require_writable(out: Path) -> None:
+    """Refuse a folder that nothing can be saved to, before anything is learnt."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise CommandError(f"--out {out}: cannot be written: {error.strerror or error}") from error
 
 
 def _play(arguments: argparse.Namespace) -> int:

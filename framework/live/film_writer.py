@@ -22,22 +22,18 @@ class FilmWriter:
 
     def __init__(self, done: Callable[[Path, str | None], None]) -> None:
         self._done = done
-        self._thread: threading.Thread | None = None
-
-    @property
-    def is_busy(self) -> bool:
+        self.is_busy = False
         """Whether a film is being written."""
-        return self._thread is not None and self._thread.is_alive()
 
     def write(self, path: Path, footage: Footage) -> None:
         """Begin to write a film, as :func:`~bfmkit.live.film_export.save_film` does."""
-        self._thread = threading.Thread(target=self._write, args=(path, footage))
-        self._thread.start()
+        self.is_busy = True
+        threading.Thread(target=self._write, args=(path, footage)).start()
 
     def _write(self, path: Path, footage: Footage) -> None:
-        for _, message in in_processes([(path, footage)], _save, 1):
-            if isinstance(message, Ended):
-                self._done(path, message.error)
+        messages = [message for _, message in in_processes([(path, footage)], _save, 1)]
+        self.is_busy = False
+        self._done(path, next(message.error for message in messages if isinstance(message, Ended)))
 
 
 def _save(task: tuple[Path, Footage], _: Tell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import viser
 from bfmkit.utils.errors import BfmkitError
 
 LABEL = "bfmkit live"
+LAST_PORT = 65535
 PHONE_STYLE = """<style>@media (max-width: 36em) {
   .mantine-Paper-root[style*="bottom: 0"] { max-height: 38% !important; width: 100% !important; }
   .mantine-Paper-root[style*="bottom: 0"] [style*="width: 20em"] { width: 100% !important; }
@@ -38,13 +40,24 @@ def require_free(host: str, port: int) -> None:
     Raises:
         PortError: if it is taken, or the address is none of this machine's.
     """
+    if not 1 <= port <= LAST_PORT:
+        raise PortError(f"port {port}: must be from 1 to {LAST_PORT}; choose another with --port")
+    if not host:
+        raise PortError("the host is empty; --host takes an address of this machine, such as 127.0.0.1")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        address_info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise PortError(f"host {host!r} has no address; --host takes one of this machine, such as 127.0.0.1") from error
+    family, kind, protocol, _, address = address_info
+    try:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        reason = "is taken, perhaps by another bfmkit live" if error.errno in (98, 48, 10048) else f"fails: {error}"
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise PortError(f"{host} is no address of this machine; choose another with --host") from error
+        is_taken = error.errno == errno.EADDRINUSE
+        reason = "is taken, perhaps by another bfmkit live" if is_taken else f"fails: {error.strerror}"
         raise PortError(f"port {port} of {host} {reason}; choose another with --port") from error
 
 

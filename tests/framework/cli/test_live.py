@@ -32,9 +32,25 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_built(capsys: pytest
     assert said.count("\n") == 1 and f"port {port} of 127.0.0.1 is taken" in said and "--port" in said
 
 
-def test_an_address_of_another_machine_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["live", "--host", "192.0.2.1", "--port", "18792", "--no-browser"]) == 2
-    assert "192.0.2.1" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--port", "65536"], "port 65536: must be from 1 to 65535; choose another with --port"),
+        (["--port", "0"], "port 0: must be from 1 to 65535"),
+        (["--host", "192.0.2.1"], "192.0.2.1 is no address of this machine; choose another with --host"),
+        (["--host", "nowhere.invalid"], "host 'nowhere.invalid' has no address; --host takes one of this machine"),
+        (["--host", ""], "the host is empty"),
+        (["opti_bfm", "seed=3", "--run", "runs"], "key=value and --beside go with a recipe"),
+        (["opti_bfm", "--out", "/proc/nowhere"], "--out /proc/nowhere: cannot be written: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_in_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words if "--port" in words else [*words, "--port", "18792"]
+    assert main(["live", "--no-browser", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and said in error
 
 
 def test_recipes_of_other_jobs_and_bad_overrides_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from bfmkit.runs.record import Record
 from bfmkit.runs.replay import replay
 
 PORT = 18787
-PATIENCE = 60_000
+PATIENCE = 150_000
 """Milliseconds; a software renderer on a busy machine is slow."""
 SOFTWARE = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
@@ -148,6 +148,17 @@ def test_a_person_teaches_in_the_browser(visit: Visit) -> None:
     visit.press("Take it, keep the belief")
     visit.wait("the belief is kept")
     assert session.task == "walk" and session.labels == [2]
+    # A tab that is closed hands over to the next.
+    heir = visit.open(f"http://127.0.0.1:{PORT}")
+    heir.get_by_text("Your rewards").wait_for(timeout=PATIENCE, state="attached")
+    visit.view.close()
+    presses, visit.view = session.presses, heir
+    for _ in range(PATIENCE // 500):
+        visit.press("Good (G)")
+        heir.wait_for_timeout(500)
+        if session.presses > presses:
+            break
+    assert session.presses > presses
     assert visit.errors == []
     own = (f"http://127.0.0.1:{PORT}", "blob:", "data:", film.as_uri())
     strangers = [url for url in visit.asked if not url.startswith(own)]
