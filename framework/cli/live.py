@@ -52,7 +52,7 @@ def _teach(arguments: argparse.Namespace) -> int:
                 run_page(page)
         finally:
             for saved in session.save_all():
-                sys.stderr.write(f"\nsaved {saved.record}\n  {saved.replay}\n  {saved.reuse}\n")
+                sys.stderr.write(f"\nsaved {saved.record}\n  {saved.replay}\n  {saved.play}\n  {saved.reuse}\n")
     return 0
 
 

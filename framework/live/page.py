@@ -287,7 +287,7 @@ class Page:
             return
         self._kept.content = (
             f"Saved {_plain(str(saved.record))}\n\nworks it out again:\n```\n{saved.replay}\n```\n"
-            f"acts for it:\n```\n{saved.reuse}\n```"
+            f"a film of what it does:\n```\n{saved.play}\n```\nits returns:\n```\n{saved.reuse}\n```"
         )
 
     def _save_film(self, name: str, seconds: float | None) -> None:

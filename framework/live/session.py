@@ -52,6 +52,7 @@ class Saved:
 
     record: Path
     replay: str
+    play: str
     reuse: str
 
 
@@ -324,7 +325,7 @@ class LiveSession:
         parts = {key: chosen.origin[key] for key in ("bfm", "environment") if key in chosen.origin}
         agent = {"type": "fixed", "record": str(path.resolve())}
         write_atomically(recipe, yaml_text.write({"type": "infer", **parts, "agent": agent}))
-        commands = (["bfmkit", "replay", str(path)], ["bfmkit", "run", str(recipe)])
+        commands = (["bfmkit", "replay", str(path)], ["bfmkit", "play", str(path)], ["bfmkit", "run", str(recipe)])
         return Saved(path, *(shlex.join(command) for command in commands))
 
     def save_all(self) -> list[Saved]:

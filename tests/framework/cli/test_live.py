@@ -74,6 +74,7 @@ def test_ctrl_c_saves_what_was_learnt(
     assert Record.load(path).facts["rewards"]["acting"] == 30
     said = capsys.readouterr().err
     assert "http://localhost:18793" in said and f"bfmkit replay {path}" in said
+    assert f"bfmkit play {path}" in said
     # The recipe beside it acts for what was learnt.
     assert main(["check", str(path.with_suffix(".yaml"))]) == 0
 
