@@ -43,7 +43,17 @@ class LearnedBFM(BFM):
         self.register_buffer("second_moment", torch.eye(dim, dtype=torch.float64))
 
     def scaled(self, observation: Tensor) -> Tensor:  # (*b, o)
-        """Standardised observations."""
+        """Standardised observations.
+
+        Raises:
+            ValueError: if they are not those of the model's environment; a single number would be broadcast.
+        """
+        size = self.environment_spec.observation_size
+        if observation.shape[-1] != size:
+            raise ValueError(
+                f"observation must have {size} entries, got {observation.shape[-1]}; "
+                'environment.fitted_to(bfm.environment_spec, "the model") observes what the model was made for'
+            )
         return (observation - self.observation_mean) / self.observation_deviation
 
     def candidate_successor_features(

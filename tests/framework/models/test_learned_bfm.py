@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bfmkit.components.bfms.forward_backward import ForwardBackward
@@ -23,3 +24,10 @@ def test_candidates_of_many_runs_are_those_of_each_run() -> None:
         torch.testing.assert_close(together[run], alone)
     (gradient,) = torch.autograd.grad(together.sum(), z)
     assert gradient.abs().sum(-1).all()
+
+
+@pytest.mark.parametrize("size", [1, 4, 6])
+def test_an_observation_of_another_size_is_refused_and_not_broadcast(size: int) -> None:
+    bfm = ForwardBackward(SPEC, TwoStreamNetworks(16, 16, 2), dim=6)
+    with pytest.raises(ValueError, match=rf"must have 5 entries, got {size}; environment.fitted_to"):
+        bfm(observation=torch.zeros(3, size), z=bfm.policy_latent(torch.ones(3, 6)))
