@@ -1,6 +1,6 @@
 """Documents whose numbers, tables and pictures come from finished runs: a template of Markdown is filled in.
 
-    {% set paper = run("paper") %}                            the run directory below the folder of runs
+    {% set paper = run("paper") %}                            what is kept of a run
     {{ paper.of("opti_bfm_two_stage").relative_return }}                1.01 [0.96, 1.06]
     {{ paper.table(["opti_bfm_two_stage", "random"]) }}                 a table
     {{ returns_picture(paper, "images/rules.png", "words") }} a picture, drawn and linked
@@ -12,21 +12,22 @@ What prose says in words is written down as a claim beside it: filling a templat
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sources import Comparison, Measured, made
+from kept import KeptRun, is_finished, keep
+from sources import Comparison, Measured
 
 from bfmkit.evaluation.comparison import curves, relative_returns
 from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
-from bfmkit.report.run_reader import ReportedRun, read_runs
+from bfmkit.report.plots.data_efficiency import draw_data_efficiency
 from bfmkit.report.tables import Cell, pipe_table
-from bfmkit.runs.run_directory import SUMMARY, RunDirectoryError
+from bfmkit.runs.run_directory import RunDirectoryError
 from bfmkit.utils.files import write_atomically
 
 
@@ -54,12 +55,14 @@ class Filled:
         write_atomically(path, self.text)
 
 
-def fill(template: str, runs: Path) -> Filled:
+def fill(template: str, data: Path, runs: Path | None = None) -> Filled:
     """Fill in a template.
 
     Args:
         template: Markdown with the expressions of this module.
-        runs: the folder of the run directories and measurements that it names.
+        data: the folder of what is kept of runs and measurements.
+        runs: the folder of the run directories and measurements themselves; what is kept of one that the template
+            names and that is there is written anew first.
 
     Raises:
         RunDirectoryError: if the template has a mistake, a run is missing, or holds not what is asked of it.
@@ -70,21 +73,19 @@ def fill(template: str, runs: Path) -> Filled:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["digits"] = _digits
-    shelf = _Shelf(runs)
+    environment.filters |= {"digits": _digits, "mean": statistics.fmean}
+    shelf = _Shelf(data, runs)
     environment.globals |= {
         "run": shelf.run,
-        "runs": shelf.runs,
-        "has": lambda name: (runs / name).is_file() or (runs / name / SUMMARY).is_file(),
-        "summary": shelf.summary,
-        "made": shelf.made,
-        "measured": lambda name: Measured(runs / name),
+        "has": shelf.has,
+        "made": lambda name: shelf.kept(name).made,
+        "measured": shelf.measured,
         "claim": shelf.claim,
         "returns_picture": shelf.returns_picture,
         "windows_picture": shelf.windows_picture,
         "labels_picture": shelf.labels_picture,
         "profiles_picture": shelf.profiles_picture,
-        "own_picture": shelf.own_picture,
+        "efficiency_picture": shelf.efficiency_picture,
         "efficiency_table": shelf.efficiency_table,
     }
     try:
@@ -101,32 +102,34 @@ def fill(template: str, runs: Path) -> Filled:
 class _Shelf:
     """What a template can ask for, each run read once."""
 
-    folder: Path
+    data: Path
+    runs: Path | None
     pictures: dict[str, bytes] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    known: dict[Any, Any] = field(default_factory=dict)
 
-    @cached_property
-    def _known(self) -> dict[tuple[str, ...], Any]:
-        return {}
+    def has(self, name: str) -> bool:
+        self._renew(name)
+        return any((self.data / file).is_file() for file in (name, f"{name}.json"))
 
-    def _read(self, names: tuple[str, ...]) -> list[ReportedRun]:
-        if ("read", *names) not in self._known:
-            self._known["read", *names] = read_runs([self.folder / name for name in names])
-        return self._known["read", *names]
+    def kept(self, name: str) -> KeptRun:
+        if name not in self.known:
+            self._renew(name)
+            self.known[name] = KeptRun(self.data, name)
+        return self.known[name]
 
-    def run(self, name: str) -> Comparison:
-        return self.runs(name)
+    def measured(self, name: str) -> Measured:
+        self._renew(name)
+        return Measured(self.data / name)
 
-    def runs(self, *names: str) -> Comparison:
-        if ("compared", *names) not in self._known:
-            self._known["compared", *names] = Comparison(self._read(names))
-        return self._known["compared", *names]
+    def run(self, *names: str) -> Comparison:
+        if names not in self.known:
+            self.known[names] = Comparison([self.kept(name) for name in names])
+        return self.known[names]
 
-    def summary(self, name: str) -> dict[str, Any]:
-        return self._read((name,))[0].summary
-
-    def made(self, name: str) -> str:
-        return made(self._read((name,))[0].provenance)
+    def _renew(self, name: str) -> None:
+        if self.runs is not None and is_finished(self.runs / name):
+            keep(self.runs / name, self.data)
 
     def claim(self, holds: bool, words: str) -> str:
         if not holds:
@@ -150,18 +153,16 @@ class _Shelf:
         scores = {name: relative_returns(of_recipe) for name, of_recipe in known.items()}
         return self._drawn(link, words, lambda path: draw_profiles(path, scores))
 
-    def own_picture(self, name: str, picture: str, link: str, words: str) -> str:
-        """A picture that a job drew itself, from the run's folder of figures."""
-        path = self.folder / name / "figures" / picture
-        if not path.is_file():
-            raise RunDirectoryError(f"{path}: there is no such picture")
-        return self._linked(link, words, path.read_bytes())
+    def efficiency_picture(self, name: str, link: str, words: str) -> str:
+        """What the job ``data_efficiency`` draws."""
+        found = self.kept(name).content
+        return self._drawn(link, words, lambda path: draw_data_efficiency(path, found["tasks"], found["labels"]))
 
     def efficiency_table(self, name: str) -> str:
         """What the job ``data_efficiency`` says: relative returns by task, source and number of labels."""
-        found = self.summary(name)
+        found = self.kept(name).content
         if "labels" not in found or "tasks" not in found:
-            raise RunDirectoryError(f"{self.folder / name}: is no run of data_efficiency")
+            raise RunDirectoryError(f"{name}: is no run of data_efficiency")
         rows = [
             [task, f"`{source}`", *("–" if value is None else f"{value:.2f}" for value in entry["relative_return"])]
             for task, numbers in found["tasks"].items()

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from kept import KeptRun, made
 
-from bfmkit.evaluation.comparison import compare
+from bfmkit.evaluation.comparison import compare, curves
 from bfmkit.evaluation.relative_return import counted
-from bfmkit.evaluation.results import read_windows
-from bfmkit.report.run_reader import ReportedRun
+from bfmkit.evaluation.statistics import Sample, mean
 from bfmkit.report.tables import Cell, pipe_table
 from bfmkit.runs.run_directory import RunDirectoryError
 
@@ -143,14 +144,9 @@ class Comparison:
         RunDirectoryError: if a run has no episodes.
     """
 
-    def __init__(self, runs: Sequence[ReportedRun]) -> None:
+    def __init__(self, runs: Sequence[KeptRun]) -> None:
         self._runs = runs
-        tables = []
-        for run in runs:
-            if run.results is None:
-                raise RunDirectoryError(f"{run.path}: has no episodes, for its job is {run.job}")
-            tables.append(run.results)
-        self.episodes: pl.DataFrame = pl.concat(tables)
+        self.episodes: pl.DataFrame = pl.concat([run.episodes for run in runs])
         self._statistics = compare(self.episodes)
 
     @property
@@ -166,18 +162,18 @@ class Comparison:
     @property
     def failed(self) -> int:
         """How many cells failed."""
-        return sum(run.failures.height for run in self._runs)
+        return sum(run.failed for run in self._runs)
 
     @property
     def made(self) -> str:
         """When, by which revision, on how many threads of what."""
-        return "; ".join(dict.fromkeys(made(run.provenance) for run in self._runs))
+        return "; ".join(dict.fromkeys(run.made for run in self._runs))
 
     def of(self, recipe: str) -> Numbers:
         """One recipe's numbers."""
         if recipe not in self.recipes:
             raise RunDirectoryError(
-                f"{self._runs[0].path}: has no recipe {recipe}; there are {', '.join(self.recipes)}"
+                f"{self._runs[0].name}: has no recipe {recipe}; there are {', '.join(self.recipes)}"
             )
         return Numbers(self._statistics["recipes"][recipe], recipe)
 
@@ -227,7 +223,42 @@ class Comparison:
 
     def windows(self) -> pl.DataFrame:
         """Long episodes by windows, the oracle as one more recipe."""
-        return pl.concat([read_windows(run.path) for run in self._runs])
+        return pl.concat([run.windows for run in self._runs])
+
+    def mean(self, task: str, first: int = 1, last: int | None = None, of: str = "return") -> float:
+        """Mean over seeds of the first recipe's episodes from ``first`` to ``last``, counted from 1.
+
+        Args:
+            task: which.
+            first: the first of these episodes.
+            last: the last; none given: the last there is.
+            of: the column.
+        """
+        return float(self._by_seed(task, first, last, of).mean())
+
+    def shares_of_oracle(self, task: str, first: int = 1, last: int | None = None) -> list[float]:
+        """The first recipe's return over the oracle's mean, of each seed."""
+        oracle = np.nanmean(self._by_seed(task, 1, None, "oracle_return"))
+        return [float(value) for value in self._by_seed(task, first, last, "return") / oracle]
+
+    def ratio(self, over: Comparison, task: str, first: int = 1, last: int | None = None) -> Interval:
+        """Mean over seeds of the return over that of another run's same episodes, with a bootstrap interval."""
+        ratios = self._by_seed(task, first, last, "return") / over._by_seed(task, first, last, "return")
+        estimate = mean({task: Sample(ratios)})
+        return Interval(estimate.value, estimate.low, estimate.high)
+
+    def first_reaching(self, task: str, share: float = 0.9) -> list[int | None]:
+        """The first episode, counted from 1, with that share of the oracle's mean return, of each seed; None: never."""
+        found = curves(self.episodes)[self.recipes[0]][task]
+        reached = found.returns >= share * np.nanmean(found.oracle)  # (S, n)
+        return [int(row.argmax()) + 1 if row.any() else None for row in reached]
+
+    def _by_seed(self, task: str, first: int, last: int | None, column: str) -> np.ndarray:  # (S,)
+        rows = self.episodes.filter((pl.col("recipe") == self.recipes[0]) & (pl.col("task") == task))
+        rows = rows.filter(pl.col("episode").is_between(first - 1, (last or rows.height) - 1))
+        if rows.is_empty():
+            raise RunDirectoryError(f"{self._runs[0].name}: has no episodes {first} to {last} of {task}")
+        return rows.group_by("seed").agg(pl.col(column).mean()).sort("seed")[column].to_numpy()
 
 
 class Measured:
@@ -275,14 +306,3 @@ class Measured:
         texts = [[f"{self[name]:,.{digits}f}" if name in self else UNKNOWN for name in row] for row in cells]
         named = [[Cell(title), *map(Cell, row)] for title, row in zip(rows, texts, strict=True)]
         return pipe_table(["", *columns], named)
-
-
-def made(provenance: Mapping[str, Any]) -> str:
-    """When something was made, by which revision, on how many threads of which processor."""
-    git, threads = provenance.get("git") or {}, provenance.get("threads", "?")
-    changed = " with changes" if git.get("changed") else ""
-    revision = f"revision {str(git['revision'])[:10]}{changed}" if git.get("revision") else "no known revision"
-    threads = f"{threads} thread{'' if threads == 1 else 's'}"
-    if provenance.get("processor", "unknown") != "unknown":
-        threads += f" of {provenance['processor']}"
-    return f"{str(provenance.get('time', '?'))[:10]}, {revision}, {threads}"
