@@ -133,7 +133,7 @@ class ActorCriticObjective(Objective):
         return with_clipped_noise(mean, self._action_noise, self._noise_clip)
 
     def _actor_losses(
-        self, critic: nn.Module, observation: Tensor, z: Tensor, embedding: tuple[Tensor, ...]
+        self, critic: nn.Module, observation: Tensor, z: Tensor, embedding: tuple[Tensor, ...] = ()
     ) -> dict[str, Tensor]:
         """``loss_actor``, and the mean value; nothing in updates that leave the actor as it is."""
         if self._actor_every > 1 and int(self.updates) % self._actor_every:

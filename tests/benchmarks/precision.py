@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--dim", type=int, default=50)
     parser.add_argument("--updates", type=int, default=2000)
-    parser.add_argument("--model", default="zoo:walker-fb", help="whose transitions to train on")
+    parser.add_argument("--model", default="zoo:walker-hilp", help="whose transitions to train on")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=physical_cores(), help="one a physical core")
     arguments = parser.parse_args()

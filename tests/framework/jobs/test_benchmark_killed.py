@@ -87,7 +87,7 @@ def test_ray_gives_the_same_numbers_whoever_kills_its_workers(
 
     def kill() -> None:
         wait_for(lambda: any((tmp_path / "there").glob("checkpoints/*.pt")))
-        killed.extend(children_named(b"ray::_work"))
+        killed.extend(children_named(b"ray::_stream"))
         niceness.append(os.getpriority(os.PRIO_PROCESS, killed[0]))
         os.kill(killed[0], signal.SIGKILL)
 
