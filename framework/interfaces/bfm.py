@@ -109,6 +109,14 @@ class BFM(TensorDictModuleBase, ABC):
         """Write ``action`` into ``tensordict``; observations of another float type are taken as ``z`` is.
 
         Also without a TensorDict: ``action = bfm(observation=observation, z=z)``.
+
+        Raises:
+            KeyError: if there is no ``z``.
         """
         z = tensordict.get("z")
+        if z is None:
+            raise KeyError(
+                f'a BFM acts for a task, "z" of shape (*, {self.dim}), and there is none: set it, as in '
+                "bfm(observation=..., z=...), or let TaskInferenceTransform(agent) write it in an environment"
+            )
         return tensordict.set("action", self.act(tensordict.get("observation").to(z.dtype), z))

@@ -99,5 +99,7 @@ def test_it_is_had_by_name_and_called_without_a_tensordict() -> None:
     observation = bfm.inference_set()["observation"][:3]
     z = bfm.policy_latent(torch.eye(bfm.dim)[:3])
     assert torch.equal(bfm(observation=observation, z=z), bfm.act(observation, z))
+    with pytest.raises(KeyError, match=r"acts for a task, \"z\" of shape \(\*, 32\), and there is none"):
+        bfm(TensorDict({"observation": observation}, [3]))
     with pytest.raises(ValueError, match=r"zoo:walker-hilp is a UniversalSF, not a ForwardBackward"):
         ForwardBackward.from_pretrained("zoo:walker-hilp")
