@@ -265,8 +265,8 @@ def test_goes_on_from_a_trained_model(pretrain: Pretrain, tmp_path: Path) -> Non
 def test_refuses_to_start_from_another_model(pretrain: Pretrain, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         pretrain(init_from=str(tmp_path / "nowhere"))
-    with pytest.raises(JobError, match="zoo:walker-fb is not the one"):
-        pretrain(init_from="zoo:walker-fb").run(tmp_path, CPU)
+    with pytest.raises(JobError, match="zoo:walker-hilp is not the one"):
+        pretrain(init_from="zoo:walker-hilp").run(tmp_path, CPU)
 
 
 def test_refuses_an_evaluation_with_another_body(pretrain: Pretrain) -> None:

@@ -19,7 +19,7 @@ def fill(template: str, runs: Path) -> Any:
     """``fill`` of the script; its folder is no package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPT))
-        return importlib.import_module("document").fill(template, runs)
+        return importlib.import_module("document").fill(template, runs / "kept", runs)
 
 
 def run_script(*words: Path | str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +55,7 @@ def runs(finder: Path, guesser: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_numbers_and_tables_are_those_of_the_runs(runs: Path) -> None:
     text = (
-        '{% set both = runs("finder", "guesser") %}'
+        '{% set both = run("finder", "guesser") %}'
         '{{ both.of("finder").relative_return.value | digits(3) }}\n{{ both.of("guesser").episodes.share }}\n'
         '{{ both.improvement("finder", "guesser").value }}\n{{ both.table(["guesser"], versus="finder") }}\n'
         "{{ both.made }}"
@@ -93,7 +93,7 @@ def test_what_is_no_longer_true_is_said(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{{ run("lost") }}', "no such directory"),
+        ('{{ run("lost") }}', "lost.json: holds nothing of a run"),
         ('{{ run("finder").of("x") }}', "no recipe x; there are finder"),
         ('{{ run("finder").of("finder").task("x") }}', "was not tried on x"),
         ('{{ measured("speed.json")["slim.step"] }}', "nothing called slim.step"),
@@ -102,7 +102,7 @@ def test_what_is_no_longer_true_is_said(runs: Path) -> None:
         ("a\n{% if %}", "line 2"),
         ('{{ "".__class__.__mro__ }}', "unsafe"),
         ("{{ 1 + none }}", "TypeError"),
-        ('{{ own_picture("finder", "x.png", "y.png", "") }}', "no such picture"),
+        ('{{ efficiency_table("finder") }}', "is no run of data_efficiency"),
     ],
 )
 def test_what_cannot_be_filled_in_is_refused(runs: Path, text: str, reason: str) -> None:
