@@ -20,7 +20,7 @@ from bfmkit.report.run_reader import read_runs
 from bfmkit.runs.run_directory import SUMMARY, RunDirectoryError
 from bfmkit.utils.files import to_json, write_atomically
 
-PROVENANCE = ("time", "command", "git", "processor", "threads", "versions")
+PROVENANCE = ("time", "git", "processor", "threads", "versions")
 """What is kept of it: nothing that tells of one machine's folders."""
 
 TOLD = {"data_efficiency": ("labels", "tasks")}

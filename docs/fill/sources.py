@@ -14,7 +14,6 @@ from kept import KeptRun, made
 
 from bfmkit.evaluation.comparison import compare, curves
 from bfmkit.evaluation.relative_return import counted
-from bfmkit.evaluation.statistics import Sample, mean
 from bfmkit.report.tables import Cell, pipe_table
 from bfmkit.runs.run_directory import RunDirectoryError
 
@@ -225,27 +224,20 @@ class Comparison:
         """Long episodes by windows, the oracle as one more recipe."""
         return pl.concat([run.windows for run in self._runs])
 
-    def mean(self, task: str, first: int = 1, last: int | None = None, of: str = "return") -> float:
+    def mean(self, task: str, first: int = 1, last: int | None = None) -> float:
         """Mean over seeds of the first recipe's episodes from ``first`` to ``last``, counted from 1.
 
         Args:
             task: which.
             first: the first of these episodes.
             last: the last; none given: the last there is.
-            of: the column.
         """
-        return float(self._by_seed(task, first, last, of).mean())
+        return float(self._by_seed(task, first, last, "return").mean())
 
     def shares_of_oracle(self, task: str, first: int = 1, last: int | None = None) -> list[float]:
         """The first recipe's return over the oracle's mean, of each seed."""
         oracle = np.nanmean(self._by_seed(task, 1, None, "oracle_return"))
         return [float(value) for value in self._by_seed(task, first, last, "return") / oracle]
-
-    def ratio(self, over: Comparison, task: str, first: int = 1, last: int | None = None) -> Interval:
-        """Mean over seeds of the return over that of another run's same episodes, with a bootstrap interval."""
-        ratios = self._by_seed(task, first, last, "return") / over._by_seed(task, first, last, "return")
-        estimate = mean({task: Sample(ratios)})
-        return Interval(estimate.value, estimate.low, estimate.high)
 
     def first_reaching(self, task: str, share: float = 0.9) -> list[int | None]:
         """The first episode, counted from 1, with that share of the oracle's mean return, of each seed; None: never."""

@@ -8,18 +8,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from bfmkit.evaluation.results import read_results
 from bfmkit.runs.run_directory import RunDirectoryError
 
-SCRIPT = Path(__file__).parents[3] / "docs" / "fill"
+DOCS = Path(__file__).parents[3] / "docs"
+SCRIPT = DOCS / "fill"
 
 
-def fill(template: str, runs: Path) -> Any:
+def fill_from(template: str, kept: Path, runs: Path | None = None) -> Any:
     """``fill`` of the script; its folder is no package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPT))
-        return importlib.import_module("document").fill(template, runs / "kept", runs)
+        return importlib.import_module("document").fill(template, kept, runs)
+
+
+def fill(template: str, runs: Path) -> Any:
+    return fill_from(template, runs / "kept", runs)
 
 
 def run_script(*words: Path | str) -> subprocess.CompletedProcess[str]:
@@ -51,6 +59,36 @@ def runs(finder: Path, guesser: Path, tmp_path_factory: pytest.TempPathFactory) 
         shutil.copytree(run, folder / run.name)
     (folder / "speed.json").write_text(json.dumps({"measured": {"wide.step": 2.5}, "threads": 1}))
     return folder
+
+
+def test_the_page_of_results_is_what_its_tables_say() -> None:
+    filled = fill_from((DOCS / "results.md.jinja").read_text(encoding="utf-8"), DOCS / "results")
+    assert filled.broken == ()
+    assert filled.text == (DOCS / "results.md").read_text(encoding="utf-8")
+    assert all((DOCS / link).is_file() for link in filled.pictures)
+
+
+def test_tables_are_kept_of_a_run_and_fill_a_document_without_it(runs: Path, tmp_path: Path) -> None:
+    template = '{{ run("finder").mean("task_0", 2) }} {{ run("finder").first_reaching("task_0", -1.0) }}'
+    filled = fill_from(template, tmp_path, runs)
+    results = read_results(runs / "finder")
+    assert_frame_equal(pl.read_csv(tmp_path / "finder.csv", schema=results.schema), results, abs_tol=1e-3)
+    later = results.filter(pl.col("episode") > 0, pl.col("task") == "task_0")["return"].mean()
+    mean, first = filled.text.split(" ", 1)
+    assert float(mean) == pytest.approx(later, abs=1e-3)
+    assert set(json.loads(first)) == {1}
+    assert fill_from(template, tmp_path).text == filled.text
+    assert "command" not in json.loads((tmp_path / "finder.json").read_text())["provenance"]
+
+
+def test_an_unfinished_run_renews_nothing(runs: Path, tmp_path: Path) -> None:
+    fill_from('{{ run("finder").made }}', tmp_path / "kept", runs)
+    before = (tmp_path / "kept" / "finder.csv").read_bytes()
+    shutil.copytree(runs / "finder", tmp_path / "torn" / "finder")
+    (tmp_path / "torn" / "finder" / "summary.json").unlink()
+    (tmp_path / "torn" / "finder" / "metrics.jsonl").write_text("")
+    fill_from('{{ run("finder").made }}', tmp_path / "kept", tmp_path / "torn")
+    assert (tmp_path / "kept" / "finder.csv").read_bytes() == before
 
 
 def test_numbers_and_tables_are_those_of_the_runs(runs: Path) -> None:
@@ -96,6 +134,8 @@ def test_what_is_no_longer_true_is_said(runs: Path) -> None:
         ('{{ run("lost") }}', "lost.json: holds nothing of a run"),
         ('{{ run("finder").of("x") }}', "no recipe x; there are finder"),
         ('{{ run("finder").of("finder").task("x") }}', "was not tried on x"),
+        ('{{ run("finder").mean("task_0", 99) }}', "has no episodes 99 to None of task_0"),
+        ('{{ run("finder").windows() }}', "there is no such table"),
         ('{{ measured("speed.json")["slim.step"] }}', "nothing called slim.step"),
         ('{{ measured("lost.json") }}', "holds no measurements"),
         ("a\n{{ nothing }}", "nothing"),
