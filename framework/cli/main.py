@@ -188,7 +188,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--formats", metavar="FORMAT", nargs="+", default=[], help="of figures, besides png: pdf, svg")
     report.add_argument("--width", type=float, help="of a figure, inches (as its panels want)")
-    report.add_argument("--panel-height", type=float, help="of a row of panels, inches (as its width wants)")
+    report.add_argument("--panel-height", type=float, help="of a row of panels, inches (that of reports)")
     report.add_argument("--videos", type=int, default=1, help="tasks of a traced run that get a moving picture (1)")
 
     live = add(
