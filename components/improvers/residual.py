@@ -12,7 +12,7 @@ from torch.nn import functional
 from bfmkit.inference.actor_improver import ActorImprover, ReplayBatch, clamped
 from bfmkit.interfaces import Improver
 from bfmkit.registry import register
-from bfmkit.utils.checks import NonNegativeFloat, PositiveFloat, PositiveInt
+from bfmkit.utils.checks import NonNegativeFloat, OpenShare, PositiveFloat, PositiveInt
 from bfmkit.utils.rng import normal_noise
 
 
@@ -20,12 +20,17 @@ from bfmkit.utils.rng import normal_noise
 class ResidualImprover(ActorImprover):
     r"""A residual critic on ψᵀŵ and a residual actor on π_z, learnt from the run's own replay buffer (ReLA).
 
-    Q_i(s, a) = min_e ψ_e(s, a, z)ᵀŵ + q̄ ρ_i(s, a),  i = 1, 2;      π(s) = clip(π_z(s) + reach · tanh δ(s, π_z(s)))
-    ρ_i descends (r + γ min_j Q'_j(s', π(s')) − Q_i(s, a))²/q̄²,    δ ascends min_j Q_j(s, π(s))/q̄ − penalty ‖π − π_z‖²
+    Q_i(s, a) = κ min_e ψ_e(s, a, z)ᵀŵ + q̄ ρ_i(s, a),  i = 1, 2;    π(s) = clip(π_z(s) + reach · tanh δ(s, π_z(s)))
+    a = argmax of min_j Q_j(s, ·) over {π(s), π_z(s)}
+    ρ_i descends (r + γ max_{a'} min_j Q'_j(s', a') − Q_i(s, a))²/q̄²,  a' in {π(s'), π_z(s')}
+    δ ascends min_j Q_j(s, π(s))/q̄ − penalty ‖π − π_z‖²
 
     ρ and δ start at zero: the first Q is the model's and the first policy the inferred one. Q' is Q with a slow copy of
-    ρ. The loss is twin delayed DDPG's, written out for B runs with parameters of their own; TorchRL's loss modules hold
-    one set of parameters each, and B of them spend most of an update outside the networks.
+    ρ. The choice between both actions keeps the inferred one in states that a run seldom meets, as when it lies on the
+    floor, where an actor that is trained on the others does worse. Where γ is not the model's γ', κ = (1 − γ')/(1 − γ)
+    brings ψᵀŵ to the new horizon, exactly for a constant reward. The loss is twin delayed DDPG's, written out for B
+    runs with parameters of their own; TorchRL's loss modules hold one set of parameters each, and B of them spend most
+    of an update outside the networks.
 
     Further arguments are those of :class:`~bfmkit.inference.actor_improver.ActorImprover`.
 
@@ -34,16 +39,19 @@ class ResidualImprover(ActorImprover):
         reach: largest change of an action's entry.
         target_rate: how far the slow copy moves an update.
         actor_every: critic updates for one of the actor.
+        discount: γ of an environment step; none: the model's. A model that was trained with actions held for several
+            steps has one of several steps.
 
     Raises:
         ValueError: if a number is not positive, or ``noise`` or ``penalty`` negative.
 
     Reference:
         Sikchi et al., Fast Adaptation with Behavioral Foundation Models, 2025; Fujimoto et al., Addressing function
-        approximation error in actor-critic methods, 2018; Silver et al., Residual policy learning, 2018.
+        approximation error in actor-critic methods, 2018; Silver et al., Residual policy learning, 2018; Zhang et al.,
+        Policy expansion for bridging offline-to-online reinforcement learning, 2023.
 
     Example:
-        ``agent.improver={type: residual, update_every: 1}``
+        ``agent.improver={type: residual, discount: 0.99}``
     """
 
     def __init__(
@@ -52,18 +60,22 @@ class ResidualImprover(ActorImprover):
         reach: PositiveFloat = 1.0,
         target_rate: PositiveFloat = 0.01,
         actor_every: PositiveInt = 2,
-        batch_size: PositiveInt = 64,
-        update_every: PositiveInt = 2,
+        discount: OpenShare | None = None,
+        batch_size: PositiveInt = 128,
+        update_every: PositiveInt = 1,
         learning_rate: PositiveFloat = 3e-4,
         noise: NonNegativeFloat = 0.1,
-        penalty: NonNegativeFloat = 0.05,
+        penalty: NonNegativeFloat = 0.0,
         capacity: PositiveInt = 50_000,
     ) -> None:
         super().__init__(batch_size, update_every, learning_rate, noise, penalty, capacity)
         self.width, self.reach, self.target_rate, self.actor_every = width, reach, target_rate, actor_every
+        self.discount = discount
 
     def prepare(self) -> dict[str, Any]:
         spec = self.bfm.environment_spec
+        self._gamma = self.bfm.discount if self.discount is None else self.discount
+        self.value_scale = (1.0 - self.bfm.discount) / (1.0 - self._gamma)
         critic = self._network("critic", 2, spec.observation_size + spec.action_size, 1)
         return super().prepare() | {"critic": critic, "target": critic.clone(), "critic_adam": self.adam.blank(critic)}
 
@@ -76,15 +88,21 @@ class ResidualImprover(ActorImprover):
         return clamped(base_action + self.reach * torch.tanh(_forward(parameters, inputs).squeeze(1)))
 
     def value(self, observation: Tensor, action: Tensor) -> Tensor:  # (B, n)
-        return self.inferred_value(observation, action) + self._residuals("critic", observation, action).amin(1)
+        return self._value("critic", observation, action)
+
+    def preferred(self, observation: Tensor, action: Tensor, base_action: Tensor) -> Tensor:  # (B, n, a)
+        better = self.value(observation, action) > self.value(observation, base_action)
+        return torch.where(better.unsqueeze(-1), action, base_action)
 
     def update_critic(self, batch: ReplayBatch, runs: Tensor) -> None:
         state = self.state
         following = self.actor(state["actor"], batch.next_observation, batch.next_base_action)
-        later = self.inferred_value(batch.next_observation, following)
-        later = later + self._residuals("target", batch.next_observation, following).amin(1)
+        later = torch.maximum(
+            self._value("target", batch.next_observation, following),
+            self._value("target", batch.next_observation, batch.next_base_action),
+        )
         scale = state["scale"].unsqueeze(-1)
-        wanted = (batch.reward + self.bfm.discount * later - batch.inferred_value) / scale  # (B, n)
+        wanted = (batch.reward + self._gamma * later - batch.inferred_value) / scale  # (B, n)
         with torch.enable_grad():
             leaves = state["critic"].apply(lambda value: value.detach().requires_grad_())
             inputs = torch.cat([self.scaled(batch.observation), batch.action], -1)
@@ -101,9 +119,10 @@ class ResidualImprover(ActorImprover):
         if due.any():
             super()._update_actor(batch, due)
 
-    def _residuals(self, name: str, observation: Tensor, action: Tensor) -> Tensor:  # (B, 2, n)
+    def _value(self, name: str, observation: Tensor, action: Tensor) -> Tensor:  # (B, n)
         inputs = torch.cat([self.scaled(observation), action], -1)
-        return self.state["scale"][:, None, None] * _forward(self.state[name], inputs).squeeze(-1)
+        residual = _forward(self.state[name], inputs).squeeze(-1).amin(1)
+        return self.inferred_value(observation, action) + self.state["scale"].unsqueeze(-1) * residual
 
     def _network(self, stream: str, members: int, inputs: int, outputs: int) -> TensorDict:  # batch (B,)
         """Two hidden layers and an output of zeros, for each run and member."""
@@ -130,5 +149,5 @@ def _forward(parameters: TensorDict, inputs: Tensor) -> Tensor:  # (B, n, i) -> 
     width = parameters["first"].shape[-1]
     x = inputs.unsqueeze(1) @ parameters["first"] + parameters["first_bias"]
     x = torch.tanh(functional.layer_norm(x, (width,)))
-    x = functional.relu(x @ parameters["second"] + parameters["second_bias"])
-    return x @ parameters["out"] + parameters["out_bias"]
+    x = functional.layer_norm(x @ parameters["second"] + parameters["second_bias"], (width,))
+    return functional.relu(x) @ parameters["out"] + parameters["out_bias"]

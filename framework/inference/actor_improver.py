@@ -51,6 +51,9 @@ class ActorImprover(Improver):
         ValueError: if a number is not positive, or ``noise`` or ``penalty`` negative.
     """
 
+    value_scale: float = 1.0
+    """What ψᵀŵ is multiplied by, where values are meant with another discount than the model's."""
+
     def __init__(
         self,
         batch_size: int = 64,
@@ -83,6 +86,15 @@ class ActorImprover(Improver):
     def update_critic(self, batch: ReplayBatch, runs: Tensor) -> None:
         """One update of what :meth:`value` learns; nothing here."""
 
+    def preferred(
+        self,
+        observation: Tensor,  # (B, n, o)
+        action: Tensor,  # (B, n, a), the actor's
+        base_action: Tensor,  # (B, n, a), π_z(s)
+    ) -> Tensor:  # (B, n, a)
+        """What is done of both; the actor's action unless overridden."""
+        return action
+
     # What it does with them.
 
     def prepare(self) -> dict[str, Any]:
@@ -110,7 +122,7 @@ class ActorImprover(Improver):
         }
 
     def anchor(self, inferred: InferredTask, runs: Tensor) -> None:
-        state, weights = self.state, inferred.weights()
+        state, weights = self.state, self.value_scale * inferred.weights()
         chosen = runs.to(self.device)
         latent = self.bfm.policy_latent(weights.to(state["z"].dtype))
         for name, value in (("z", latent), ("weights", weights.to(state["z"].dtype))):
@@ -134,10 +146,10 @@ class ActorImprover(Improver):
         self.state["spread"][run] = rows["observation"][:count].std(0, correction=0).clamp(min=1e-2)
 
     def act(self, observation: Tensor, z: Tensor, inferred: InferredTask) -> Tensor:  # (B, a)
-        base = self.bfm.act(observation, self.state["z"])
-        action = self.actor(self.state["actor"], observation.unsqueeze(1), base.unsqueeze(1)).squeeze(1)
+        base, rows = self.bfm.act(observation, self.state["z"]).unsqueeze(1), observation.unsqueeze(1)
+        action = self.preferred(rows, self.actor(self.state["actor"], rows, base), base).squeeze(1)
         if self.noise > 0:
-            drawn = normal_noise(self.seeds, "improver action", inferred.step.tolist(), tuple(base.shape[1:]))
+            drawn = normal_noise(self.seeds, "improver action", inferred.step.tolist(), tuple(action.shape[1:]))
             action = action + self.noise * drawn.to(action)
         return action.clamp(-1, 1)
 
