@@ -97,11 +97,12 @@ class ResidualImprover(ActorImprover):
     def update_critic(self, batch: ReplayBatch, runs: Tensor) -> None:
         state = self.state
         following = self.actor(state["actor"], batch.next_observation, batch.next_base_action)
+        scale = state["scale"].unsqueeze(-1)
         later = torch.maximum(
             self._value("target", batch.next_observation, following),
-            self._value("target", batch.next_observation, batch.next_base_action),
+            batch.next_inferred_value
+            + scale * self._residual("target", batch.next_observation, batch.next_base_action),
         )
-        scale = state["scale"].unsqueeze(-1)
         wanted = (batch.reward + self._gamma * later - batch.inferred_value) / scale  # (B, n)
         with torch.enable_grad():
             leaves = state["critic"].apply(lambda value: value.detach().requires_grad_())
@@ -120,9 +121,12 @@ class ResidualImprover(ActorImprover):
             super()._update_actor(batch, due)
 
     def _value(self, name: str, observation: Tensor, action: Tensor) -> Tensor:  # (B, n)
-        inputs = torch.cat([self.scaled(observation), action], -1)
-        residual = _forward(self.state[name], inputs).squeeze(-1).amin(1)
+        residual = self._residual(name, observation, action)
         return self.inferred_value(observation, action) + self.state["scale"].unsqueeze(-1) * residual
+
+    def _residual(self, name: str, observation: Tensor, action: Tensor) -> Tensor:  # (B, n)
+        inputs = torch.cat([self.scaled(observation), action], -1)
+        return _forward(self.state[name], inputs).squeeze(-1).amin(1)
 
     def _network(self, stream: str, members: int, inputs: int, outputs: int) -> TensorDict:  # batch (B,)
         """Two hidden layers and an output of zeros, for each run and member."""

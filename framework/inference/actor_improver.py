@@ -27,6 +27,7 @@ class ReplayBatch(NamedTuple):
     base_action: Tensor  # (B, n, a), π_z(s) of the anchored z
     next_base_action: Tensor  # (B, n, a), π_z(s')
     inferred_value: Tensor  # (B, n), min_e ψ_e(s, a, z)ᵀŵ
+    next_inferred_value: Tensor  # (B, n), min_e ψ_e(s', π_z(s'), z)ᵀŵ
 
 
 class ActorImprover(Improver):
@@ -105,7 +106,8 @@ class ActorImprover(Improver):
             return torch.zeros(runs, *shape, device=self.device)
 
         sizes = {"observation": (o,), "action": (a,), "next_observation": (o,), "reward": (),
-                 "base_action": (a,), "next_base_action": (a,), "inferred_value": ()}  # fmt: skip
+                 "base_action": (a,), "next_base_action": (a,), "inferred_value": (),
+                 "next_inferred_value": ()}  # fmt: skip
         buffer = {name: zeros(self.capacity, *shape) for name, shape in sizes.items()}
         counts = {name: torch.zeros(runs, dtype=torch.int64) for name in ("stored", "updates")}
         parameters = self.actor_parameters()
@@ -137,10 +139,9 @@ class ActorImprover(Improver):
         rows, z = self.state["buffer"][run], self.state["z"][run]
         for first in range(0, count, CHUNK):
             part = slice(first, min(first + CHUNK, count))
-            rows["base_action"][part] = self.bfm.act(rows["observation"][part], z)
-            rows["next_base_action"][part] = self.bfm.act(rows["next_observation"][part], z)
-            successor_features = self.bfm.successor_features(rows["observation"][part], z, rows["action"][part])
-            rows["inferred_value"][part] = (successor_features @ self.state["weights"][run]).amin(-1)
+            moves = (rows[name][part] for name in ("observation", "action", "next_observation"))
+            for name, value in self._judged(*moves, z, self.state["weights"][run]).items():
+                rows[name][part] = value
         self.state["scale"][run] = rows["inferred_value"][:count].abs().mean().clamp(min=1e-6)
         self.state["center"][run] = rows["observation"][:count].mean(0)
         self.state["spread"][run] = rows["observation"][:count].std(0, correction=0).clamp(min=1e-2)
@@ -169,21 +170,32 @@ class ActorImprover(Improver):
         if len(rows) == 0:
             return
         device_rows, slots = rows.to(self.device), (self.state["stored"][rows] % self.capacity).to(self.device)
-        z = self.state["z"][device_rows]
-        successor_features = self.bfm.successor_features(step.observation[device_rows], z, step.action[device_rows])
-        value_estimates = (successor_features @ self.state["weights"][device_rows].unsqueeze(-1)).squeeze(-1).amin(-1)
-        parts = {
+        z, weights = self.state["z"][device_rows], self.state["weights"][device_rows]
+        moves = {
             "observation": step.observation[device_rows],
             "action": step.action[device_rows],
             "next_observation": step.next_observation[device_rows],
-            "reward": step.reward[device_rows].to(z.dtype),
-            "base_action": self.bfm.act(step.observation[device_rows], z),
-            "next_base_action": self.bfm.act(step.next_observation[device_rows], z),
-            "inferred_value": value_estimates,
         }
+        parts = moves | {"reward": step.reward[device_rows]} | self._judged(*moves.values(), z, weights)
         for name, value in parts.items():
             self.state["buffer", name][device_rows, slots] = value.to(z.dtype)
         self.state["stored"].add_(step.observed)
+
+    def _judged(
+        self, observation: Tensor, action: Tensor, next_observation: Tensor, z: Tensor, weights: Tensor
+    ) -> dict[str, Tensor]:
+        """What the inferred policy does before and after steps (n,), and what it and the actions are worth."""
+
+        def value(state: Tensor, action: Tensor) -> Tensor:  # (n,)
+            return (self.bfm.successor_features(state, z, action) @ weights.unsqueeze(-1)).squeeze(-1).amin(-1)
+
+        following = self.bfm.act(next_observation, z)
+        return {
+            "base_action": self.bfm.act(observation, z),
+            "next_base_action": following,
+            "inferred_value": value(observation, action),
+            "next_inferred_value": value(next_observation, following),
+        }
 
     def _drawn(self, steps: Tensor, due: Tensor) -> ReplayBatch:
         """A batch of each run, drawn by its seed and step; the first transition again where none is due."""
