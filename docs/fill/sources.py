@@ -14,6 +14,7 @@ from kept import KeptRun, made
 
 from bfmkit.evaluation.comparison import compare, curves
 from bfmkit.evaluation.relative_return import counted
+from bfmkit.evaluation.statistics import Sample, mean
 from bfmkit.report.tables import Cell, pipe_table
 from bfmkit.runs.run_directory import RunDirectoryError
 
@@ -238,6 +239,19 @@ class Comparison:
         """The first recipe's return over the oracle's mean, of each seed."""
         oracle = np.nanmean(self._by_seed(task, 1, None, "oracle_return"))
         return [float(value) for value in self._by_seed(task, first, last, "return") / oracle]
+
+    def ratio(self, over: Comparison, tasks: Sequence[str], first: int = 1, last: int | None = None) -> Interval:
+        """Mean over tasks and seeds of the return over that of another run's same episodes, with a bootstrap interval.
+
+        Args:
+            over: a run of the same tasks and seeds.
+            tasks: which.
+            first: the first of these episodes.
+            last: the last; none given: the last there is.
+        """
+        returns = {task: [run._by_seed(task, first, last, "return") for run in (self, over)] for task in tasks}
+        estimate = mean({task: Sample(ours / theirs) for task, (ours, theirs) in returns.items()})
+        return Interval(estimate.value, estimate.low, estimate.high)
 
     def first_reaching(self, task: str, share: float = 0.9) -> list[int | None]:
         """The first episode, counted from 1, with that share of the oracle's mean return, of each seed; None: never."""

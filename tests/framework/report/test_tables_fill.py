@@ -107,6 +107,19 @@ def test_numbers_and_tables_are_those_of_the_runs(runs: Path) -> None:
     assert made == "2026-01-02, revision 0123456789 with changes, 1 thread of a Processor"
 
 
+def test_ratios_are_of_the_same_seeds_and_episodes(runs: Path) -> None:
+    ratio = 'run("finder").ratio(run("guesser"), ["task_0", "task_2"], 2)'
+    text = f"{{% set r = {ratio} %}}{{{{ r.value }}}} {{{{ r.low }}}} {{{{ r.high }}}}"
+    value, low, high = map(float, fill(text, runs).text.split())
+    keys, later = ["task", "seed"], pl.col("episode") > 0
+    ours, theirs = (
+        read_results(runs / name).filter(later).group_by(keys).agg(pl.col("return").mean()).sort(keys)["return"]
+        for name in ("finder", "guesser")
+    )
+    assert value == pytest.approx((ours / theirs).mean(), rel=1e-3)
+    assert low <= value <= high
+
+
 def test_pictures_are_linked_and_written_beside_the_document(runs: Path, tmp_path: Path) -> None:
     text = '{{ returns_picture(run("finder"), "images/x.png", "By episode") }}'
     filled = fill(text, runs)
