@@ -21,6 +21,7 @@ from typing import Any
 
 import polars as pl
 from kept import KeptRun, is_finished, keep
+from predictors import Predictors
 from sources import Comparison, Measured
 
 from bfmkit.evaluation.comparison import curves, relative_returns
@@ -87,6 +88,8 @@ def fill(template: str, data: Path, runs: Path | None = None) -> Filled:
         "profiles_picture": shelf.profiles_picture,
         "efficiency_picture": shelf.efficiency_picture,
         "efficiency_table": shelf.efficiency_table,
+        "predictors": shelf.predictors,
+        "predictors_picture": shelf.predictors_picture,
     }
     try:
         text = environment.from_string(template).render()
@@ -170,6 +173,13 @@ class _Shelf:
         ]
         head = ["task", "labels from", *(f"{count:,}" for count in found["labels"])]
         return pipe_table(head, [[Cell(text) for text in row] for row in rows])
+
+    def predictors(self, models: Sequence[str]) -> Predictors:
+        """What goes with inference, of the runs ``inspect_NAME`` and ``inference_NAME`` of each model."""
+        return Predictors({name: (self.kept(f"inspect_{name}"), self.run(f"inference_{name}")) for name in models})
+
+    def predictors_picture(self, of: Predictors, link: str, words: str) -> str:
+        return self._drawn(link, words, of.draw)
 
     def _drawn(self, link: str, words: str, draw: Callable[[Path], object]) -> str:
         with tempfile.TemporaryDirectory() as folder:

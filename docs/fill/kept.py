@@ -23,7 +23,7 @@ from bfmkit.utils.files import to_json, write_atomically
 PROVENANCE = ("time", "git", "processor", "threads", "versions")
 """What is kept of it: nothing that tells of one machine's folders."""
 
-TOLD = {"data_efficiency": ("labels", "tasks")}
+TOLD = {"data_efficiency": ("labels", "tasks"), "inspect": ("measures",)}
 """Job -> what is kept of its summary; of other jobs nothing, for their tables hold it."""
 
 

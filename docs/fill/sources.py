@@ -108,6 +108,11 @@ class Numbers:
         """Its mean return on a task."""
         return float(self._known("oracle_return"))
 
+    @property
+    def relative(self) -> list[float] | None:
+        """Relative return of each episode of a task, a mean over seeds; None where there is none."""
+        return self._said.get("relative_return_per_episode")
+
     def task(self, name: str) -> Numbers:
         """The numbers of one task."""
         tasks = self._said.get("tasks", {})

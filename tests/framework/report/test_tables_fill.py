@@ -120,6 +120,31 @@ def test_ratios_are_of_the_same_seeds_and_episodes(runs: Path) -> None:
     assert low <= value <= high
 
 
+def test_measures_of_models_are_correlated_with_how_well_inference_does(runs: Path, tmp_path: Path) -> None:
+    """The better model has the larger fit and the smaller error: correlations of 1 and −1 between models."""
+    shutil.copytree(runs, tmp_path / "runs")
+    for model, run, fit, error in (("a", "finder", 0.9, 0.1), ("b", "guesser", 0.2, 0.6)):
+        (tmp_path / "runs" / run).rename(tmp_path / "runs" / f"inference_{model}")
+        numbers = {"reward_fit_task_0": fit, "reward_fit_task_2": fit, "bellman_error": error}
+        measures = {name: {"value": value} for name, value in numbers.items()}
+        write_kept(tmp_path / "kept" / f"inspect_{model}.json", measures)
+    text = (
+        '{% set found = predictors(["a", "b"]) %}{{ found.correlation("R² of the task").value }} '
+        '{{ found.correlation("Bellman error").value }} {{ found.points | length }}\n{{ found.table() }}\n'
+        '{{ predictors_picture(found, "images/x.png", "Measures") }}'
+    )
+    filled = fill_from(text, tmp_path / "kept", tmp_path / "runs")
+    first, *table, picture = filled.text.splitlines()
+    fit, error, points = map(float, first.split())
+    assert fit > 0.8 and error == pytest.approx(-fit) and points == 4
+    assert len(table) == 2 + 5 and picture == "![Measures](images/x.png)"
+
+
+def write_kept(path: Path, measures: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"job": "inspect", "failed": 0, "provenance": {}, "measures": measures}))
+
+
 def test_pictures_are_linked_and_written_beside_the_document(runs: Path, tmp_path: Path) -> None:
     text = '{{ returns_picture(run("finder"), "images/x.png", "By episode") }}'
     filled = fill(text, runs)

@@ -1,0 +1,117 @@
+"""What, of the things that can be measured of a model beforehand, goes with how well inference does on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from kept import KeptRun
+from scipy.stats import spearmanr
+from sources import UNKNOWN, Comparison, Interval
+
+from bfmkit.report.plots.style import legend_above, look, panels, save_figure, styled
+from bfmkit.report.tables import Cell, pipe_table
+
+RESAMPLES = 2000
+
+OF_TASKS = {"R² of the task": "reward_fit", "leading share of the task": "leading_share"}
+OF_MODELS = {
+    "effective rank": "effective_rank",
+    "effective dimension": "effective_dimension",
+    "Bellman error": "bellman_error",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One task of one model."""
+
+    model: str
+    task: str
+    measures: dict[str, float]
+    area: float  # mean relative return of all episodes
+
+
+class Predictors:
+    """Tasks of several models: measures of each, and the relative return of all its episodes of inference.
+
+    Args:
+        models: name -> a run of ``inspect``, and one of inference on all tasks.
+    """
+
+    def __init__(self, models: Mapping[str, tuple[KeptRun, Comparison]]) -> None:
+        self.points = [
+            point
+            for name, (inspected, inferred) in models.items()
+            for point in _points(name, inspected.content["measures"], inferred)
+        ]
+
+    def correlation(self, measure: str) -> Interval | None:
+        """Spearman's rank correlation of a measure with the relative return, and a bootstrap interval over models.
+
+        None if fewer than two values are known, or all are the same.
+        """
+        by_model: dict[str, list[Point]] = {}
+        for point in self.points:
+            if not math.isnan(point.measures[measure]):
+                by_model.setdefault(point.model, []).append(point)
+        names, random = list(by_model), np.random.default_rng(0)
+        value = _rank_correlation([point for points in by_model.values() for point in points], measure)
+        if math.isnan(value):
+            return None
+        drawn = [
+            _rank_correlation([point for name in random.choice(names, len(names)) for point in by_model[name]], measure)
+            for _ in range(RESAMPLES)
+        ]
+        low, high = np.nanquantile(drawn, [0.025, 0.975])
+        return Interval(value, float(low), float(high))
+
+    def table(self) -> str:
+        """The rank correlation of each measure."""
+        found = {name: self.correlation(name) for name in (*OF_TASKS, *OF_MODELS)}
+        rows = [[Cell(name), Cell(UNKNOWN if value is None else str(value))] for name, value in found.items()]
+        return pipe_table(["measure", "rank correlation with the relative return"], rows)
+
+    @styled()
+    def draw(self, path: Path) -> None:
+        """The relative return over each measure of a task, a mark a model."""
+        figure, axes = panels(len(OF_TASKS))
+        for axis, measure in zip(axes, OF_TASKS, strict=True):
+            for number, name in enumerate(dict.fromkeys(point.model for point in self.points)):
+                of_model = [point for point in self.points if point.model == name]
+                places = [point.measures[measure] for point in of_model], [point.area for point in of_model]
+                axis.plot(*places, **(look(number) | {"linestyle": "none", "label": name}))
+            axis.set(xlabel=measure, ylabel="relative return of all episodes")
+        legend_above(figure, axes)
+        table = [
+            {"model": point.model, "task": point.task, "relative_return": point.area, **point.measures}
+            for point in self.points
+        ]
+        save_figure(figure, path, table)
+
+
+def _points(name: str, measures: Mapping[str, Mapping[str, float]], inferred: Comparison) -> list[Point]:
+    of_recipe = inferred.of(inferred.recipes[0])
+    points = []
+    for task in inferred.tasks:
+        relative = of_recipe.task(task).relative
+        if relative is None:
+            continue
+        found = {title: _value(measures, f"{key}_{task}") for title, key in OF_TASKS.items()}
+        found |= {title: _value(measures, key) for title, key in OF_MODELS.items()}
+        points.append(Point(name, task, found, float(np.mean(relative))))
+    return points
+
+
+def _value(measures: Mapping[str, Mapping[str, float]], name: str) -> float:
+    return float(measures[name]["value"]) if name in measures else math.nan
+
+
+def _rank_correlation(points: list[Point], measure: str) -> float:
+    values, areas = [point.measures[measure] for point in points], [point.area for point in points]
+    if len(set(values)) < 2 or len(set(areas)) < 2:
+        return math.nan
+    return float(spearmanr(values, areas).statistic)
