@@ -139,8 +139,8 @@ class ActorImprover(Improver):
         rows, z = self.state["buffer"][run], self.state["z"][run]
         for first in range(0, count, CHUNK):
             part = slice(first, min(first + CHUNK, count))
-            moves = (rows[name][part] for name in ("observation", "action", "next_observation"))
-            for name, value in self._judged(*moves, z, self.state["weights"][run]).items():
+            steps = {name: rows[name][part] for name in ("observation", "action", "next_observation")}
+            for name, value in self._judged(**steps, z=z, weights=self.state["weights"][run]).items():
                 rows[name][part] = value
         self.state["scale"][run] = rows["inferred_value"][:count].abs().mean().clamp(min=1e-6)
         self.state["center"][run] = rows["observation"][:count].mean(0)
@@ -171,12 +171,13 @@ class ActorImprover(Improver):
             return
         device_rows, slots = rows.to(self.device), (self.state["stored"][rows] % self.capacity).to(self.device)
         z, weights = self.state["z"][device_rows], self.state["weights"][device_rows]
-        moves = {
+        steps = {
             "observation": step.observation[device_rows],
             "action": step.action[device_rows],
             "next_observation": step.next_observation[device_rows],
         }
-        parts = moves | {"reward": step.reward[device_rows]} | self._judged(*moves.values(), z, weights)
+        judged = self._judged(**steps, z=z, weights=weights)
+        parts = steps | {"reward": step.reward[device_rows]} | judged
         for name, value in parts.items():
             self.state["buffer", name][device_rows, slots] = value.to(z.dtype)
         self.state["stored"].add_(step.observed)

@@ -54,11 +54,33 @@ def test_the_residual_critic_learns_what_the_model_does_not_know() -> None:
     assert agent.state["improver", "updates"].tolist() == [25 * 20 - 63] * 3
 
 
+def test_another_discount_stretches_what_the_model_says_to_its_horizon() -> None:
+    """A reward of c forever is worth c/(1 − γ): twice as much at 0.75 as at the model's 0.5."""
+
+    def known(discount: float | None) -> torch.Tensor:
+        improver = ResidualImprover(width=8, batch_size=1000, noise=0.0, discount=discount)
+        living(improver, torch.tensor([0.6, 0.8, 0.0, 0.0]), 2)
+        return improver.value(torch.zeros(3, 1, 4), torch.eye(4)[:1].expand(3, 1, 4))
+
+    torch.testing.assert_close(known(0.75), 2.0 * known(None))
+    torch.testing.assert_close(known(0.5), known(None))
+
+
+def test_the_critic_chooses_between_the_improved_and_the_inferred_action() -> None:
+    improver = ResidualImprover(width=8, batch_size=1000, noise=0.0)
+    living(improver, torch.tensor([1.0, 0.0, 0.0, 0.0]), 1)
+    along, against = torch.eye(4)[:1].expand(3, 1, 4), -torch.eye(4)[:1].expand(3, 1, 4)
+    state = torch.zeros(3, 1, 4)
+    assert (improver.value(state, along) > improver.value(state, against)).all()
+    torch.testing.assert_close(improver.preferred(state, against, along), along)
+    torch.testing.assert_close(improver.preferred(state, along, against), along)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         {"width": 0}, {"reach": 0.0}, {"target_rate": 0.0}, {"actor_every": 0}, {"batch_size": 0}, {"update_every": 0},
-        {"learning_rate": 0.0}, {"noise": -0.1}, {"penalty": -1.0}, {"capacity": 0},
+        {"learning_rate": 0.0}, {"noise": -0.1}, {"penalty": -1.0}, {"capacity": 0}, {"discount": 1.0},
     ],
 )  # fmt: skip
 def test_refuses_what_makes_no_sense(arguments: dict) -> None:
