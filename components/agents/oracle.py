@@ -67,13 +67,13 @@ class OracleAgent(BatchedAgent):
     def begin_episode(self, runs: Tensor | None = None) -> None:
         super().begin_episode(runs)
         if self.label_every is not None:
-            opens, step = self.state.get("opens_episode"), self.state.get("step")
-            self.state.set("episode_start", torch.where(opens, step, self.state.get("episode_start")))
+            opens, step = self.entries["opens_episode"], self.entries["step"]
+            self.entries["episode_start"] = torch.where(opens, step, self.entries["episode_start"])
 
     def propose(self, inputs: SelectionInputs) -> Tensor:
-        solution = self.state.get("solution")
+        solution = self.entries["solution"]
         if self.label_every is not None:
-            phase = (self.state.get("step") - self.state.get("episode_start")) // self.label_every
+            phase = (self.entries["step"] - self.entries["episode_start"]) // self.label_every
             phase = phase.clamp(max=solution.shape[1] - 1).to(self.device)
             solution = solution[torch.arange(len(solution), device=self.device), phase]  # (B, T, d) -> (B, d)
         return self.rows_of(solution, inputs.runs)

@@ -100,7 +100,7 @@ class TaskInferenceAgent(BatchedAgent):
             features, reward = self.labelled_features(labelled)
             entries["belief"] = self._task.condition_on(entries["belief"], features, reward)
             entries["labels"] = torch.full((runs,), len(labelled))
-        self._task.state = self.state
+        self._task.entries = self.entries
         return entries
 
     def choosing(self, runs: Tensor) -> None:
@@ -108,7 +108,7 @@ class TaskInferenceAgent(BatchedAgent):
 
     def propose(self, inputs: SelectionInputs) -> Tensor:  # (n, d)
         observation, previous, runs, _, episode = inputs
-        belief = self.rows_of(self.state.get("belief"), runs)
+        belief = self.rows_of(self.entries["belief"], runs)
         noise = self.noise("acquisition", self.acquisition.noise_shape(self.bfm.dim), runs)
         return self.acquisition.propose(
             AcquisitionContext(self.posterior, belief, self.bfm, observation, previous, noise, episode.to(self.device))
@@ -117,11 +117,11 @@ class TaskInferenceAgent(BatchedAgent):
     def chosen(self, runs: Tensor, inputs: SelectionInputs) -> None:
         if self.label_log is not None:
             self.label_log.choose(*inputs, runs)
-        if "information" in self.state.keys():
-            self.state.get("information").masked_fill_(runs, 0.0)
+        if "information" in self.entries:
+            self.entries["information"].masked_fill_(runs, 0.0)
 
     def information(self) -> Tensor:  # (B,) float64
-        return self.state.get("information")
+        return self.entries["information"]
 
     def learn(self, step: Transitions, active: Tensor) -> Tensor:  # batch (B,), (B,) bool -> (B,) bool
         return self._task.add(step, self.runs_of(active))
@@ -148,16 +148,16 @@ class TaskInferenceAgent(BatchedAgent):
             super().observe(observation, action, next_observation, reward, observed, runs)
             return
         self._require_start()
-        rewards, steps_before = self._rewards(reward).cpu(), self.state.get("step").clone()
+        rewards, steps_before = self._rewards(reward).cpu(), self.entries["step"].clone()
         arrived = self.everyone if observed is None else self._mask(observed, "observed")
         # The agent is told no reward but one that is not finite, which stops its run.
         super().observe(observation, action, next_observation, reward, arrived & ~rewards.isfinite(), runs)
-        state, step = self.state, self.bfm.environment_spec.control_timestep
+        entries, step = self.entries, self.bfm.environment_spec.control_timestep
         # A teacher who sees no reward does not press.
-        moved = (state.get("step") > steps_before) & arrived & ~state.get("stopped")
+        moved = (entries["step"] > steps_before) & arrived & ~entries["stopped"]
         shown = torch.where(moved, rewards, 0.0)
         for press in self.teacher.watch(
-            state.get("teacher"), shown, moved, state.get("step"), self.seeds, step, self.posterior.compares
+            entries["teacher"], shown, moved, entries["step"], self.seeds, step, self.posterior.compares
         ):
             self.label(press.reward, press.steps, than=press.than, runs=press.runs)
 
@@ -184,7 +184,7 @@ class TaskInferenceAgent(BatchedAgent):
             raise ValueError(f"a label must be finite, got {reward}")
         self.flush()
         features, past = self._labelled_stretch(1 if steps is None else steps, than)
-        labelled = past & ~self.state.get("stopped")
+        labelled = past & ~self.entries["stopped"]
         if runs is not None:
             labelled &= self._mask(runs, "runs")
         self._task.label(features, rewards, weight, labelled)
@@ -211,7 +211,7 @@ class TaskInferenceAgent(BatchedAgent):
     @torch.no_grad()
     def diagnostics(self, observation: Tensor) -> dict[str, Tensor]:  # (B, o) -> (B, ...) each
         rows = self._rows(observation, "observation", self.bfm.environment_spec.observation_size)
-        successor = self.bfm.successor_features(rows, self.state.get("z")).mean(dim=-2)
+        successor = self.bfm.successor_features(rows, self.entries["z"]).mean(dim=-2)
         belief = self.belief
         return {
             "mean": self.posterior.mean(belief),

@@ -56,10 +56,10 @@ class TrackingAgent(BatchedAgent):
 
     def begin_episode(self, runs: Tensor | None = None) -> None:
         super().begin_episode(runs)
-        opens, step = self.state.get("opens_episode"), self.state.get("step")
-        self.state.set("episode_start", torch.where(opens, step, self.state.get("episode_start")))
+        opens, step = self.entries["opens_episode"], self.entries["step"]
+        self.entries["episode_start"] = torch.where(opens, step, self.entries["episode_start"])
 
     def propose(self, inputs: SelectionInputs) -> Tensor:  # (n, d)
-        row = (inputs.step - self.state.get("episode_start")[inputs.runs]) // self.hold
+        row = (inputs.step - self.entries["episode_start"][inputs.runs]) // self.hold
         row = row % len(self._weights) if self.repeat else row.clamp(max=len(self._weights) - 1)
         return self._weights[row.to(self.device)]

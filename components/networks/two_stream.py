@@ -9,7 +9,7 @@ from annotated_types import Ge, MultipleOf
 from torch import Tensor, nn
 
 from bfmkit.interfaces import Networks
-from bfmkit.models.layers import FastTanh, TwoEmbeddings
+from bfmkit.models.layers import Chain, FastTanh, TwoEmbeddings
 from bfmkit.registry import register
 from bfmkit.utils.checks import NonNegativeFloat, PositiveInt
 
@@ -69,7 +69,7 @@ class TwoStreamNetworks(Networks):
     def encoder(self, observation_size: int, dim: int) -> nn.Module:
         """B before its normalisation: observation -> (*b, d)."""
         h = self.encoder_width
-        layers = nn.Sequential(
+        layers = Chain(
             nn.Linear(observation_size, h), nn.LayerNorm(h), FastTanh(), nn.Linear(h, h), nn.ReLU(), nn.Linear(h, dim)
         )
         return self._started(layers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -98,24 +98,31 @@ class BatchedAgent(Agent):
         self.indices = torch.arange(rows)
         self.everyone, self.nobody = self.indices >= 0, self.indices < 0
         self.unknown = torch.full((rows,), math.nan, dtype=torch.float64)
-        self.state = TensorDict(
-            {
-                "weights": torch.zeros(rows, dim, dtype=torch.float64, device=self.device),
-                "z": torch.zeros(rows, dim, dtype=self.dtype, device=self.device),
-                "step": torch.zeros(rows, dtype=torch.int64),
-                "steps_since_choice": torch.zeros(rows, dtype=torch.int64),
-                "labels": torch.zeros(rows, dtype=torch.int64),
-                "stopped": torch.zeros(rows, dtype=torch.bool),
-                "opens_episode": torch.ones(rows, dtype=torch.bool),
-                "episodes_begun": torch.zeros(rows, dtype=torch.int64),
-            },
-            batch_size=[rows],
-        )
-        self.state.update(self.prepare(labelled))
+        self.entries: dict[str, Any] = {
+            "weights": torch.zeros(rows, dim, dtype=torch.float64, device=self.device),
+            "z": torch.zeros(rows, dim, dtype=self.dtype, device=self.device),
+            "step": torch.zeros(rows, dtype=torch.int64),
+            "steps_since_choice": torch.zeros(rows, dtype=torch.int64),
+            "labels": torch.zeros(rows, dtype=torch.int64),
+            "stopped": torch.zeros(rows, dtype=torch.bool),
+            "opens_episode": torch.ones(rows, dtype=torch.bool),
+            "episodes_begun": torch.zeros(rows, dtype=torch.int64),
+        }
+        self.entries |= self.prepare(labelled)
+
+    @property
+    def state(self) -> TensorDict:  # batch (B,)
+        """All that the runs have learnt and counted: ``entries``, which steps read faster, as a TensorDict."""
+        return TensorDict(self.entries, [len(self.seeds)])
+
+    @state.setter
+    def state(self, state: TensorDict) -> None:
+        # Of the dictionary itself, for the belief refers to it.
+        self.entries |= dict(state.items())
 
     def begin_episode(self, runs: Tensor | None = None) -> None:
         self._require_start()
-        self.state.get("opens_episode").logical_or_(self.everyone if runs is None else self._mask(runs, "runs"))
+        self.entries["opens_episode"].logical_or_(self.everyone if runs is None else self._mask(runs, "runs"))
 
     @torch.no_grad()
     def choose(self, observation: Tensor, runs: Tensor | None = None) -> Tensor:  # (B, o) -> (B, d)
@@ -166,10 +173,10 @@ class BatchedAgent(Agent):
         active = self._going(active)
         # Adding a number takes half as long as adding flags.
         moved = 1 if active is self.everyone else active
-        self.state.get("step").add_(moved)
-        self.state.get("steps_since_choice").add_(moved)
+        self.entries["step"].add_(moved)
+        self.entries["steps_since_choice"].add_(moved)
         if learnt is not self.nobody:
-            self.state.get("labels").add_(learnt if active is self.everyone else learnt & active)
+            self.entries["labels"].add_(learnt if active is self.everyone else learnt & active)
 
     def stop(self, runs: Tensor, reason: str) -> None:
         """Stop the running ones of ``runs`` (B,); for subclasses, from :meth:`propose` or :meth:`learn`.
@@ -177,7 +184,7 @@ class BatchedAgent(Agent):
         Raises:
             RunStoppedError: when no run is left.
         """
-        stopped, steps = self.state.get("stopped"), self.state.get("step")
+        stopped, steps = self.entries["stopped"], self.entries["step"]
         for run in (runs.cpu() & ~stopped).nonzero().squeeze(-1).tolist():
             self.failures[run] = f"run {run} (seed {self.seeds[run]}) stopped at step {int(steps[run])}: {reason}"
             stopped[run] = True
@@ -198,7 +205,7 @@ class BatchedAgent(Agent):
 
     def noise(self, stream: str, shape: tuple[int, ...], runs: Tensor) -> Tensor:  # (n, *shape) float64
         """Standard normal noise of some runs, by index, at their present steps, on the model's device."""
-        steps, indices = self.state.get("step").tolist(), runs.tolist()
+        steps, indices = self.entries["step"].tolist(), runs.tolist()
         drawn = normal_noise([self.seeds[run] for run in indices], stream, [steps[run] for run in indices], shape)
         return drawn.to(self.device)
 
@@ -208,32 +215,33 @@ class BatchedAgent(Agent):
 
     def rows_of(self, value: Tensor, runs: Tensor) -> Tensor:  # (B, *rest), (n,) int64 -> (n, *rest)
         """The rows of some runs; ``value`` itself where these are all of them, in order."""
-        return value if len(runs) == len(self.seeds) else value[runs.to(value.device)]
+        return value if runs.numel() == len(self.seeds) else value[runs.to(value.device)]
 
     def with_rows(self, value: Tensor, runs: Tensor, rows: Tensor) -> Tensor:  # (B, *rest), (n,), (n, *rest)
         """Copy of ``value`` with other rows for some runs."""
-        return rows if len(runs) == len(self.seeds) else value.index_copy(0, runs.to(value.device), rows)
+        return rows if runs.numel() == len(self.seeds) else value.index_copy(0, runs.to(value.device), rows)
 
     # Inside.
 
     def _select(self, observation: Tensor, active: Tensor) -> Tensor:  # (B, o), (B,) bool -> (B, d)
         """The z of each run, selected anew where that is due."""
         self._require_finite(observation, active, "the observation")
-        state = self.state
-        due = self._all_or_some(self._due() & self._going(active))
+        entries = self.entries
+        due, active = self._due(), self._going(active)
+        due = self._all_or_some(due if active is self.everyone else due & active)
         if due is self.nobody:
-            return state.get("z")
+            return entries["z"]
         self.choosing(due)
         runs = self.runs_of(self._going(due))
-        if len(runs) == 0:
-            return state.get("z")
-        previous = state.get("weights")
+        if runs.numel() == 0:
+            return entries["z"]
+        previous = entries["weights"]
         inputs = SelectionInputs(
             self.rows_of(observation, runs),
             self.rows_of(previous, runs),
             runs,
-            self.rows_of(state.get("step").clone(), runs),
-            self.rows_of(state.get("episodes_begun") - 1 + state.get("opens_episode"), runs),
+            self.rows_of(entries["step"].clone(), runs),
+            self.rows_of(entries["episodes_begun"] - 1 + entries["opens_episode"], runs),
         )
         weights = self.propose(inputs)
         bad = _not_finite(weights)
@@ -241,25 +249,26 @@ class BatchedAgent(Agent):
             self.stop(torch.zeros_like(due).index_put((runs,), bad.cpu()), "the chosen weights are not finite")
             runs, weights = runs[~bad.cpu()], weights[~bad]
         # Not in place: an earlier z may be lying in somebody's rollout.
-        state.set("weights", self.with_rows(previous, runs, weights))
-        state.set("z", self.with_rows(state.get("z"), runs, self.bfm.policy_latent(weights.to(self.dtype))))
-        chosen = self.everyone if len(runs) == len(due) else torch.zeros_like(due).index_fill(0, runs, True)
-        state.get("steps_since_choice").masked_fill_(chosen, 0)
-        state.get("episodes_begun").add_(state.get("opens_episode") & chosen)
-        state.get("opens_episode").masked_fill_(chosen, False)
+        entries["weights"] = self.with_rows(previous, runs, weights)
+        entries["z"] = self.with_rows(entries["z"], runs, self.bfm.policy_latent(weights.to(self.dtype)))
+        chosen = self.everyone if runs.numel() == len(self.seeds) else torch.zeros_like(due).index_fill(0, runs, True)
+        entries["steps_since_choice"].masked_fill_(chosen, 0)
+        if any(entries["opens_episode"].tolist()):
+            entries["episodes_begun"].add_(entries["opens_episode"] & chosen)
+            entries["opens_episode"].masked_fill_(chosen, False)
         self.chosen(chosen, inputs)
-        return state.get("z")
+        return entries["z"]
 
     def _due(self) -> Tensor:  # (B,) bool
         if self.selects_once:
-            return self.state.get("opens_episode")
-        since = self.state.get("steps_since_choice")
+            return self.entries["opens_episode"]
+        since = self.entries["steps_since_choice"]
         # Acting twice in one step is one choice.
         due = since >= 1
         if self.schedule is not None:
             information = self.information() if self.schedule.needs_information else self.unknown
-            due = due & self.schedule.due(ScheduleState(self.state.get("step"), since, information)).cpu()
-        return due | self.state.get("opens_episode")
+            due = due & self.schedule.due(ScheduleState(self.entries["step"], since, information)).cpu()
+        return due | self.entries["opens_episode"]
 
     def _active(self, runs: Tensor | None) -> Tensor:  # (B,) bool; `everyone` itself where all are
         """Which runs a call is about, of those that go on."""
@@ -275,7 +284,7 @@ class BatchedAgent(Agent):
 
     def _going(self, active: Tensor) -> Tensor:  # (B,) bool
         """Those of the active runs that have not stopped; ``active`` itself as long as none has."""
-        return active & ~self.state.get("stopped") if self.failures else active
+        return active & ~self.entries["stopped"] if self.failures else active
 
     def _masked(self, value: Tensor, active: Tensor) -> Tensor:  # (B, *rest), (B,) bool
         """Zero in the rows that stand still: whatever is there must not reach the networks."""

@@ -31,4 +31,4 @@ class FixedWeightsAgent(BatchedAgent):
         return {"solution": self.weights.expand(runs, dim).to(self.device).clone()}
 
     def propose(self, inputs: SelectionInputs) -> Tensor:
-        return self.rows_of(self.state.get("solution"), inputs.runs)
+        return self.rows_of(self.entries["solution"], inputs.runs)

@@ -139,7 +139,7 @@ class NormalPosterior(Posterior):
                 f"step, got {tuple(features.shape)}, {tuple(reward.shape)} and {tuple(observed.shape)}"
             )
         features, reward = features.double(), reward.double()
-        if not observed.all():
+        if not all(observed.flatten().tolist()):  # takes a tenth of a look at a tensor
             # Selected, not multiplied by the mask: what was not observed may be NaN.
             features = torch.where(observed.unsqueeze(-1), features, 0.0)
             reward = torch.where(observed, reward, 0.0)
@@ -246,7 +246,7 @@ def cholesky(precision: Tensor) -> Tensor:  # (B, d, d) -> lower factor (B, d, d
     if precision.is_cuda and torch.cuda.is_current_stream_capturing():
         # Nothing can be looked at while a CUDA graph is recorded, nor mended when it is replayed.
         return torch.where((failed > 0).reshape(-1, 1, 1), float("nan"), factor)
-    if not failed.any():
+    if not any(failed.tolist()):
         return factor
     scale = precision.diagonal(dim1=-2, dim2=-1).mean(-1)
     added, jitter = torch.zeros_like(scale), SMALLEST_JITTER

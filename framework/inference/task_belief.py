@@ -72,8 +72,8 @@ class TaskBelief:
         counts_information: whether to count how much rewards tell.
     """
 
-    state: TensorDict
-    """Of the agent, batch (B,); the entries of :meth:`prior` are in it."""
+    entries: dict[str, Any]
+    """Of the agent's state; those of :meth:`prior` are among them."""
 
     def __init__(
         self,
@@ -123,13 +123,14 @@ class TaskBelief:
     @property
     def belief(self) -> TensorDict:  # batch (B,)
         """Belief after all rewards so far, buffered ones included; reading it changes no state."""
-        if self.update_every > 1 and self.state.get("pending").get("count").any():
+        if self.update_every > 1 and self.entries["pending"]["count"].any():
             ahead = copy.copy(self)
-            ahead.state, ahead.stop, ahead.log = self.state.clone(), _ignore, None
+            ahead.entries = dict(TensorDict(self.entries, [len(self.seeds)]).clone().items())
+            ahead.stop, ahead.log = _ignore, None
             ahead._uncounted, ahead._broken, ahead._warned = [], {}, True
             ahead.flush()
             return ahead.belief
-        belief: TensorDict = self.state.get("belief")
+        belief: TensorDict = self.entries["belief"]
         return belief
 
     def add(self, step: Transitions, runs: Tensor) -> Tensor:  # batch (B,), (m,) int64 -> (B,) bool
@@ -144,8 +145,8 @@ class TaskBelief:
             self._learn(runs, _Labelled(*(part.unsqueeze(1) for part in parts)), 0)
             self._stop_broken()
             return step.observed
-        pending = self.state.get("pending")
-        counts = pending.get("count")
+        pending = self.entries["pending"]
+        counts = pending["count"]
         for count, group in _equally_many(counts, runs):
             self._put(pending, count, step, group)
             if count == self.update_every - 1:
@@ -157,12 +158,12 @@ class TaskBelief:
     def flush(self, runs: Tensor | None = None) -> None:  # (B,) bool; None: all
         """Learn buffered steps now; of stopped runs too, whose steps came before what stopped them."""
         if self.update_every > 1:
-            waiting = self.state.get("pending").get("count") > 0
+            waiting = self.entries["pending"]["count"] > 0
             self._take((waiting if runs is None else waiting & runs).nonzero().squeeze(-1))
 
     def label(self, features: Tensor, reward: Tensor, weight: float, runs: Tensor) -> None:  # (B, d), (B,), (B,) bool
         """Learn one late label of each of the runs; on failure the state is unchanged."""
-        state, old = self.state, self.state.get("belief")
+        entries, old = self.entries, self.entries["belief"]
         chosen = runs.to(features.device)
         features, reward = torch.where(chosen.unsqueeze(-1), features, 0.0), torch.where(chosen, reward, 0.0)
         # All runs at once, and as many when it is replayed: sums depend on how many rows they have.
@@ -171,22 +172,22 @@ class TaskBelief:
             raise ValueError(TOO_LARGE)
         if self.counts_information:
             gain = self.posterior.information_gain(old, features)
-            state.get("information").add_(torch.where(chosen, gain, 0.0).cpu())
+            entries["information"].add_(torch.where(chosen, gain, 0.0).cpu())
         rows = chosen.nonzero().squeeze(-1)
-        state.set("belief", old.apply(lambda before, after: before.index_copy(0, rows, after[rows]), new))
-        state.get("labels").add_(runs)
+        entries["belief"] = old.apply(lambda before, after: before.index_copy(0, rows, after[rows]), new)
+        entries["labels"].add_(runs)
         if self.log is not None:
-            self.log.label(features, reward, weight, runs, state.get("step"))
+            self.log.label(features, reward, weight, runs, entries["step"])
 
     def past_features(self, stretch: Stretch) -> tuple[Tensor, Tensor]:  # (B, d) float64, (B,) float64
         """Sum of the features of a stretch of past steps, and the number of steps."""
-        return recent_features.total(self.state.get("recent_features"), self.state.get("step"), stretch)
+        return recent_features.total(self.entries["recent_features"], self.entries["step"], stretch)
 
     def check_calibration(self) -> None:
         """Update the calibration with predictions and rewards; warn once where a posterior is overconfident."""
-        sums = calibration.counted(self.state.get(RESIDUALS), self._uncounted)
+        sums = calibration.counted(self.entries[RESIDUALS], self._uncounted)
         self._uncounted = []
-        self.state.set(RESIDUALS, sums)
+        self.entries[RESIDUALS] = sums
         if self._warned:
             return
         calibrations = [Calibration.of(row) for row in sums.cpu()]
@@ -201,20 +202,20 @@ class TaskBelief:
     # Inside.
 
     def _rows(self, steps: Transitions, runs: Tensor) -> Transitions:  # batch (B, ...) -> (m, ...)
-        return steps if len(runs) == len(self.seeds) else _of(steps, runs)
+        return steps if runs.numel() == len(self.seeds) else _of(steps, runs)
 
     def _beliefs(self, runs: Tensor) -> TensorDictBase:  # (m,) int64 -> batch (m,)
-        belief: TensorDictBase = self.state.get("belief")
-        return belief if len(runs) == len(self.seeds) else belief[runs.to(belief.device)]
+        belief: TensorDictBase = self.entries["belief"]
+        return belief if runs.numel() == len(self.seeds) else belief[runs.to(belief.device)]
 
     def _queried(self, rule: QueryRule, step: Transitions, runs: Tensor) -> tuple[Tensor | None, Tensor]:  # (B,) bool
         """Features of the step, (m, d), if the query rule looks at them; and which rewards it lets in."""
         features, seen = None, step.reward.new_full((len(runs), self.bfm.dim), math.nan)
         if rule.needs_features:
             features = seen = self._features(self._rows(step, runs))
-        labels = self.state.get("labels")[runs].to(seen.device)
+        labels = self.entries["labels"][runs].to(seen.device)
         asked = rule.should_query(self.posterior, self._beliefs(runs), seen, labels).cpu()
-        if len(runs) < len(self.seeds):
+        if runs.numel() < len(self.seeds):
             asked = torch.zeros_like(step.observed).index_copy_(0, runs, asked)
         return features, step.observed & asked
 
@@ -225,10 +226,12 @@ class TaskBelief:
             return steps.reward.new_full((len(steps.reward), self.bfm.dim), math.nan)
         return features
 
-    def _put(self, pending: TensorDict, slot: int, step: Transitions, runs: Tensor) -> None:  # batch (B,), (m,) int64
+    def _put(
+        self, pending: dict[str, Tensor], slot: int, step: Transitions, runs: Tensor
+    ) -> None:  # batch (B,), (m,) int64
         for name, value in zip(Transitions._fields, step, strict=True):
-            room = pending.get(name).select(1, slot)
-            if len(runs) == len(self.seeds):
+            room = pending[name].select(1, slot)
+            if runs.numel() == len(self.seeds):
                 room.copy_(value)
             else:
                 rows = runs.to(value.device)
@@ -236,15 +239,15 @@ class TaskBelief:
 
     def _take(self, runs: Tensor, newest: int = 0) -> None:  # (m,) int64
         """Learn the pending steps of some runs, and the newest one, which is not counted yet."""
-        pending = self.state.get("pending")
-        for count, group in _equally_many(pending.get("count"), runs):
-            steps = Transitions(*(pending.get(name)[:, : count + newest] for name in Transitions._fields))
+        pending = self.entries["pending"]
+        for count, group in _equally_many(pending["count"], runs):
+            steps = Transitions(*(pending[name][:, : count + newest] for name in Transitions._fields))
             steps = self._rows(steps, group)
             # A network sees rows, whichever run they are of.
             flat = Transitions(*(part.flatten(0, 1) for part in steps))
             features = self._features(flat).unflatten(0, steps.reward.shape)
             self._learn(group, _Labelled(features, steps.reward, steps.observed), count)
-            pending.get("count").index_fill_(0, group, 0)
+            pending["count"].index_fill_(0, group, 0)
             if self._broken:
                 self._uncount(group, steps.observed[:, :count])
         self._stop_broken()
@@ -278,7 +281,8 @@ class TaskBelief:
         posterior, belief = self.posterior, self._beliefs(runs)
         features, reward = steps.features, steps.reward
         observed, broken = steps.observed.to(features.device), None
-        if not (math.isfinite(features.sum().item()) and reward.abs().max().item() <= LARGEST_REWARD):
+        small = all(-LARGEST_REWARD <= each <= LARGEST_REWARD for each in reward.flatten().tolist())
+        if not (small and math.isfinite(features.sum().item())):
             broken = ~features.isfinite().all(-1).all(-1) | ((reward.abs() > LARGEST_REWARD) & observed).any(-1)
             observed = observed & ~broken.unsqueeze(-1)
         # In float64 once, for update and prediction.
@@ -296,16 +300,16 @@ class TaskBelief:
 
     def _write_down(self, runs: Tensor, steps: _Labelled, counted: int, update: _Update) -> None:
         """Make it what these runs know."""
-        state, belief = self.state, update.belief
-        if len(runs) < len(self.seeds):
+        entries, belief = self.entries, update.belief
+        if runs.numel() < len(self.seeds):
             rows = runs.to(steps.features.device)
-            belief = state.get("belief").apply(lambda old, new: old.index_copy(0, rows, new), belief)
-        state.set("belief", belief)
+            belief = entries["belief"].apply(lambda old, new: old.index_copy(0, rows, new), belief)
+        entries["belief"] = belief
         if self.label_memory > 0:
-            first = state.get("step")[runs] - counted
-            recent_features.write(state.get("recent_features"), steps.features, first, runs)
+            first = entries["step"][runs] - counted
+            recent_features.write(entries["recent_features"], steps.features, first, runs)
         if update.information is not None:
-            state.get("information").index_add_(0, runs, update.information)
+            entries["information"].index_add_(0, runs, update.information)
         if self.log is not None:
             self.log.take(steps.features, steps.reward, steps.observed, runs, len(self.seeds))
         self._uncounted.append((runs, update.predictions))
@@ -322,8 +326,8 @@ class TaskBelief:
         for run, rewards in zip(runs.tolist(), observed, strict=True):
             _, lost = self._broken.get(run, ("", 0))
             for name in ("step", "steps_since_choice"):
-                self.state.get(name)[run] -= lost
-            self.state.get("labels")[run] -= rewards[len(rewards) - lost :].sum()
+                self.entries[name][run] -= lost
+            self.entries["labels"][run] -= rewards[len(rewards) - lost :].sum()
 
     def _stop_broken(self) -> None:
         """Stop the runs with a step that could not be learnt from; the last thing done, for it may raise."""

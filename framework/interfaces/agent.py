@@ -251,6 +251,5 @@ class Agent(ABC):
                     f"the saved {key} has shape {tuple(saved.shape)}, this agent's has {tuple(value.shape)}"
                 )
             value.copy_(saved)
-        for key, value in restored.items():
-            self.state.set(key, value)
+        self.state = restored
         self.failures = {int(run): str(reason) for run, reason in state["failures"].items()}

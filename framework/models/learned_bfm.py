@@ -54,7 +54,8 @@ class LearnedBFM(BFM):
                 f"observation must have {size} entries, got {observation.shape[-1]}; "
                 'environment.fitted_to(bfm.environment_spec, "the model") observes what the model was made for'
             )
-        return (observation - self.observation_mean) / self.observation_deviation
+        scale = self._buffers
+        return (observation - scale["observation_mean"]) / scale["observation_deviation"]
 
     def candidate_successor_features(
         self, observation: Tensor, z: Tensor

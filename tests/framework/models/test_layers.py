@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from bfmkit.models.layers import FastTanh, JoinedLinear
+from bfmkit.models.layers import Chain, Embedding, FastTanh, JoinedLinear
 
 
 def test_a_joined_layer_is_a_layer_on_the_concatenation() -> None:
@@ -25,3 +26,17 @@ def test_the_fast_tanh_is_tanh(dtype: torch.dtype, error: float) -> None:
     assert leaf.grad is not None
     assert (leaf.grad - (1 - exact[:-2].square())).abs().max() < 3 * error
     assert FastTanh()(torch.tensor([torch.nan])).isnan()
+
+
+def test_a_chain_is_a_sequence_of_layers_whose_hooks_are_heard() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Linear(3, 4), nn.LayerNorm(4), FastTanh(), nn.Linear(4, 4, bias=False), nn.ReLU(), Embedding((4,), 2)]
+    chain, x, heard = Chain(*layers), torch.randn(5, 3), []
+    assert torch.equal(chain(x), nn.Sequential(*layers)(x))
+    modules = [each for each in chain.modules() if each is not chain]
+    for module in modules:
+        module.register_forward_hook(lambda module, given, result: heard.append(module))
+    chain(x)
+    assert set(heard) == set(modules)
+    modules[0].register_forward_pre_hook(lambda module, given: (torch.zeros_like(given[0]),))
+    assert torch.equal(chain(x), chain(torch.zeros_like(x)))
