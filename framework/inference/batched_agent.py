@@ -112,7 +112,10 @@ class BatchedAgent(Agent):
 
     @property
     def state(self) -> TensorDict:  # batch (B,)
-        """All that the runs have learnt and counted: ``entries``, which steps read faster, as a TensorDict."""
+        """All that the runs have learnt and counted: ``entries``, which steps read faster, as a TensorDict.
+
+        It is made when asked for, of the tensors themselves; a subclass puts another tensor into ``entries``.
+        """
         return TensorDict(self.entries, [len(self.seeds)])
 
     @state.setter
