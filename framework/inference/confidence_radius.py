@@ -20,28 +20,32 @@ from bfmkit.utils.checks import NonNegativeFloat, OpenShare, PositiveFloat, Posi
 class SelfNormalizedRadius:
     r"""The self-normalised radius: ‖ŵ_t − w‖ ≤ β_t in the norm of V_t, for all t at once, with probability 1 − δ.
 
-    β_t = R/σ √(ln det V_t − d ln λ + 2 ln(1/δ)) + √λ S,  V_t = λI + Σ φφᵀ/σ²
+    β_t = R/σ √(ln det V_t − d ln λ + 2 ln(1/δ)) + √λ S + ε √(tr V_t − dλ),  V_t = λI + Σ φφᵀ/σ²
 
-    It holds for least squares without forgetting, and rewards that are φᵀw and noise. λ, σ and det V are the
-    posterior's (σ = 1 for ``ridge``), so the noise need not be what the posterior believes.
+    It holds for least squares without forgetting, and rewards that are φᵀw, an error of at most ε‖φ‖, and noise. λ, σ
+    and V are the posterior's (σ = 1 for ``ridge``), so the noise need not be what the posterior believes.
 
     Args:
         delta: δ in (0, 1), how likely it may fail.
         noise_bound: R ≥ 0: the noise is R-sub-Gaussian. Rewards between 0 and 1 have R ≤ 1/2, rewards that are a
             function of the transition R = 0, if the features can express them.
         weight_norm: S > 0: ‖w‖ ≤ S.
+        misspecification: ε ≥ 0, what the features leave of a reward, in units of their norm. Errors do not average out
+            along a policy's walk, so the radius grows with the square root of the labels where ε > 0.
         type: its name in recipes.
 
     Raises:
         ValueError: for a number out of its range.
 
     Reference:
-        Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, theorem 2.
+        Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, theorem 2; the last term is that of
+        ``docs/theory.md``, "Rewards that the features do not express".
     """
 
     delta: OpenShare = 0.05
     noise_bound: NonNegativeFloat = 0.5
     weight_norm: PositiveFloat = 1.0
+    misspecification: NonNegativeFloat = 0.0
     type: Literal["self_normalized"] = "self_normalized"
 
     def of(self, posterior: Posterior, belief: TensorDictBase) -> Tensor:  # batch (B,) -> (B,)
@@ -59,7 +63,11 @@ class SelfNormalizedRadius:
         # Rounding may leave the growth a hair below zero.
         growth = (posterior.log_determinant(belief) - dim * math.log(regularization)).clamp(min=0)
         deviation = (growth + 2 * math.log(1 / self.delta)).sqrt()
-        return self.noise_bound / posterior.noise_std * deviation + math.sqrt(regularization) * self.weight_norm
+        radius = self.noise_bound / posterior.noise_std * deviation + math.sqrt(regularization) * self.weight_norm
+        if self.misspecification > 0:
+            trace = belief["precision"].diagonal(dim1=-2, dim2=-1).sum(-1)
+            radius = radius + self.misspecification * (trace - dim * regularization).clamp(min=0).sqrt()
+        return radius
 
 
 @check_ranges

@@ -59,6 +59,25 @@ def test_the_weights_stay_within_the_radius_as_often_as_promised() -> None:
     assert closest.max() > 0.5
 
 
+@pytest.mark.parametrize("noise_std", [1.0, 0.5])
+def test_errors_of_the_features_stay_within_the_grown_radius_and_outside_the_plain_one(noise_std: float) -> None:
+    # Rewards without noise, whose error has the sign that moves the mean farthest: always with the first feature.
+    error, steps, dim = 0.2, 400, 3
+    features = torch.randn(1, steps, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.tensor([0.6, 0.0, 0.8], dtype=torch.float64)
+    reward = features @ weights + error * features.norm(dim=-1) * features[..., 0].sign()
+    posterior = BayesianPosterior(noise_std=noise_std, prior_std=1.0)
+    belief = posterior.condition_on(posterior.prior(1, dim), features, reward)
+    off = (belief["mean"] - weights).unsqueeze(-1)
+    distance = (off.mT @ belief["precision"] @ off).squeeze().sqrt()
+    plain = SelfNormalizedRadius(noise_bound=0.0).of(posterior, belief)
+    grown = SelfNormalizedRadius(noise_bound=0.0, misspecification=error).of(posterior, belief)
+    assert plain < distance <= grown
+    # The growth is the largest error that the labels can have, sqrt(sum of squares), in units of the believed noise.
+    expected = plain + error * features.square().sum().sqrt() / noise_std
+    torch.testing.assert_close(grown, expected)
+
+
 def test_noise_and_prior_in_other_units_give_the_same_ellipsoid() -> None:
     features = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -89,7 +108,14 @@ def test_is_refused_where_nothing_is_proved(posterior: Posterior) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"delta": 0.0}, {"delta": 1.0}, {"noise_bound": -1.0}, {"weight_norm": 0.0}, {"weight_norm": math.inf}],
+    [
+        {"delta": 0.0},
+        {"delta": 1.0},
+        {"noise_bound": -1.0},
+        {"weight_norm": 0.0},
+        {"weight_norm": math.inf},
+        {"misspecification": -0.1},
+    ],
 )
 def test_refuses_what_makes_no_sense(arguments: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
