@@ -38,8 +38,8 @@ class SelfNormalizedRadius:
         ValueError: for a number out of its range.
 
     Reference:
-        Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, theorem 2; the last term is that of
-        ``docs/theory.md``, "Rewards that the features do not express".
+        Abbasi-Yadkori et al., Improved Algorithms for Linear Stochastic Bandits, 2011, theorem 2; the last term is
+        that of ``docs/theory.md``, "Rewards that the features do not express".
     """
 
     delta: OpenShare = 0.05
