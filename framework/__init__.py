@@ -42,7 +42,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    from bfmkit.utils.startup import postpone_compiler
+    from bfmkit.utils.startup import postpone_imports
 
-    postpone_compiler()
+    postpone_imports()
     return getattr(import_module("bfmkit.api"), name)

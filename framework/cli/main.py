@@ -15,7 +15,7 @@ from bfmkit.cli.completion import SHELLS, CompletionAction
 from bfmkit.registry import discovery
 from bfmkit.utils.errors import FAILED, REFUSED, BfmkitError
 from bfmkit.utils.files import expand_home
-from bfmkit.utils.startup import postpone_compiler
+from bfmkit.utils.startup import postpone_imports
 from bfmkit.utils.stop_signals import exit_code, ignore_stop_signals
 from bfmkit.utils.threads import limit_spinning
 
@@ -32,13 +32,10 @@ Exit codes: 0 done, 1 failed while running, 2 refused before running, 130 after 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
-    # Without a screen, dm_control's import warns about GLFW unless it is told that nothing will be drawn.
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "disabled")
     # TorchRL reports every buffer it allocates, in every process.
     os.environ.setdefault("RL_LOGGING_LEVEL", "WARNING")
     limit_spinning()
-    postpone_compiler(hide_ray=True)
+    postpone_imports()
     parser = build_parser()
     try:
         arguments = _parse(parser, sys.argv[1:] if argv is None else argv)

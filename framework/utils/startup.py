@@ -1,8 +1,9 @@
-"""Fast imports of TensorDict and TorchRL without torch's compiler, and of dm_control without SciPy."""
+"""Fast imports of TensorDict, TorchRL and dm_control, without what few of their users need."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,30 +17,30 @@ from typing import Any
 COMPILER = "torch._dynamo"
 _MARKS = ("assume_constant_result", "allow_in_graph")
 """Decorators that leave a function as it is and tell the compiler of it."""
-_ON_FIRST_USE = ("scipy.ndimage", "scipy.interpolate", "scipy.linalg")
-"""What ``dm_control.suite`` imports for a few of its domains; a third of a second, most of its import."""
+_ON_FIRST_USE = ("ray", "scipy.ndimage", "scipy.interpolate", "scipy.linalg")
+"""TorchRL imports Ray wherever it is installed (a second), ``dm_control.suite`` SciPy for a few domains (a third)."""
 
 
-def postpone_compiler(hide_ray: bool = False) -> None:
-    """Have ``import tensordict`` and ``import torchrl`` not load torch's compiler, nor ``dm_control.suite`` SciPy.
+def postpone_imports() -> None:
+    """Have ``import tensordict``, ``torchrl`` and ``dm_control`` not load what they may never use.
 
-    They decorate functions for the compiler, and each decorator loads it: a second or more. What the decorators would
-    have told it is told when it is loaded, as ``torch.compile`` does. Parts of SciPy are loaded when one of their
-    attributes is asked for. Does nothing where TensorDict or the compiler are there already.
-
-    Args:
-        hide_ray: whether TorchRL, which imports Ray wherever it is installed, is kept from it; nobody else is.
+    TensorDict and TorchRL decorate functions for torch's compiler, and each decorator loads it: a second or more. What
+    the decorators would have told it is told when it is loaded, as ``torch.compile`` does. Ray and parts of SciPy are
+    loaded when one of their attributes is asked for. Where there is no screen, MuJoCo's libraries are told to look for
+    none (``MUJOCO_GL=disabled``, unless it is set): they would load GLFW, a third of a second, to warn that it fails.
+    Does nothing where TensorDict or the compiler are there already.
     """
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("MUJOCO_GL", "disabled")
     known = any(isinstance(finder, _Finder) for finder in sys.meta_path)
     if not known and not {"tensordict", COMPILER} & sys.modules.keys():
-        sys.meta_path.insert(0, _Finder(hide_ray))
+        sys.meta_path.insert(0, _Finder())
 
 
 class _Finder(MetaPathFinder):
     """Finds the few modules whose execution has to be wrapped."""
 
-    def __init__(self, hides_ray: bool) -> None:
-        self._hides_ray = hides_ray
+    def __init__(self) -> None:
         self._postponed: _Postponed | None = None
 
     def find_spec(
@@ -52,8 +53,6 @@ class _Finder(MetaPathFinder):
             wrap = self._prepared
         elif name == COMPILER and self._postponed is not None:
             wrap = self._postponed.told
-        elif self._hides_ray and name.partition(".")[0] == "torchrl":
-            wrap = _without_ray
         spec = PathFinder.find_spec(name, path, target) if wrap else None
         if spec is not None and spec.loader is not None and wrap is not None:
             spec.loader = _Wrapped(spec.loader, wrap)
@@ -152,16 +151,3 @@ class _StandIn:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module(COMPILER), name)
-
-
-@contextmanager
-def _without_ray() -> Iterator[None]:
-    """As if Ray were not installed."""
-    hides = "ray" not in sys.modules
-    if hides:
-        sys.modules["ray"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if hides:
-            del sys.modules["ray"]

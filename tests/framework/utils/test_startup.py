@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -18,11 +19,12 @@ for words in json.loads(sys.argv[1]):
 print(json.dumps(loaded))
 """
 
-HEAVY = ["torch._dynamo", "sympy", "ray", "lightning", "polars", "scipy", "matplotlib", "tensorboard"]
+HEAVY = ["torch._dynamo", "sympy", "ray.remote_function", "lightning", "polars", "scipy", "matplotlib", "tensorboard"]
 
 
-def run(script: str, *words: str) -> str:
-    ended = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=300)
+def run(script: str, *words: str, environment: dict[str, str] | None = None) -> str:
+    command = [sys.executable, "-c", script, *words]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -43,11 +45,11 @@ def test_a_listing_imports_no_torch_and_a_check_no_compiler_trainer_or_cluster()
 
 COMPILED = """
 import sys
-from bfmkit.utils.startup import postpone_compiler
-postpone_compiler(hide_ray=True)
+from bfmkit.utils.startup import postpone_imports
+postpone_imports()
 import tensordict, torchrl.data, torch
 from tensordict import TensorDict, base
-assert "torch._dynamo" not in sys.modules and "ray" not in sys.modules
+assert "torch._dynamo" not in sys.modules and "ray.remote_function" not in sys.modules
 
 def never_compiled(x):
     assert not torch.compiler.is_compiling()
@@ -67,20 +69,22 @@ assert tensordict.utils._lock_warn._dynamo_marked_constant
 assert torch._dynamo is sys.modules["torch._dynamo"]
 from torch.compiler import assume_constant_result
 assert assume_constant_result.__module__ == "torch.compiler"
-import importlib.util
-print(importlib.util.find_spec("ray") is not None)
+from torchrl.data.replay_buffers import ray_buffer
+assert ray_buffer.ray.is_initialized() is False and "ray.remote_function" in sys.modules
+import ray.util.queue
+assert ray is ray_buffer.ray
 """
 
 
-def test_the_compiler_comes_when_it_is_asked_for_and_knows_what_it_would_have_known() -> None:
+def test_compiler_and_ray_come_when_asked_for_and_the_compiler_knows_what_it_was_told() -> None:
     pytest.importorskip("ray")
-    assert run(COMPILED).strip() == "True"
+    run(COMPILED)
 
 
 SUITE = """
 import sys
-from bfmkit.utils.startup import postpone_compiler
-postpone_compiler()
+from bfmkit.utils.startup import postpone_imports
+postpone_imports()
 from dm_control import suite
 assert not any(name.startswith("scipy.ndimage.") for name in sys.modules)
 from dm_control.suite import quadruped
@@ -90,6 +94,23 @@ from scipy.linalg import solve
 import scipy.interpolate
 print(solve([[2.0]], [4.0])[0], scipy.interpolate.interp1d([0, 1], [0, 2])(0.5))
 """
+
+
+WITHOUT_SCREEN = """
+import os, sys
+import bfmkit
+bfmkit.load_agent
+from dm_control import suite
+print(os.environ.get("MUJOCO_GL"), "glfw" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a display is looked for on Linux alone")
+@pytest.mark.parametrize(("given", "seen"), [({}, "disabled False"), ({"MUJOCO_GL": "glfw"}, "glfw True")])
+def test_without_a_screen_none_is_looked_for_unless_the_user_says_so(given: dict, seen: str) -> None:
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden} | given
+    assert run(WITHOUT_SCREEN, environment=environment).strip() == seen
 
 
 def test_scipy_comes_when_a_domain_uses_it() -> None:
