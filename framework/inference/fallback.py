@@ -22,11 +22,12 @@ class Fallback:
     G_t is the return of an episode so far, m_t its mean over the last ``window`` episodes of the inferred policy, m
     that of a whole one.
 
-        deficit D ← max(0, D + m − G) after each improved episode (at its end, or where it was taken back)
-        the improved policy acts while D + m_t − G_t ≤ tolerance · |m| · (episodes so far)
+        deficit D ← D + m − G after each improved episode (at its end, or where it was taken back)
+        the improved policy acts while max(0, D) + m_t − G_t ≤ tolerance · |m| · (episodes so far)
 
-    So what improved episodes lose to the inferred policy, gains not counted, stays within ``tolerance`` of what that
-    would have earned, up to the ``check_every`` steps between two looks and the state that it is handed back in.
+    So all that improved episodes lose to the inferred policy stays within ``tolerance`` of what that would have earned,
+    up to the ``check_every`` steps between two looks and the state that it is handed back in. Earlier gains pay for a
+    bad episode once it is over, and do not let it go on.
     An improved policy whose last ``window`` episodes earned less than m on average waits for 2, 4, 8 episodes before
     it is tried again; and m is measured anew once in ``recheck`` episodes.
 
@@ -94,7 +95,7 @@ class Fallback:
         if not row["improves"] or int(row["steps"]) > checks * self.check_every:
             return
         curve = self._mean_curve(row)
-        lost = row["deficit"] + curve[index] - row["earned"]
+        lost = row["deficit"].clamp(min=0.0) + curve[index] - row["earned"]
         if lost > self.tolerance * curve[-1].abs() * (row["episodes"] + 1):
             self._score(row, curve[index], curve[-1])
             row["improves"].fill_(False)
@@ -118,7 +119,7 @@ class Fallback:
     def _score(self, row: TensorDict, expected: Tensor, expected_return: Tensor) -> None:
         """Count what an improved episode, or its part, earned beside the inferred policy's mean."""
         gain = row["earned"] - expected
-        row["deficit"].sub_(gain).clamp_(min=0.0)
+        row["deficit"].sub_(gain)
         row["gains"][int(row["improved_episodes"]) % self.window] = gain / expected_return.abs().clamp(min=1e-12)
         row["improved_episodes"].add_(1)
         row["in_a_row"].add_(1)

@@ -51,6 +51,21 @@ def test_a_policy_that_turns_bad_is_taken_back_within_the_episode() -> None:
     assert returns[12] > 60
 
 
+def test_gains_pay_for_one_bad_episode_and_a_loss_without_them_is_waited_for() -> None:
+    def falls_once(episode: int) -> float:
+        return 0.0 if episode == 25 else 1.2
+
+    def starts_badly(episode: int) -> float:
+        return 0.0 if episode == 3 else 1.2
+
+    returns = live(Fallback(tolerance=0.02, warmup=3, recheck=100, check_every=5), 40, falls_once)
+    # Half a return is what 26 episodes allow.
+    assert returns[25] == 45.0 and returns[26:] == [pytest.approx(120.0)] * 14
+    # Five steps are the first look. Their loss is paid for by what later episodes allow.
+    returns = live(Fallback(tolerance=0.001, warmup=3, recheck=100, check_every=5), 70, starts_badly)
+    assert returns[3] == 95.0 and returns[4:40] == [100.0] * 36 and returns[-1] == pytest.approx(120.0)
+
+
 def test_runs_decide_for_themselves() -> None:
     fallback = Fallback(warmup=1, check_every=10)
     state = fallback.blank(2, 20)
