@@ -34,17 +34,22 @@ from online_step import WALKER
 
 from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
+from bfmkit.components.agents.fine_tuning import FineTuningAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.components.improvers.adapters import AdaptersImprover
+from bfmkit.components.improvers.gpi import GPIImprover
+from bfmkit.components.improvers.latent_search import LatentSearchImprover
+from bfmkit.components.improvers.residual import ResidualImprover
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.objectives.forward_backward import ForwardBackwardObjective
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.inference.episode import run_episode
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
-from bfmkit.interfaces import Acquisition, Agent
+from bfmkit.interfaces import Acquisition, Agent, Improver
 from bfmkit.training.allocator import keep_freed_memory
 
 Work = Callable[[], object]
@@ -80,10 +85,11 @@ class Sizes:
     candidates: int = 128
     runs: int = 32
     steps: int = 200  # of an episode; the times given are those of 1,000
+    stored: int = 300  # steps in a replay buffer before an improver's are measured
 
 
 WIDE = Sizes(updates=((256, 512), (512, 512), (1024, 1024)), widths=(256, 1024))
-SMALLEST = Sizes(updates=((16, 16),), widths=(16,), dim=4, candidates=4, runs=2, steps=5)
+SMALLEST = Sizes(updates=((16, 16),), widths=(16,), dim=4, candidates=4, runs=2, steps=5, stored=5)
 
 
 def model(width: int = 256, dim: int = 50) -> ForwardBackward:
@@ -98,8 +104,12 @@ def ucb(candidates: int = 128) -> UCBAcquisition:
 
 
 def online(rule: Acquisition, width: int = 256, runs: int = 1, dim: int = 50) -> Work:
+    """One step of an agent that infers, without environment."""
+    return stepping(inferring(rule), width, runs, dim)
+
+
+def stepping(agent: Agent, width: int, runs: int = 1, dim: int = 50) -> Work:
     """One step of an agent, without environment."""
-    agent = inferring(rule)
     agent.start(model(width, dim), list(range(runs)))
     observations, rewards = torch.randn(16, runs, 24), torch.rand(runs)
     number = 0
@@ -110,6 +120,15 @@ def online(rule: Acquisition, width: int = 256, runs: int = 1, dim: int = 50) ->
         observation, following = observations[number % 16], observations[(number + 1) % 16]
         agent.observe(observation, agent.act(observation), following, rewards)
 
+    return step
+
+
+def improving(improver: Improver, sizes: Sizes) -> Work:
+    """One step of an agent that goes on learning, its replay buffer filled."""
+    agent = FineTuningAgent(inferring(ucb(sizes.candidates), 25), improver, fallback=None)
+    step = stepping(agent, sizes.widths[0], dim=sizes.dim)
+    for _ in range(sizes.stored):
+        step()
     return step
 
 
@@ -195,6 +214,16 @@ def table(sizes: Sizes) -> Iterator[Row]:
         title, unit = f"episode of 1,000, {name} / bare dm_control", 1000.0 * 1000 / sizes.steps
         key = f"episode_{name.lower().replace(' ', '_')}"
         yield Row(key, title, partial(episode, agent, sizes), lambda _: bare_episode(sizes.steps), unit=unit)
+    inference = partial(stepping, inferring(rule, 25), sizes.widths[0], dim=sizes.dim)
+    improvers: dict[str, Improver] = {
+        "gpi": GPIImprover(),
+        "latent_search": LatentSearchImprover(),
+        "adapters": AdaptersImprover(),
+        "residual": ResidualImprover(),
+    }
+    for name, improver in improvers.items():
+        title = f"step of {name} / of inference alone, choices every 25"
+        yield Row(name, title, partial(improving, improver, sizes), lambda _: inference(), 7, 50)
     title = "start to the first action / import torch"
     yield Row("start", title, lambda: process(START), lambda _: process("import torch"), 5)
 
