@@ -12,7 +12,7 @@ import pytest
 
 ROWS = [
     "fb_16", "ucb_16", "thompson_16", "runs_2", "episode_fixed_policy", "episode_ucb_every_step",
-    "episode_ucb_every_25", "episode_thompson_every_25", "start",
+    "episode_ucb_every_25", "episode_thompson_every_25", "gpi", "latent_search", "adapters", "residual", "start",
 ]  # fmt: skip
 
 
