@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from multiprocessing import current_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +27,7 @@ from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.recording import save_record
 from bfmkit.runs.run_directory import default_out, join_run, open_run, write_summary
 from bfmkit.training.cluster import is_first_process
-from bfmkit.utils.errors import RefusedError
+from bfmkit.utils.errors import JobError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +65,7 @@ def list_components(kind: str) -> list[Component]:
         >>> [component.name for component in list_components("query_rule")]
         ['always', 'budget', 'd_gap']
     """
+    discovery.add_project(Path.cwd())
     _require_kind(kind)
     return [Component(found.name, found.summary, found.package) for found in discovery.find(KINDS[kind].folder)]
 
@@ -79,6 +81,7 @@ def make(kind: str, name: str, **arguments: Any) -> Any:
         >>> make("posterior", "ridge", regularization=2.0).regularization
         2.0
     """
+    discovery.add_project(Path.cwd())
     _require_kind(kind)
     return build_node(KINDS[kind].interface(), {"type": name, **arguments})
 
@@ -141,6 +144,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] | Mapping[str, Any]
         >>> load_recipe("opti_bfm", {"environment.task": "walk"}).tree["environment"]["task"]
         'walk'
     """
+    discovery.add_project(Path.cwd())
     return read_recipe(recipe, overrides if isinstance(overrides, Mapping) else list(overrides))
 
 
@@ -165,6 +169,9 @@ def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torc
         >>> list(result.summary["tasks"])
         ['stand']
     """
+    if getattr(current_process(), "_inheriting", False):
+        raise JobError("bfmkit.run is called anew by a process that it has started, which imports your script: put the "
+                       'call under `if __name__ == "__main__":`')  # fmt: skip
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     device, job = torch.device(device), recipe.build()
     if job.processes > 1 and out is None:
@@ -316,13 +323,16 @@ def evaluate(agent: Agent, env: Environment, episodes: int = 10) -> Tensor:  # (
         episodes: how many.
 
     Raises:
-        ValueError: if the agent is not started, the numbers of rows differ, or the model is of another body.
+        ValueError: if the agent is not started, the numbers of rows differ, the model is of another body, or
+            ``episodes`` is negative.
 
     Example:
         >>> agent = load_agent("opti_bfm", seeds=[0, 1])
         >>> evaluate(agent, make_env("walker", "stand", num_envs=2, episode_steps=50), episodes=3).shape
         torch.Size([3, 2])
     """
+    if episodes < 0:
+        raise ValueError(f"episodes must not be negative, got {episodes}")
     if not hasattr(agent, "bfm"):
         raise ValueError("the agent has no model yet: take it from bfmkit.load_agent, or call its start()")
     if len(env.tasks) != len(agent.seeds):

@@ -134,6 +134,14 @@ class FineTuningAgent(Agent):
     def stage(self, episodes: int) -> str | None:
         return self.base.stage(episodes)
 
+    def policies(self) -> list[str]:
+        """``inferred``, ``improved``, or ``taken back`` where the inferred one took over within the episode."""
+        improved, taken_back = self._state["anchored"], torch.zeros(len(self.seeds), dtype=torch.bool)
+        if self.fallback is not None:
+            improved, taken_back = self._state["fallback", "improves"], self._state["fallback", "taken_back"]
+        words = torch.where(taken_back, 2, improved.long()).tolist()
+        return [("inferred", "improved", "taken back")[word] for word in words]
+
     def flush(self) -> None:
         self.base.flush()
 

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from bfmkit.runs.run_directory import RECIPE, read_recipe
+
 REPORTED = ("infer", "benchmark", "pretrain", "generality")
 """Jobs whose numbers a report shows, with figures of their own or without."""
 
@@ -32,7 +34,7 @@ def outputs(
     record = next(iter(sorted((out / "records").glob("*.safetensors"))), None)
     if record is not None:
         yield f"explain: bfmkit explain {shlex.quote(str(record))}"
-        yield f"play:    bfmkit play {shlex.quote(str(record))}"
+        yield f"play:    bfmkit play {shlex.quote(str(record))}{_played(out)}"
     if (out / "model").is_dir():
         yield f"inspect: bfmkit run inspect {shlex.quote(f'bfm.path={out}/model')}"
         yield f"use it:  in a recipe of type infer, bfm: {{type: checkpoint, path: {out / 'model'}}}"
@@ -42,6 +44,13 @@ def outputs(
         yield from _exported(out)
     if list((out / "tensorboard").glob("events*")):
         yield f"curves:  tensorboard --logdir {folder}"
+
+
+def _played(out: Path) -> str:
+    """What a record does not hold."""
+    tree = read_recipe(out / RECIPE) if (out / RECIPE).is_file() else {}
+    is_fine_tuned = tree.get("agent", {}).get("type") == "fine_tuning"
+    return "  (the inferred policy, without what was learnt on top of it)" if is_fine_tuned else ""
 
 
 def _exported(out: Path) -> Iterator[str]:

@@ -210,6 +210,10 @@ class Agent(ABC):
         """Stage of exploration at the end of ``episodes`` episodes, in words; None for agents without stages."""
         return None
 
+    def policies(self) -> list[str] | None:
+        """Policy that each run follows in its present episode, in a word; None for agents that have but one."""
+        return None
+
     def flush(self) -> None:  # noqa: B027
         """Learn from buffered steps now; does nothing for an agent that buffers none.
 

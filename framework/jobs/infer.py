@@ -169,10 +169,12 @@ class InferJob(Experiment, Job):
             return
         whole = state.returns[stage.role]
         rows: list[dict[str, Any]] = []
+        policies = agent.policies()
         for row, run in enumerate(stage.runs):
             if not result.stopped[row]:
                 whole[run, episode] = float(result.returns[row])
-                rows += self._rows(run, episode, row, result)
+                policy = {} if policies is None else {"policy": policies[row]}
+                rows += (numbers | policy for numbers in self._rows(run, episode, row, result))
         append_metrics(outputs.out, rows, FILES[stage.role])
         state.rows[stage.role] += len(rows)
         outputs.log_returns(stage, episode, [(*self.runs[run], whole[run, episode]) for run in stage.runs])

@@ -152,6 +152,26 @@ def test_evaluation_says_what_does_not_fit(recipe: Path) -> None:
         bfmkit.evaluate(agent, BallEnvironment(tasks=["task_2"]))
     with pytest.raises(ValueError, match="model"):
         bfmkit.evaluate(bfmkit.make("agent", "random"), BallEnvironment(tasks=["task_2"]))
+    with pytest.raises(ValueError, match="episodes must not be negative, got -2"):
+        bfmkit.evaluate(agent, BallEnvironment(tasks=["task_2", "task_2"]), episodes=-2)
+
+
+def test_a_run_that_a_new_process_calls_while_it_imports_the_script_says_what_to_do(
+    recipe: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "import bfmkit\n"
+        "if __name__ == '__main__':\n"
+        "    process = multiprocessing.get_context('spawn').Process(target=print)\n"
+        "    process.start(), process.join()\n"
+        "else:\n"
+        f"    bfmkit.run({str(recipe)!r}, {str(tmp_path / 'out')!r})\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert 'put the call under `if __name__ == "__main__":`' in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_stopped_runs_have_no_return(recipe: Path) -> None:

@@ -88,6 +88,22 @@ def test_a_worse_policy_is_taken_back_and_a_better_one_kept() -> None:
     assert agent.improver.state["anchors"].tolist() == lazy.improver.state["anchors"].tolist() == [1]
 
 
+def test_it_says_whose_policy_each_episode_was() -> None:
+    agent = FineTuningAgent(
+        FixedWeightsAgent(torch.eye(4)[0]), Constant([0.0, 0.0, 0.0, 0.0]), Fallback(warmup=1, check_every=5)
+    )
+    agent.start(LinearBFM(), [0])
+    environment, policies = BallEnvironment(), []
+    for _ in range(2):
+        run_episode(agent, environment)
+        policies += agent.policies()
+    assert policies == ["inferred", "taken back"]
+    better, _ = living(Constant([1.0, 0.0, 0.0, 0.0]), Fallback(warmup=1), 2)
+    without, _ = living(Constant([1.0, 0.0, 0.0, 0.0]), None, 1)
+    assert better.policies() == without.policies() == ["improved"]
+    assert thompson().policies() is None
+
+
 def test_without_a_fallback_it_acts_from_the_first_step() -> None:
     agent, returns = living(Constant([0.0, 0.5, 0.0, 0.0]), None, 2)
     assert returns == [0.0, 0.0]
