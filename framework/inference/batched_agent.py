@@ -314,7 +314,9 @@ class BatchedAgent(Agent):
         if value.shape == (size,) and runs == 1:
             value = value.unsqueeze(0)
         if value.shape != (runs, size):
-            raise ValueError(f"{name} must be ({runs}, {size}), got {tuple(value.shape)}")
+            entries = self.bfm.environment_spec.observation_names if name.endswith("observation") else ()
+            words = f"; the model's observation is {', '.join(entries)}" if entries else ""
+            raise ValueError(f"{name} must be ({runs}, {size}), got {tuple(value.shape)}{words}")
         return value.to(self.device, self.dtype)
 
     def _rewards(self, value: Tensor | float) -> Tensor:  # (B,) float64

@@ -11,12 +11,14 @@ from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.episode import EpisodeSchedule
 from bfmkit.inference.episode import run_episode
+from bfmkit.inference.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import (
     Acquisition,
     AcquisitionContext,
     Schedule,
     ScheduleState,
 )
+from bfmkit.models.folder import load_model, resolve
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 from bfmkit.utils.rng import normal_noise
 
@@ -120,3 +122,13 @@ def test_a_state_of_another_model_is_refused() -> None:
     with pytest.raises(ValueError, match="has shape"):
         agent.load_state_dict(saved)
     assert (agent.state == before).all()
+
+
+def test_an_observation_of_another_size_is_told_what_the_model_reads() -> None:
+    agent = FixedWeightsAgent(torch.ones(24))
+    agent.start(load_model(resolve("zoo:walker")), [0])
+    agent.begin_episode()
+    with pytest.raises(ValueError, match=r"must be \(1, 28\), got \(24,\); .*, horizontal_velocity, .*angular_momentum$"):
+        agent.act(torch.zeros(24))
+    with pytest.raises(ValueError, match=r"^action must be \(1, 6\), got \(5,\)$"):
+        agent.observe(torch.zeros(28), torch.zeros(5), torch.zeros(28), 1.0)
