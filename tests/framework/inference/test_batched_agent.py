@@ -128,7 +128,7 @@ def test_an_observation_of_another_size_is_told_what_the_model_reads() -> None:
     agent = FixedWeightsAgent(torch.ones(24))
     agent.start(load_model(resolve("zoo:walker")), [0])
     agent.begin_episode()
-    with pytest.raises(ValueError, match=r"must be \(1, 28\), got \(24,\); .*, horizontal_velocity, .*angular_momentum$"):
+    with pytest.raises(ValueError, match=r"\(1, 28\), got \(24,\); .*, angular_momentum$"):
         agent.act(torch.zeros(24))
     with pytest.raises(ValueError, match=r"^action must be \(1, 6\), got \(5,\)$"):
         agent.observe(torch.zeros(28), torch.zeros(5), torch.zeros(28), 1.0)
