@@ -131,7 +131,7 @@ def load_model(path: str) -> BFM:
 
 
 def load_recipe(recipe: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """Checked recipe, from a file or the name of a shipped one.
+    """Checked recipe, from a file or the name of a shipped one; a plugin of the working directory is known to it.
 
     Args:
         recipe: a file, or the name of a shipped recipe.
@@ -159,7 +159,8 @@ def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torc
     Raises:
         RecipeError: with all that is wrong with the recipe.
         RunDirectoryError: if ``out`` holds something else.
-        JobError: if the job ends without having done all of its work.
+        JobError: if the job ends without having done all of its work, or the call stands in a script outside of
+            ``if __name__ == "__main__":`` and a process that the job has started imports it.
         ValueError: if several processes run the job, and ``out`` is not given.
 
     Example:
@@ -169,6 +170,7 @@ def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torc
         >>> list(result.summary["tasks"])
         ['stand']
     """
+    # Set while a spawned process imports the script, as multiprocessing's own check has it.
     if getattr(current_process(), "_inheriting", False):
         raise JobError("bfmkit.run is called anew by a process that it has started, which imports your script: put the "
                        'call under `if __name__ == "__main__":`')  # fmt: skip

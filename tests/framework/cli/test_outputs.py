@@ -76,3 +76,10 @@ def test_a_run_names_what_it_left(tmp_path: Path, job: str, files: tuple[str, ..
 def test_commands_survive_a_space_in_a_name(tmp_path: Path) -> None:
     (line,) = outputs(made(tmp_path / "my run"), "benchmark")
     assert line == f"report:  bfmkit report '{tmp_path}/my run' --out '{tmp_path}/my run/report.html'"
+
+
+def test_a_record_of_a_run_that_fine_tunes_is_said_to_hold_the_inferred_policy(tmp_path: Path) -> None:
+    made(tmp_path, "records/run-seed-0.safetensors")
+    (tmp_path / "recipe.yaml").write_text("type: infer\nagent: {type: fine_tuning}\n")
+    played = next(line for line in outputs(tmp_path, "infer") if line.startswith("play:"))
+    assert played.endswith("(the inferred policy, without what was learnt on top of it)")
