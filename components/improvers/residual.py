@@ -22,15 +22,16 @@ class ResidualImprover(ActorImprover):
 
     Q_i(s, a) = κ min_e ψ_e(s, a, z)ᵀŵ + q̄ ρ_i(s, a),  i = 1, 2;    π(s) = clip(π_z(s) + reach · tanh δ(s, π_z(s)))
     a = argmax of min_j Q_j(s, ·) over {π(s), π_z(s)}
-    ρ_i descends (r + γ max_{a'} min_j Q'_j(s', a') − Q_i(s, a))²/q̄²,  a' in {π(s'), π_z(s')}
+    ρ_i descends (Σ_{k<n} γᵏ r_k + γⁿ max_{a'} min_j Q'_j(s', a') − Q_i(s, a))²/q̄²,  a' in {π(s'), π_z(s')}
     δ ascends min_j Q_j(s, π(s))/q̄ − penalty ‖π − π_z‖²
 
     ρ and δ start at zero: the first Q is the model's and the first policy the inferred one. Q' is Q with a slow copy of
     ρ. The choice between both actions keeps the inferred one in states that a run seldom meets, as when it lies on the
-    floor, where an actor that is trained on the others does worse. Where γ is not the model's γ', κ = (1 − γ')/(1 − γ)
-    brings ψᵀŵ to the new horizon, exactly for a constant reward. The loss is twin delayed DDPG's, written out for B
-    runs with parameters of their own; TorchRL's loss modules hold one set of parameters each, and B of them spend most
-    of an update outside the networks.
+    floor, where an actor that is trained on the others does worse. Several steps in a target bring rewards to the
+    critic sooner; their actions are those of the time, which is not corrected for. Where γ is not the model's γ', κ =
+    (1 − γ')/(1 − γ) brings ψᵀŵ to the new horizon, exactly for a constant reward. The loss is twin delayed DDPG's,
+    written out for B runs with parameters of their own; TorchRL's loss modules hold one set of parameters each, and B
+    of them spend most of an update outside the networks.
 
     Further arguments are those of :class:`~bfmkit.inference.actor_improver.ActorImprover`.
 
@@ -39,6 +40,7 @@ class ResidualImprover(ActorImprover):
         reach: largest change of an action's entry.
         target_rate: how far the slow copy moves an update.
         actor_every: critic updates for one of the actor.
+        n_steps: n, steps from s to s' in a target, fewer at an episode's end.
         discount: γ of an environment step; none: the model's. A model that was trained with actions held for several
             steps has one of several steps.
 
@@ -48,7 +50,8 @@ class ResidualImprover(ActorImprover):
     Reference:
         Sikchi et al., Fast Adaptation with Behavioral Foundation Models, 2025; Fujimoto et al., Addressing function
         approximation error in actor-critic methods, 2018; Silver et al., Residual policy learning, 2018; Zhang et al.,
-        Policy expansion for bridging offline-to-online reinforcement learning, 2023.
+        Policy expansion for bridging offline-to-online reinforcement learning, 2023; Barth-Maron et al., Distributed
+        distributional deterministic policy gradients, 2018, for targets of several steps.
 
     Example:
         ``agent.improver={type: residual, discount: 0.99}``
@@ -60,6 +63,7 @@ class ResidualImprover(ActorImprover):
         reach: PositiveFloat = 1.0,
         target_rate: PositiveFloat = 0.01,
         actor_every: PositiveInt = 2,
+        n_steps: PositiveInt = 5,
         discount: OpenShare | None = None,
         batch_size: PositiveInt = 128,
         update_every: PositiveInt = 1,
@@ -70,12 +74,12 @@ class ResidualImprover(ActorImprover):
     ) -> None:
         super().__init__(batch_size, update_every, learning_rate, noise, penalty, capacity)
         self.width, self.reach, self.target_rate, self.actor_every = width, reach, target_rate, actor_every
-        self.discount = discount
+        self.n_steps, self.discount = n_steps, discount
 
     def prepare(self) -> dict[str, Any]:
         spec = self.bfm.environment_spec
-        self._gamma = self.bfm.discount if self.discount is None else self.discount
-        self.value_scale = (1.0 - self.bfm.discount) / (1.0 - self._gamma)
+        self.gamma = self.bfm.discount if self.discount is None else self.discount
+        self.value_scale = (1.0 - self.bfm.discount) / (1.0 - self.gamma)
         critic = self._network("critic", 2, spec.observation_size + spec.action_size, 1)
         return super().prepare() | {"critic": critic, "target": critic.clone(), "critic_adam": self.adam.blank(critic)}
 
@@ -103,7 +107,7 @@ class ResidualImprover(ActorImprover):
             batch.next_inferred_value
             + scale * self._residual("target", batch.next_observation, batch.next_base_action),
         )
-        wanted = (batch.reward + self._gamma * later - batch.inferred_value) / scale  # (B, n)
+        wanted = (batch.reward + batch.next_discount * later - batch.inferred_value) / scale  # (B, n)
         with torch.enable_grad():
             leaves = state["critic"].apply(lambda value: value.detach().requires_grad_())
             inputs = torch.cat([self.scaled(batch.observation), batch.action], -1)

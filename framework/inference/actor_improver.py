@@ -18,16 +18,25 @@ CHUNK = 2048
 
 
 class ReplayBatch(NamedTuple):
-    """Replay batch: n transitions of each of B runs, drawn from its own buffer."""
+    """Replay batch: n transitions of each of B runs, drawn from its own buffer, s' being m ≤ ``n_steps`` steps after s.
+
+    m is smaller where an episode, or what is stored of it, ends before.
+    """
 
     observation: Tensor  # (B, n, o)
     action: Tensor  # (B, n, a)
-    next_observation: Tensor  # (B, n, o)
-    reward: Tensor  # (B, n)
     base_action: Tensor  # (B, n, a), π_z(s) of the anchored z
-    next_base_action: Tensor  # (B, n, a), π_z(s')
     inferred_value: Tensor  # (B, n), min_e ψ_e(s, a, z)ᵀŵ
+    reward: Tensor  # (B, n), Σ_k γ^k r_k over the m steps
+    next_discount: Tensor  # (B, n), γ^m
+    next_observation: Tensor  # (B, n, o)
+    next_base_action: Tensor  # (B, n, a), π_z(s')
     next_inferred_value: Tensor  # (B, n), min_e ψ_e(s', π_z(s'), z)ᵀŵ
+
+
+STATE = ("observation", "action", "base_action", "inferred_value")
+NEXT_STATE = ("next_observation", "next_base_action", "next_inferred_value")
+"""Entries of a buffer that a batch takes from a transition, and from the last of the m steps."""
 
 
 class ActorImprover(Improver):
@@ -54,6 +63,12 @@ class ActorImprover(Improver):
 
     value_scale: float = 1.0
     """What ψᵀŵ is multiplied by, where values are meant with another discount than the model's."""
+
+    gamma: float = 1.0
+    """Discount of a step in :class:`ReplayBatch`; subclasses that look at rewards set it."""
+
+    n_steps: int = 1
+    """Steps from s to s' in :class:`ReplayBatch`."""
 
     def __init__(
         self,
@@ -109,6 +124,7 @@ class ActorImprover(Improver):
                  "base_action": (a,), "next_base_action": (a,), "inferred_value": (),
                  "next_inferred_value": ()}  # fmt: skip
         buffer = {name: zeros(self.capacity, *shape) for name, shape in sizes.items()}
+        buffer["continues"] = zeros(self.capacity).bool()
         counts = {name: torch.zeros(runs, dtype=torch.int64) for name in ("stored", "updates")}
         parameters = self.actor_parameters()
         return {
@@ -170,6 +186,7 @@ class ActorImprover(Improver):
         if len(rows) == 0:
             return
         device_rows, slots = rows.to(self.device), (self.state["stored"][rows] % self.capacity).to(self.device)
+        buffer = self.state["buffer"]
         z, weights = self.state["z"][device_rows], self.state["weights"][device_rows]
         steps = {
             "observation": step.observation[device_rows],
@@ -177,9 +194,12 @@ class ActorImprover(Improver):
             "next_observation": step.next_observation[device_rows],
         }
         judged = self._judged(**steps, z=z, weights=weights)
-        parts = steps | {"reward": step.reward[device_rows]} | judged
+        # It continues the one stored before if that ended here: not over a reset, nor over a step without reward.
+        ended = buffer["next_observation"][device_rows, (slots - 1) % self.capacity]
+        continues = (ended == steps["observation"].to(z.dtype)).all(-1)
+        parts = steps | {"reward": step.reward[device_rows], "continues": continues} | judged
         for name, value in parts.items():
-            self.state["buffer", name][device_rows, slots] = value.to(z.dtype)
+            buffer[name][device_rows, slots] = value.to(buffer[name].dtype)
         self.state["stored"].add_(step.observed)
 
     def _judged(
@@ -205,8 +225,22 @@ class ActorImprover(Improver):
         for run in due.nonzero().squeeze(-1).tolist():
             draw = generator(self.seeds[run], "improver batch", int(steps[run]))
             indices[run] = torch.from_numpy(draw.integers(stored[run], size=self.batch_size))
-        rows = torch.arange(len(self.seeds)).unsqueeze(-1).to(self.device)
-        return ReplayBatch(*(self.state["buffer", name][rows, indices] for name in ReplayBatch._fields))
+        return self._batch(indices.to(self.device))
+
+    def _batch(self, first: Tensor) -> ReplayBatch:  # (B, n), places in the buffers
+        buffer, rows = self.state["buffer"], torch.arange(len(self.seeds), device=self.device).unsqueeze(-1)
+        newest = ((self.state["stored"] - 1) % self.capacity).unsqueeze(-1).to(self.device)
+        last, reward = first, buffer["reward"][rows, first]
+        discount, goes_on = torch.full_like(reward, self.gamma), torch.ones_like(first, dtype=torch.bool)
+        for _ in range(self.n_steps - 1):
+            following = (last + 1) % self.capacity
+            goes_on = goes_on & (last != newest) & buffer["continues"][rows, following]
+            reward = reward + torch.where(goes_on, discount * buffer["reward"][rows, following], 0.0)
+            discount = torch.where(goes_on, discount * self.gamma, discount)
+            last = torch.where(goes_on, following, last)
+        parts = {name: buffer[name][rows, first] for name in STATE}
+        later = {name: buffer[name][rows, last] for name in NEXT_STATE}
+        return ReplayBatch(**parts, reward=reward, next_discount=discount, **later)
 
     def _update_actor(self, batch: ReplayBatch, runs: Tensor) -> None:
         parameters = self.state["actor"]

@@ -80,7 +80,7 @@ def test_the_critic_chooses_between_the_improved_and_the_inferred_action() -> No
     "arguments",
     [
         {"width": 0}, {"reach": 0.0}, {"target_rate": 0.0}, {"actor_every": 0}, {"batch_size": 0}, {"update_every": 0},
-        {"learning_rate": 0.0}, {"noise": -0.1}, {"penalty": -1.0}, {"capacity": 0}, {"discount": 1.0},
+        {"learning_rate": 0.0}, {"noise": -0.1}, {"penalty": -1.0}, {"capacity": 0}, {"discount": 1.0}, {"n_steps": 0},
     ],
 )  # fmt: skip
 def test_refuses_what_makes_no_sense(arguments: dict) -> None:

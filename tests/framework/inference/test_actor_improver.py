@@ -49,6 +49,58 @@ def test_what_is_stored_is_what_the_model_says_of_the_anchored_latent() -> None:
     torch.testing.assert_close(buffer["inferred_value"], expected)
 
 
+def counted(capacity: int, steps: int) -> Offset:
+    """Two runs in episodes of 20 steps, with the step's number for a reward and a position; n = 3, γ = 0.5."""
+    improver = Offset(batch_size=4, capacity=capacity)
+    improver.gamma, improver.n_steps = 0.5, 3
+    agent = FineTuningAgent(FixedWeightsAgent(torch.tensor([0.6, 0.8, 0.0, 0.0])), improver, None)
+    agent.start(LinearBFM(), (0, 1))
+    for step in range(steps):
+        if step % 20 == 0:
+            agent.begin_episode()
+        here = torch.full((2, 4), step + 100.0 * (step // 20))
+        agent.act(here)
+        agent.observe(here, torch.zeros(2, 4), here + 1, torch.tensor([step, -step]))
+    return improver
+
+
+def test_a_batch_sums_rewards_of_the_steps_that_follow() -> None:
+    batch = counted(capacity=100, steps=30)._batch(torch.tensor([[0, 7, 17]] * 2))
+    assert batch.reward.tolist() == [
+        [1.0, 7 + 4 + 9 / 4, 17 + 9 + 19 / 4],
+        [-1.0, -(7 + 4 + 9 / 4), -(17 + 9 + 19 / 4)],
+    ]
+    assert batch.next_discount.tolist() == [[1 / 8] * 3] * 2
+    assert batch.observation[0, :, 0].tolist() == [0.0, 7.0, 17.0]
+    assert batch.next_observation[0, :, 0].tolist() == [3.0, 10.0, 20.0]
+
+
+def test_a_batch_stops_at_the_end_of_an_episode_and_of_what_is_stored() -> None:
+    batch = counted(capacity=100, steps=30)._batch(torch.tensor([[18, 19, 28, 29]] * 2))
+    assert batch.next_discount[0].tolist() == [1 / 4, 1 / 2, 1 / 4, 1 / 2]
+    assert batch.reward[0].tolist() == [18 + 19 / 2, 19.0, 28 + 29 / 2, 29.0]
+    assert batch.next_observation[0, :, 0].tolist() == [20.0, 20.0, 130.0, 130.0]
+
+
+def test_a_batch_goes_over_the_end_of_a_full_buffer_and_not_over_its_newest_step() -> None:
+    # Steps 24 to 35 lie at 0 to 11.
+    batch = counted(capacity=12, steps=36)._batch(torch.tensor([[11, 10, 3, 4]] * 2))
+    assert batch.observation[0, :, 0].tolist() == [135.0, 134.0, 127.0, 128.0]
+    assert batch.next_discount[0].tolist() == [1 / 2, 1 / 4, 1 / 8, 1 / 8]
+
+
+def test_a_batch_does_not_go_over_a_step_without_a_reward() -> None:
+    improver = counted(capacity=100, steps=3)
+    agent = FineTuningAgent(FixedWeightsAgent(torch.tensor([0.6, 0.8, 0.0, 0.0])), improver, None)
+    agent.start(LinearBFM(), (0, 1))
+    for step in range(5):
+        here = torch.full((2, 4), float(step))
+        agent.act(here)
+        agent.observe(here, torch.zeros(2, 4), here + 1, torch.ones(2), torch.tensor([True, step != 1]))
+    discounts = improver._batch(torch.tensor([[0, 1, 2]] * 2)).next_discount
+    assert discounts.tolist() == [[1 / 8, 1 / 8, 1 / 8], [1 / 2, 1 / 8, 1 / 4]]
+
+
 def test_the_penalty_holds_the_actor_at_the_inferred_policy() -> None:
     class Eastward(Offset):
         def value(self, observation: Tensor, action: Tensor) -> Tensor:
