@@ -46,6 +46,12 @@ def test_overrides_that_no_cell_would_hear_of_are_refused_a_line_each() -> None:
     assert line.startswith('overrides: "seed=1" has no effect: ')
 
 
+def test_another_body_comes_with_a_task_that_it_has() -> None:
+    body = ("bfm.path=zoo:cheetah", "environment.domain=cheetah", "environment.task=run")
+    (found,) = benchmark_recipes(["opti_bfm"], body, ["tasks"])
+    assert found.tree["environment"]["domain"] == "cheetah"
+
+
 def test_overrides_that_the_benchmark_leaves_to_its_recipes_have_their_effect() -> None:
     (found,) = benchmark_recipes([RecipeEntry("random", None, ("episodes=2", "tasks=[random_3]"))], TABULAR, ["seeds"])
     assert (found.arguments["episodes"], found.arguments["tasks"]) == (2, ["random_3"])
