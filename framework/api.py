@@ -130,29 +130,45 @@ def load_model(path: str) -> BFM:
     return read_model(resolve(path))
 
 
-def load_recipe(recipe: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+def load_recipe(recipe: str | Path, *overrides: str | Mapping[str, Any]) -> Recipe:
     """Checked recipe, from a file or the name of a shipped one; a plugin of the working directory is known to it.
 
     Args:
         recipe: a file, or the name of a shipped recipe.
-        overrides: ``["path.to.key=value"]``, as on the command line, or ``{"path.to.key": value}``.
+        overrides: ``"path.to.key=value"``, as on the command line, or a mapping ``{"path.to.key": value}``.
 
     Raises:
         RecipeError: with all that is wrong with it.
+        TypeError: if overrides are texts and mappings, or something else.
 
     Example:
+        >>> load_recipe("opti_bfm", "environment.task=walk").tree["environment"]["task"]
+        'walk'
         >>> load_recipe("opti_bfm", {"environment.task": "walk"}).tree["environment"]["task"]
         'walk'
     """
     discovery.add_project(Path.cwd())
-    return read_recipe(recipe, overrides if isinstance(overrides, Mapping) else list(overrides))
+    if all(isinstance(override, str) for override in overrides):
+        return read_recipe(recipe, [str(override) for override in overrides])
+    merged: dict[str, Any] = {}
+    for override in overrides:
+        if not isinstance(override, Mapping):
+            raise TypeError("overrides are texts, an argument each, or a mapping, and not both")
+        merged |= override
+    return read_recipe(recipe, merged)
 
 
-def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torch.device | str = "cpu") -> RunResult:
+def run(
+    recipe: Recipe | str | Path,
+    *overrides: str | Mapping[str, Any],
+    out: str | Path | None = None,
+    device: torch.device | str = "cpu",
+) -> RunResult:
     """Run of a recipe's job in a run directory; the same directory again resumes it. Works in a notebook.
 
     Args:
         recipe: from :func:`load_recipe`, a file, or the name of a shipped recipe.
+        overrides: as of :func:`load_recipe`, where the recipe is not loaded yet.
         out: the run directory; ``runs/RECIPE-TIME`` if not given.
         device: where to compute.
 
@@ -162,11 +178,12 @@ def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torc
         JobError: if the job ends without having done all of its work, or the call stands in a script outside of
             ``if __name__ == "__main__":`` and a process that the job has started imports it.
         ValueError: if several processes run the job, and ``out`` is not given.
+        TypeError: if overrides are texts and mappings, or the recipe is loaded already.
 
     Example:
         >>> import tempfile
         >>> brief = ["episodes=1", "oracle_episodes=0", "environment.episode_steps=50"]
-        >>> result = run(load_recipe("opti_bfm", brief), out=tempfile.mkdtemp())
+        >>> result = run("opti_bfm", *brief, out=tempfile.mkdtemp())
         >>> list(result.summary["tasks"])
         ['stand']
     """
@@ -174,7 +191,10 @@ def run(recipe: Recipe | str | Path, out: str | Path | None = None, device: torc
     if getattr(current_process(), "_inheriting", False):
         raise JobError("bfmkit.run is called anew by a process that it has started, which imports your script: put the "
                        'call under `if __name__ == "__main__":`')  # fmt: skip
-    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, *overrides)
+    elif overrides:
+        raise TypeError("a loaded recipe takes no overrides any more: give them to load_recipe")
     device, job = torch.device(device), recipe.build()
     if job.processes > 1 and out is None:
         raise ValueError("several processes share a run directory: give out")
@@ -202,7 +222,7 @@ def read_results(out: str | Path) -> pl.DataFrame:
     Example:
         >>> import tempfile
         >>> brief = ["episodes=2", "oracle_episodes=0", "environment.episode_steps=50"]
-        >>> read_results(run(load_recipe("opti_bfm", brief), tempfile.mkdtemp()).out)["episode"].to_list()
+        >>> read_results(run("opti_bfm", *brief, out=tempfile.mkdtemp()).out)["episode"].to_list()
         [0, 1]
     """
     from bfmkit.evaluation.results import read_results as read
@@ -240,7 +260,7 @@ def draw_returns(
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> brief = ["episodes=2", "oracle_episodes=0", "environment.episode_steps=50"]
-        >>> out = run(load_recipe("opti_bfm", brief), folder / "run").out
+        >>> out = run("opti_bfm", *brief, out=folder / "run").out
         >>> draw_returns(folder / "returns.png", out, labels={"opti_bfm": "OpTI-BFM"}, width=3.25, formats=["pdf"]).name
         'returns.png'
     """
@@ -273,7 +293,7 @@ def load_agent(
 
     Args:
         recipe: a file, or the name of a shipped recipe.
-        overrides: ``"path.to.key=value"``, as on the command line, or a mapping ``{"path.to.key": value}``.
+        overrides: as of :func:`load_recipe`.
         seeds: one a run; the recipe's seed if none are given.
         device: where to compute.
         label_log: whether the agent keeps what its belief takes in, for :func:`save_record`; some 4d + 9 bytes a step
@@ -289,12 +309,7 @@ def load_agent(
         >>> agent.act(torch.zeros(1, agent.bfm.environment_spec.observation_size)).shape
         torch.Size([1, 6])
     """
-    texts = [override for override in overrides if isinstance(override, str)]
-    mappings = [override for override in overrides if isinstance(override, Mapping)]
-    if texts and mappings:
-        raise TypeError("overrides are texts or a mapping, not both")
-    merged = {key: value for mapping in mappings for key, value in mapping.items()}
-    loaded = load_recipe(recipe, merged if mappings else texts)
+    loaded = load_recipe(recipe, *overrides)
     if not issubclass(loaded.job_class, Experiment):
         raise ValueError(f"{loaded.source}: an agent comes from a recipe of type infer, not {loaded.tree['type']}")
     parts = loaded.root.arguments

@@ -167,7 +167,7 @@ def test_a_run_that_a_new_process_calls_while_it_imports_the_script_says_what_to
         "    process = multiprocessing.get_context('spawn').Process(target=print)\n"
         "    process.start(), process.join()\n"
         "else:\n"
-        f"    bfmkit.run({str(recipe)!r}, {str(tmp_path / 'out')!r})\n"
+        f"    bfmkit.run({str(recipe)!r}, out={str(tmp_path / 'out')!r})\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
     assert 'put the call under `if __name__ == "__main__":`' in done.stderr
@@ -224,7 +224,7 @@ def test_a_kind_that_there_is_not_is_refused_by_name() -> None:
 
 
 def test_a_recipe_runs_without_the_command_line(recipe: Path, tmp_path: Path) -> None:
-    result = bfmkit.run(bfmkit.load_recipe(recipe, ["episodes=2", "oracle_episodes=0"]), tmp_path / "out")
+    result = bfmkit.run(recipe, "episodes=2", "oracle_episodes=0", out=tmp_path / "out")
     assert result.out == tmp_path / "out"
     assert len(bfmkit.read_results(result.out)) == 2
 
@@ -232,8 +232,16 @@ def test_a_recipe_runs_without_the_command_line(recipe: Path, tmp_path: Path) ->
 def test_overrides_may_be_a_mapping(recipe: Path) -> None:
     agent = bfmkit.load_agent(recipe, {"seed": 3})
     assert agent.seeds == (3,)
-    with pytest.raises(TypeError, match="not both"):
-        bfmkit.load_agent(recipe, "seed=3", {"seed": 4})
+    assert bfmkit.load_recipe(recipe, {"seed": 3}, {"episodes": 2}).tree["seed"] == 3
+    for mixed in (("seed=3", {"seed": 4}), (["seed=3"],)):
+        with pytest.raises(TypeError, match="an argument each"):
+            bfmkit.load_agent(recipe, *mixed)
+
+
+def test_a_loaded_recipe_takes_no_more_overrides(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="give them to load_recipe"):
+        bfmkit.run(bfmkit.load_recipe(recipe), "seed=3", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_agents_and_recipes_say_in_a_line_what_they_are(recipe: Path) -> None:

@@ -15,7 +15,7 @@ BRIEF = ["episodes=2", "oracle_episodes=0", "environment.episode_steps=40"]
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
-    run = bfmkit.run(bfmkit.load_recipe("opti_bfm", BRIEF), tmp_path_factory.mktemp("run"))
+    run = bfmkit.run("opti_bfm", *BRIEF, out=tmp_path_factory.mktemp("run"))
     return Record.load(next((Path(run.out) / "records").glob("*.safetensors")))
 
 

@@ -41,7 +41,7 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
 
 def run(folder: Path, recipe: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     (folder / "mine.yaml").write_text(json.dumps(recipe))
-    made = bfmkit.run(folder / "mine.yaml", folder / "out")
+    made = bfmkit.run(folder / "mine.yaml", out=folder / "out")
     return made.out, made.summary
 
 
