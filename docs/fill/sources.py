@@ -240,10 +240,17 @@ class Comparison:
         """
         return float(self._by_seed(task, first, last, "return").mean())
 
+    def oracle(self, task: str) -> float:
+        """The oracle's mean return."""
+        return float(np.nanmean(self._by_seed(task, 1, None, "oracle_return")))
+
+    def labels(self, task: str, episode: int) -> list[str]:
+        """Rewards taken in by the end of an episode, counted from 1, by the first recipe, of each seed."""
+        return [f"{count:,.0f}" for count in self._by_seed(task, episode, episode, "labels")]
+
     def shares_of_oracle(self, task: str, first: int = 1, last: int | None = None) -> list[float]:
         """The first recipe's return over the oracle's mean, of each seed."""
-        oracle = np.nanmean(self._by_seed(task, 1, None, "oracle_return"))
-        return [float(value) for value in self._by_seed(task, first, last, "return") / oracle]
+        return [float(value) for value in self._by_seed(task, first, last, "return") / self.oracle(task)]
 
     def ratio(self, over: Comparison, tasks: Sequence[str], first: int = 1, last: int | None = None) -> Interval:
         """Mean over tasks and seeds of the return over that of another run's same episodes, with a bootstrap interval.
