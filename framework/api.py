@@ -153,7 +153,7 @@ def load_recipe(recipe: str | Path, *overrides: str | Mapping[str, Any]) -> Reci
     merged: dict[str, Any] = {}
     for override in overrides:
         if not isinstance(override, Mapping):
-            raise TypeError("overrides are texts, an argument each, or a mapping, and not both")
+            raise TypeError("overrides are texts, an argument each, or a mapping, not both; a run directory is out=")
         merged |= override
     return read_recipe(recipe, merged)
 
@@ -178,7 +178,7 @@ def run(
         JobError: if the job ends without having done all of its work, or the call stands in a script outside of
             ``if __name__ == "__main__":`` and a process that the job has started imports it.
         ValueError: if several processes run the job, and ``out`` is not given.
-        TypeError: if overrides are texts and mappings, or the recipe is loaded already.
+        TypeError: if overrides are texts and mappings, or something else, or the recipe is loaded already.
 
     Example:
         >>> import tempfile
@@ -194,7 +194,7 @@ def run(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, *overrides)
     elif overrides:
-        raise TypeError("a loaded recipe takes no overrides any more: give them to load_recipe")
+        raise TypeError("a loaded recipe takes no overrides: give them to load_recipe, and a run directory as out=")
     device, job = torch.device(device), recipe.build()
     if job.processes > 1 and out is None:
         raise ValueError("several processes share a run directory: give out")
@@ -302,7 +302,7 @@ def load_agent(
     Raises:
         RecipeError: with all that is wrong with the recipe.
         ValueError: if it is the recipe of another job.
-        TypeError: if overrides are texts and mappings.
+        TypeError: if overrides are texts and mappings, or something else.
 
     Example:
         >>> agent = load_agent("opti_bfm", "seed=3")

@@ -221,8 +221,11 @@ def restore(current: TensorDict, saved: dict[str, Any]) -> TensorDict:  # batch 
         ValueError: if entries or shapes differ.
     """
     loaded, restored = TensorDict.from_dict(saved, batch_size=[]), current.clone()
-    if set(loaded.keys(True, True)) != set(restored.keys(True, True)):
-        raise ValueError("the saved state is that of another kind of agent")
+    lacks = set(restored.keys(True, True)) ^ set(loaded.keys(True, True))
+    if lacks:
+        raise ValueError(
+            f"the saved state is that of another kind of agent, or of another version: {sorted(map(str, lacks))}"
+        )
     for key, value in restored.items(True, True):
         if loaded.get(key).shape != value.shape:
             raise ValueError(f"the saved {key} has shape {tuple(loaded.get(key).shape)}, not {tuple(value.shape)}")

@@ -240,9 +240,16 @@ class Comparison:
         """
         return float(self._by_seed(task, first, last, "return").mean())
 
+    def by_seed(self, task: str, first: int = 1, last: int | None = None) -> list[float]:
+        """The same of each seed."""
+        return [float(value) for value in self._by_seed(task, first, last, "return")]
+
     def oracle(self, task: str) -> float:
-        """The oracle's mean return."""
-        return float(np.nanmean(self._by_seed(task, 1, None, "oracle_return")))
+        """The oracle's mean return, over the runs that had one."""
+        returns = self._by_seed(task, 1, None, "oracle_return").astype(float)
+        if np.isnan(returns).all():
+            raise RunDirectoryError(f"{self._runs[0].name}: no oracle was tried on {task}")
+        return float(np.nanmean(returns))
 
     def labels(self, task: str, episode: int) -> list[str]:
         """Rewards taken in by the end of an episode, counted from 1, by the first recipe, of each seed."""
@@ -250,7 +257,7 @@ class Comparison:
 
     def shares_of_oracle(self, task: str, first: int = 1, last: int | None = None) -> list[float]:
         """The first recipe's return over the oracle's mean, of each seed."""
-        return [float(value) for value in self._by_seed(task, first, last, "return") / self.oracle(task)]
+        return [value / self.oracle(task) for value in self.by_seed(task, first, last)]
 
     def ratio(self, over: Comparison, tasks: Sequence[str], first: int = 1, last: int | None = None) -> Interval:
         """Mean over tasks and seeds of the return over that of another run's same episodes, with a bootstrap interval.

@@ -20,7 +20,7 @@ CHUNK = 2048
 class ReplayBatch(NamedTuple):
     """Replay batch: n transitions of each of B runs, drawn from its own buffer, s' being m ≤ ``n_steps`` steps after s.
 
-    m is smaller where an episode, or what is stored of it, ends before.
+    m is smaller where the episode ends before, a reward is missing, or nothing later is stored.
     """
 
     observation: Tensor  # (B, n, o)
@@ -129,6 +129,7 @@ class ActorImprover(Improver):
         parameters = self.actor_parameters()
         return {
             **counts,
+            "interrupted": torch.ones(runs, dtype=torch.bool),
             "buffer": TensorDict(buffer, [runs]),
             "z": zeros(self.bfm.dim),
             "weights": zeros(self.bfm.dim),
@@ -138,6 +139,9 @@ class ActorImprover(Improver):
             "actor": parameters,
             "actor_adam": self.adam.blank(parameters),
         }
+
+    def begin_episode(self, inferred: InferredTask, runs: Tensor) -> None:
+        self.state["interrupted"].logical_or_(runs)
 
     def anchor(self, inferred: InferredTask, runs: Tensor) -> None:
         state, weights = self.state, self.value_scale * inferred.weights()
@@ -182,6 +186,8 @@ class ActorImprover(Improver):
             state["updates"].add_(due)
 
     def _store(self, step: ObservedStep) -> None:
+        interrupted = self.state["interrupted"]
+        interrupted.logical_or_(step.moved & ~step.observed)
         rows = step.observed.nonzero().squeeze(-1)
         if len(rows) == 0:
             return
@@ -194,13 +200,12 @@ class ActorImprover(Improver):
             "next_observation": step.next_observation[device_rows],
         }
         judged = self._judged(**steps, z=z, weights=weights)
-        # It continues the one stored before if that ended here: not over a reset, nor over a step without reward.
-        ended = buffer["next_observation"][device_rows, (slots - 1) % self.capacity]
-        continues = (ended == steps["observation"].to(z.dtype)).all(-1)
+        continues = ~interrupted[rows].to(self.device)
         parts = steps | {"reward": step.reward[device_rows], "continues": continues} | judged
         for name, value in parts.items():
             buffer[name][device_rows, slots] = value.to(buffer[name].dtype)
         self.state["stored"].add_(step.observed)
+        interrupted.logical_and_(~step.observed)
 
     def _judged(
         self, observation: Tensor, action: Tensor, next_observation: Tensor, z: Tensor, weights: Tensor

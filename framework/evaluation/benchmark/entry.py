@@ -77,13 +77,16 @@ def benchmark_recipes(
     if not entries:
         raise ValueError("recipes must name at least one")
     found: dict[str, BenchmarkRecipe] = {}
-    problems = _without_effect(overrides, "overrides", said)
+    keys = {_key(override) for override in overrides}
+    problems = _without_effect(overrides, "overrides", said, keys)
     for given in entries:
         entry = RecipeEntry(given) if isinstance(given, str) else given
         name = entry.name or Path(entry.recipe).stem
         if name in found:
             raise ValueError(f'two recipes are called "{name}"; give one of them another `name`')
-        problems += _without_effect(entry.overrides, name, said)
+        problems += _without_effect(
+            entry.overrides, name, said, keys | {_key(override) for override in entry.overrides}
+        )
         try:
             recipe = _inference_recipe(entry.recipe, [*overrides, *entry.overrides])
         except RecipeError as error:
@@ -95,14 +98,19 @@ def benchmark_recipes(
     return list(found.values())
 
 
-def _without_effect(overrides: Sequence[str], where: str, said: Collection[str]) -> list[Problem]:
+def _without_effect(
+    overrides: Sequence[str], where: str, said: Collection[str], changed: Collection[str]
+) -> list[Problem]:
     """A problem for each override in whose place the benchmark's own word would be taken, without telling anybody."""
     reasons = {key: f"the benchmark's `{key}` holds for all recipes" for key in said} | _NO_EFFECT
-    keys = [override.partition("=")[0].strip() for override in overrides]
-    if "environment.domain" in keys:  # another body needs a task that it has, whatever is played
+    if "environment.domain" in changed:  # another body needs a task that it has, whatever is played
         reasons.pop("environment.task")
-    known = [(override, reasons.get(key)) for override, key in zip(overrides, keys, strict=True)]
+    known = [(override, reasons.get(_key(override))) for override in overrides]
     return [Problem(where, "", f'"{override}" has no effect: {why}') for override, why in known if why is not None]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()
 
 
 def _inference_recipe(reference: str, overrides: Sequence[str]) -> Recipe:

@@ -54,6 +54,14 @@ def test_the_residual_critic_learns_what_the_model_does_not_know() -> None:
     assert agent.state["improver", "updates"].tolist() == [25 * 20 - 63] * 3
 
 
+@pytest.mark.parametrize(("discount", "gamma"), [(0.75, 0.75), (None, 0.5)])
+def test_a_target_takes_n_steps(discount: float | None, gamma: float) -> None:
+    improver = ResidualImprover(width=8, batch_size=1000, noise=0.0, n_steps=3, discount=discount)
+    living(improver, torch.tensor([0.6, 0.8, 0.0, 0.0]), 1)
+    batch = improver._batch(torch.tensor([[0, 18, 19]] * 3))
+    torch.testing.assert_close(batch.next_discount[0], torch.tensor([gamma**3, gamma**2, gamma]))
+
+
 def test_another_discount_stretches_what_the_model_says_to_its_horizon() -> None:
     """A reward of c forever is worth c/(1 − γ): twice as much at 0.75 as at the model's 0.5."""
 

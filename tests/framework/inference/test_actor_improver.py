@@ -83,10 +83,18 @@ def test_a_batch_stops_at_the_end_of_an_episode_and_of_what_is_stored() -> None:
 
 
 def test_a_batch_goes_over_the_end_of_a_full_buffer_and_not_over_its_newest_step() -> None:
-    # Steps 24 to 35 lie at 0 to 11.
-    batch = counted(capacity=12, steps=36)._batch(torch.tensor([[11, 10, 3, 4]] * 2))
-    assert batch.observation[0, :, 0].tolist() == [135.0, 134.0, 127.0, 128.0]
-    assert batch.next_discount[0].tolist() == [1 / 2, 1 / 4, 1 / 8, 1 / 8]
+    # Steps 36 to 38 lie at 0 to 2, steps 27 to 35 at 3 to 11.
+    batch = counted(capacity=12, steps=39)._batch(torch.tensor([[10, 11, 1, 2, 3]] * 2))
+    assert batch.observation[0, :, 0].tolist() == [134.0, 135.0, 137.0, 138.0, 127.0]
+    assert batch.next_discount[0].tolist() == [1 / 8, 1 / 8, 1 / 4, 1 / 2, 1 / 8]
+    assert batch.reward[0].tolist() == [
+        34 + 35 / 2 + 36 / 4,
+        35 + 36 / 2 + 37 / 4,
+        37 + 38 / 2,
+        38,
+        27 + 28 / 2 + 29 / 4,
+    ]
+    assert batch.next_observation[0, :, 0].tolist() == [137.0, 138.0, 139.0, 139.0, 130.0]
 
 
 def test_a_batch_does_not_go_over_a_step_without_a_reward() -> None:

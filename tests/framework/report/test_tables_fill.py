@@ -120,6 +120,18 @@ def test_ratios_are_of_the_same_seeds_and_episodes(runs: Path) -> None:
     assert low <= value <= high
 
 
+def test_returns_oracle_and_labels_come_by_seed(runs: Path) -> None:
+    asked = 'r.by_seed("task_2", 2), r.oracle("task_2"), r.labels("task_2", 1), r.shares_of_oracle("task_2", 2)'
+    text = f'{{% set r = run("finder") %}}{{{{ [{asked}] | tojson }}}}'
+    returns, oracle, labels, shares = json.loads(fill(text, runs).text)
+    rows = read_results(runs / "finder").filter(pl.col("task") == "task_2").sort("seed", "episode")
+    later = rows.filter(pl.col("episode") > 0).group_by("seed", maintain_order=True).agg(pl.col("return").mean())
+    assert returns == pytest.approx(later["return"].to_list(), abs=1e-3)
+    assert oracle == pytest.approx(rows["oracle_return"].mean(), abs=1e-3)
+    assert shares == pytest.approx([value / oracle for value in returns])
+    assert labels == [f"{count:,}" for count in rows.filter(pl.col("episode") == 0)["labels"].to_list()]
+
+
 def test_measures_of_models_are_correlated_with_how_well_inference_does(runs: Path, tmp_path: Path) -> None:
     """The better model has the larger fit and the smaller error: correlations of 1 and −1 between models."""
     shutil.copytree(runs, tmp_path / "runs")

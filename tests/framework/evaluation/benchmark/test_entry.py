@@ -47,9 +47,10 @@ def test_overrides_that_no_cell_would_hear_of_are_refused_a_line_each() -> None:
 
 
 def test_another_body_comes_with_a_task_that_it_has() -> None:
-    body = ("bfm.path=zoo:cheetah", "environment.domain=cheetah", "environment.task=run")
-    (found,) = benchmark_recipes(["opti_bfm"], body, ["tasks"])
-    assert found.tree["environment"]["domain"] == "cheetah"
+    body, task = ("bfm.path=zoo:cheetah", "environment.domain=cheetah"), "environment.task=run"
+    for entry, overrides in [("opti_bfm", (*body, task)), (RecipeEntry("opti_bfm", None, (task,)), body)]:
+        (found,) = benchmark_recipes([entry], overrides, ["tasks"])
+        assert found.tree["environment"]["domain"] == "cheetah"
 
 
 def test_overrides_that_the_benchmark_leaves_to_its_recipes_have_their_effect() -> None:
