@@ -221,11 +221,10 @@ def restore(current: TensorDict, saved: dict[str, Any]) -> TensorDict:  # batch 
         ValueError: if entries or shapes differ.
     """
     loaded, restored = TensorDict.from_dict(saved, batch_size=[]), current.clone()
-    lacks = set(restored.keys(True, True)) ^ set(loaded.keys(True, True))
-    if lacks:
-        raise ValueError(
-            f"the saved state is that of another kind of agent, or of another version: {sorted(map(str, lacks))}"
-        )
+    differing = set(restored.keys(True, True)) ^ set(loaded.keys(True, True))
+    if differing:
+        names = sorted(key if isinstance(key, str) else ".".join(key) for key in differing)
+        raise ValueError(f"the saved state is that of another kind of agent, or version: {', '.join(names)}")
     for key, value in restored.items(True, True):
         if loaded.get(key).shape != value.shape:
             raise ValueError(f"the saved {key} has shape {tuple(loaded.get(key).shape)}, not {tuple(value.shape)}")

@@ -257,7 +257,8 @@ class Comparison:
 
     def shares_of_oracle(self, task: str, first: int = 1, last: int | None = None) -> list[float]:
         """The first recipe's return over the oracle's mean, of each seed."""
-        return [value / self.oracle(task) for value in self.by_seed(task, first, last)]
+        oracle = self.oracle(task)
+        return [value / oracle for value in self.by_seed(task, first, last)]
 
     def ratio(self, over: Comparison, tasks: Sequence[str], first: int = 1, last: int | None = None) -> Interval:
         """Mean over tasks and seeds of the return over that of another run's same episodes, with a bootstrap interval.

@@ -66,10 +66,8 @@ def counted(capacity: int, steps: int) -> Offset:
 
 def test_a_batch_sums_rewards_of_the_steps_that_follow() -> None:
     batch = counted(capacity=100, steps=30)._batch(torch.tensor([[0, 7, 17]] * 2))
-    assert batch.reward.tolist() == [
-        [1.0, 7 + 4 + 9 / 4, 17 + 9 + 19 / 4],
-        [-1.0, -(7 + 4 + 9 / 4), -(17 + 9 + 19 / 4)],
-    ]
+    sums = [0 + 1 / 2 + 2 / 4, 7 + 8 / 2 + 9 / 4, 17 + 18 / 2 + 19 / 4]
+    assert batch.reward.tolist() == [sums, [-each for each in sums]]
     assert batch.next_discount.tolist() == [[1 / 8] * 3] * 2
     assert batch.observation[0, :, 0].tolist() == [0.0, 7.0, 17.0]
     assert batch.next_observation[0, :, 0].tolist() == [3.0, 10.0, 20.0]
