@@ -72,7 +72,7 @@ class KeptRun:
         path = self.folder / name
         if not path.is_file():
             raise RunDirectoryError(f"{path}: there is no such table; {self.name} is a run of {self.content['job']}")
-        return pl.read_csv(path, schema=SCHEMA)
+        return pl.read_csv(path, schema=SCHEMA, missing_columns="insert")
 
 
 def keep(run_directory: Path, folder: Path) -> None:
@@ -109,7 +109,8 @@ def is_finished(run_directory: Path) -> bool:
 
 
 def _write(path: Path, table: pl.DataFrame) -> None:
-    write_atomically(path, table.with_columns(pl.selectors.float().round(3)).write_csv())
+    told = table if table["policy"].count() else table.drop("policy")  # only agents that have several say whose it was
+    write_atomically(path, told.with_columns(pl.selectors.float().round(3)).write_csv())
 
 
 def made(provenance: Mapping[str, Any]) -> str:

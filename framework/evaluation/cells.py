@@ -26,7 +26,8 @@ class Cell:
     """``failed`` for a run that stopped early; its episodes up to then are kept."""
     error: str | None = None  # why it stopped
     episodes: list[dict[str, Any]] = field(default_factory=list)
-    """Of each ``return``, ``steps`` and ``labels``; for long ones also ``windows``, a list of the same."""
+    """Of each ``return``, ``steps``, ``labels``, and ``policy`` of agents that have several; for long ones also
+    ``windows``, a list of the first three."""
     seconds: float = 0.0  # how long the group took that the cell ran in
     group: int = 1  # how many cells ran in one batch with it, itself among them
     oracle: str | None = None  # whose cells in ``oracles/`` it is measured against

@@ -34,6 +34,7 @@ SCHEMA: dict[str, Any] = {
     "labels": pl.Int64,
     "oracle_return": pl.Float64,
     "floor_return": pl.Float64,
+    "policy": pl.String,
 }
 
 _RUN = ["task", "seed", "episode"]
@@ -44,8 +45,9 @@ def read_results(run_directory: Path | str) -> pl.DataFrame:
 
     Columns: ``recipe``, ``task``, ``seed``, ``episode`` (from 0), ``return``, ``steps``, ``labels`` (rewards that the
     belief has taken in since the start), ``oracle_return`` and ``floor_return`` (of the same task, seed and episode;
-    null where there is none). Rows go by recipe, in the benchmark's order, then by task, seed and episode. Runs that
-    stopped early have the episodes that they came through; :func:`read_failures` names them.
+    null where there is none), and ``policy`` (whose the episode was; null for agents that have but one). Rows go by
+    recipe, in the benchmark's order, then by task, seed and episode. Runs that stopped early have the episodes that
+    they came through; :func:`read_failures` names them.
 
     Raises:
         ValueError: if the directory holds no run, or one of another job.
@@ -62,7 +64,8 @@ def read_results(run_directory: Path | str) -> pl.DataFrame:
 
 def read_windows(run_directory: Path | str) -> pl.DataFrame:
     """The windows of long episodes of a benchmark, as :func:`read_results` has episodes: ``episode`` counts windows,
-    ``oracle_return`` and ``floor_return`` are null, and the oracle of the first recipe is one more, ``oracle``.
+    ``oracle_return``, ``floor_return`` and ``policy`` are null, and the oracle of the first recipe is one more,
+    ``oracle``.
 
     Raises:
         ValueError: if the directory holds no benchmark, or one of short episodes.
@@ -83,6 +86,7 @@ def read_windows(run_directory: Path | str) -> pl.DataFrame:
             "seed": cell.seed,
             "oracle_return": None,
             "floor_return": None,
+            "policy": None,
         }
         rows += [
             head | {"episode": number} | {key: window[key] for key in ("return", "steps", "labels")}
@@ -151,6 +155,7 @@ def benchmark_table(out: Path, names: Sequence[str]) -> pl.DataFrame:
             **{key: episode[key] for key in ("return", "steps", "labels")},
             "oracle_return": oracle.get((cell.oracle or "", cell.task, cell.seed, number)),
             "floor_return": floor.get((cell.floor or "", cell.task, cell.seed, number)),
+            "policy": episode.get("policy"),
         }
         for cell in sorted_cells(out, names)
         for number, episode in enumerate(cell.episodes)
@@ -194,12 +199,14 @@ def _episodes(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     """One row an episode, the windows of a long one taken together."""
     schema = {name: kind for name, kind in SCHEMA.items() if name not in ("recipe", "oracle_return", "floor_return")}
     table = pl.DataFrame(list(_plain(rows, schema)), schema=schema, orient="row")
-    return table.group_by(_RUN, maintain_order=True).agg(pl.col("return", "steps").sum(), pl.col("labels").max())
+    return table.group_by(_RUN, maintain_order=True).agg(
+        pl.col("return", "steps").sum(), pl.col("labels").max(), pl.col("policy").last()
+    )
 
 
 def _plain(rows: Iterable[dict[str, Any]], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for row in rows:
-        yield {name: row[name] for name in schema}
+        yield {"policy": None} | {name: row[name] for name in schema.keys() & row.keys()}
 
 
 def _infer_name(out: Path) -> str:

@@ -210,6 +210,12 @@ def stats_numbers(stats: EpisodeStats, row: int) -> dict[str, Any]:
     }
 
 
+def policy_entry(agent: Agent, row: int) -> dict[str, str]:
+    """``policy`` of the episode that a row is in or has ended, of an agent that has several; else nothing."""
+    policies = agent.policies()
+    return {} if policies is None else {"policy": policies[row]}
+
+
 def window_numbers(episode: Episode, row: int) -> list[dict[str, Any]]:
     """``return``, ``steps`` and ``labels`` of each window of a long episode that a row has reached."""
     windows = enumerate(episode.windows)

@@ -16,7 +16,7 @@ import torch
 from bfmkit.evaluation.relative_return import DEFINITION, TaskReturns, counted, overall_summary
 from bfmkit.inference.calibration import RESIDUALS, Calibration
 from bfmkit.inference.episode import Episode, EpisodeSnapshot, Step
-from bfmkit.inference.experiment import Experiment, Role, run_episodes, stats_numbers, window_numbers
+from bfmkit.inference.experiment import Experiment, Role, policy_entry, run_episodes, stats_numbers, window_numbers
 from bfmkit.interfaces import Agent, Job, JobError
 from bfmkit.registry import register
 from bfmkit.report.plots import draw_returns
@@ -169,11 +169,10 @@ class InferJob(Experiment, Job):
             return
         whole = state.returns[stage.role]
         rows: list[dict[str, Any]] = []
-        policies = agent.policies()
         for row, run in enumerate(stage.runs):
             if not result.stopped[row]:
                 whole[run, episode] = float(result.returns[row])
-                policy = {} if policies is None else {"policy": policies[row]}
+                policy = policy_entry(agent, row)
                 rows += (numbers | policy for numbers in self._rows(run, episode, row, result))
         append_metrics(outputs.out, rows, FILES[stage.role])
         state.rows[stage.role] += len(rows)

@@ -17,7 +17,7 @@ import torch
 from bfmkit.evaluation.benchmark.workbench import Workbench
 from bfmkit.evaluation.cells import Cell, reference_label
 from bfmkit.inference.episode import Episode, Step
-from bfmkit.inference.experiment import Role, Run, run_episodes, stats_numbers, window_numbers
+from bfmkit.inference.experiment import Role, Run, policy_entry, run_episodes, stats_numbers, window_numbers
 from bfmkit.interfaces import Agent
 from bfmkit.training.allocator import keep_freed_memory
 
@@ -175,7 +175,8 @@ class _Memory:
         for row, episodes in enumerate(self.episodes):
             if not result.stopped[row]:
                 windows = window_numbers(result, row)
-                episodes.append(stats_numbers(result, row) | ({"windows": windows} if windows else {}))
+                numbers = stats_numbers(result, row) | policy_entry(agent, row)
+                episodes.append(numbers | ({"windows": windows} if windows else {}))
         self.first, self.agent = self.first + 1, agent.state_dict()
 
     def came_through(self, row: int) -> bool:

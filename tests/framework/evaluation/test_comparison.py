@@ -29,7 +29,7 @@ RETURNS = {
 def table(oracle: dict[str, list[float | None]] | None = None, floor: float | None = 0.0) -> pl.DataFrame:
     best = {"walk": [10.0, 20.0, 10.0, 20.0], "stand": [4.0] * 4} if oracle is None else oracle
     rows = [
-        (recipe, task, seed, episode, value, 50, 50 * (episode + 1), best[task][episode], floor)
+        (recipe, task, seed, episode, value, 50, 50 * (episode + 1), best[task][episode], floor, None)
         for (recipe, task, seed), values in RETURNS.items()
         for episode, value in enumerate(values)
     ]

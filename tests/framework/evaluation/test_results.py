@@ -29,7 +29,7 @@ def benchmark(tmp_path: Path) -> Path:
     cells = [
         Cell("first", "walk", 10, episodes=[episode(1.0, 20)], oracle="oracle", floor="floor"),
         Cell("first", "walk", 9, episodes=[episode(2.0, 20), episode(3.0, 40)], oracle="oracle", floor="floor"),
-        Cell("third", "2 * up", 0, "failed", "it fell", [episode(0.5, 20)], oracle=None),
+        Cell("third", "2 * up", 0, "failed", "it fell", [episode(0.5, 20) | {"policy": "taken back"}], oracle=None),
         Cell("second", "walk", 9, "failed", "it broke", oracle="oracle"),
         Cell("no_longer_asked_for", "walk", 9, episodes=[episode(9.0, 20)]),
     ]
@@ -45,10 +45,10 @@ def test_a_benchmark_is_one_tidy_table_in_the_order_of_its_recipes(benchmark: Pa
     table = read_results(benchmark)
     assert dict(table.schema) == SCHEMA
     assert table.rows() == [
-        ("first", "walk", 9, 0, 2.0, 20, 20, 4.0, None),
-        ("first", "walk", 9, 1, 3.0, 20, 40, None, None),
-        ("first", "walk", 10, 0, 1.0, 20, 20, None, 0.5),
-        ("third", "2 * up", 0, 0, 0.5, 20, 20, None, None),
+        ("first", "walk", 9, 0, 2.0, 20, 20, 4.0, None, None),
+        ("first", "walk", 9, 1, 3.0, 20, 40, None, None, None),
+        ("first", "walk", 10, 0, 1.0, 20, 20, None, 0.5, None),
+        ("third", "2 * up", 0, 0, 0.5, 20, 20, None, None, "taken back"),
     ]
     assert read_failures(benchmark).rows() == [
         ("reference oracle", "walk", 10, "it burst"),
@@ -87,7 +87,7 @@ def test_an_inference_run_is_such_a_table_too(tmp_path: Path) -> None:
     rows = sorted(read_metrics(tmp_path), key=lambda row: (row["seed"], row["episode"]))
     references = [(row["seed"], row["episode"]) for row in rows]
     wanted = [
-        {**row, "recipe": "opti_bfm", "oracle_return": oracle.get(key), "floor_return": floor[key]}
+        {**row, "recipe": "opti_bfm", "oracle_return": oracle.get(key), "floor_return": floor[key], "policy": None}
         for key, row in zip(references, rows, strict=True)
     ]
     assert table.rows() == [tuple(row[name] for name in SCHEMA) for row in wanted]
@@ -98,11 +98,12 @@ def test_an_inference_run_is_such_a_table_too(tmp_path: Path) -> None:
 def test_the_windows_of_a_long_episode_are_one_episode(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("type: infer\n")
     head = {"task": "t", "seed": 0, "episode": 0}
+    head |= {"policy": "improved"}
     rows = [head | {"return": 1.5, "steps": 1000, "labels": 900, "window": 0},
             head | {"return": 2.0, "steps": 500, "labels": 1300, "window": 1}]  # fmt: skip
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "summary.json").write_text('{"stopped": ["task t, seed 3: it fell"]}')
-    assert read_results(tmp_path).rows() == [(tmp_path.name, "t", 0, 0, 3.5, 1500, 1300, None, None)]
+    assert read_results(tmp_path).rows() == [(tmp_path.name, "t", 0, 0, 3.5, 1500, 1300, None, None, "improved")]
     assert read_failures(tmp_path).rows() == [(tmp_path.name, None, None, "task t, seed 3: it fell")]
 
 

@@ -80,18 +80,21 @@ def test_leaves_what_was_promised(tmp_path: Path) -> None:
     assert not list((tmp_path / "checkpoints").glob("*"))
 
 
-def test_the_numbers_are_those_of_the_job_infer(tmp_path: Path) -> None:
-    job().run(tmp_path, CPU)
+@pytest.mark.parametrize("recipe", ["opti_bfm_ts", "latent_search"])
+def test_the_numbers_are_those_of_the_job_infer(tmp_path: Path, recipe: str) -> None:
+    settings = ["agent.fallback.warmup=1"] if recipe == "latent_search" else []
+    job(RecipeEntry(recipe, overrides=tuple(settings)), "random").run(tmp_path, CPU)
     alone = tmp_path / "alone"
     alone.mkdir()
-    settings = ["tasks=[random_0, random_3]", "seeds=3", "episodes=3"]
+    settings += ["tasks=[random_0, random_3]", "seeds=3", "episodes=3"]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    load_recipe("opti_bfm_ts", [*TABULAR, *settings]).build().run(alone, CPU)
+    load_recipe(recipe, [*TABULAR, *settings]).build().run(alone, CPU)
     torch.set_num_threads(threads)
     (alone / "recipe.yaml").write_text("type: infer\n")
-    ours = results(tmp_path).filter(pl.col("recipe") == "opti_bfm_ts").drop("recipe")
+    ours = results(tmp_path, recipe, "random").filter(pl.col("recipe") == recipe).drop("recipe")
     assert ours.equals(read_results(alone).drop("recipe"))
+    assert set(ours["policy"]) == ({"inferred", "improved"} if recipe == "latent_search" else {None})
     assert read_metrics(alone)
 
 
