@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -244,6 +244,17 @@ class Comparison:
         """The same of each seed."""
         return [float(value) for value in self._by_seed(task, first, last, "return")]
 
+    def lowest(self, task: str, first: int = 1, last: int | None = None) -> float:
+        """Return of the worst of these episodes, a mean over seeds."""
+        return float(self._by_seed(task, first, last, "return", pl.Expr.min).mean())
+
+    def inferred(self, task: str, first: int = 1, last: int | None = None) -> float:
+        """Mean return of those among these episodes that are of the inferred policy."""
+        rows = self._rows(task, first, last).filter(pl.col("policy") == "inferred")
+        if rows.is_empty():
+            raise RunDirectoryError(f"{self._runs[0].name}: no such episode of {task} is of the inferred policy")
+        return float(rows["return"].mean())  # type: ignore[arg-type]
+
     def oracle(self, task: str) -> float:
         """The oracle's mean return, over the runs that had one."""
         returns = self._by_seed(task, 1, None, "oracle_return").astype(float)
@@ -279,12 +290,18 @@ class Comparison:
         reached = found.returns >= share * np.nanmean(found.oracle)  # (S, n)
         return [int(row.argmax()) + 1 if row.any() else None for row in reached]
 
-    def _by_seed(self, task: str, first: int, last: int | None, column: str) -> np.ndarray:  # (S,)
+    def _by_seed(
+        self, task: str, first: int, last: int | None, column: str, value: Callable[[pl.Expr], pl.Expr] = pl.Expr.mean
+    ) -> np.ndarray:  # (S,)
+        rows = self._rows(task, first, last)
+        return rows.group_by("seed").agg(value(pl.col(column))).sort("seed")[column].to_numpy()
+
+    def _rows(self, task: str, first: int, last: int | None) -> pl.DataFrame:
         rows = self.episodes.filter((pl.col("recipe") == self.recipes[0]) & (pl.col("task") == task))
         rows = rows.filter(pl.col("episode").is_between(first - 1, (last or rows.height) - 1))
         if rows.is_empty():
             raise RunDirectoryError(f"{self._runs[0].name}: has no episodes {first} to {last} of {task}")
-        return rows.group_by("seed").agg(pl.col(column).mean()).sort("seed")[column].to_numpy()
+        return rows
 
 
 class Measured:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from bfmkit.evaluation.results import read_results
+from bfmkit.evaluation.results import SCHEMA, read_results
 from bfmkit.runs.run_directory import RunDirectoryError
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -80,6 +80,23 @@ def test_tables_are_kept_of_a_run_and_fill_a_document_without_it(runs: Path, tmp
     assert set(json.loads(first)) == {1}
     assert fill_from(template, tmp_path).text == filled.text
     assert "command" not in json.loads((tmp_path / "finder.json").read_text())["provenance"]
+
+
+def test_whose_policies_episodes_were_is_kept_where_it_is_known(tmp_path: Path) -> None:
+    rows = [
+        ("residual", "walk", seed, episode, value, 10, 10, None, None, policy)
+        for seed, values in enumerate([(4.0, 1.0, 7.0), (2.0, 3.0, 9.0)])
+        for episode, (value, policy) in enumerate(zip(values, ("inferred", "improved", "inferred"), strict=True))
+    ]
+    table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    write_kept(tmp_path / "tuned.json", {})
+    table.write_csv(tmp_path / "tuned.csv")
+    text = '{{ run("tuned").lowest("walk", 2) }} {{ run("tuned").inferred("walk", 2) }}'
+    assert fill_from(text, tmp_path).text == "2.0 8.0"
+    table.drop("policy").write_csv(tmp_path / "tuned.csv")
+    assert fill_from('{{ run("tuned").lowest("walk", 2) }}', tmp_path).text == "2.0"
+    with pytest.raises(RunDirectoryError, match="no such episode of walk is of the inferred policy"):
+        fill_from(text, tmp_path)
 
 
 def test_an_unfinished_run_renews_nothing(runs: Path, tmp_path: Path) -> None:
