@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from bfmkit.inference.episode import run_episode
+from bfmkit.inference.fallback import Fallback
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
-from bfmkit.interfaces import Agent, Improver
+from bfmkit.interfaces import Acquisition, Agent, Improver, Posterior, QueryRule
 from bfmkit.registry import lookup
 from bfmkit.testing.agent import AgentContract
 
@@ -21,7 +22,7 @@ class ImproverContract(AgentContract):
     """Contract of improvers: subclass it in a test and build a small one in ``make``.
 
     It is put into the agent ``fine_tuning`` without a fallback, and has to do all that :class:`AgentContract` asks of
-    an agent.
+    an agent; and once with one, on a base that infers from few rewards.
     """
 
     @abstractmethod
@@ -51,6 +52,26 @@ class ImproverContract(AgentContract):
             agent.observe(observation, action, action, torch.full((3,), float("nan")), missing)
             observation = action
         assert agent.state["labels"].tolist() == [0, 0, 0]
+
+    def test_on_a_base_that_asks_for_few_rewards_its_runs_are_the_same_alone(self) -> None:
+        together = self._inferring([11, 3, 8])
+        whole = [run_episode(together, environment).returns for environment in [self.environment()] for _ in range(4)]
+        assert (together.state["labels"] < together.state["step"]).all()
+        assert together.state["fine_tuning", "anchored"].all()
+        for run, seed in enumerate((11, 3, 8)):
+            agent, environment = self._inferring([seed]), self.environment([run])
+            for episode in range(4):
+                alone = run_episode(agent, environment).returns
+                torch.testing.assert_close(alone, whole[episode][run : run + 1], rtol=1e-5, atol=1e-5)
+            assert agent.policies() == [(together.policies() or [])[run]]
+
+    def _inferring(self, seeds: list[int]) -> Agent:
+        """Agent that infers for an episode, and then improves where that pays."""
+        posterior, rule = lookup(Posterior, "ridge")(), lookup(QueryRule, "d_gap")(0.05)
+        base = lookup(Agent, "task_inference")(posterior, lookup(Acquisition, "thompson")(), query_rule=rule)
+        agent: Agent = lookup(Agent, "fine_tuning")(base, self.make(), Fallback(warmup=1, check_every=5))
+        agent.start(self.model(), seeds)
+        return agent
 
     def test_only_the_base_keeps_a_belief(self) -> None:
         improver = self.make()

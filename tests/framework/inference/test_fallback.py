@@ -66,6 +66,21 @@ def test_gains_pay_for_one_bad_episode_and_a_loss_without_them_is_waited_for() -
     assert returns[3] == 95.0 and returns[4:40] == [100.0] * 36 and returns[-1] == pytest.approx(120.0)
 
 
+def test_a_body_that_is_left_on_the_floor_costs_the_whole_episode_and_two_of_waiting() -> None:
+    fallback, everyone = Fallback(tolerance=0.1, warmup=1, check_every=5), torch.tensor([True])
+    state, improved = fallback.blank(1, STEPS), []
+    for episode in range(12):
+        fallback.begin_episode(state, everyone)
+        improved.append(state["improves"].item())
+        if episode == 2:
+            assert (state["deficit"].item(), state["wait"].item()) == (STEPS, 2)
+        for _ in range(STEPS):
+            reward = 0.0 if episode == 1 else 1.0
+            fallback.count(state, torch.tensor([reward], dtype=torch.float64), everyone)
+    # A tenth of ten episodes pays for the one that was lost.
+    assert improved == [False, True, *[False] * 7, True, True, True]
+
+
 def test_runs_decide_for_themselves() -> None:
     fallback = Fallback(warmup=1, check_every=10)
     state = fallback.blank(2, 20)
