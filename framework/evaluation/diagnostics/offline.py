@@ -84,7 +84,7 @@ def offline_measures(
             measures.append(
                 Measure(
                     f"{LEADING_SHARE}{task}", share,
-                    meaning="It has no range: whether it predicts how fast a task is found is not known.",
+                    meaning="It has no range: over the shipped models it goes, weakly, with how soon a task is found.",
                 )
             )  # fmt: skip
         for task, share in zip(rewards, explained_variance(features, table).tolist(), strict=True):
