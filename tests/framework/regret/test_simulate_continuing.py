@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from bfmkit.components.acquisitions.ucb import UCBAcquisition
+from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.schedules.determinant import DeterminantSchedule
+from bfmkit.inference.confidence_radius import SelfNormalizedRadius
+from bfmkit.interfaces import AcquisitionContext, CandidateSampler, ScheduleState
 from bfmkit.regret.continuing_bound import ContinuingBound
 from bfmkit.regret.simulate_continuing import CONTINUING_RULES, ContinuingRuns, _Table, simulate_continuing
 from bfmkit.tabular.mdp_layout import MDPLayout
@@ -55,6 +63,41 @@ def test_rank_one_updates_agree_with_the_matrix_itself() -> None:
     table.renew()
     np.testing.assert_allclose(covariance, table.covariance, rtol=1e-9)
     np.testing.assert_allclose(information, table.information, rtol=1e-9)
+
+
+class Directions(CandidateSampler):
+    def noise_shape(self, dim: int) -> tuple[int, ...]:
+        return (0,)
+
+    def draw(self, context: AcquisitionContext) -> Tensor:
+        return DIRECTIONS.expand(len(context.weights), -1, -1)
+
+
+def test_the_registered_rules_choose_as_the_study_does() -> None:
+    weights = (0.7 * DIRECTIONS[:4]).numpy()
+    table = _Table(MDP, POOL, CONTINUING_RULES["determinant"], BOUND, weights, np.zeros(8))
+    radius = SelfNormalizedRadius(delta=BOUND.delta / 3, noise_bound=1.0, weight_norm=BOUND.weight_norm)
+    acquisition, schedule = UCBAcquisition(Directions(), radius), DeterminantSchedule(BOUND.factor)
+    posterior, draw, rows = RidgePosterior(regularization=BOUND.regularization), np.random.default_rng(0), range(4)
+    averages: Any = SimpleNamespace(
+        policy_latent=lambda w: w, candidate_successor_features=lambda _, z: POOL.gains[:, None].expand(len(z), 6, 1, 2)
+    )
+    belief, at_choice, nothing = posterior.prior(4, 2), torch.full((4,), -math.inf).double(), torch.zeros(4, 1)
+    zeros = torch.zeros(4, dtype=torch.int64)
+    for step in range(600):
+        information = posterior.log_determinant(belief)
+        due = schedule.due(ScheduleState(zeros + step, zeros, information - at_choice))
+        at_choice, before = torch.where(due, information, at_choice), table.choices.copy()
+        chosen = acquisition.propose(
+            AcquisitionContext(posterior, belief, averages, nothing.double(), torch.zeros(4, 2), nothing[:, :0], zeros)
+        )
+        noise = draw.standard_normal(4)
+        table.step(step, draw.random(4), noise, np.zeros((4, 2)))
+        assert (table.choices > before).tolist() == due.tolist()
+        assert torch.equal(DIRECTIONS[table.policy][due], chosen[due])
+        reward = torch.from_numpy(table.rewards[rows, table.state] + noise)
+        belief = posterior.update(belief, MDP.features[table.state], reward, torch.ones(4, dtype=torch.bool))
+    assert (table.choices > 5).all() and len(set(table.policy.tolist())) > 1
 
 
 def test_errors_of_the_model_are_part_of_what_is_best() -> None:
