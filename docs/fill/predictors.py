@@ -24,6 +24,8 @@ OF_MODELS = {
     "Bellman error": "bellman_error",
 }
 
+OUTCOMES = {"area": "the relative return", "episodes": "episodes until 90 % of the oracle"}
+
 
 @dataclass(frozen=True)
 class Point:
@@ -33,6 +35,7 @@ class Point:
     task: str
     measures: dict[str, float]
     area: float  # mean relative return of all episodes
+    episodes: float  # until one had 90 % of the oracle's return, a mean over seeds; one more than there are if none had
 
 
 class Predictors:
@@ -49,8 +52,8 @@ class Predictors:
             for point in _points(name, inspected.content["measures"], inferred)
         ]
 
-    def correlation(self, measure: str) -> Interval | None:
-        """Spearman's rank correlation of a measure with the relative return, and a bootstrap interval over models.
+    def correlation(self, measure: str, outcome: str = "area") -> Interval | None:
+        """Spearman's rank correlation of a measure with an outcome, and a bootstrap interval over models.
 
         None if fewer than two values are known, or all are the same.
         """
@@ -59,21 +62,23 @@ class Predictors:
             if not math.isnan(point.measures[measure]):
                 by_model.setdefault(point.model, []).append(point)
         names, random = list(by_model), np.random.default_rng(0)
-        value = _rank_correlation([point for points in by_model.values() for point in points], measure)
+        value = _rank_correlation([point for points in by_model.values() for point in points], measure, outcome)
         if math.isnan(value):
             return None
         drawn = [
-            _rank_correlation([point for name in random.choice(names, len(names)) for point in by_model[name]], measure)
-            for _ in range(RESAMPLES)
+            _rank_correlation([point for name in chosen for point in by_model[name]], measure, outcome)
+            for chosen in (random.choice(names, len(names)) for _ in range(RESAMPLES))
         ]
         low, high = np.nanquantile(drawn, [0.025, 0.975])
         return Interval(value, float(low), float(high))
 
     def table(self) -> str:
-        """The rank correlation of each measure."""
-        found = {name: self.correlation(name) for name in (*OF_TASKS, *OF_MODELS)}
-        rows = [[Cell(name), Cell(UNKNOWN if value is None else str(value))] for name, value in found.items()]
-        return pipe_table(["measure", "rank correlation with the relative return"], rows)
+        """The rank correlations of each measure."""
+        rows = []
+        for name in (*OF_TASKS, *OF_MODELS):
+            found = [self.correlation(name, outcome) for outcome in OUTCOMES]
+            rows.append([Cell(name), *(Cell(UNKNOWN if value is None else str(value)) for value in found)])
+        return pipe_table(["measure", *(f"rank correlation with {words}" for words in OUTCOMES.values())], rows)
 
     @styled()
     def draw(self, path: Path) -> None:
@@ -87,7 +92,8 @@ class Predictors:
             axis.set(xlabel=measure, ylabel="relative return of all episodes")
         legend_above(figure, axes)
         table = [
-            {"model": point.model, "task": point.task, "relative_return": point.area, **point.measures}
+            {"model": point.model, "task": point.task, "relative_return": point.area, "episodes": point.episodes}
+            | point.measures
             for point in self.points
         ]
         save_figure(figure, path, table)
@@ -102,7 +108,8 @@ def _points(name: str, measures: Mapping[str, Mapping[str, float]], inferred: Co
             continue
         found = {title: _value(measures, f"{key}_{task}") for title, key in OF_TASKS.items()}
         found |= {title: _value(measures, key) for title, key in OF_MODELS.items()}
-        points.append(Point(name, task, found, float(np.mean(relative))))
+        reached = [len(relative) + 1 if first is None else first for first in inferred.first_reaching(task)]
+        points.append(Point(name, task, found, float(np.mean(relative)), float(np.mean(reached))))
     return points
 
 
@@ -110,8 +117,8 @@ def _value(measures: Mapping[str, Mapping[str, float]], name: str) -> float:
     return float(measures[name]["value"]) if name in measures else math.nan
 
 
-def _rank_correlation(points: list[Point], measure: str) -> float:
-    values, areas = [point.measures[measure] for point in points], [point.area for point in points]
-    if len(set(values)) < 2 or len(set(areas)) < 2:
+def _rank_correlation(points: list[Point], measure: str, outcome: str) -> float:
+    values, outcomes = [point.measures[measure] for point in points], [getattr(point, outcome) for point in points]
+    if len(set(values)) < 2 or len(set(outcomes)) < 2:
         return math.nan
-    return float(spearmanr(values, areas).statistic)
+    return float(spearmanr(values, outcomes).statistic)

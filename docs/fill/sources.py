@@ -304,6 +304,21 @@ class Comparison:
         return rows
 
 
+def over_oracle(*parts: tuple[Comparison, Comparison, Sequence[str], int, int]) -> Interval:
+    """Mean over tasks and seeds of the return over the oracle's, with a bootstrap interval over seeds.
+
+    Args:
+        parts: a run, the run that had the oracle, which tasks, and from which episode to which.
+    """
+    samples = {
+        (number, task): Sample(np.array(run.by_seed(task, first, last)) / told.oracle(task))
+        for number, (run, told, tasks, first, last) in enumerate(parts)
+        for task in tasks
+    }
+    estimate = mean(samples)
+    return Interval(estimate.value, estimate.low, estimate.high)
+
+
 class Measured:
     """A JSON file of a script that measures: its numbers by name.
 

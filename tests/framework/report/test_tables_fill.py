@@ -160,13 +160,14 @@ def test_measures_of_models_are_correlated_with_how_well_inference_does(runs: Pa
         write_kept(tmp_path / "kept" / f"inspect_{model}.json", measures)
     text = (
         '{% set found = predictors(["a", "b"]) %}{{ found.correlation("R² of the task").value }} '
-        '{{ found.correlation("Bellman error").value }} {{ found.points | length }}\n{{ found.table() }}\n'
+        '{{ found.correlation("Bellman error").value }} {{ found.points | length }} '
+        '{{ found.correlation("R² of the task", "episodes").value }}\n{{ found.table() }}\n'
         '{{ predictors_picture(found, "images/x.png", "Measures") }}'
     )
     filled = fill_from(text, tmp_path / "kept", tmp_path / "runs")
     first, *table, picture = filled.text.splitlines()
-    fit, error, points = map(float, first.split())
-    assert fit > 0.8 and error == pytest.approx(-fit) and points == 4
+    fit, error, points, later = map(float, first.split())
+    assert fit > 0.8 and error == pytest.approx(-fit) and points == 4 and later < 0
     assert len(table) == 2 + 5 and picture == "![Measures](images/x.png)"
 
 
