@@ -25,6 +25,7 @@ OF_MODELS = {
 }
 
 OUTCOMES = {"area": "the relative return", "episodes": "episodes until 90 % of the oracle"}
+"""Attribute of a point -> what it is called."""
 
 
 @dataclass(frozen=True)

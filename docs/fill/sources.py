@@ -308,11 +308,11 @@ def over_oracle(*parts: tuple[Comparison, Comparison, Sequence[str], int, int]) 
     """Mean over tasks and seeds of the return over the oracle's, with a bootstrap interval over seeds.
 
     Args:
-        parts: a run, the run that had the oracle, which tasks, and from which episode to which.
+        parts: a run, the run with the oracle, which tasks, and from which episode to which, counted from 1.
     """
     samples = {
-        (number, task): Sample(np.array(run.by_seed(task, first, last)) / told.oracle(task))
-        for number, (run, told, tasks, first, last) in enumerate(parts)
+        (number, task): Sample(np.array(run.by_seed(task, first, last)) / reference.oracle(task))
+        for number, (run, reference, tasks, first, last) in enumerate(parts)
         for task in tasks
     }
     estimate = mean(samples)

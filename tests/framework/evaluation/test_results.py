@@ -97,8 +97,7 @@ def test_an_inference_run_is_such_a_table_too(tmp_path: Path) -> None:
 
 def test_the_windows_of_a_long_episode_are_one_episode(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("type: infer\n")
-    head = {"task": "t", "seed": 0, "episode": 0}
-    head |= {"policy": "improved"}
+    head = {"task": "t", "seed": 0, "episode": 0, "policy": "improved"}
     rows = [head | {"return": 1.5, "steps": 1000, "labels": 900, "window": 0},
             head | {"return": 2.0, "steps": 500, "labels": 1300, "window": 1}]  # fmt: skip
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
