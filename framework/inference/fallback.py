@@ -29,14 +29,15 @@ class Fallback:
     up to the ``check_every`` steps between two looks and what an episode goes on to lose from the state in which it is
     taken back, which is counted at its end. Earlier gains pay for a bad episode once it is over, and do not let it go
     on. An improved policy whose last ``window`` episodes earned less than m on average waits for 2, 4, 8 episodes
-    before it is tried again; and m is measured anew once in ``recheck`` episodes.
+    before it is tried again. And m is measured anew after ``recheck`` improved episodes in a row, then after two, four,
+    eight times as many, until the improved policy is found worse.
 
     Args:
         tolerance: share of the inferred policy's return that trials may cost.
         warmup: episodes of the inferred policy before the first trial, which begins with the z of their end. On the
             walker's flip, whose z is still a poor one after 3, two of three seeds gained little from there.
         window: episodes that a mean is taken over.
-        recheck: improved episodes in a row at most.
+        recheck: improved episodes in a row until the inferred policy is measured anew for the first time.
         check_every: steps between two looks within an episode.
 
     Raises:
@@ -59,6 +60,7 @@ class Fallback:
             name: torch.zeros(runs, dtype=torch.int64)
             for name in ("steps", "episodes", "inferred", "improved_episodes", "in_a_row", "wait", "failures")
         }
+        counters["pause"] = torch.full((runs,), self.recheck)
         flags = {name: torch.zeros(runs, dtype=torch.bool) for name in ("improves", "taken_back")}
         sums = {name: torch.zeros(runs, dtype=torch.float64) for name in ("earned", "deficit")}
         curves = {
@@ -110,6 +112,8 @@ class Fallback:
         else:
             row["curves"][int(row["inferred"]) % self.window] = row["curve"]
             row["inferred"].add_(1)
+            if row["in_a_row"] >= row["pause"]:
+                row["pause"].mul_(2)
             row["in_a_row"].zero_()
             row["wait"].sub_(1).clamp_(min=0)
 
@@ -124,6 +128,7 @@ class Fallback:
         count = min(int(row["improved_episodes"]), self.window)
         if row["gains"][:count].mean() < 0:
             row["failures"].add_(1)
+            row["pause"].fill_(self.recheck)
             row["wait"].fill_(min(2 ** int(row["failures"]), LONGEST_WAIT))
             # A policy that has gone on learning is a new one: what it earned before says nothing of it.
             row["improved_episodes"].zero_()
@@ -133,7 +138,7 @@ class Fallback:
     def _decide(self, row: TensorDict) -> None:
         ready = row["inferred"] >= self.warmup
         affordable = row["deficit"] <= self.tolerance * self._mean_curve(row)[-1].abs() * (row["episodes"] + 1)
-        row["improves"].copy_(ready & affordable & (row["wait"] == 0) & (row["in_a_row"] < self.recheck))
+        row["improves"].copy_(ready & affordable & (row["wait"] == 0) & (row["in_a_row"] < row["pause"]))
 
     def _mean_curve(self, row: TensorDict) -> Tensor:  # (K,)
         return row["curves"][: max(1, min(int(row["inferred"]), self.window))].mean(0)

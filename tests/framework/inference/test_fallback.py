@@ -34,8 +34,16 @@ def test_a_policy_that_earns_nothing_costs_no_more_than_the_tolerance(inferred: 
 
 
 def test_a_better_policy_acts_from_the_end_of_the_warm_up_on() -> None:
-    returns = live(Fallback(warmup=3, recheck=10), 27, lambda _: 1.5)
-    assert returns == [100.0] * 3 + [150.0] * 10 + [100.0] + [150.0] * 10 + [100.0] + [150.0] * 2
+    returns = live(Fallback(warmup=3, recheck=5), 27, lambda _: 1.5)
+    assert returns == [100.0] * 3 + [150.0] * 5 + [100.0] + [150.0] * 10 + [100.0] + [150.0] * 7
+
+
+def test_a_policy_once_found_worse_is_compared_as_often_as_at_first() -> None:
+    fallback = Fallback(warmup=3, recheck=5, check_every=5)
+    returns = live(fallback, 60, lambda episode: 0.5 if episode in range(20, 24) else 1.5)
+    trials = "".join("-" if total == pytest.approx(100.0) else "+" for total in returns)
+    # The bad episodes begin in a pause of twenty, the longest so far.
+    assert trials == "---+++++-++++++++++-" + "+++--" + "+++++-++++++++++-" + "+" * 18
 
 
 def test_a_policy_that_was_bad_is_tried_again_and_kept_once_it_is_good() -> None:
