@@ -7,9 +7,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from bfmkit.interfaces import BFM
+from bfmkit.models.feature_moment import feature_moment
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveFloat
-from bfmkit.utils.linalg import second_moment
 
 
 @register(BFM, "whitened")
@@ -43,7 +43,7 @@ class Whitened(BFM):
         super().__init__()
         self.model = bfm
         self.environment_spec, self.dim, self.discount = bfm.environment_spec, bfm.dim, bfm.discount
-        moment = _second_moment(bfm)
+        moment = feature_moment(bfm)
         values, vectors = torch.linalg.eigh(moment)
         # Rounding leaves eigenvalues that should be zero a little below it.
         ridged = values.clamp(min=0) + relative_ridge * moment.diagonal().mean()
@@ -71,7 +71,7 @@ class Whitened(BFM):
 
     def feature_second_moment(self) -> Tensor:  # (d, d) float64
         """C^{-1/2} C C^{-1/2}: the identity, but for the ridge."""
-        moment = _second_moment(self.model).to(self.root.device)
+        moment = feature_moment(self.model).to(self.root.device)
         return self.root @ moment @ self.root
 
     def inference_set(self) -> TensorDict | None:  # batch (n,)
@@ -81,16 +81,3 @@ class Whitened(BFM):
     def _white(self, values: Tensor) -> Tensor:  # (*b, d)
         # In float64, for C may have little to say about some directions, which its root then makes large.
         return (values.double() @ self.root).to(values.dtype)
-
-
-@torch.no_grad()
-def _second_moment(bfm: BFM) -> Tensor:  # (d, d) float64
-    known = bfm.feature_second_moment()
-    if known is not None:
-        return known
-    data = bfm.inference_set()
-    if data is None:
-        raise ValueError(
-            f"{type(bfm).__name__} knows no second moment of its features, and has no data to take it from"
-        )
-    return second_moment(bfm.features(data["observation"], data["action"], data["next", "observation"]))

@@ -127,7 +127,7 @@ def main() -> None:
         updates = size.trial_updates if arguments.small else int(left * rate(out / "trial.log")) // 1000 * 1000
         if train(steps, size, data, max(updates, size.trial_updates), out / "pretrain"):
             steps.run(
-                "returns", "-m", "bfmkit", "run", "opti_bfm", "--out", str(out / "returns"), "tasks=all",
+                "returns", "-m", "bfmkit", "run", "oracle", "--out", str(out / "returns"), "tasks=all",
                 f"bfm.path={out / 'pretrain' / 'model'}", "seeds=3", f"episodes={size.episodes}",
                 f"environment.episode_steps={50 if arguments.small else 1000}",
             )  # fmt: skip

@@ -1,0 +1,27 @@
+"""Second moment of a model's features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bfmkit.interfaces import BFM
+from bfmkit.utils.linalg import second_moment
+
+
+@torch.no_grad()
+def feature_moment(bfm: BFM) -> Tensor:  # (d, d) float64
+    """E[φφᵀ], the model's own; where it knows none, that over its inference set.
+
+    Raises:
+        ValueError: if the model neither knows it nor brings transitions.
+    """
+    known = bfm.feature_second_moment()
+    if known is not None:
+        return known.double()
+    data = bfm.inference_set()
+    if data is None:
+        raise ValueError(
+            f"{type(bfm).__name__} knows no second moment of its features, and has no data to take it from"
+        )
+    return second_moment(bfm.features(data["observation"], data["action"], data["next", "observation"]))
