@@ -86,11 +86,16 @@ class TrackJob(Job):
         curves = {who: np.array([row["distance"] for row in rows if row["agent"] == who]) for who in WHO}
         draw_tracking(out / "figures" / "tracking.png", curves, self.environment.spec.control_timestep)
         half = curves["tracking"].shape[1] // 2
-        summary = {
+        later = {who: curve[:, half:].mean(1) for who, curve in curves.items()}
+        held = {who: curve[:, self.hold - 1 :: self.hold].mean(0) for who, curve in curves.items()}
+        summary: dict[str, Any] = {
             "steps": curves["tracking"].shape[1],
             "seeds": len(self.seeds),
-            "distance": {who: float(curve[:, half:].mean()) for who, curve in curves.items()},
+            "distance": {who: float(distances.mean()) for who, distances in later.items()},
+            "distance_by_seed": {who: distances.tolist() for who, distances in later.items()},
         }
+        if self.hold > 1:
+            summary["distance_at_end_of_hold"] = {who: distances.tolist() for who, distances in held.items()}
         write_summary(out, summary)
         tracking, random = summary["distance"]["tracking"], summary["distance"]["random"]
         sys.stderr.write(

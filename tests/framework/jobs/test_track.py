@@ -38,6 +38,17 @@ def test_a_model_that_can_follow_does_and_chance_does_not(tmp_path: Path) -> Non
     assert len(table) == 2 * 15 and (out / "figures" / "tracking.png").is_file()
 
 
+def test_says_how_near_it_is_to_each_of_a_list_of_goals(tmp_path: Path) -> None:
+    job = TrackJob(LinearBFM(labelled=4000), BallEnvironment(), shown(tmp_path, 3), lookahead=1, hold=5, seeds=3)
+    (tmp_path / "run").mkdir()
+    summary = job.run(tmp_path / "run", CPU)
+    ends = summary["distance_at_end_of_hold"]
+    assert len(ends["tracking"]) == len(ends["random"]) == 3
+    assert max(ends["tracking"]) < 0.2 < min(ends["random"])
+    by_seed = summary["distance_by_seed"]["tracking"]
+    assert len(by_seed) == 3 and np.mean(by_seed) == pytest.approx(summary["distance"]["tracking"])
+
+
 def test_refuses_what_does_not_fit(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", observation=np.zeros((3, 7)))
     with pytest.raises(ValueError, match=r"observations must be \(3, 4\)"):
