@@ -216,10 +216,9 @@ def _origin(record: Record) -> Iterator[str]:
     settings = ", ".join(f"{name} {value}" for name, value in posterior.items() if name != "type")
     name = f"posterior {posterior['type']}{f' ({settings})' if settings else ''}" if posterior else "posterior"
     task = f'task "{facts["task"]}"' if facts.get("task") else "an unnamed task"
-    model = facts.get("bfm", {}).get("path", f"a model of {facts['model']['domain']}")
     yield (
         f"Mean weights of the {name} with {len(record.weights)} features, for {task}, seed {facts['seed']}; model "
-        f"{model} (digest {facts['model']['digest'][:12]})."
+        f"{_model(facts)} (digest {facts['model']['digest'][:12]})."
     )
     yield from _rewards(facts)
     acquisition = facts.get("agent", {}).get("acquisition", {}).get("type")
@@ -227,6 +226,17 @@ def _origin(record: Record) -> Iterator[str]:
         yield f"Acquisition {acquisition}; z was last selected after {facts['choice']['step']:,} steps."
     if facts.get("stopped"):
         yield f"The run was stopped: {facts['stopped']}."
+
+
+def _model(facts: Mapping[str, Any]) -> str:
+    """``zoo:walker``, ``whitened intercept of zoo:walker``, or ``of walker`` for one that is no folder."""
+    node, around = facts.get("bfm", {}), []
+    while "path" not in node and "bfm" in node:
+        around.append(node["type"])
+        node = node["bfm"]
+    if "path" not in node:
+        return f"of {facts['model']['domain']}"
+    return " ".join([*around, "of", node["path"]] if around else [node["path"]])
 
 
 def _rewards(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -74,6 +74,23 @@ def test_says_it_in_a_paragraph(known: Explanation) -> None:
     assert lines[4].startswith("least known")
 
 
+@pytest.mark.parametrize(
+    ("recipe", "called"),
+    [
+        (None, "model of ball ("),
+        ({"type": "checkpoint", "path": "zoo:walker"}, "model zoo:walker ("),
+        (
+            {"type": "whitened", "bfm": {"type": "intercept", "bfm": {"type": "checkpoint", "path": "zoo:walker"}}},
+            "model whitened intercept of zoo:walker (",
+        ),
+    ],
+)
+def test_names_the_model_and_what_is_around_it(known: Explanation, recipe: dict | None, called: str) -> None:
+    facts = {key: value for key, value in known.record.facts.items() if key != "bfm"}
+    told = facts if recipe is None else {**facts, "bfm": recipe}
+    assert called in replace(known, record=replace(known.record, facts=told)).paragraph()
+
+
 def test_goes_without_environment_or_transitions() -> None:
     alone = explain(record(), LinearBFM())
     assert alone.true is None and alone.correlations == {} and alone.explained_variance is None
