@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 from kept import KeptRun, is_finished, keep
 from predictors import Predictors
-from sources import Comparison, Measured, over_oracle
+from sources import Comparison, Measured, average, over_oracle
 
 from bfmkit.evaluation.comparison import curves, relative_returns
 from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
@@ -80,6 +80,7 @@ def fill(template: str, data: Path, runs: Path | None = None) -> Filled:
         "run": shelf.run,
         "has": shelf.has,
         "made": lambda name: shelf.kept(name).made,
+        "content": lambda name: shelf.kept(name).content,
         "measured": shelf.measured,
         "claim": shelf.claim,
         "returns_picture": shelf.returns_picture,
@@ -88,6 +89,7 @@ def fill(template: str, data: Path, runs: Path | None = None) -> Filled:
         "profiles_picture": shelf.profiles_picture,
         "efficiency_picture": shelf.efficiency_picture,
         "efficiency_table": shelf.efficiency_table,
+        "average": average,
         "over_oracle": over_oracle,
         "predictors": shelf.predictors,
         "predictors_picture": shelf.predictors_picture,

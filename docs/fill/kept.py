@@ -1,7 +1,8 @@
 """What a document keeps of a run beside itself: tidy tables and provenance, so that it can be made without the runs.
 
-A run NAME leaves ``NAME.json`` (what came out, and where it came from) and, if it has episodes, ``NAME.csv``, a row an
-episode; if these are long, ``NAME.windows.csv`` as well. A measurement is its JSON file.
+A run NAME leaves ``NAME.json`` (what came out, where it came from, what the belief of long inference explains at its
+end) and, if it has episodes, ``NAME.csv``, a row an episode; if these are long, ``NAME.windows.csv`` as well. A
+measurement is its JSON file.
 """
 
 from __future__ import annotations
@@ -17,14 +18,27 @@ import polars as pl
 
 from bfmkit.evaluation.results import SCHEMA, read_windows
 from bfmkit.report.run_reader import read_runs
+from bfmkit.runs.explanation import explain
+from bfmkit.runs.record import FOLDER as RECORDS
+from bfmkit.runs.record import Record
 from bfmkit.runs.run_directory import SUMMARY, RunDirectoryError
 from bfmkit.utils.files import to_json, write_atomically
 
 PROVENANCE = ("time", "git", "processor", "threads", "versions")
 """What is kept of it: nothing that tells of one machine's folders."""
 
-TOLD = {"data_efficiency": ("labels", "tasks"), "inspect": ("measures",)}
+TOLD = {
+    "data_efficiency": ("labels", "tasks"),
+    "generality": ("models",),
+    "inspect": ("measures",),
+    "pretrain": ("updates", "tasks"),
+    "track": ("distance_by_seed", "distance_at_end_of_hold"),
+}
 """Job -> what is kept of its summary; of other jobs nothing, for their tables hold it."""
+
+LONG = 50
+"""Episodes from which on it is kept how much of its task's reward the belief of a run of ``infer`` explains at the end:
+beliefs drift in the long run, and to explain a record takes a second or two."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +104,10 @@ def keep(run_directory: Path, folder: Path) -> None:
         "job": run.job,
         "failed": run.failures.height,
         "provenance": {key: run.provenance[key] for key in PROVENANCE if key in run.provenance},
-        **{key: run.summary[key] for key in TOLD.get(run.job, ())},
+        **{key: run.summary[key] for key in TOLD.get(run.job, ()) if key in run.summary},
     }
+    if run.job == "infer" and run.results is not None and run.results["episode"].max() >= LONG - 1:
+        content["explained_variance"] = _explained_variance(run_directory)
     write_atomically(folder / f"{run_directory.name}.json", to_json(content))
     if run.results is not None:
         _write(folder / f"{run_directory.name}.csv", run.results)
@@ -106,6 +122,15 @@ def keep(run_directory: Path, folder: Path) -> None:
 def is_finished(run_directory: Path) -> bool:
     """Whether there is a finished run, or a measurement."""
     return run_directory.is_file() or (run_directory / SUMMARY).is_file()
+
+
+def _explained_variance(run_directory: Path) -> dict[str, list[float | None]]:
+    """Task -> for each seed, 1 - Σ(r - r̂)²/Σ(r - r̄)² over the model's inference set."""
+    found: dict[str, dict[int, float | None]] = {}
+    for path in (run_directory / RECORDS).glob("*.safetensors"):
+        record = Record.load(path)
+        found.setdefault(record.facts["task"], {})[record.facts["seed"]] = explain(record).explained_variance
+    return {task: [value for _, value in sorted(by_seed.items())] for task, by_seed in sorted(found.items())}
 
 
 def _write(path: Path, table: pl.DataFrame) -> None:

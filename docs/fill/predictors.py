@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ OF_MODELS = {
     "Bellman error": "bellman_error",
 }
 
-OUTCOMES = {"area": "the relative return", "episodes": "episodes until 90 % of the oracle"}
+OUTCOMES = {"area": "relative return", "episodes": "episodes until 90 %"}
 """Attribute of a point -> what it is called."""
 
 
@@ -83,14 +84,15 @@ class Predictors:
 
     @styled()
     def draw(self, path: Path) -> None:
-        """The relative return over each measure of a task, a mark a model."""
-        figure, axes = panels(len(OF_TASKS))
-        for axis, measure in zip(axes, OF_TASKS, strict=True):
+        """Each outcome over each measure of a task, a mark a model."""
+        pairs = list(product(OUTCOMES, OF_TASKS))
+        figure, axes = panels(len(pairs), most=len(OF_TASKS))
+        for axis, (outcome, measure) in zip(axes, pairs, strict=True):
             for number, name in enumerate(dict.fromkeys(point.model for point in self.points)):
                 of_model = [point for point in self.points if point.model == name]
-                places = [point.measures[measure] for point in of_model], [point.area for point in of_model]
-                axis.plot(*places, **(look(number) | {"linestyle": "none", "label": name}))
-            axis.set(xlabel=measure, ylabel="relative return of all episodes")
+                x, y = zip(*((each.measures[measure], getattr(each, outcome)) for each in of_model), strict=True)
+                axis.plot(x, y, **(look(number) | {"linestyle": "none", "label": name}))
+            axis.set(xlabel=measure, ylabel=OUTCOMES[outcome])
         legend_above(figure, axes)
         table = [
             {"model": point.model, "task": point.task, "relative_return": point.area, "episodes": point.episodes}

@@ -304,6 +304,12 @@ class Comparison:
         return rows
 
 
+def average(values: Sequence[float]) -> Interval:
+    """Mean over seeds, with a bootstrap interval."""
+    estimate = mean({"": Sample(np.array(values))})
+    return Interval(estimate.value, estimate.low, estimate.high)
+
+
 def over_oracle(*parts: tuple[Comparison, Comparison, Sequence[str], int, int]) -> Interval:
     """Mean over tasks and seeds of the return over the oracle's, with a bootstrap interval over seeds.
 

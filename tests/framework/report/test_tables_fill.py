@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import bfmkit
 from bfmkit.evaluation.results import SCHEMA, read_results
+from bfmkit.runs.record import Record
 from bfmkit.runs.run_directory import RunDirectoryError
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -97,6 +99,29 @@ def test_whose_policies_episodes_were_is_kept_where_it_is_known(tmp_path: Path) 
     assert fill_from('{{ run("tuned").lowest("walk", 2) }}', tmp_path).text == "2.0"
     with pytest.raises(RunDirectoryError, match="no such episode of walk is of the inferred policy"):
         fill_from(text, tmp_path)
+
+
+def test_what_long_inference_explains_at_its_end_is_kept_by_seed(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "long"
+    brief = ["episodes=50", "environment.episode_steps=10", "oracle_episodes=0", "floor_episodes=0", "seeds=2"]
+    bfmkit.run("opti_bfm_two_stage", *brief, "tasks=[walk]", out=out)
+    text = '{{ content("long").explained_variance.walk | tojson }}'
+    filled = fill_from(text, tmp_path / "kept", tmp_path / "runs")
+    assert fill_from(text, tmp_path / "kept").text == filled.text
+    bfm = bfmkit.load_model("zoo:walker")
+    known = bfm.inference_set()
+    environment = bfmkit.make_env("walker", "walk").fitted_to(bfm.environment_spec, "the model")
+    rewards = environment.relabel(known["next", "physics"], known["action"], "walk").double()
+    features = bfm.features(known["observation"], known["action"], known["next", "observation"]).double()
+    for seed, value in enumerate(json.loads(filled.text)):
+        weights = Record.load(out / "records" / f"walk-seed-{seed}.safetensors").weights
+        unexplained = (rewards - features @ weights).square().sum() / (rewards - rewards.mean()).square().sum()
+        assert value == pytest.approx(1 - unexplained.item(), rel=1e-3, abs=1e-3)
+
+
+def test_values_of_seeds_have_a_mean_with_an_interval(runs: Path) -> None:
+    filled = fill("{{ average([1.0, 2.0, 6.0]) }} {{ average([2.0, 2.0]) }}", runs).text
+    assert filled == "3.00 [1.00, 6.00] 2.00 [2.00, 2.00]"
 
 
 def test_an_unfinished_run_renews_nothing(runs: Path, tmp_path: Path) -> None:
