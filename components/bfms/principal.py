@@ -21,7 +21,7 @@ class Principal(BFM):
     Q has the ``dim`` leading eigenvectors of E[φφᵀ] as columns, signs so that the largest entry of each is positive.
     Features that hardly vary over the data say little of any reward, but a regression may put its largest weights on
     them, far from every z that the model was trained on. Without them there is also less to find out online. What they
-    alone express is lost.
+    alone express is lost. Of ``whitened`` features no direction leads: put that around this model, not inside.
 
     Args:
         bfm: the model.

@@ -20,7 +20,7 @@ from bfmkit.evaluation.results import SCHEMA, read_windows
 from bfmkit.report.run_reader import read_runs
 from bfmkit.runs.explanation import explain
 from bfmkit.runs.record import FOLDER as RECORDS
-from bfmkit.runs.record import Record
+from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.run_directory import SUMMARY, RunDirectoryError
 from bfmkit.utils.files import to_json, write_atomically
 
@@ -129,7 +129,11 @@ def _explained_variance(run_directory: Path) -> dict[str, list[float | None]]:
     found: dict[str, dict[int, float | None]] = {}
     for path in (run_directory / RECORDS).glob("*.safetensors"):
         record = Record.load(path)
-        found.setdefault(record.facts["task"], {})[record.facts["seed"]] = explain(record).explained_variance
+        try:
+            explained = explain(record).explained_variance
+        except RecordError:  # of a model that is no longer there
+            explained = None
+        found.setdefault(record.facts["task"], {})[record.facts["seed"]] = explained
     return {task: [value for _, value in sorted(by_seed.items())] for task, by_seed in sorted(found.items())}
 
 

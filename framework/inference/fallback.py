@@ -129,6 +129,7 @@ class Fallback:
         if row["gains"][:count].mean() < 0:
             row["failures"].add_(1)
             row["pause"].fill_(self.recheck)
+            row["in_a_row"].zero_()
             row["wait"].fill_(min(2 ** int(row["failures"]), LONGEST_WAIT))
             # A policy that has gone on learning is a new one: what it earned before says nothing of it.
             row["improved_episodes"].zero_()

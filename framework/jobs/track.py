@@ -30,7 +30,9 @@ class TrackJob(Job):
     x is the demonstration, σ the deviation of each of the o entries over the model's inference set, so 1 is about as
     far as a state drawn from the data is from the middle. Beside it stands the agent ``random`` from the same first
     states: whoever is no closer than that does not track. Episodes begin where the environment begins them and not
-    where the demonstration does, so the first steps are a way there.
+    where the demonstration does, so the first steps are a way there. ``summary.json`` has ``distance``, the mean over
+    the second half, ``distance_by_seed``, and with ``hold`` above 1 ``distance_at_end_of_hold``, the mean over seeds at
+    the last step of each row that the episode is long enough for.
 
     Args:
         bfm: the model whose policies to act with.

@@ -24,4 +24,6 @@ def feature_moment(bfm: BFM) -> Tensor:  # (d, d) float64
         raise ValueError(
             f"{type(bfm).__name__} knows no second moment of its features, and has no data to take it from"
         )
-    return second_moment(bfm.features(data["observation"], data["action"], data["next", "observation"]))
+    device = next((tensor.device for tensor in (*bfm.parameters(), *bfm.buffers())), torch.device("cpu"))
+    keys = ("observation", "action", ("next", "observation"))
+    return second_moment(bfm.features(*(data.get(key).to(device) for key in keys)))

@@ -229,14 +229,13 @@ def _origin(record: Record) -> Iterator[str]:
 
 
 def _model(facts: Mapping[str, Any]) -> str:
-    """``zoo:walker``, ``whitened intercept of zoo:walker``, or ``of walker`` for one that is no folder."""
+    """``zoo:walker``, ``whitened intercept of zoo:walker``, or ``tabular of grid`` for one that is no folder."""
     node, around = facts.get("bfm", {}), []
     while "path" not in node and "bfm" in node:
         around.append(node["type"])
         node = node["bfm"]
-    if "path" not in node:
-        return f"of {facts['model']['domain']}"
-    return " ".join([*around, "of", node["path"]] if around else [node["path"]])
+    inner = node.get("path") or " ".join([*filter(None, [node.get("type")]), "of", facts["model"]["domain"]])
+    return " ".join([*around, "of", inner]) if around else inner
 
 
 def _rewards(facts: Mapping[str, Any]) -> Iterator[str]:

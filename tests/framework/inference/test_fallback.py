@@ -39,11 +39,15 @@ def test_a_better_policy_acts_from_the_end_of_the_warm_up_on() -> None:
 
 
 def test_a_policy_once_found_worse_is_compared_as_often_as_at_first() -> None:
-    fallback = Fallback(warmup=3, recheck=5, check_every=5)
-    returns = live(fallback, 60, lambda episode: 0.5 if episode in range(20, 24) else 1.5)
-    trials = "".join("-" if total == pytest.approx(100.0) else "+" for total in returns)
-    # The bad episodes begin in a pause of twenty, the longest so far.
-    assert trials == "---+++++-++++++++++-" + "+++--" + "+++++-++++++++++-" + "+" * 18
+    def trials_of(bad: range) -> str:
+        returns = live(Fallback(warmup=3, recheck=5, check_every=5), 60, lambda each: 0.5 if each in bad else 1.5)
+        return "".join("-" if total == pytest.approx(100.0) else "+" for total in returns)
+
+    # The bad episodes begin in a pause of twenty, the longest so far: right after its first one, and late in it.
+    assert trials_of(range(20, 24)) == "---+++++-++++++++++-" + "+++--" + "+++++-++++++++++-" + "+" * 18
+    late = trials_of(range(30, 34))
+    assert late.startswith("---+++++-++++++++++-" + "+" * 12)
+    assert late.rstrip("+").endswith("--" + "+++++-++++++++++-"), late
 
 
 def test_a_policy_that_was_bad_is_tried_again_and_kept_once_it_is_good() -> None:

@@ -78,6 +78,7 @@ def test_says_it_in_a_paragraph(known: Explanation) -> None:
     ("recipe", "called"),
     [
         (None, "model of ball ("),
+        ({"type": "whitened", "bfm": {"type": "tabular"}}, "model whitened of tabular of ball ("),
         ({"type": "checkpoint", "path": "zoo:walker"}, "model zoo:walker ("),
         (
             {"type": "whitened", "bfm": {"type": "intercept", "bfm": {"type": "checkpoint", "path": "zoo:walker"}}},
