@@ -31,7 +31,6 @@ TOLD = {
     "data_efficiency": ("labels", "tasks"),
     "generality": ("models",),
     "inspect": ("measures",),
-    "pretrain": ("updates", "tasks"),
     "track": ("distance_by_seed", "distance_at_end_of_hold"),
 }
 """Job -> what is kept of its summary; of other jobs nothing, for their tables hold it."""
