@@ -89,7 +89,6 @@ class TrackJob(Job):
         draw_tracking(out / "figures" / "tracking.png", curves, self.environment.spec.control_timestep)
         half = curves["tracking"].shape[1] // 2
         later = {who: curve[:, half:].mean(1) for who, curve in curves.items()}
-        held = {who: curve[:, self.hold - 1 :: self.hold].mean(0) for who, curve in curves.items()}
         summary: dict[str, Any] = {
             "steps": curves["tracking"].shape[1],
             "seeds": len(self.seeds),
@@ -97,7 +96,8 @@ class TrackJob(Job):
             "distance_by_seed": {who: distances.tolist() for who, distances in later.items()},
         }
         if self.hold > 1:
-            summary["distance_at_end_of_hold"] = {who: distances.tolist() for who, distances in held.items()}
+            ends = slice(self.hold - 1, None, self.hold)
+            summary["distance_at_end_of_hold"] = {who: curve[:, ends].mean(0).tolist() for who, curve in curves.items()}
         write_summary(out, summary)
         tracking, random = summary["distance"]["tracking"], summary["distance"]["random"]
         sys.stderr.write(

@@ -128,7 +128,7 @@ def main() -> None:
         if train(steps, size, data, max(updates, size.trial_updates), out / "pretrain"):
             steps.run(
                 "returns", "-m", "bfmkit", "run", "oracle", "--out", str(out / "returns"), "tasks=all",
-                f"bfm.path={out / 'pretrain' / 'model'}", "seeds=3", f"episodes={size.episodes}",
+                f"bfm.path={out / 'pretrain' / 'model'}", "seeds=3", f"episodes={size.episodes}", "oracle_episodes=0",
                 f"environment.episode_steps={50 if arguments.small else 1000}",
             )  # fmt: skip
             summary |= {"updates": updates, "returns": json.loads((out / "returns" / "summary.json").read_text())}
