@@ -27,8 +27,9 @@ demo: .venv/.installed
 	@run=$$($(BIN)/bfmkit run opti_bfm trace_every=2 $(DEMO)) && $(BIN)/bfmkit play "$$run" >/dev/null
 	@echo 'The address above shows its first, third and last episode. Reward it yourself: $(BIN)/bfmkit live taught'
 
+# A worker a core, each of one thread: torch would take all cores in each.
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # mypy knows the package only by its own name, so it is shown a tree of links that is laid out as the package is.
 lint: .venv/.installed-dev
