@@ -252,10 +252,11 @@ def test_what_does_not_work_is_noticed(folder: Path, text: str, wrong: str) -> N
         session.follow(folder / "x.md")
 
 
-def test_the_page_of_results_is_made_of_its_template() -> None:
+@pytest.mark.parametrize("name", ["results", "theory"])
+def test_a_filled_page_is_made_of_its_template(name: str) -> None:
     """Its prose stands in the template word for word; a chapter whose runs were missing may be left out."""
-    template = (ROOT / "docs" / "results.md.jinja").read_text(encoding="utf-8")
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    template = (ROOT / "docs" / f"{name}.md.jinja").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     # What is filled in may be anything, tables and figures of several lines as well.
     spaces = [re.split(r"{[{%].*?[}%]}", line) for line in template.splitlines()]
     known = re.compile("|".join(".*".join(map(re.escape, parts)) for parts in spaces if any(map(str.strip, parts))))

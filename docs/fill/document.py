@@ -25,6 +25,7 @@ from predictors import Predictors
 from sources import Comparison, Measured, average, over_oracle
 
 from bfmkit.evaluation.comparison import curves, relative_returns
+from bfmkit.regret.report import draw_continuing
 from bfmkit.report.plots.comparison import draw_profiles, draw_return_by_episode, draw_return_by_labels
 from bfmkit.report.plots.data_efficiency import draw_data_efficiency
 from bfmkit.report.tables import Cell, pipe_table
@@ -91,6 +92,7 @@ def fill(template: str, data: Path, runs: Path | None = None) -> Filled:
         "efficiency_table": shelf.efficiency_table,
         "average": average,
         "over_oracle": over_oracle,
+        "continuing_picture": shelf.continuing_picture,
         "predictors": shelf.predictors,
         "predictors_picture": shelf.predictors_picture,
     }
@@ -177,9 +179,14 @@ class _Shelf:
         head = ["task", "labels from", *(f"{count:,}" for count in found["labels"])]
         return pipe_table(head, [[Cell(text) for text in row] for row in rows])
 
+    def continuing_picture(self, name: str, link: str, words: str) -> str:
+        """What the job ``continuing_regret`` draws."""
+        studies = self.kept(name).content["studies"]
+        return self._drawn(link, words, lambda path: draw_continuing(path, studies))
+
     def predictors(self, models: Sequence[str]) -> Predictors:
         """What goes with inference, of the runs ``inspect_NAME`` and ``inference_NAME`` of each model."""
-        return Predictors({name: (self.kept(f"inspect_{name}"), self.run(f"inference_{name}")) for name in models})
+        return Predictors({name: (self.kept(f"inspect_{name}"), self.kept(f"inference_{name}")) for name in models})
 
     def predictors_picture(self, of: Predictors, link: str, words: str) -> str:
         return self._drawn(link, words, of.draw)

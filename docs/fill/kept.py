@@ -1,14 +1,15 @@
 """What a document keeps of a run beside itself: tidy tables and provenance, so that it can be made without the runs.
 
-A run NAME leaves ``NAME.json`` (what came out, where it came from, what the belief of long inference explains at its
-end) and, if it has episodes, ``NAME.csv``, a row an episode; if these are long, ``NAME.windows.csv`` as well. A
-measurement is its JSON file.
+A run NAME leaves ``NAME.json`` (what came out, where it came from; of long inference what the belief explains at its
+end, of other inference how much of the reward lay in the leading directions of what was visited) and, if it has
+episodes, ``NAME.csv``, a row an episode; if these are long, ``NAME.windows.csv`` as well. A measurement is its JSON
+file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from bfmkit.evaluation.diagnostics.features import leading_share
 from bfmkit.evaluation.results import SCHEMA, read_windows
 from bfmkit.report.run_reader import read_runs
 from bfmkit.runs.explanation import explain
@@ -23,21 +25,24 @@ from bfmkit.runs.record import FOLDER as RECORDS
 from bfmkit.runs.record import Record, RecordError
 from bfmkit.runs.run_directory import SUMMARY, RunDirectoryError
 from bfmkit.utils.files import to_json, write_atomically
+from bfmkit.utils.linalg import least_squares_weights
 
 PROVENANCE = ("time", "git", "processor", "threads", "versions")
 """What is kept of it: nothing that tells of one machine's folders."""
 
 TOLD = {
+    "continuing_regret": ("studies",),
     "data_efficiency": ("labels", "tasks"),
     "generality": ("models",),
     "inspect": ("measures",),
+    "pretrain": ("updates", "tasks"),
     "track": ("distance_by_seed", "distance_at_end_of_hold"),
 }
 """Job -> what is kept of its summary; of other jobs nothing, for their tables hold it."""
 
 LONG = 50
-"""Episodes from which on it is kept how much of its task's reward the belief of a run of ``infer`` explains at the end:
-beliefs drift in the long run, and to explain a record takes a second or two."""
+"""Episodes from which on a run of ``infer`` is long: beliefs drift in the long run, and what they explain at the end is
+then kept of their records; to explain one takes a second or two."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +110,14 @@ def keep(run_directory: Path, folder: Path) -> None:
         "provenance": {key: run.provenance[key] for key in PROVENANCE if key in run.provenance},
         **{key: run.summary[key] for key in TOLD.get(run.job, ()) if key in run.summary},
     }
-    if run.job == "infer" and run.results is not None and run.results["episode"].max() >= LONG - 1:
-        content["explained_variance"] = _explained_variance(run_directory)
+    if run.job == "infer" and run.results is not None:
+        long = run.results["episode"].max() >= LONG - 1
+        name, measure = (
+            ("explained_variance", _explained_variance)
+            if long
+            else ("leading_share_of_visits", _leading_share_of_visits)
+        )
+        content[name] = _of_records(run_directory, measure)
     write_atomically(folder / f"{run_directory.name}.json", to_json(content))
     if run.results is not None:
         _write(folder / f"{run_directory.name}.csv", run.results)
@@ -123,17 +134,30 @@ def is_finished(run_directory: Path) -> bool:
     return run_directory.is_file() or (run_directory / SUMMARY).is_file()
 
 
-def _explained_variance(run_directory: Path) -> dict[str, list[float | None]]:
-    """Task -> for each seed, 1 - Σ(r - r̂)²/Σ(r - r̄)² over the model's inference set."""
+def _of_records(
+    run_directory: Path, measure: Callable[[Record], float | None]
+) -> dict[str, list[float | None]]:  # task -> of each seed
     found: dict[str, dict[int, float | None]] = {}
     for path in (run_directory / RECORDS).glob("*.safetensors"):
         record = Record.load(path)
-        try:
-            explained = explain(record).explained_variance
-        except RecordError:  # of a model that is no longer there
-            explained = None
-        found.setdefault(record.facts["task"], {})[record.facts["seed"]] = explained
+        found.setdefault(record.facts["task"], {})[record.facts["seed"]] = measure(record)
     return {task: [value for _, value in sorted(by_seed.items())] for task, by_seed in sorted(found.items())}
+
+
+def _explained_variance(record: Record) -> float | None:
+    """1 - Σ(r - r̂)²/Σ(r - r̄)² over the model's inference set; None where the model is no longer there."""
+    try:
+        return explain(record).explained_variance
+    except RecordError:
+        return None
+
+
+def _leading_share_of_visits(record: Record) -> float | None:
+    """Share of what the features of all labelled steps express of their rewards that lies in the leading directions."""
+    features, rewards = record.tensors["features"], record.tensors["rewards"].unsqueeze(-1)
+    if not rewards.any():
+        return None
+    return leading_share(features, least_squares_weights(features, rewards)).item()
 
 
 def _write(path: Path, table: pl.DataFrame) -> None:

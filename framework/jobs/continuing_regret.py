@@ -165,8 +165,8 @@ class ContinuingRegretJob(Job):
                 rows[study] = row
                 append_metrics(out, [row])
         ordered = [rows[study] for study in studies]
-        draw_continuing(out / "figures" / "continuing_regret.png", ordered)
         numbers = [self._summary(row) for row in ordered]
+        draw_continuing(out / "figures" / "continuing_regret.png", numbers)
         summary = {"steps": self.steps, "burn_in": self.burn_in, "studies": numbers}
         write_summary(out, summary)
         sys.stderr.write("".join(f"{line}\n" for line in _table(numbers)))
@@ -201,7 +201,8 @@ class ContinuingRegretJob(Job):
         power = exponent(self.grid[late], np.array(row["gaps"])[:, late])
         kept = {key: value for key, value in row.items() if key not in ("steps", "gaps", "gap_mean")}
         last = {key: row[key] and row[key][-1] for key in ("regret", "bound")} | {"gap": row["gap_mean"][-1]}
-        return kept | last | {"exponent": power.value, "exponent_interval": [power.low, power.high]}
+        curve = {"steps": row["steps"], "gap": row["gap_mean"], "bound": row["bound"]}
+        return kept | last | {"exponent": power.value, "exponent_interval": [power.low, power.high], "curve": curve}
 
     def _pool(self, dim: int) -> tuple[FiniteMDP, StationaryPool, torch.Tensor]:
         mdp = replace(self.mdp, dim=dim).build()

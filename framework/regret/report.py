@@ -117,28 +117,29 @@ CONTINUING_LOOK: dict[str, tuple[str, str, str]] = {
 
 
 @styled()
-def draw_continuing(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def draw_continuing(path: Path, studies: Sequence[Mapping[str, Any]]) -> None:
     """Regret by step in log-log without episodes; a panel for each number of dimensions and each ε.
 
     Args:
         path: of the picture; its table lies beside it.
-        rows: one for each study: ``dim``, ``misspecification``, ``rule``, ``steps``, ``gap_mean`` and ``bound``.
+        studies: ``dim``, ``misspecification``, ``rule`` and ``curve`` of each: ``steps``, ``gap`` and ``bound``.
     """
-    panels = sorted({(row["dim"], row["misspecification"]) for row in rows})
+    panels = sorted({(study["dim"], study["misspecification"]) for study in studies})
     columns = len({error for _, error in panels})
     figure, axes = new_figure(-(-len(panels) // columns), columns)
     figure.set_size_inches(3.2 * columns, 2.6 * -(-len(panels) // columns) + 0.3)
     table: list[dict[str, Any]] = []
     for axis, (dim, error) in zip(axes.flat, panels, strict=True):
-        for row in (row for row in rows if (row["dim"], row["misspecification"]) == (dim, error)):
-            color, line, words = CONTINUING_LOOK[row["rule"]]
-            axis.plot(row["steps"], np.maximum(row["gap_mean"], 1e-1), color=color, linestyle=line, label=words)
-            if row["bound"] is not None:
-                axis.plot(row["steps"], row["bound"], color="black", linestyle="-.", linewidth=1, label="bound")
-            for index, step in enumerate(row["steps"]):
-                bound = None if row["bound"] is None else row["bound"][index]
-                head = {"dim": dim, "misspecification": error, "rule": row["rule"], "step": step}
-                table.append(head | {"regret": row["gap_mean"][index], "bound": bound})
+        for study in (study for study in studies if (study["dim"], study["misspecification"]) == (dim, error)):
+            rule, curve = study["rule"], study["curve"]
+            color, line, words = CONTINUING_LOOK[rule]
+            axis.plot(curve["steps"], np.maximum(curve["gap"], 1e-1), color=color, linestyle=line, label=words)
+            bound = curve["bound"] or [None] * len(curve["steps"])
+            if curve["bound"] is not None:
+                axis.plot(curve["steps"], bound, color="black", linestyle="-.", linewidth=1, label="bound")
+            head = {"dim": dim, "misspecification": error, "rule": rule}
+            numbers = zip(curve["steps"], curve["gap"], bound, strict=True)
+            table += [head | {"step": step, "regret": gap, "bound": most} for step, gap, most in numbers]
         axis.set(xscale="log", yscale="log", title=f"d = {dim}, ε = {error:g}", xlabel="step")
     for axis in axes[:, 0]:
         axis.set_ylabel("Σ (g* − g of the policy followed)")
