@@ -281,8 +281,7 @@ class Comparison:
             last: the last; none given: the last there is.
         """
         returns = {task: [run._by_seed(task, first, last, "return") for run in (self, over)] for task in tasks}
-        estimate = mean({task: Sample(ours / theirs) for task, (ours, theirs) in returns.items()})
-        return Interval(estimate.value, estimate.low, estimate.high)
+        return _mean({task: ours / theirs for task, (ours, theirs) in returns.items()})
 
     def first_reaching(self, task: str, share: float = 0.9) -> list[int | None]:
         """The first episode, counted from 1, with that share of the oracle's mean return, of each seed; None: never."""
@@ -306,8 +305,7 @@ class Comparison:
 
 def average(values: Sequence[float]) -> Interval:
     """Mean over seeds, with a bootstrap interval."""
-    estimate = mean({"": Sample(np.array(values))})
-    return Interval(estimate.value, estimate.low, estimate.high)
+    return _mean({"": np.array(values)})
 
 
 def over_oracle(*parts: tuple[Comparison, Comparison, Sequence[str], int, int]) -> Interval:
@@ -316,12 +314,17 @@ def over_oracle(*parts: tuple[Comparison, Comparison, Sequence[str], int, int]) 
     Args:
         parts: a run, the run with the oracle, which tasks, and from which episode to which, counted from 1.
     """
-    samples = {
-        (number, task): Sample(np.array(run.by_seed(task, first, last)) / reference.oracle(task))
+    shares = {
+        (number, task): np.array(run.by_seed(task, first, last)) / reference.oracle(task)
         for number, (run, reference, tasks, first, last) in enumerate(parts)
         for task in tasks
     }
-    estimate = mean(samples)
+    return _mean(shares)
+
+
+def _mean(values: Mapping[Any, np.ndarray]) -> Interval:  # (S,) each
+    """Over tasks and seeds; seeds are drawn anew for the interval."""
+    estimate = mean({key: Sample(of_seeds) for key, of_seeds in values.items()})
     return Interval(estimate.value, estimate.low, estimate.high)
 
 

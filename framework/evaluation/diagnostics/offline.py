@@ -77,8 +77,7 @@ def offline_measures(
     ]  # fmt: skip
     if rewards:
         table = torch.stack(list(rewards.values()), dim=-1).to(features.device)
-        leading = max(1, round(effective_rank(moment.flip(-1)) / 2))
-        shares = leading_share(features, least_squares_weights(features, table), leading)
+        shares = leading_share(features, least_squares_weights(features, table))
         # A reward of zero lies nowhere.
         for task, share in zip(rewards, shares.nan_to_num(0.0).tolist(), strict=True):
             measures.append(

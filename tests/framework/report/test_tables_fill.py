@@ -8,11 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
 from polars.testing import assert_frame_equal
+from scipy.stats import spearmanr
 
 import bfmkit
+from bfmkit.evaluation.diagnostics.features import effective_rank
 from bfmkit.evaluation.results import SCHEMA, read_results
 from bfmkit.runs.record import Record
 from bfmkit.runs.run_directory import RunDirectoryError
@@ -21,11 +25,15 @@ DOCS = Path(__file__).parents[3] / "docs"
 SCRIPT = DOCS / "fill"
 
 
-def fill_from(template: str, kept: Path, runs: Path | None = None) -> Any:
-    """``fill`` of the script; its folder is no package."""
+def script_module(name: str) -> Any:
+    """A module of the script; its folder is no package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPT))
-        return importlib.import_module("document").fill(template, kept, runs)
+        return importlib.import_module(name)
+
+
+def fill_from(template: str, kept: Path, runs: Path | None = None) -> Any:
+    return script_module("document").fill(template, kept, runs)
 
 
 def fill(template: str, runs: Path) -> Any:
@@ -63,10 +71,11 @@ def runs(finder: Path, guesser: Path, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-def test_the_page_of_results_is_what_its_tables_say() -> None:
-    filled = fill_from((DOCS / "results.md.jinja").read_text(encoding="utf-8"), DOCS / "results")
+@pytest.mark.parametrize("page", ["results", "theory"])
+def test_a_page_is_what_its_tables_say(page: str) -> None:
+    filled = fill_from((DOCS / f"{page}.md.jinja").read_text(encoding="utf-8"), DOCS / page)
     assert filled.broken == ()
-    assert filled.text == (DOCS / "results.md").read_text(encoding="utf-8")
+    assert filled.text == (DOCS / f"{page}.md").read_text(encoding="utf-8")
     assert all((DOCS / link).is_file() for link in filled.pictures)
 
 
@@ -117,6 +126,27 @@ def test_what_long_inference_explains_at_its_end_is_kept_by_seed(tmp_path: Path)
         weights = Record.load(out / "records" / f"walk-seed-{seed}.safetensors").weights
         unexplained = (rewards - features @ weights).square().sum() / (rewards - rewards.mean()).square().sum()
         assert value == pytest.approx(1 - unexplained.item(), rel=1e-3, abs=1e-3)
+
+
+def test_of_short_inference_the_leading_share_of_visits_is_kept_by_seed(runs: Path, tmp_path: Path) -> None:
+    text = '{{ content("finder").leading_share_of_visits | tojson }}'
+    shares = json.loads(fill_from(text, tmp_path, runs).text)
+    record = Record.load(runs / "finder" / "records" / "task_2-seed-0.safetensors")
+    features, rewards = record.tensors["features"].double(), record.tensors["rewards"]
+    values, vectors = torch.linalg.eigh(features.mT @ features / len(features))
+    weights = torch.linalg.lstsq(features, rewards).solution
+    parts = values * (vectors.mT @ weights).square()
+    leading = max(1, round(effective_rank(values) / 2))
+    assert shares["task_2"][0] == pytest.approx((parts[-leading:].sum() / parts.sum()).item(), rel=1e-3)
+    assert all(len(of_task) == 2 for of_task in shares.values())
+
+
+def test_a_study_without_episodes_is_kept_and_drawn_without_its_run(tmp_path: Path) -> None:
+    bfmkit.run("continuing_regret_tiny", out=tmp_path / "runs" / "endless")
+    text = '{{ continuing_picture("endless", "a.png", "Words") }} {{ content("endless").studies | length }}'
+    filled = fill_from(text, tmp_path / "kept", tmp_path / "runs")
+    assert filled.text == "![Words](a.png) 11"
+    assert fill_from(text, tmp_path / "kept").pictures["a.png"].startswith(b"\x89PNG")
 
 
 def test_values_of_seeds_have_a_mean_with_an_interval(runs: Path) -> None:
@@ -193,7 +223,16 @@ def test_measures_of_models_are_correlated_with_how_well_inference_does(runs: Pa
     first, *table, picture = filled.text.splitlines()
     fit, error, points, later = map(float, first.split())
     assert fit > 0.8 and error == pytest.approx(-fit) and points == 4 and later < 0
-    assert len(table) == 2 + 5 and picture == "![Measures](images/x.png)"
+    assert len(table) == 2 + 3 and picture == "![Measures](images/x.png)"
+
+
+def test_a_rank_correlation_of_a_sample_is_spearmans_with_ties() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.integers(0, 6, 12).astype(float), random.normal(size=12)
+    other[3] = other[4]
+    counts = random.multinomial(12, np.full(12, 1 / 12), 20)
+    expected = [spearmanr(np.repeat(one, count), np.repeat(other, count)).statistic for count in counts]
+    assert script_module("predictors")._rank_correlations(one, other, counts) == pytest.approx(expected)
 
 
 def write_kept(path: Path, measures: dict[str, Any]) -> None:
