@@ -111,13 +111,10 @@ def keep(run_directory: Path, folder: Path) -> None:
         **{key: run.summary[key] for key in TOLD.get(run.job, ()) if key in run.summary},
     }
     if run.job == "infer" and run.results is not None:
-        long = run.results["episode"].max() >= LONG - 1
-        name, measure = (
-            ("explained_variance", _explained_variance)
-            if long
-            else ("leading_share_of_visits", _leading_share_of_visits)
-        )
-        content[name] = _of_records(run_directory, measure)
+        if run.results["episode"].max() >= LONG - 1:
+            content["explained_variance"] = _of_records(run_directory, _explained_variance)
+        else:
+            content["leading_share_of_visits"] = _of_records(run_directory, _leading_share_of_visits)
     write_atomically(folder / f"{run_directory.name}.json", to_json(content))
     if run.results is not None:
         _write(folder / f"{run_directory.name}.csv", run.results)
@@ -153,11 +150,14 @@ def _explained_variance(record: Record) -> float | None:
 
 
 def _leading_share_of_visits(record: Record) -> float | None:
-    """Share of what the features of all labelled steps express of their rewards that lies in the leading directions."""
-    features, rewards = record.tensors["features"], record.tensors["rewards"].unsqueeze(-1)
-    if not rewards.any():
+    """Share of what the features of all labelled steps express of their rewards that lies in the leading directions.
+
+    None where no reward came while acting, as from a teacher, or only zeros.
+    """
+    features, rewards = record.tensors.get("features"), record.tensors.get("rewards")
+    if features is None or rewards is None or not rewards.any():
         return None
-    return leading_share(features, least_squares_weights(features, rewards)).item()
+    return leading_share(features, least_squares_weights(features, rewards.unsqueeze(-1))).item()
 
 
 def _write(path: Path, table: pl.DataFrame) -> None:

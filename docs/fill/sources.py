@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -244,10 +244,6 @@ class Comparison:
         """The same of each seed."""
         return [float(value) for value in self._by_seed(task, first, last, "return")]
 
-    def lowest(self, task: str, first: int = 1, last: int | None = None) -> float:
-        """Return of the worst of these episodes, a mean over seeds."""
-        return float(self._by_seed(task, first, last, "return", pl.Expr.min).mean())
-
     def inferred(self, task: str, first: int = 1, last: int | None = None) -> float:
         """Mean return of those among these episodes that are of the inferred policy."""
         rows = self._rows(task, first, last).filter(pl.col("policy") == "inferred")
@@ -289,11 +285,9 @@ class Comparison:
         reached = found.returns >= share * np.nanmean(found.oracle)  # (S, n)
         return [int(row.argmax()) + 1 if row.any() else None for row in reached]
 
-    def _by_seed(
-        self, task: str, first: int, last: int | None, column: str, value: Callable[[pl.Expr], pl.Expr] = pl.Expr.mean
-    ) -> np.ndarray:  # (S,)
+    def _by_seed(self, task: str, first: int, last: int | None, column: str) -> np.ndarray:  # (S,)
         rows = self._rows(task, first, last)
-        return rows.group_by("seed").agg(value(pl.col(column))).sort("seed")[column].to_numpy()
+        return rows.group_by("seed").agg(pl.col(column).mean()).sort("seed")[column].to_numpy()
 
     def _rows(self, task: str, first: int, last: int | None) -> pl.DataFrame:
         rows = self.episodes.filter((pl.col("recipe") == self.recipes[0]) & (pl.col("task") == task))

@@ -135,7 +135,7 @@ def draw_continuing(path: Path, studies: Sequence[Mapping[str, Any]]) -> None:
             color, line, words = CONTINUING_LOOK[rule]
             axis.plot(curve["steps"], np.maximum(curve["gap"], 1e-1), color=color, linestyle=line, label=words)
             bound = curve["bound"] or [None] * len(curve["steps"])
-            if curve["bound"] is not None:
+            if curve["bound"]:
                 axis.plot(curve["steps"], bound, color="black", linestyle="-.", linewidth=1, label="bound")
             head = {"dim": dim, "misspecification": error, "rule": rule}
             numbers = zip(curve["steps"], curve["gap"], bound, strict=True)

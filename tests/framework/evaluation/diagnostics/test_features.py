@@ -40,8 +40,11 @@ def test_the_leading_share_is_that_of_the_large_eigenvectors() -> None:
     torch.testing.assert_close(leading_share(features, weights, 1), expected)
     torch.testing.assert_close(leading_share(features, weights, 2), torch.ones(3, dtype=torch.float64))
     assert leading_share(features, torch.zeros(1, 2), 1).isnan().all()
-    # The effective rank is exp(entropy of 0.9 and 0.1) = 1.4, half of it less than one direction.
-    torch.testing.assert_close(leading_share(features, weights), expected)
+
+
+def test_the_leading_directions_are_half_the_effective_rank() -> None:
+    scales = torch.tensor([4.0, 3.99, 3.98, 3.97])  # four directions, of about the same size
+    assert leading_share(scales.diag(), scales.reciprocal()[None]).item() == pytest.approx(0.5)
 
 
 def test_condition_is_the_ratio_of_the_ends() -> None:
