@@ -68,22 +68,16 @@ def effective_dimension(spectrum: Tensor, labels: int, regularization: float = 1
 
 
 def leading_share(
-    features: Tensor,  # (n, d)
+    features: Tensor,  # (n, d), of the transitions that E is over
     weights: Tensor,  # (m, d), of m rewards
-    directions: int | None = None,
 ) -> Tensor:  # (m,) float64
-    """Share of E[(φᵀw)²] that lies in the leading eigenvectors of E[φφᵀ]: Σ_{i≤k} λᵢ(uᵢᵀw)² / Σ λᵢ(uᵢᵀw)².
+    """Share of E[(φᵀw)²] that lies in the k leading eigenvectors of E[φφᵀ]: Σ_{i≤k} λᵢ(uᵢᵀw)² / Σ λᵢ(uᵢᵀw)².
 
-    A reward in the leading directions shows in whatever is done; one in the last is told by few steps. NaN for w = 0.
-
-    Args:
-        features: of the transitions that E is over.
-        weights: of the rewards.
-        directions: k; none given: half the effective rank of E[φφᵀ], at least 1.
+    k is half the effective rank, at least 1. A reward in the leading directions shows in whatever is done; one in the
+    last is told by few steps. NaN for w = 0.
     """
     values, vectors = torch.linalg.eigh(second_moment(features).double())
     values = values.clamp(min=0)
-    if directions is None:
-        directions = max(1, round(effective_rank(values) / 2))
+    leading = max(1, round(effective_rank(values) / 2))
     parts = values * (weights.double() @ vectors).square()  # (m, d), smallest first
-    return parts[:, -directions:].sum(-1) / parts.sum(-1)
+    return parts[:, -leading:].sum(-1) / parts.sum(-1)

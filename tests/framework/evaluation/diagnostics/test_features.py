@@ -35,11 +35,10 @@ def test_dimension_counts_directions_that_labels_tell_of() -> None:
 def test_the_leading_share_is_that_of_the_large_eigenvectors() -> None:
     features = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     weights = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 3.0]])
-    # The moment is diag(4.5, 0.5): what is expressed lies at 4.5 w₁² and 0.5 w₂².
+    # The moment is diag(4.5, 0.5), of an effective rank of 1.4: what is expressed lies at 4.5 w₁² and 0.5 w₂².
     expected = torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64)
-    torch.testing.assert_close(leading_share(features, weights, 1), expected)
-    torch.testing.assert_close(leading_share(features, weights, 2), torch.ones(3, dtype=torch.float64))
-    assert leading_share(features, torch.zeros(1, 2), 1).isnan().all()
+    torch.testing.assert_close(leading_share(features, weights), expected)
+    assert leading_share(features, torch.zeros(1, 2)).isnan().all()
 
 
 def test_the_leading_directions_are_half_the_effective_rank() -> None:
