@@ -252,7 +252,7 @@ def test_what_does_not_work_is_noticed(folder: Path, text: str, wrong: str) -> N
         session.follow(folder / "x.md")
 
 
-@pytest.mark.parametrize("name", ["results", "theory"])
+@pytest.mark.parametrize("name", ["results", "results_models", "results_fine_tuning", "theory"])
 def test_a_filled_page_is_made_of_its_template(name: str) -> None:
     """Its prose stands in the template word for word; a chapter whose runs were missing may be left out."""
     template = (ROOT / "docs" / f"{name}.md.jinja").read_text(encoding="utf-8")
