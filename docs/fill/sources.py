@@ -37,8 +37,8 @@ class Interval:
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return f"{self.value:.2f}"
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+            return f"{self.value:z.2f}"
+        return f"{self.value:z.2f} [{self.low:z.2f}, {self.high:z.2f}]"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Numbers:
     @property
     def short(self) -> str:
         """The relative return without its interval; a dash where there is none."""
-        return UNKNOWN if self._said.get("relative_return") is None else f"{self.relative_return.value:.2f}"
+        return UNKNOWN if self._said.get("relative_return") is None else f"{self.relative_return.value:z.2f}"
 
     @property
     def interquartile_mean(self) -> Interval:
@@ -107,6 +107,11 @@ class Numbers:
     def oracle(self) -> float:
         """Its mean return on a task."""
         return float(self._known("oracle_return"))
+
+    @property
+    def floor(self) -> float:
+        """The mean return of random weights' policies on a task."""
+        return float(self._known("floor_return"))
 
     @property
     def relative(self) -> list[float] | None:

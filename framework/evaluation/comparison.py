@@ -179,7 +179,7 @@ def comparison_table(statistics: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"{name:<{width}}{tasks:>7}{_said(numbers['relative_return']):>22}"
             f"{_said(numbers['interquartile_mean']):>22}"
-            f"{'-' if area is None else format(area['value'], '.2f'):>8}"
+            f"{'-' if area is None else format(area['value'], 'z.2f'):>8}"
             f"{_median(numbers['episodes_to_90_percent']):>10}{_median(numbers['labels_to_90_percent']):>10}"
         )
     yield f"{DEFINITION}."
@@ -200,8 +200,8 @@ def _said(estimate: Mapping[str, Any] | None) -> str:
     if estimate is None:
         return "-"
     if estimate["low"] is None:
-        return f"{estimate['value']:.2f}"
-    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+        return f"{estimate['value']:z.2f}"
+    return f"{estimate['value']:z.2f} [{estimate['low']:z.2f}, {estimate['high']:z.2f}]"
 
 
 def _median(reached: Mapping[str, Any] | None) -> str:

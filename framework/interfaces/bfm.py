@@ -15,7 +15,7 @@ from bfmkit.registry import lookup
 
 
 class BFM(TensorDictModuleBase, ABC):
-    """Base class of behaviour foundation models: a near-optimal policy π_z for every reward r ≈ φᵀw.
+    """Base class of behaviour foundation models: a learnt policy π_z for every reward r ≈ φᵀw.
 
     As a TensorDict module it is its policy: ``observation`` and ``z`` in, ``action`` out. Inputs of any batch shape
     are taken, and batch dimensions broadcast against each other, so an observation (B, 1, o) meets candidates

@@ -231,9 +231,9 @@ def _reached(numbers: Mapping[str, Any] | None) -> Cell:
 def _estimate(numbers: Mapping[str, Any] | None) -> Cell:
     if numbers is None:
         return Cell("–", math.inf)
-    text = f"{numbers['value']:.2f}"
+    text = f"{numbers['value']:z.2f}"
     if numbers["low"] is not None:
-        text += f" [{numbers['low']:.2f}, {numbers['high']:.2f}]"
+        text += f" [{numbers['low']:z.2f}, {numbers['high']:z.2f}]"
     return Cell(text, numbers["value"])
 
 
