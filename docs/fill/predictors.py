@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -90,7 +91,7 @@ class Predictors:
                 of_model = [point for point in self.points if point.model == name]
                 x, y = zip(*((each.measures[measure], getattr(each, outcome)) for each in of_model), strict=True)
                 axis.plot(x, y, **(look(number) | {"linestyle": "none", "label": name}))
-            axis.set(xlabel=measure, ylabel=OUTCOMES[outcome])
+            axis.set(xlabel=textwrap.fill(measure, 24), ylabel=OUTCOMES[outcome])
         legend_above(figure, axes)
         table = [
             {"model": point.model, "task": point.task, "relative_return": point.area, "episodes": point.episodes}
