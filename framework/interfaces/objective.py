@@ -43,6 +43,10 @@ class Objective(LossModule):
     rate_factors: Mapping[str, float] = MappingProxyType({})
     """Group name -> factor on the learning rate; 1 for a group that is not named."""
 
+    period: int = 1
+    """Number of updates after which the same parameters are trained again, such as 2 for an actor that is trained in
+    every second one; a recording of updates on a GPU holds as many kinds."""
+
     future_discount: float | None = None
     """If given, batches hold ``("future", "observation")`` too: what the same episode shows k ≥ 0 steps after the next
     observation, k geometric with this discount, or its last observation if it ends before."""
@@ -61,6 +65,10 @@ class Objective(LossModule):
     @abstractmethod
     def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
         """Losses and metrics of a batch (N,) of transitions."""
+
+    def start_update(self, number: int) -> None:
+        """Get ready for an update, counted from 0; of use where :attr:`period` is more than 1."""
+        return
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

@@ -226,7 +226,7 @@ class PretrainJob(Job):
             CheckpointCallback(out / "checkpoints" / "last.ckpt", self.save_minutes),
         ]  # fmt: skip
         settings = {
-            **cluster_arguments(device, self.hardware.devices, self.hardware.nodes),
+            **cluster_arguments(device, self.hardware.devices, self.hardware.nodes, module.leaves_parameters_idle),
             # Here, Lightning looks for states of its own before it looks at ours; nobody else writes to this folder.
             "default_root_dir": out / "checkpoints",
             "max_epochs": math.ceil(self.updates / self.evaluation.every),

@@ -53,6 +53,7 @@ class ReplayUpdateJob(Job):
         spec = EnvironmentSpec.from_dict(failed.spec)
         objective = defer(Objective, failed.objective).build(spec).to(device)
         objective.load_state_dict(failed.weights)
+        objective.start_update(failed.number)
         outputs = _watch(objective)
         set_generator_states(failed.generators, device)
         with in_precision(cast(Precision, failed.precision), device):

@@ -54,8 +54,6 @@ class ActorCriticObjective(Objective):
         TypeError: if ``bfm`` lacks a network.
     """
 
-    updates: Tensor
-
     def __init__(
         self,
         bfm: BFM,
@@ -74,9 +72,8 @@ class ActorCriticObjective(Objective):
         self.bfm = bfm
         self._target_rate, self._latent_sampler = target_rate, latent_sampler
         self._action_noise, self._noise_clip = action_noise, noise_clip
-        self._actor_pessimism, self._actor_every = actor_pessimism, actor_every
-        if actor_every > 1:
-            self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self._actor_pessimism, self.period = actor_pessimism, actor_every
+        self.start_update(0)
 
     def _follow(self, **networks: nn.Module) -> None:
         """Make a target network of each.
@@ -136,7 +133,7 @@ class ActorCriticObjective(Objective):
         self, critic: nn.Module, observation: Tensor, z: Tensor, embedding: tuple[Tensor, ...] = ()
     ) -> dict[str, Tensor]:
         """``loss_actor``, and the mean value; nothing in updates that leave the actor as it is."""
-        if self._actor_every > 1 and int(self.updates) % self._actor_every:
+        if not self._trains_actor:
             return {}
         frozen = (part.detach() for part in embedding)
         successor = frozen_call(critic, observation, z, self._action(observation, z), *frozen)
@@ -144,10 +141,13 @@ class ActorCriticObjective(Objective):
         return {"loss_actor": -value.mean(), "value": value.detach().mean()}
 
     def update_targets(self) -> None:
-        """Move all target networks, and count the update where the actor waits for some."""
+        """Move all target networks; the next update begins."""
         self._move_targets(self._target_rate)
-        if self._actor_every > 1:
-            self.updates.add_(1)
+        self.start_update(self._number + 1)
+
+    def start_update(self, number: int) -> None:
+        # Numbers of the processor, so that a recording on a GPU need not look at any of its own.
+        self._number, self._trains_actor = number, number % self.period == 0
 
     def start_from(self, model: BFM) -> None:
         """Take over all weights; target networks start where the networks do."""

@@ -74,8 +74,14 @@ def cluster_environment(devices: int, nodes: int) -> ClusterEnvironment | None:
     return LightningEnvironment()
 
 
-def cluster_arguments(device: torch.device, devices: int, nodes: int) -> dict[str, Any]:
+def cluster_arguments(device: torch.device, devices: int, nodes: int, idle: bool = False) -> dict[str, Any]:
     """Arguments of Lightning's Trainer for so many devices, counted on from ``device``.
+
+    Args:
+        device: the first one.
+        devices: how many a machine has of them.
+        nodes: how many machines there are.
+        idle: whether updates may leave some parameters without a gradient.
 
     Raises:
         JobError: as :func:`cluster_environment`.
@@ -86,12 +92,12 @@ def cluster_arguments(device: torch.device, devices: int, nodes: int) -> dict[st
         "accelerator": "gpu" if device.type == "cuda" else "cpu",
         "devices": list(range(first, first + devices)) if device.type == "cuda" else devices,
         "num_nodes": nodes,
-        "strategy": "auto" if devices * nodes == 1 else _data_parallel(),
+        "strategy": "auto" if devices * nodes == 1 else _data_parallel(idle),
         "plugins": [] if environment is None else [environment],
     }
 
 
-def _data_parallel() -> Any:
+def _data_parallel(idle: bool) -> Any:
     from lightning.pytorch.strategies import DDPStrategy
     from torch.nn.parallel import DistributedDataParallel
 
@@ -99,7 +105,7 @@ def _data_parallel() -> Any:
     words = inspect.signature(DistributedDataParallel).parameters
     word = "forward_sync_buffers" if "forward_sync_buffers" in words else "broadcast_buffers"
     leave: dict[str, Any] = {word: False}
-    return DDPStrategy(timeout=LONGEST_WAIT, **leave)
+    return DDPStrategy(timeout=LONGEST_WAIT, find_unused_parameters=idle, **leave)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -76,11 +77,18 @@ class Pretraining(lightning.LightningModule):
         self._batches, self._hardware = batches, hardware
         self._origin = origin or {"objective": {}, "spec": {}}
         self._clip_val, self._clip_algorithm = gradient_clip_val, gradient_clip_algorithm
-        self._captured: CapturedUpdate | None = None
+        self._captured: list[CapturedUpdate] = []
         # A compiled function, not a compiled module: names of parameters stay what they are.
         self._compiled: Callable[[TensorDictBase], TensorDictBase] | None = None
         if hardware.compile:
             self._compiled = torch.compile(objective.forward, dynamic=False)
+
+    @property
+    def leaves_parameters_idle(self) -> bool:
+        """Whether updates leave some parameters without a gradient, which several processes must know."""
+        trained = {id(parameter) for group in self.objective.parameter_groups().values() for parameter in group}
+        needed = {id(parameter) for parameter in self.parameters() if parameter.requires_grad}
+        return self.objective.period > 1 or not needed <= trained
 
     @property
     def model(self) -> BFM:
@@ -147,6 +155,7 @@ class Pretraining(lightning.LightningModule):
         """One update, looked at before it is made."""
         optimizer = cast(LightningOptimizer, self.optimizers())
         self._set_rates(optimizer, number)
+        self.objective.start_update(number)
         before = generator_states(self.device)
         losses, total = self._losses(batch)
         if not everywhere(torch.isfinite(total)):
@@ -163,12 +172,14 @@ class Pretraining(lightning.LightningModule):
         """The same updates from a recording; if one was not finite, nothing has happened and false is given."""
         optimizer = cast(LightningOptimizer, self.optimizers()).optimizer
         before = Snapshot(self, optimizer, self.device)
-        if self._captured is None:
-            self._captured = CapturedUpdate(lambda batch: self._unseen(optimizer, batch), chunk[0], before)
+        if not self._captured:
+            kinds = range(self.objective.period)
+            updates = [partial(self._unseen, optimizer, number) for number in kinds]
+            self._captured = [CapturedUpdate(update, chunk[0], before) for update in updates]
         finite = torch.ones((), dtype=torch.bool, device=self.device)
         for offset in range(len(chunk)):
             self._set_rates(optimizer, first + offset)
-            losses, total = self._captured.replay(chunk[offset])
+            losses, total = self._captured[(first + offset) % len(self._captured)].replay(chunk[offset])
             finite &= torch.isfinite(total)
             self._done(losses, first + offset)
         if not finite:
@@ -176,8 +187,11 @@ class Pretraining(lightning.LightningModule):
             self.rows, self.update = [], first
         return bool(finite)
 
-    def _unseen(self, optimizer: torch.optim.Optimizer, batch: TensorDictBase) -> tuple[TensorDictBase, Tensor]:
+    def _unseen(
+        self, optimizer: torch.optim.Optimizer, number: int, batch: TensorDictBase
+    ) -> tuple[TensorDictBase, Tensor]:
         """What a recording holds: an update from losses to targets, without a look at any number."""
+        self.objective.start_update(number)
         losses, total = self._losses(batch)
         optimizer.zero_grad(set_to_none=True)
         total.backward()

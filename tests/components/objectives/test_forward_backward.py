@@ -131,3 +131,5 @@ def test_the_actor_is_trained_in_every_so_many_updates() -> None:
         trained.append("loss_actor" in objective(batch))
         objective.update_targets()
     assert trained == [True, False, False, True, False, False, True]
+    objective.start_update(4)
+    assert objective.period == 3 and "loss_actor" not in objective(batch)

@@ -39,6 +39,7 @@ KUBERNETES = {"KUBERNETES_PORT": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": 
 OBJECTIVE = {
     "type": "forward_backward",
     "bfm": {"type": "forward_backward", "dim": 4, "networks": {"type": "two_stream", "width": 16, "encoder_width": 16}},
+    "actor_every": 2,
 }
 
 

@@ -38,6 +38,7 @@ OBJECTIVES = {
         "bfm": {"type": "forward_backward", **MODEL},
         "measure_pessimism": 0.5,
     },
+    "delayed": {"type": "forward_backward", "bfm": {"type": "forward_backward", **MODEL}, "actor_every": 2},
     "td_jepa": {"type": "td_jepa", "bfm": {"type": "td_jepa", **MODEL, "state_dim": 8}},
     "hilp": universal("hilp", {"type": "hilp_state", **MODEL}, vector_loss=0.0, value_loss=1.0, target="minimum"),
     **{
