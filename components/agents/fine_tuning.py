@@ -85,6 +85,7 @@ class FineTuningAgent(Agent):
     def choose(self, observation: Tensor, runs: Tensor | None = None) -> Tensor:  # (B, o) -> (B, d)
         inferred = self.base.choose(observation, runs)
         improved = self._improved(runs)
+        self._state["acted"].copy_(torch.where(self._moving(runs), improved, self._state["acted"]))
         if not improved.any():
             return inferred
         z = self.improver.choose(self._rows(observation), self._inferred(), improved)
@@ -100,6 +101,7 @@ class FineTuningAgent(Agent):
         rows, task = self._blank(observation, improved), self._inferred()
         action = self.improver.act(rows, self.improver.choose(rows, task, improved), task)
         usable = improved & action.isfinite().all(-1).cpu()
+        self._state["acted"].logical_and_(usable | ~improved)
         action = action.to(inferred.device, inferred.dtype)
         return self._where(usable, action, inferred.reshape(action.shape)).reshape(inferred.shape)
 
@@ -120,10 +122,12 @@ class FineTuningAgent(Agent):
         moved = self.base.state["step"] > before
         rewarded = moved & self._mask(observed)
         device_mask = rewarded.to(self.device)
-        rewards = torch.where(device_mask, torch.as_tensor(reward).reshape(-1).to(self.device, torch.float64), 0.0)
+        raw = torch.as_tensor(reward).reshape(-1).to(self.device, torch.float64)
+        rewards = torch.where(device_mask, self._in_units_of_weights(raw), 0.0)
         s, a, following = (self._blank(rows, moved) for rows in (observation, action, next_observation))
         step = ObservedStep(s, a, following, rewards, moved, rewarded, self._state["acted"] & moved)
         self.improver.learn(step, inferred, self._state["anchored"])
+        rewards = torch.where(device_mask, raw, 0.0)
         if self.fallback is not None:
             self.fallback.count(self._state["fallback"], rewards.cpu(), moved)
 
@@ -148,6 +152,11 @@ class FineTuningAgent(Agent):
     def diagnostics(self, observation: Tensor) -> dict[str, Tensor]:  # (B, o) -> (B, ...) each
         return self.base.diagnostics(observation)
 
+    @property
+    def acts_by_latent(self) -> bool:  # type: ignore[override]
+        """Whether the improver changes z alone."""
+        return type(self.improver).act is Improver.act and self.base.acts_by_latent
+
     def state_dict(self) -> dict[str, Any]:
         own = {"improver": self.improver.state.clone().to_dict(), "fine_tuning": self._state.clone().to_dict()}
         return self.base.state_dict() | own
@@ -156,6 +165,8 @@ class FineTuningAgent(Agent):
         own = {"improver": self.improver.state, "fine_tuning": self._state}
         if not own.keys() <= state.keys():
             raise ValueError("the saved state is that of another kind of agent")
+        if self.fallback is not None and "fallback" in state["fine_tuning"]:
+            self.fallback.make_room(self._state["fallback"], len(state["fine_tuning"]["fallback"]["curve"][0]))
         restored = {name: restore(saved, state[name]) for name, saved in own.items()}
         self.base.load_state_dict({name: value for name, value in state.items() if name not in own})
         self.improver.state, self._state = restored["improver"], restored["fine_tuning"]
@@ -180,9 +191,13 @@ class FineTuningAgent(Agent):
             self.fallback.begin_episode(self._state["fallback"], runs)
             ready = runs & self.fallback.is_ready(self._state["fallback"])
         fresh = ready & ~self._state["anchored"]
+        if self.improver.needs_weights:
+            fresh = fresh & (self._weights() != 0).any(-1).cpu()
         if fresh.any():
             self.improver.anchor(self._inferred(), fresh)
             self._state["anchored"].logical_or_(fresh)
+        if self.fallback is not None:
+            self._state["fallback", "improves"].logical_and_(self._state["anchored"])
         self.improver.begin_episode(self._inferred(), runs)
         self._state["opens"].masked_fill_(runs, False)
 
@@ -193,6 +208,13 @@ class FineTuningAgent(Agent):
         if "belief" in self.base.state.keys():
             return self.posterior.mean(self.belief)
         return self.base.state["weights"]
+
+    def _in_units_of_weights(self, reward: Tensor) -> Tensor:  # (B,) float64
+        """Rewards as ψᵀŵ counts them, where a posterior standardizes them."""
+        if "belief" not in self.base.state.keys():
+            return reward
+        offset, scale = self.posterior.reward_units(self.belief)
+        return (reward - offset) / scale
 
     def _moving(self, runs: Tensor | None) -> Tensor:  # (B,) bool
         return self._mask(runs) & ~self.base.state["stopped"]

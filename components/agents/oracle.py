@@ -48,7 +48,7 @@ class OracleAgent(BatchedAgent):
         super().__init__()
         self.labelled_transitions, self.regularization = labelled_transitions, regularization
         self.label_every = label_every
-        self.selects_once = label_every is None
+        self.selects_once, self.acts_by_steps = label_every is None, label_every is not None
 
     def prepare(self, labelled: TensorDictBase | None) -> dict[str, Tensor | TensorDict]:
         if labelled is None:

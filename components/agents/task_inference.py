@@ -95,6 +95,8 @@ class TaskInferenceAgent(BatchedAgent):
         )  # fmt: skip
         entries = self._task.prior(self.device, self.dtype)
         if self.teacher is not None:
+            if not self.posterior.compares:
+                self.teacher.require_memory(self.label_memory, self.bfm.environment_spec.control_timestep)
             entries["teacher"] = self.teacher.blank(runs, self.label_memory)
         if self.labelled_transitions > 0 and labelled is not None:
             features, reward = self.labelled_features(labelled)
@@ -144,14 +146,16 @@ class TaskInferenceAgent(BatchedAgent):
         observed: Tensor | None = None,
         runs: Tensor | None = None,
     ) -> None:
-        if self.teacher is None:
+        if self.teacher is None and not self.posterior.compares:
             super().observe(observation, action, next_observation, reward, observed, runs)
             return
         self._require_start()
         rewards, steps_before = self._rewards(reward).cpu(), self.entries["step"].clone()
         arrived = self.everyone if observed is None else self._mask(observed, "observed")
-        # The agent is told no reward but one that is not finite, which stops its run.
+        # The agent is told no reward but one that is not finite, which stops its run; a reward is no comparison either.
         super().observe(observation, action, next_observation, reward, arrived & ~rewards.isfinite(), runs)
+        if self.teacher is None:
+            return
         entries, step = self.entries, self.bfm.environment_spec.control_timestep
         # A teacher who sees no reward does not press.
         moved = (entries["step"] > steps_before) & arrived & ~entries["stopped"]

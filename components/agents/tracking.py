@@ -43,6 +43,8 @@ class TrackingAgent(BatchedAgent):
         ``agent={type: tracking, demonstration: walk.npz}``
     """
 
+    acts_by_steps = True
+
     def __init__(
         self, demonstration: Path, lookahead: PositiveInt = 8, hold: PositiveInt = 1, repeat: bool = False
     ) -> None:

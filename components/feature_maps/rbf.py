@@ -17,7 +17,7 @@ from bfmkit.utils.checks import PositiveFloat
 class RBFFeatures(FeatureMap):
     """Radial basis functions: a Gaussian at each point of a grid over a few entries of the next observation.
 
-        φ_k(s, a, s') = exp(−‖x' − c_k‖² / 2σ²),   x' = s'[entries],   σ = width · the grid's spacing
+        φ_k(s, a, s') = exp(−‖x' − c_k‖² / 2σ²),   x' = s'[entries],   σ = bandwidth · the grid's spacing
 
     Each weight is what one place is worth: a reward of the place that varies no faster than the grid is nearly linear
     in them, and one at a single place nearly a single weight.

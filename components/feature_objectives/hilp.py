@@ -100,8 +100,7 @@ class HilpObjective(FeatureObjective):
         self._move_targets(features, self._target_rate)
 
     def start_from(self, features: FeatureMap) -> None:
-        """The second encoder, which no model holds, starts where the first does."""
-        self._second.load_state_dict(require_encoder(features, "hilp").encoder_network.state_dict())
+        """The second encoder, which no model holds, begins anew: a copy of the first would never differ from it."""
         self._move_targets(features, 1.0)
 
     def _move_targets(self, features: FeatureMap, rate: float) -> None:

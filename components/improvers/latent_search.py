@@ -157,6 +157,9 @@ class LatentSearchImprover(Improver):
                 steps.masked_fill_(ended, 0)
         if broken.any():
             self._forget(broken)
+            if self.windows == "episode":
+                # The window is over: a later episode is another one.
+                steps.masked_fill_(broken, self.lookahead)
 
     def _finish(self, ended: Tensor, last: Tensor | None, inferred: InferredTask) -> None:  # (B,) bool
         """Close windows; with their last observation (B, o), the critics say what follows."""

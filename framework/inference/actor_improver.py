@@ -61,6 +61,8 @@ class ActorImprover(Improver):
         ValueError: if a number is not positive, or ``noise`` or ``penalty`` negative.
     """
 
+    needs_weights = True
+
     value_scale: float = 1.0
     """What ψᵀŵ is multiplied by, where values are meant with another discount than the model's."""
 

@@ -70,6 +70,14 @@ class Fallback:
         }
         return TensorDict({**counters, **flags, **sums, **curves}, [runs])
 
+    def make_room(self, state: TensorDict, checks: int) -> None:
+        """Widen curves to so many looks an episode; earlier episodes go on as they ended."""
+        for name in ("curve", "curves"):
+            missing = checks - state[name].shape[-1]
+            if missing > 0:
+                last = state[name][..., -1:]
+                state[name] = torch.cat([state[name], last.expand(*last.shape[:-1], missing)], -1)
+
     def is_ready(self, state: TensorDict) -> Tensor:  # (B,) bool
         """Mask of the runs past their warm-up; the episode that begins counts."""
         return state["inferred"] >= self.warmup
@@ -88,14 +96,17 @@ class Fallback:
         """Add one step's rewards; runs whose improved episode costs too much return to the inferred policy."""
         state["steps"].add_(moved)
         state["earned"].add_(torch.where(moved, reward, 0.0))
+        looks, room = -(-int(state["steps"].max()) // self.check_every), state["curve"].shape[-1]
+        if looks > room:
+            # Longer than the model's own episodes.
+            self.make_room(state, max(looks, 2 * room))
         for run in (moved & (state["steps"] % self.check_every == 0)).nonzero().squeeze(-1).tolist():
             self._look(state[run])
 
     def _look(self, row: TensorDict) -> None:
-        checks = len(row["curve"])
-        index = min(int(row["steps"]) // self.check_every, checks) - 1
+        index = int(row["steps"]) // self.check_every - 1
         row["curve"][index:] = row["earned"]
-        if not row["improves"] or int(row["steps"]) > checks * self.check_every:
+        if not row["improves"]:
             return
         curve = self._mean_curve(row)
         lost = row["deficit"].clamp(min=0.0) + curve[index] - row["earned"]
@@ -105,7 +116,7 @@ class Fallback:
 
     def _close(self, row: TensorDict) -> None:
         row["episodes"].add_(1)
-        last = min(-(-int(row["steps"]) // self.check_every), len(row["curve"])) - 1
+        last = -(-int(row["steps"]) // self.check_every) - 1
         row["curve"][last:] = row["earned"]
         if row["improves"] or row["taken_back"]:
             self._score(row)

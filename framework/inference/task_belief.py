@@ -171,7 +171,7 @@ class TaskBelief:
         if not self.posterior.mean(new)[chosen].isfinite().all():
             raise ValueError(TOO_LARGE)
         if self.counts_information:
-            gain = self.posterior.information_gain(old, features)
+            gain = self.posterior.information_gain(old, weight**0.5 * features)
             entries["information"].add_(torch.where(chosen, gain, 0.0).cpu())
         rows = chosen.nonzero().squeeze(-1)
         entries["belief"] = old.apply(lambda before, after: before.index_copy(0, rows, after[rows]), new)
@@ -292,6 +292,9 @@ class TaskBelief:
         if not math.isfinite(mean.sum().item()):
             beyond = ~mean.isfinite().all(-1) & observed.any(-1)
             broken = beyond if broken is None else broken | beyond
+        if broken is not None and not broken.any():
+            # Each number is finite, and only a sum of all was not.
+            broken = None
         information = None
         if self.counts_information:
             information = posterior.joint_information_gain(belief, features, observed).cpu()

@@ -119,6 +119,10 @@ def require_fitting(environment: EnvBase, agent: Agent) -> None:
     Raises:
         ValueError: naming what does not fit, and the transform that mends it.
     """
+    if not agent.acts_by_latent:
+        raise ValueError(
+            f"{agent!r} changes actions, and a policy that reads z never asks it: call its act and observe instead"
+        )
     spec = agent.bfm.environment_spec
     entries = environment.observation_spec
     names = [name for name in entries.keys() if name != "z"]

@@ -46,6 +46,12 @@ class Agent(ABC):
     label_memory: int = 0
     """How many steps back :meth:`label` reaches; 0: this agent takes no late labels. Set before :meth:`start`."""
 
+    acts_by_latent: bool = True
+    """Whether its actions are π_z(s) of the z that :meth:`choose` gives, so that others may act for it."""
+
+    acts_by_steps: bool = False
+    """Whether what it does depends on how many steps of the episode it has observed."""
+
     bfm: BFM
     """The model whose policies it acts with, as :meth:`start` was given it."""
 
@@ -144,8 +150,10 @@ class Agent(ABC):
             deterministic: must be true: the policy of a z is its mean action.
 
         Raises:
-            ValueError: if shapes do not fit, or for ``deterministic=False``.
+            ValueError: if shapes do not fit, for ``deterministic=False``, or of an agent that goes by observed steps.
         """
+        if self.acts_by_steps:
+            raise ValueError(f"{type(self).__name__} goes by the steps it has observed: call act and observe")
         if not deterministic:
             raise ValueError("an agent acts by the mean action of its policy; it has no other (deterministic=True)")
         if episode_start is not None:

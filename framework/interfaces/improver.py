@@ -50,6 +50,9 @@ class Improver(ABC):
     kind: ClassVar[str] = "improver"
     folder: ClassVar[str] = "improvers"
 
+    needs_weights: ClassVar[bool] = False
+    """Whether there must be inferred weights other than zero to move from; :meth:`anchor` waits for them then."""
+
     bfm: BFM
     seeds: tuple[int, ...]
     device: torch.device

@@ -169,7 +169,7 @@ class PretrainJob(Job):
             return {}
         labelled = outcome.latest()
         outcome.save(out / "model", labelled)
-        return outcome.facts() | self._judged(module, outcome.tasks, labelled, out)
+        return outcome.facts() | self._judged(outcome.model, outcome.tasks, labelled, out)
 
     def _objective(self) -> Objective:
         """The objective, with what it takes from data and from the model that training starts from."""
@@ -268,16 +268,14 @@ class PretrainJob(Job):
         if trainer.world_size > 1:
             distributed.destroy_process_group()
 
-    def _judged(
-        self, module: Pretraining, tasks: dict[str, Any], labelled: TensorDictBase, out: Path
-    ) -> dict[str, Any]:
+    def _judged(self, model: BFM, tasks: dict[str, Any], labelled: TensorDictBase, out: Path) -> dict[str, Any]:
         """Whether the model is good: its oracle's returns beside those of random policies, and its health; curves."""
         rows = list(read_metrics(out))
         bad = next((row["bad"] for row in reversed(rows) if "bad" in row), None)
         floors: dict[str, float] = {}
         if self.evaluation.environment is not None:
             floor = lookup(Agent, "random")()
-            returns = self._returns(module.model, labelled, floor)
+            returns = self._returns(model, labelled, floor)
             floors = {task: float(each.mean()) for task, each in returns.items()}
             width = max(len(task) for task in tasks) + 2
             sys.stderr.write(f"{'task':<{width}}{'oracle':>10}{'floor':>10}\n")
@@ -309,10 +307,8 @@ class PretrainJob(Job):
         return torch.from_numpy(generator(self.seed, stream, 0).permutation(size)[:count].copy())
 
     def _evaluate(
-        self, module: Pretraining, labelled: TensorDictBase, out: Path, update: int, first: bool = True
+        self, model: BFM, labelled: TensorDictBase, out: Path, update: int, first: bool = True
     ) -> dict[str, Any]:
-        model = module.model
-        module.objective.finish(model, labelled.to(next(model.parameters()).device))
         environment = self.evaluation.environment
         if environment is None or not first:
             return {}
@@ -343,6 +339,7 @@ class _Outcome:
 
     def __init__(self, job: PretrainJob, module: Pretraining, data: TransitionData, out: Path) -> None:
         self._job, self._module, self._data, self._out = job, module, data, out
+        self.model = module.model
         self.say: Callable[[str], None] = lambda _: None
         self.tasks: dict[str, Any] = {}
         self._evaluated: tuple[int, TensorDictBase] | None = None
@@ -359,14 +356,17 @@ class _Outcome:
         }
 
     def save(self, folder: Path, labelled: TensorDictBase) -> None:
-        model, node = frozen_copy(self._module.model).cpu(), self._job.objective.to_dict()["bfm"]
+        model, node = frozen_copy(self.model).cpu(), self._job.objective.to_dict()["bfm"]
         save_model(folder, model, node, labelled, write_card(self._job.dataset.spec, self._out, self.facts()))
 
     def evaluate(self, update: int) -> dict[str, float]:
         """Task -> mean return of the oracle."""
         job, pool, first = self._job, self._data.pool, self._module.trainer.is_global_zero
         labelled = pool.read(job._rows(len(pool), job.inference_set, "inference set"))
-        self.tasks = job._evaluate(self._module, labelled, self._out, update, first)
+        # A copy, for what is fitted to the data here is no part of the training.
+        self.model = frozen_copy(self._module.model)
+        self._module.objective.finish(self.model, labelled.to(next(self.model.parameters()).device))
+        self.tasks = job._evaluate(self.model, labelled, self._out, update, first)
         self._evaluated = update, labelled
         means = {task: row["oracle_return"] for task, row in self.tasks.items()}
         if means:

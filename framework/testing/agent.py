@@ -67,6 +67,10 @@ class AgentContract(ABC):
         agent, same = self.started(), self.started()
         observation = self.environment().reset_batch()[0]
         starts = np.ones(3, dtype=bool)
+        if agent.acts_by_steps:
+            with pytest.raises(ValueError, match="goes by the steps"):
+                agent.predict(observation.numpy(), None, episode_start=starts)
+            return
         action, state = agent.predict(observation.numpy(), None, episode_start=starts, deterministic=True)
         assert isinstance(action, np.ndarray) and state is None
         np.testing.assert_array_equal(action, same.act(observation).numpy())

@@ -54,7 +54,7 @@ def processes() -> int:
 
 
 def everywhere(condition: Tensor) -> bool:  # () bool
-    """Whether ``condition_on`` holds in all processes; each of them must ask."""
+    """Whether ``condition`` holds in all processes; each of them must ask."""
     if processes() == 1:
         return bool(condition)
     agreed = condition.to(torch.int32)

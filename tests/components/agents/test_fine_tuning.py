@@ -11,6 +11,7 @@ from bfmkit.components.agents.fine_tuning import FineTuningAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.improvers.latent_search import LatentSearchImprover
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.posteriors.standardized import StandardizedPosterior
 from bfmkit.inference.episode import run_episode
 from bfmkit.inference.fallback import Fallback
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
@@ -136,3 +137,53 @@ def test_refuses_the_state_of_another_agent() -> None:
     plain.start(LinearBFM(), [0])
     with pytest.raises(ValueError, match="another kind of agent"):
         agent.load_state_dict(plain.state_dict())
+
+
+def test_choices_of_z_alone_are_learnt_from_where_another_policy_acts() -> None:
+    agent = FineTuningAgent(FixedWeightsAgent(torch.eye(4)[0]), LatentSearchImprover(lookahead=2, group=2), None)
+    agent.start(LinearBFM(), [0])
+    agent.begin_episode()
+    for _ in range(8):
+        place = torch.zeros(1, 4)
+        action = agent.bfm.act(place, agent.choose(place))
+        agent.observe(place, action, action, action[:, 0])
+    assert agent.state["improver", "adam", "count"].tolist() != [0]
+
+
+def test_says_whether_a_policy_of_z_can_act_for_it() -> None:
+    assert living(LatentSearchImprover(lookahead=2, group=2), None, 1)[0].acts_by_latent
+    assert not living(Constant([1.0, 0.0, 0.0, 0.0]), None, 1)[0].acts_by_latent
+
+
+class Needy(Constant):
+    needs_weights = True
+
+
+def test_an_improver_that_needs_weights_waits_for_some() -> None:
+    agent = FineTuningAgent(thompson(), Needy([1.0, 0.0, 0.0, 0.0]), None)
+    agent.start(LinearBFM(), [0])
+    environment = BallEnvironment()
+    for anchored in (0, 1):
+        assert agent.improver.state["anchors"].tolist() == [0]
+        agent.begin_episode()
+        agent.act(torch.zeros(1, 4))
+        assert agent.improver.state["anchors"].tolist() == [anchored]
+        run_episode(agent, environment)
+
+
+def test_an_action_that_is_replaced_is_not_the_improvers() -> None:
+    agent, _ = living(Constant([float("nan"), 0.0, 0.0, 0.0]), None, 1)
+    assert not any(step.improved.any() for step in agent.improver.steps)
+
+
+def test_an_improver_is_told_rewards_in_the_units_of_the_weights() -> None:
+    improver, posterior = Constant([0.0, 0.0, 0.0, 0.0]), StandardizedPosterior(RidgePosterior())
+    base = TaskInferenceAgent(posterior, ThompsonAcquisition())
+    agent = FineTuningAgent(base, improver, None)
+    agent.start(LinearBFM(), [0])
+    places = torch.randn(200, 1, 4, generator=torch.Generator().manual_seed(0)) / 2
+    for place in places:
+        agent.observe(place, place, place, 100 + 10 * place[:, 0].double())
+    told = torch.cat([step.reward for step in improver.steps[-50:]])
+    expected = places[-50:, 0].double() @ posterior.mean(agent.belief)[0]
+    torch.testing.assert_close(told, expected, atol=0.1, rtol=0.1)

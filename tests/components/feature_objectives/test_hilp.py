@@ -39,6 +39,14 @@ class TestHilpObjective(FeatureObjectiveContract):
                 expected = expected + weight * (reward + later * each - value(network, s, goal)) ** 2 / 5
         torch.testing.assert_close(objective.losses(features, batch)["loss_distance"], expected)
 
+    def test_a_training_that_goes_on_has_two_encoders(self) -> None:
+        objective, features = self.attached()
+        objective.start_from(features)
+        first, second = features.encoder_network, objective._second
+        assert not torch.equal(first.weight, second.weight)
+        for target, network in zip(objective._targets, (first, second), strict=True):
+            assert torch.equal(target.weight, network.weight)
+
     def test_learns_the_distances_of_a_chain(self) -> None:
         torch.manual_seed(0)
         spec = EnvironmentSpec("chain", STATES, 1, 1, 100, 1.0, ())

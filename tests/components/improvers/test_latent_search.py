@@ -11,6 +11,7 @@ from bfmkit.components.agents.oracle import OracleAgent
 from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.improvers.latent_search import LatentSearchImprover
 from bfmkit.inference.episode import run_episode
+from bfmkit.inference.fallback import Fallback
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
 from bfmkit.interfaces import Agent
 from bfmkit.testing.improver import ImproverContract
@@ -191,8 +192,6 @@ def test_an_episode_that_ends_early_counts_as_it_is() -> None:
 
 
 def test_a_window_that_the_base_took_over_is_forgotten() -> None:
-    from bfmkit.inference.fallback import Fallback
-
     fallback = Fallback(tolerance=1e-9, warmup=1, check_every=1)
     agent = FineTuningAgent(FixedWeightsAgent(torch.eye(4)[0]), LatentSearchImprover(lookahead=4, group=2), fallback)
     agent.start(LinearBFM(), [0])
@@ -229,3 +228,15 @@ def test_critics_that_went_wrong_teach_nothing() -> None:
 def test_refuses_what_makes_no_sense(arguments: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         LatentSearchImprover(**arguments)
+
+
+def test_an_episode_that_the_base_took_over_is_no_window() -> None:
+    fallback = Fallback(tolerance=1e-9, warmup=1, check_every=5)
+    improver = LatentSearchImprover(lookahead=10, group=8, windows="episode")
+    agent = FineTuningAgent(FixedWeightsAgent(torch.eye(4)[0]), improver, fallback)
+    agent.start(LinearBFM(), [0])
+    environment = BallEnvironment()
+    for _ in range(3):
+        run_episode(agent, environment)
+    assert agent.state["fine_tuning", "fallback", "failures"].item() > 0
+    assert agent.state["improver", "windows"].tolist() == [0]

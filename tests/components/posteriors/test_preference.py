@@ -52,3 +52,10 @@ def test_one_weight_is_that_of_numerical_integration() -> None:
     belief = posterior.condition_on(posterior.prior(1, 1), torch.tensor(differences)[None], torch.tensor(rewards)[None])
     assert float(belief["mean"]) == pytest.approx(mean[0], abs=0.08)
     assert float(posterior.std(belief, torch.ones(1, 1))) == pytest.approx(covariance[0, 0] ** 0.5, rel=0.06)
+
+
+def test_rewards_are_no_comparisons() -> None:
+    agent, _ = acted(3)
+    place = torch.zeros(1, 4)
+    agent.observe(place, place, place, 0.3)
+    assert agent.state["labels"].tolist() == [0] and not agent.belief["mean"].any()

@@ -10,9 +10,11 @@ from bfmkit.inference.fallback import Fallback
 STEPS = 100
 
 
-def live(fallback: Fallback, episodes: int, improved: Callable[[int], float], inferred: float = 1.0) -> list[float]:
+def live(
+    fallback: Fallback, episodes: int, improved: Callable[[int], float], inferred: float = 1.0, expected: int = STEPS
+) -> list[float]:
     """Returns of so many episodes in which each step earns what its policy does."""
-    state, returns = fallback.blank(1, STEPS), []
+    state, returns = fallback.blank(1, expected), []
     for episode in range(episodes):
         fallback.begin_episode(state, torch.tensor([True]))
         total = 0.0
@@ -112,3 +114,11 @@ def test_runs_decide_for_themselves() -> None:
 def test_refuses_what_makes_no_sense(arguments: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         Fallback(**arguments)
+
+
+@pytest.mark.parametrize("expected", [5, 40, 95])
+def test_episodes_may_be_longer_than_those_of_the_model(expected: int) -> None:
+    fallback = Fallback(warmup=3, recheck=5, check_every=10)
+    longer = live(fallback, 12, lambda episode: 1.5 if episode < 7 else 0.0, expected=expected)
+    assert longer == live(fallback, 12, lambda episode: 1.5 if episode < 7 else 0.0)
+    assert longer[3:7] == [150.0] * 4

@@ -109,3 +109,8 @@ def test_refuses_what_makes_no_sense() -> None:
         Teacher(credit=(1.0, 0.2))
     with pytest.raises(ValueError, match="label_memory"):
         TaskInferenceAgent(LogisticPosterior(), GreedyAcquisition(), teacher=EAGER)
+    far = TaskInferenceAgent(
+        LogisticPosterior(), GreedyAcquisition(), label_memory=10, teacher=Teacher(credit=(0.2, 30.0))
+    )
+    with pytest.raises(ValueError, match="label_memory must be at least"):
+        far.start(LinearBFM(), [0])

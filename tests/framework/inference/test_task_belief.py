@@ -125,3 +125,28 @@ def test_a_step_that_fails_leaves_everything_as_it_was(where: str) -> None:
         agent.observe(observation, observation, observation, torch.ones(2))
     assert (agent.state == before).all()
     assert agent.label_log.labels(0).total == 1
+
+
+def test_features_whose_sum_alone_is_too_large_are_learnt_from() -> None:
+    class Large(LinearBFM):
+        def features(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
+            return torch.full_like(next_observation, 2e38)
+
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition())
+    agent.start(Large(), [5, 6])
+    observation = torch.full((2, 4), 0.5)
+    with pytest.warns(UserWarning, match="adding 1e-14 of its mean diagonal"):
+        agent.observe(observation, agent.act(observation), observation, torch.ones(2))
+    assert agent.failures == {} and agent.state["labels"].tolist() == [1, 1]
+
+
+def test_a_late_label_counts_for_the_information_of_its_weight() -> None:
+    agent = TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), DeterminantSchedule(2.0), label_memory=3)
+    agent.start(LinearBFM(), [0])
+    place = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    agent.choose(place)
+    agent.observe(place, place, place, 0.0, torch.tensor([False]))
+    before = agent.posterior.log_determinant(agent.belief)
+    agent.label(1.0, 1, weight=100.0)
+    grown = agent.posterior.log_determinant(agent.belief) - before
+    torch.testing.assert_close(agent.state["information"], grown)

@@ -13,6 +13,8 @@ from torchrl.envs.utils import check_env_specs
 
 from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.acquisitions.ucb import UCBAcquisition
+from bfmkit.components.agents.fine_tuning import FineTuningAgent
+from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.bfms.forward_backward import ForwardBackward
 from bfmkit.components.bfms.tabular import TabularBFM
@@ -20,6 +22,7 @@ from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.candidate_samplers.mixture import MixtureCandidates
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.components.environments.tabular import TabularEnvironment
+from bfmkit.components.improvers.residual import ResidualImprover
 from bfmkit.components.networks.two_stream import TwoStreamNetworks
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.schedules.every import EverySchedule
@@ -240,6 +243,13 @@ def test_environments_that_do_not_fit_are_refused_when_attached(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         TransformedEnv(environment(), TaskInferenceTransform(started(seeds)))
+
+
+def test_agents_whose_actions_are_not_those_of_a_z_are_refused() -> None:
+    agent = FineTuningAgent(RandomAgent(), ResidualImprover(), None)
+    agent.start(LinearBFM(), [3])
+    with pytest.raises(ValueError, match="changes actions"):
+        TransformedEnv(BallEnvironment(), TaskInferenceTransform(agent))
 
 
 def test_refuses_recorded_data() -> None:

@@ -15,7 +15,7 @@ from bfmkit.components.datasets.memory_map import MemoryMapDataset
 from bfmkit.components.environments.dm_control import DMControlEnvironment
 from bfmkit.data.exorl_layout import write_episode
 from bfmkit.interfaces import JobError, Objective
-from bfmkit.jobs.pretrain import PretrainJob
+from bfmkit.jobs.pretrain import PretrainJob, _Outcome
 from bfmkit.recipe import defer
 from bfmkit.testing.job import JobContract
 from bfmkit.training.pretraining_options import OptimizerOptions
@@ -108,11 +108,14 @@ def test_what_an_objective_fits_its_model_to_lies_where_the_model_does(pretrain:
     places = []
     module = SimpleNamespace(
         model=torch.nn.Linear(1, 1, device="meta"),
-        objective=SimpleNamespace(finish=lambda model, transitions: places.append(transitions.device)),
+        objective=SimpleNamespace(finish=lambda model, transitions: places.append((model, transitions.device))),
+        trainer=SimpleNamespace(is_global_zero=True),
     )
     made = pretrain()
-    made._evaluate(module, made.dataset.read(torch.arange(5)), tmp_path, 0)
-    assert places == [torch.device("meta")]
+    _Outcome(made, module, SimpleNamespace(pool=made.dataset), tmp_path).evaluate(0)
+    ((model, device),) = places
+    assert device == torch.device("meta")
+    assert model is not module.model, "what is fitted here is no part of the training"
 
 
 def test_trains_on_the_device_that_was_asked_for(
