@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bfmkit.inference.fallback import Fallback
 from bfmkit.interfaces import BFM, Agent, Improver, InferredTask, ObservedStep
+from bfmkit.interfaces.agent import restored
 from bfmkit.registry import register
 
 
@@ -167,9 +168,9 @@ class FineTuningAgent(Agent):
             raise ValueError("the saved state is that of another kind of agent")
         if self.fallback is not None and "fallback" in state["fine_tuning"]:
             self.fallback.make_room(self._state["fallback"], len(state["fine_tuning"]["fallback"]["curve"][0]))
-        restored = {name: restore(saved, state[name]) for name, saved in own.items()}
+        parts = {name: restored(now, state[name]) for name, now in own.items()}
         self.base.load_state_dict({name: value for name, value in state.items() if name not in own})
-        self.improver.state, self._state = restored["improver"], restored["fine_tuning"]
+        self.improver.state, self._state = parts["improver"], parts["fine_tuning"]
         self.failures = self.base.failures
 
     # Inside.
@@ -234,21 +235,3 @@ class FineTuningAgent(Agent):
 
     def _where(self, mask: Tensor, one: Tensor, other: Tensor) -> Tensor:  # (B,), (B, n), (B, n)
         return torch.where(mask.to(one.device).unsqueeze(-1), one, other)
-
-
-def restore(current: TensorDict, saved: dict[str, Any]) -> TensorDict:  # batch (B,)
-    """The saved entries in a copy of the current ones.
-
-    Raises:
-        ValueError: if entries or shapes differ.
-    """
-    loaded, restored = TensorDict.from_dict(saved, batch_size=[]), current.clone()
-    differing = set(restored.keys(True, True)) ^ set(loaded.keys(True, True))
-    if differing:
-        names = sorted(key if isinstance(key, str) else ".".join(key) for key in differing)
-        raise ValueError(f"the saved state is that of another kind of agent, or version: {', '.join(names)}")
-    for key, value in restored.items(True, True):
-        if loaded.get(key).shape != value.shape:
-            raise ValueError(f"the saved {key} has shape {tuple(loaded.get(key).shape)}, not {tuple(value.shape)}")
-        value.copy_(loaded.get(key))
-    return restored

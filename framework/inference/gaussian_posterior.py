@@ -176,9 +176,6 @@ class NormalPosterior(Posterior):
     def predictive_mean(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         return _along(belief["mean"], features)
 
-    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
-        return self.std(belief, features)
-
     def ucb(
         self,
         belief: TensorDictBase,  # batch (B,)

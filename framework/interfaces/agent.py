@@ -252,16 +252,23 @@ class Agent(ABC):
         Raises:
             ValueError: if the saved state is that of other runs or of another kind of agent.
         """
-        loaded = TensorDict.from_dict(state["state"], batch_size=[])
-        if set(loaded.keys(True, True)) != set(self.state.keys(True, True)):
-            raise ValueError("the saved state is that of another kind of agent")
-        restored = self.state.clone()
-        for key, value in restored.items(True, True):
-            saved = loaded.get(key)
-            if saved.shape != value.shape:
-                raise ValueError(
-                    f"the saved {key} has shape {tuple(saved.shape)}, this agent's has {tuple(value.shape)}"
-                )
-            value.copy_(saved)
-        self.state = restored
+        self.state = restored(self.state, state["state"])
         self.failures = {int(run): str(reason) for run, reason in state["failures"].items()}
+
+
+def restored(current: TensorDict, saved: dict[str, Any]) -> TensorDict:  # batch (B,)
+    """Saved entries in a copy of the current ones.
+
+    Raises:
+        ValueError: if entries or shapes differ.
+    """
+    loaded, copy = TensorDict.from_dict(saved, batch_size=[]), current.clone()
+    differing = set(copy.keys(True, True)) ^ set(loaded.keys(True, True))
+    if differing:
+        names = sorted(key if isinstance(key, str) else ".".join(key) for key in differing)
+        raise ValueError(f"the saved state is that of another kind of agent, or version: {', '.join(names)}")
+    for key, value in copy.items(True, True):
+        if loaded.get(key).shape != value.shape:
+            raise ValueError(f"the saved {key} has shape {tuple(loaded.get(key).shape)}, not {tuple(value.shape)}")
+        value.copy_(loaded.get(key))
+    return copy
