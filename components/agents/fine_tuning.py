@@ -123,12 +123,11 @@ class FineTuningAgent(Agent):
         moved = self.base.state["step"] > before
         rewarded = moved & self._mask(observed)
         device_mask = rewarded.to(self.device)
-        raw = torch.as_tensor(reward).reshape(-1).to(self.device, torch.float64)
-        rewards = torch.where(device_mask, self._in_units_of_weights(raw), 0.0)
+        rewards = torch.where(device_mask, torch.as_tensor(reward).reshape(-1).to(self.device, torch.float64), 0.0)
         s, a, following = (self._blank(rows, moved) for rows in (observation, action, next_observation))
-        step = ObservedStep(s, a, following, rewards, moved, rewarded, self._state["acted"] & moved)
+        told = torch.where(device_mask, self._in_units_of_weights(rewards), 0.0)
+        step = ObservedStep(s, a, following, told, moved, rewarded, self._state["acted"] & moved)
         self.improver.learn(step, inferred, self._state["anchored"])
-        rewards = torch.where(device_mask, raw, 0.0)
         if self.fallback is not None:
             self.fallback.count(self._state["fallback"], rewards.cpu(), moved)
 
@@ -212,7 +211,7 @@ class FineTuningAgent(Agent):
 
     def _in_units_of_weights(self, reward: Tensor) -> Tensor:  # (B,) float64
         """Rewards as ψᵀŵ counts them, where a posterior standardizes them."""
-        if "belief" not in self.base.state.keys():
+        if "belief" not in self.base.state.keys() or not self.posterior.is_standardized:
             return reward
         offset, scale = self.posterior.reward_units(self.belief)
         return (reward - offset) / scale
