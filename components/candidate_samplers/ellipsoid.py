@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from bfmkit.interfaces import AcquisitionContext, CandidateSampler, Posterior
@@ -18,6 +19,8 @@ class EllipsoidCandidates(CandidateSampler):
 
     w_j = ŵ + S·(α β u_j), u_j uniform in the unit ball, S Sᵀ the posterior's covariance: ‖w_j − ŵ‖ ≤ α β in the norm
     of the precision.
+
+    With a radius of 0 every candidate is ŵ, and before a reward has come, where that is 0 and no task, a direction.
 
     In many dimensions nearly all of a ball lies near its surface, so the centre is never a candidate; a ``mixture``
     adds it.
@@ -55,9 +58,13 @@ class EllipsoidCandidates(CandidateSampler):
         if radius is None:
             raise ValueError(NO_RADIUS)
         scale = self.inflation * radius
+        points = in_unit_ball(context.noise)
         if isinstance(scale, Tensor):  # (B,)
             scale = scale.reshape(-1, 1, 1)
-        return self.map(context, scale * in_unit_ball(context.noise))
+        drawn = self.map(context, scale * points)
+        if isinstance(scale, float) and scale == 0.0:
+            return torch.where(drawn.any(dim=-1, keepdim=True), drawn, points.to(drawn.dtype))
+        return drawn
 
     def map(
         self,

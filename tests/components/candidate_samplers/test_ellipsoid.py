@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from bfmkit.components.acquisitions.ucb import UCBAcquisition
 from bfmkit.components.candidate_samplers.ellipsoid import EllipsoidCandidates
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.interfaces import AcquisitionContext
@@ -75,6 +76,17 @@ def test_own_radius_goes_before_that_of_the_rule() -> None:
     assert by_run[0].norm(dim=-1).max() < 1e-5
     with pytest.raises(ValueError, match="radius"):
         EllipsoidCandidates(count=8).draw(given)
+
+
+def test_with_a_radius_of_zero_all_are_the_mean_or_where_that_is_zero_directions() -> None:
+    sampler = EllipsoidCandidates(count=8)
+    known = torch.tensor([0.5, -1.0, 0.25, 2.0])
+    drawn = sampler.draw(replace(context((8, 6), mean=known), radius=0.0))
+    torch.testing.assert_close(drawn, known.double().expand(3, 8, 4))
+    unknown = replace(context((8, 6), mean=torch.zeros(4)), radius=0.0)
+    assert sampler.draw(unknown).any(dim=-1).all()
+    chosen = UCBAcquisition(sampler, confidence_radius=0.0).propose(unknown)
+    assert chosen.any(dim=-1).all() and not torch.equal(chosen[0], chosen[1])
 
 
 def test_says_before_it_draws_that_it_will_have_no_radius() -> None:
