@@ -36,6 +36,7 @@ TOLD = {
     "generality": ("models",),
     "inspect": ("measures",),
     "pretrain": ("updates", "tasks"),
+    "regret": ("dims",),
     "track": ("distance_by_seed", "distance_at_end_of_hold"),
 }
 """Job -> what is kept of its summary; of other jobs nothing, for their tables hold it."""

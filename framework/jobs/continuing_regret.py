@@ -76,6 +76,10 @@ class ContinuingRegretJob(Job):
 
     regret after T steps = Σ_{t≤T} (max_π g_π − r_t),  g_π the average reward of a policy, r_t without noise
 
+    Beside it the expected losses Σ_t (g* + h(s_t) − E[r_t + h(s_{t+1}) | s_t, a_t]), h the bias of the best policy of
+    the pool: the regret in expectation, but for at most the span of h, and without the chance of where steps led.
+    Exponents are of these.
+
     Average features are exact and the pool finite. Rewards are φ(s')ᵀw + ε(s') and standard normal noise, w being one
     of the directions that the pool has policies for, S long, and ε(s') drawn as ±ε once for each state. All rules meet
     the same random numbers. An interrupted run goes on with the study it was at.
@@ -187,8 +191,9 @@ class ContinuingRegretJob(Job):
             "seeds": len(seeds),
             "steps": self.grid.tolist(),
             "regret": runs.regret.mean(0).tolist(),
-            "gaps": runs.gaps.tolist(),
-            "gap_mean": runs.gaps.mean(0).tolist(),
+            "regrets": runs.regret[:, -1].tolist(),
+            "losses": runs.losses.tolist(),
+            "loss": runs.losses.mean(0).tolist(),
             "bound": bound.regret(self.grid).tolist() if covered else None,
             "share_under_bound": float((runs.closest <= 1).mean()) if covered else None,
             "largest_share_of_bound": float(runs.closest.max()) if covered else None,
@@ -198,10 +203,13 @@ class ContinuingRegretJob(Job):
 
     def _summary(self, row: dict[str, Any]) -> dict[str, Any]:
         late = self.grid >= self.burn_in
-        power = exponent(self.grid[late], np.array(row["gaps"])[:, late])
-        kept = {key: value for key, value in row.items() if key not in ("steps", "gaps", "gap_mean")}
-        last = {key: row[key] and row[key][-1] for key in ("regret", "bound")} | {"gap": row["gap_mean"][-1]}
-        curve = {"steps": row["steps"], "gap": row["gap_mean"], "bound": row["bound"]}
+        losses = np.array(row["losses"])
+        power = exponent(self.grid[late], losses[:, late])
+        kept = {key: value for key, value in row.items() if key != "steps"}
+        last = {key: row[key] and row[key][-1] for key in ("regret", "loss", "bound")} | {
+            "losses": losses[:, -1].tolist()
+        }
+        curve = {key: row[key] for key in ("steps", "loss", "bound")}
         return kept | last | {"exponent": power.value, "exponent_interval": [power.low, power.high], "curve": curve}
 
     def _pool(self, dim: int) -> tuple[FiniteMDP, StationaryPool, torch.Tensor]:
@@ -218,12 +226,12 @@ class ContinuingRegretJob(Job):
 
 
 def _table(studies: list[dict[str, Any]]) -> Iterator[str]:
-    heads = f"{'seeds':>6}{'regret':>12}{'exponent':>10}{'bound':>12}{'under':>8}{'choices':>10}"
+    heads = f"{'seeds':>6}{'loss':>12}{'exponent':>10}{'bound':>12}{'under':>8}{'choices':>10}"
     yield f"{'d':>4}{'eps':>6}  {'rule':<20}{heads}"
     for row in studies:
         proved = row["bound"] is not None
         cells = (f"{row['bound']:,.0f}", f"{row['share_under_bound']:.3f}") if proved else ("-", "-")
         yield (
-            f"{row['dim']:>4}{row['misspecification']:>6g}  {row['rule']:<20}{row['seeds']:>6}{row['regret']:>12,.0f}"
+            f"{row['dim']:>4}{row['misspecification']:>6g}  {row['rule']:<20}{row['seeds']:>6}{row['loss']:>12,.0f}"
             f"{row['exponent']:>z10.3f}{cells[0]:>12}{cells[1]:>8}{row['choices']:>10,.0f}"
         )

@@ -215,7 +215,7 @@ class RegretJob(Job):
         closest = [row["largest_share_of_bound"] for row in rows]
         return Curves(
             regret=np.array([row["regret"] for row in rows]),
-            bound=self.bound(name, dim).regret(self.grid) if RULES[name].is_covered else None,
+            bound=self.bound(name, dim) if RULES[name].is_covered else None,
             closest=np.array([math.nan if share is None else share for share in closest]),
             inside=np.array([row["inside_confidence_set"] for row in rows]),
             choices=np.array([row["choices"] for row in rows]),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bfmkit.regret.bound import RegretBound
 from bfmkit.regret.power_law import exponent
 from bfmkit.report.plots import BLUE, GREY, ORANGE, SKY, VERMILION, new_figure, save_figure
 from bfmkit.report.plots.style import legend_above, styled
@@ -31,7 +32,7 @@ class Curves:
     """The regret of one rule in one dimension."""
 
     regret: np.ndarray  # (seeds, k), after each episode of the grid
-    bound: np.ndarray | None  # (k,); None where nothing is proved
+    bound: RegretBound | None  # None where nothing is proved
     closest: np.ndarray  # (seeds,), largest share of the bound over all episodes; NaN without one
     inside: np.ndarray  # (seeds,) bool, whether the confidence set held the true weights throughout
     choices: np.ndarray  # (seeds,)
@@ -53,17 +54,18 @@ def summarise(
             numbers: dict[str, Any] = {
                 "seeds": len(found.regret),
                 "regret": float(found.regret[:, -1].mean()),
+                "regrets": found.regret[:, -1].tolist(),
                 "exponent": power.value,
                 "exponent_interval": [power.low, power.high],
                 "choices": float(found.choices.mean()),
             }
             if found.bound is not None:
                 numbers |= {
-                    "bound": float(found.bound[-1]),
+                    "bound": float(found.bound.regret(grid[-1])),
                     "share_under_bound": float((found.closest <= 1).mean()),
                     "largest_share_of_bound": float(found.closest.max()),
                     "share_inside_confidence_set": float(found.inside.mean()),
-                    "bound_says_something_from": _informative_from(found.bound, grid, largest_gaps[dim]),
+                    "bound_says_something_from": _informative_from(found.bound, int(grid[-1]), largest_gaps[dim]),
                 }
             dims[str(dim)]["rules"][name] = numbers
     return {"dims": dims, "episodes": int(grid[-1]), "burn_in": burn_in}
@@ -89,9 +91,9 @@ def draw_regret(
         for name, found in rules.items():
             table += _draw_curve(axis, dim, name, found, grid, burn_in)
         if "ucb" in rules and (bound := rules["ucb"].bound) is not None:
-            axis.plot(grid, bound, color="black", linestyle="-.", linewidth=1, label="bound on optimism")
+            axis.plot(grid, bound.regret(grid), color="black", linestyle="-.", linewidth=1, label="bound on optimism")
         axis.set(xscale="log", yscale="log", title=f"d = {dim}", xlabel="episode", xlim=(grid[0], grid[-1]))
-        if (ends := _ends(rules, grid >= burn_in)) is not None:
+        if (ends := _ends(rules, grid, burn_in)) is not None:
             # Half as many decades again below the curves, for the exponents.
             low, high = ends[0] / 1.5, ends[1] * 1.5
             axis.set_ylim(low * (low / high) ** 0.5, high)
@@ -118,11 +120,11 @@ CONTINUING_LOOK: dict[str, tuple[str, str, str]] = {
 
 @styled()
 def draw_continuing(path: Path, studies: Sequence[Mapping[str, Any]]) -> None:
-    """Regret by step in log-log without episodes; a panel for each number of dimensions and each ε.
+    """Expected losses by step in log-log without episodes; a panel for each number of dimensions and each ε.
 
     Args:
         path: of the picture; its table lies beside it.
-        studies: ``dim``, ``misspecification``, ``rule`` and ``curve`` of each: ``steps``, ``gap`` and ``bound``.
+        studies: ``dim``, ``misspecification``, ``rule`` and ``curve`` of each: ``steps``, ``loss`` and ``bound``.
     """
     panels = sorted({(study["dim"], study["misspecification"]) for study in studies})
     columns = len({error for _, error in panels})
@@ -133,28 +135,29 @@ def draw_continuing(path: Path, studies: Sequence[Mapping[str, Any]]) -> None:
         for study in (study for study in studies if (study["dim"], study["misspecification"]) == (dim, error)):
             rule, curve = study["rule"], study["curve"]
             color, line, words = CONTINUING_LOOK[rule]
-            axis.plot(curve["steps"], np.maximum(curve["gap"], 1e-1), color=color, linestyle=line, label=words)
+            axis.plot(curve["steps"], np.maximum(curve["loss"], 1e-1), color=color, linestyle=line, label=words)
             bound = curve["bound"] or [None] * len(curve["steps"])
             if curve["bound"]:
                 axis.plot(curve["steps"], bound, color="black", linestyle="-.", linewidth=1, label="bound")
             head = {"dim": dim, "misspecification": error, "rule": rule}
-            numbers = zip(curve["steps"], curve["gap"], bound, strict=True)
-            table += [head | {"step": step, "regret": gap, "bound": most} for step, gap, most in numbers]
+            numbers = zip(curve["steps"], curve["loss"], bound, strict=True)
+            table += [head | {"step": step, "loss": loss, "bound": most} for step, loss, most in numbers]
         axis.set(xscale="log", yscale="log", title=f"d = {dim}, ε = {error:g}", xlabel="step")
     for axis in axes[:, 0]:
-        axis.set_ylabel("Σ (g* − g of the policy followed)")
+        axis.set_ylabel("expected loss so far")
     legend_above(figure, axes.flat)
     save_figure(figure, path, table)
 
 
-def _ends(rules: Mapping[str, Curves], late: np.ndarray) -> tuple[float, float] | None:
-    """The least and the largest that is drawn at the episodes of ``late``; None if nothing was lost there.
+def _ends(rules: Mapping[str, Curves], grid: np.ndarray, burn_in: int) -> tuple[float, float] | None:
+    """The least and the largest that is drawn from ``burn_in`` on; None if nothing was lost there.
 
     Bands are not looked at: a run that has lost next to nothing would stretch the axis by many decades.
     """
+    late = grid >= burn_in
     drawn = [found.regret.mean(0)[late] for found in rules.values()]
     if "ucb" in rules and (bound := rules["ucb"].bound) is not None:
-        drawn.append(bound[late])
+        drawn.append(bound.regret(grid[late]))
     values = np.concatenate(drawn)
     values = values[np.isfinite(values) & (values > 0)]
     return (float(values.min()), float(values.max())) if values.size else None
@@ -168,6 +171,7 @@ def _draw_curve(axis: Any, dim: int, name: str, found: Curves, grid: np.ndarray,
     late = grid >= burn_in
     power = exponent(grid[late], found.regret[:, late])
     low, high = np.quantile(found.regret, [0.05, 0.95], axis=0)
+    bound = None if found.bound is None else found.bound.regret(grid)
     if name == "ucb":
         axis.fill_between(grid[shown], low[shown], high[shown], color=color, alpha=0.2, linewidth=0)
     return [
@@ -178,7 +182,7 @@ def _draw_curve(axis: Any, dim: int, name: str, found: Curves, grid: np.ndarray,
             "regret": float(mean[index]),
             "regret_5_percent": float(low[index]),
             "regret_95_percent": float(high[index]),
-            "bound": None if found.bound is None else float(found.bound[index]),
+            "bound": None if bound is None else float(bound[index]),
             "exponent": power.value,
         }
         for index, episode in enumerate(grid)
@@ -197,7 +201,8 @@ def _exponents(axis: Any, table: Sequence[Mapping[str, Any]], dim: int) -> tuple
     return [handle for handle, _ in pairs], [text for _, text in pairs]
 
 
-def _informative_from(bound: np.ndarray, grid: np.ndarray, largest_gap: float) -> int | None:
-    """The first number of episodes of the grid at which the bound is below the worst that could happen."""
-    below = bound < largest_gap * grid
-    return int(grid[below.argmax()]) if below.any() else None
+def _informative_from(bound: RegretBound, most: int, largest_gap: float) -> int | None:
+    """The first number of episodes, up to ``most``, at which the bound is below the worst that could happen."""
+    episodes = np.arange(1, most + 1)
+    below = bound.regret(episodes) < largest_gap * episodes
+    return int(episodes[below.argmax()]) if below.any() else None

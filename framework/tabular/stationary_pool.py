@@ -43,8 +43,7 @@ class StationaryPool:
         system[:, -1] = 1.0
         occupancy = torch.linalg.solve(system, identity[-1].expand(len(actions), -1))
         gains = occupancy @ mdp.features
-        reset = occupancy.unsqueeze(1).expand_as(balance)
-        biases = torch.linalg.solve(balance + reset, moves @ mdp.features - gains.unsqueeze(1))
+        biases = _bias(moves, occupancy, mdp.features.expand(len(actions), -1, -1))
         return cls(actions, occupancy, gains, biases)
 
     @property
@@ -52,7 +51,19 @@ class StationaryPool:
         """D, the largest ‖h_π(s) − h_π(s')‖ over policies and pairs of states."""
         return max(float(torch.cdist(bias, bias).max()) for bias in self.biases)
 
+    def bias(self, mdp: FiniteMDP, policies: Tensor, rewards: Tensor) -> Tensor:  # (B), (B, S) -> (B, S)
+        """Bias of each of B policies for a reward of each state that a step leads to."""
+        moves = mdp.transitions[torch.arange(mdp.states), self.actions[policies]]
+        return _bias(moves, self.occupancy[policies], rewards.unsqueeze(-1)).squeeze(-1)
+
     def value_span(self, weights: Tensor) -> Tensor:  # (*b, d) -> (*b)
         """The largest span of h_πᵀw over the policies."""
         values = torch.einsum("psd,...d->...ps", self.biases, weights)
         return (values.amax(-1) - values.amin(-1)).amax(-1)
+
+
+def _bias(moves: Tensor, occupancy: Tensor, values: Tensor) -> Tensor:  # (P, S, S), (P, S), (P, S, n) -> (P, S, n)
+    """h = E[value(s') + h(s') | s] − average, with μᵀh = 0."""
+    identity = torch.eye(moves.shape[-1], dtype=moves.dtype)
+    average = occupancy.unsqueeze(1) @ values
+    return torch.linalg.solve(identity - moves + occupancy.unsqueeze(1), moves @ values - average)

@@ -33,7 +33,8 @@ def test_says_what_was_seen_of_every_rule(tmp_path: Path) -> None:
     assert found[0.1, "determinant"]["bound"] is None
     table = list(csv.DictReader((tmp_path / "figures" / "continuing_regret.csv").read_text().splitlines()))
     last = [row for row in table if row["rule"] == "random" and row["misspecification"] == "0.0"][-1]
-    assert float(last["regret"]) == pytest.approx(found[0.0, "random"]["gap"])
+    assert float(last["loss"]) == pytest.approx(found[0.0, "random"]["loss"])
+    assert len(found[0.0, "random"]["losses"]) == 6
 
 
 def test_goes_on_with_the_study_it_was_at(tmp_path: Path) -> None:
