@@ -158,7 +158,8 @@ def _leading_share_of_visits(record: Record) -> float | None:
     features, rewards = record.tensors.get("features"), record.tensors.get("rewards")
     if features is None or rewards is None or not rewards.any():
         return None
-    return leading_share(features, least_squares_weights(features, rewards.unsqueeze(-1))).item()
+    share = leading_share(features, least_squares_weights(features, rewards.unsqueeze(-1)))
+    return round(share.item(), 6)  # beyond that it is another number on each machine
 
 
 def _write(path: Path, table: pl.DataFrame) -> None:
