@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 from kept import KeptRun, is_finished, keep
 from predictors import Predictors
-from sources import Comparison, Measured, average, over_oracle
+from sources import Comparison, Measured, average, error_of_mean, over_oracle, ratio_of_means
 
 from bfmkit.evaluation.comparison import curves, relative_returns
 from bfmkit.regret.report import draw_continuing
@@ -91,7 +91,9 @@ def fill(template: str, data: Path, runs: Path | None = None) -> Filled:
         "efficiency_picture": shelf.efficiency_picture,
         "efficiency_table": shelf.efficiency_table,
         "average": average,
+        "error_of_mean": error_of_mean,
         "over_oracle": over_oracle,
+        "ratio_of_means": ratio_of_means,
         "continuing_picture": shelf.continuing_picture,
         "predictors": shelf.predictors,
         "predictors_picture": shelf.predictors_picture,
@@ -205,4 +207,4 @@ class _Shelf:
 
 
 def _digits(value: float, count: int = 2) -> str:
-    return f"{value:,.{count}f}"
+    return f"{value:z,.{count}f}"

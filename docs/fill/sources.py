@@ -307,6 +307,25 @@ def average(values: Sequence[float]) -> Interval:
     return _mean({"": np.array(values)})
 
 
+def error_of_mean(values: Sequence[float]) -> float:
+    """Standard error of a mean over seeds."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+def ratio_of_means(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """Ratio of two means over the seeds that both have, the first of either, with a bootstrap interval."""
+    from scipy.stats import bootstrap
+
+    common = min(len(ours), len(theirs))
+    pair = (np.array(ours[:common]), np.array(theirs[:common]))
+
+    def ratio(ours: np.ndarray, theirs: np.ndarray, axis: int = -1) -> np.ndarray:
+        return ours.mean(axis=axis) / theirs.mean(axis=axis)
+
+    between = bootstrap(pair, ratio, paired=True, method="percentile", rng=np.random.default_rng(0)).confidence_interval
+    return Interval(float(ratio(*pair)), float(between.low), float(between.high))
+
+
 def over_oracle(*parts: tuple[Comparison, Comparison, Sequence[str], int, int]) -> Interval:
     """Mean over tasks and seeds of the return over the oracle's, with a bootstrap interval over seeds.
 

@@ -164,6 +164,17 @@ def test_values_of_seeds_have_a_mean_with_an_interval(runs: Path) -> None:
     assert filled == "3.00 [1.00, 6.00] 2.00 [2.00, 2.00]"
 
 
+def test_means_are_compared_on_the_seeds_that_both_have(runs: Path) -> None:
+    filled = fill("{{ ratio_of_means([2.0, 4.0], [1.0, 2.0, 90.0]) }} {{ error_of_mean([1.0, 3.0]) | digits }}", runs)
+    assert filled.text == "2.00 [2.00, 2.00] 1.00"
+
+
+def test_a_study_of_regret_is_kept_with_what_each_seed_lost(tmp_path: Path) -> None:
+    bfmkit.run("regret_tiny", out=tmp_path / "runs" / "lost")
+    text = '{% set ucb = (content("lost").dims.values() | first).rules.ucb %}{{ ucb.regrets | length == ucb.seeds }}'
+    assert fill_from(text, tmp_path / "kept", tmp_path / "runs").text == "True"
+
+
 def test_an_unfinished_run_renews_nothing(runs: Path, tmp_path: Path) -> None:
     fill_from('{{ run("finder").made }}', tmp_path / "kept", runs)
     before = (tmp_path / "kept" / "finder.csv").read_bytes()
