@@ -41,7 +41,7 @@ class TorchRLDataset(ConvertedDataset):
         arguments: of its constructor, e.g. ``{dataset_id: walker2d-medium-v2}``; ``batch_size`` is not needed.
         domain: the spec's; class and id if not given. Data of different domains never mix.
         action_bounds: what -1 and 1 stand for in every entry of the actions; they lie in [-1, 1] if not given.
-        cache: where the memory map is put; ``data/torchrl/DOMAIN`` if not given.
+        cache: where the memory map is put; ``data/torchrl/CLASS(ID)`` if not given.
         observation_keys: which entries of the observation to take, in this order, nested ones with a dot; all of them,
             sorted by name, if not given.
         skip_corrupt: leave out episodes that are not finite, instead of stopping at the first.
@@ -69,8 +69,9 @@ class TorchRLDataset(ConvertedDataset):
         if not low < high:
             raise ValueError(f"action_bounds must be two numbers, the lower one first, got {list(action_bounds)}")
         self._given = (name, arguments, domain, action_bounds, cache, observation_keys, skip_corrupt)
-        self._name = domain or f"{name}({_identity(arguments or {})})"
-        super().__init__(self._name, cache or Path("data", "torchrl", self._name.replace("/", "_")), skip_corrupt)
+        own_name = f"{name}({_identity(arguments or {})})"
+        self._name = domain or own_name
+        super().__init__(self._name, cache or Path("data", "torchrl", own_name.replace("/", "_")), skip_corrupt)
         self._source = _made(name, arguments or {})
         first = self._source[:1]
         if not any(value.any() for value in self._source[:READ_AT_ONCE].values(True, True)):
@@ -85,6 +86,15 @@ class TorchRLDataset(ConvertedDataset):
         self._actions = BoundedActions(np.full(size, low), np.full(size, high))
         self._action_bounds = action_bounds
         self.spec = self._read_spec()
+
+    def _settings(self) -> dict[str, Any]:
+        name, arguments, _, action_bounds, _, observation_keys, _ = self._given
+        return {
+            "name": name,
+            "arguments": {key: str(value) for key, value in (arguments or {}).items()},
+            "action_bounds": list(action_bounds),
+            "observation_keys": observation_keys,
+        }
 
     def _read_spec(self) -> EnvironmentSpec:
         longest = int((self._ends - np.concatenate([[-1], self._ends[:-1]])).max())

@@ -10,11 +10,12 @@ It is made under another name and renamed when it is whole, so a conversion that
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +44,7 @@ class Piece(NamedTuple):
     read: Callable[[], tuple[TensorDictBase, str]]
     """Gives its transitions and a checksum; raises DataError if it cannot be used."""
     mtime_ns: int = 0
-    """When it was last changed; 0 if nobody knows."""
+    """When it was last changed; 0 if nobody knows: the first and the last of such episodes are compared each time."""
 
 
 def converted(
@@ -51,6 +52,7 @@ def converted(
     spec: EnvironmentSpec,
     pieces: Sequence[Piece],
     skip_corrupt: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Convert ``pieces`` into the memory map ``folder`` unless that is done; skipped episodes are reported on each use.
 
@@ -59,17 +61,19 @@ def converted(
         spec: of the data.
         pieces: episodes, in order.
         skip_corrupt: leave out episodes that cannot be used, and count them; otherwise the first one is an error.
+        settings: what else the numbers depend on; with others the conversion is done anew.
 
     Returns:
-        What ``source.json`` says: ``files``, ``skipped``, ``transitions``, ``checksum``.
+        What ``source.json`` says: ``files``, ``skipped``, ``transitions``, ``checksum``, ``settings``.
 
     Raises:
-        DataError: naming the file that is wrong, or how much room is missing.
+        DataError: naming the file that is wrong, how much room is missing, or a folder of something else.
     """
+    settings = json.loads(to_json(dict(settings or {})))  # as they are read back
     with _alone(folder):
-        known = _known(folder, spec, pieces)
+        known = _known(folder, spec, pieces, settings)
         if known is None:
-            known = _convert(folder, spec, pieces, skip_corrupt)
+            known = _convert(folder, spec, pieces, skip_corrupt, settings)
     if known["skipped"] and not skip_corrupt:
         raise DataError(f"{known['skipped'][0]['why']} (skip_corrupt: true leaves such episodes out)")
     line = skipped_line(folder, known)
@@ -79,10 +83,12 @@ def converted(
     return known
 
 
-def _known(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+def _known(
+    folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], settings: dict[str, Any]
+) -> dict[str, Any] | None:
     """Record of an earlier conversion of the same files; None if there is none, or the source has changed."""
     known = read_record(folder)
-    if known is None:
+    if known is None or known.get("settings", {}) != settings:
         return None
     try:
         rows = {row["name"]: row for row in [*known["files"], *known["skipped"]]}
@@ -93,6 +99,8 @@ def _known(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece]) -> dict
     if listed != {(piece.name, piece.size, piece.steps) for piece in pieces}:
         return None
     touched = [piece for piece in pieces if rows[piece.name].get("mtime_ns") != piece.mtime_ns]
+    if not touched and pieces and all(piece.mtime_ns == 0 for piece in pieces):
+        return known if _are_the_same([pieces[0], pieces[-1]], rows) else None
     if touched:
         if not _are_the_same(touched, rows):
             return None
@@ -117,7 +125,11 @@ def _are_the_same(touched: Sequence[Piece], rows: dict[str, dict[str, Any]]) -> 
     return True
 
 
-def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_corrupt: bool) -> dict[str, Any]:
+def _convert(
+    folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_corrupt: bool, settings: dict[str, Any]
+) -> dict[str, Any]:
+    if folder.exists() and not (folder / SOURCE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: holds something else, which is not written over (cache: names another place)")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     total = sum(piece.steps for piece in pieces)
@@ -146,6 +158,7 @@ def _convert(folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_
             raise DataError(f"none of {len(pieces)} episodes can be used; the first: {skipped[0]['why']}")
         digest = hashlib.sha256("\n".join(f"{row['name']} {row['sha256']}" for row in files).encode()).hexdigest()
         source = {"transitions": writer.count, "checksum": digest, "files": files, "skipped": skipped}
+        source |= {"settings": settings} if settings else {}
         del writer
         write_atomically(partial / SOURCE, to_json(source))
         shutil.rmtree(folder, ignore_errors=True)

@@ -32,10 +32,14 @@ class ConvertedDataset(StoredDataset):
     def _pieces(self) -> Sequence[Piece]:
         """Episodes of the source, in order."""
 
+    def _settings(self) -> dict[str, Any]:
+        """What the numbers depend on beside the episodes."""
+        return {}
+
     @cached_property
     def source(self) -> dict[str, Any]:
         """Origin of the memory map: ``files`` with checksums, ``skipped`` with reasons, ``checksum``."""
-        source = converted(self._cache, self.spec, self._pieces(), self._skip_corrupt)
+        source = converted(self._cache, self.spec, self._pieces(), self._skip_corrupt, self._settings())
         if self._checksum is not None and source["checksum"] != self._checksum:
             raise DataError(f"{self._origin}: the data's checksum is {source['checksum']}, not {self._checksum}")
         return source

@@ -81,6 +81,9 @@ def test_actions_of_other_bounds_are_scaled_or_refused(tmp_path: Path) -> None:
         len(dataset(tmp_path))
     scaled = dataset(tmp_path, action_bounds=(-2.0, 2.0))
     torch.testing.assert_close(scaled.read(torch.arange(15))["action"], stored["action"] / 2)
+    # The same memory map with other bounds is made anew.
+    wider = dataset(tmp_path, action_bounds=(-4.0, 4.0))
+    torch.testing.assert_close(wider.read(torch.arange(15))["action"], stored["action"] / 4)
 
 
 def test_an_episode_that_is_not_finite_is_named_or_skipped(tmp_path: Path) -> None:

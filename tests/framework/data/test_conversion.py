@@ -83,6 +83,40 @@ def test_a_copy_that_cannot_be_written_is_compared_each_time(tmp_path: Path, mon
     assert source.reads == 6
 
 
+def test_a_folder_of_something_else_is_not_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "my_other_work"
+    folder.mkdir()
+    assert converted(folder, SPEC, Source().pieces())["transitions"] == 6  # an empty one is taken
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "chapter.txt").write_text("words")
+    with pytest.raises(DataError, match="thesis: holds something else.*cache: names another place"):
+        converted(other, SPEC, Source().pieces())
+    assert (other / "chapter.txt").read_text() == "words"
+
+
+def test_other_settings_are_another_conversion(tmp_path: Path) -> None:
+    source, folder = Source(), tmp_path / "map"
+    converted(folder, SPEC, source.pieces(), settings={"bounds": (-1.0, 1.0)})
+    source.reads = 0
+    assert converted(folder, SPEC, source.pieces(), settings={"bounds": (-1.0, 1.0)})["settings"]
+    assert source.reads == 0
+    converted(folder, SPEC, source.pieces(), settings={"bounds": (-0.5, 0.5)})
+    assert source.reads == 3
+
+
+def test_where_nobody_knows_when_it_changed_two_episodes_are_compared(tmp_path: Path) -> None:
+    source, folder = Source(), tmp_path / "map"
+    source.mtime_ns = 0
+    converted(folder, SPEC, source.pieces())
+    source.reads = 0
+    converted(folder, SPEC, source.pieces())
+    assert source.reads == 2
+    source.numbers = [4.0, 5.0, 6.0]
+    converted(folder, SPEC, source.pieces())
+    assert firsts(folder) == [4, 5, 6]
+
+
 def test_an_episode_that_was_mended_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, folder = Source(), tmp_path / "map"
     source.numbers[0] = None
