@@ -69,11 +69,11 @@ def converted(
     Raises:
         DataError: naming the file that is wrong, how much room is missing, or a folder of something else.
     """
-    settings = json.loads(to_json(dict(settings or {})))  # as they are read back
+    chosen: dict[str, Any] = json.loads(to_json(dict(settings or {})))  # as they are read back
     with _alone(folder):
-        known = _known(folder, spec, pieces, settings)
+        known = _known(folder, spec, pieces, chosen)
         if known is None:
-            known = _convert(folder, spec, pieces, skip_corrupt, settings)
+            known = _convert(folder, spec, pieces, skip_corrupt, chosen)
     if known["skipped"] and not skip_corrupt:
         raise DataError(f"{known['skipped'][0]['why']} (skip_corrupt: true leaves such episodes out)")
     line = skipped_line(folder, known)
