@@ -113,7 +113,7 @@ def make_env(
     if isinstance(environment, str):
         first: Environment = make("environment", type, domain=environment, task=task, **arguments)
     else:
-        first = adapt(environment, OWN_REWARD if task is None else task)
+        first = adapt(environment, OWN_REWARD if task is None else task, **arguments)
     return first.with_tasks(first.tasks[:1] * (num_envs or len(first.tasks)))
 
 

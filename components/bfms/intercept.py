@@ -58,7 +58,9 @@ class Intercept(BFM):
         data = self.inference_set()
         if data is None:
             return None
-        return second_moment(self.features(data["observation"], data["action"], data["next", "observation"]))
+        device = next((tensor.device for tensor in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        keys = ("observation", "action", ("next", "observation"))
+        return second_moment(self.features(*(data.get(key).to(device) for key in keys)))
 
     def inference_set(self) -> TensorDict | None:  # batch (n,)
         """The model's."""

@@ -22,7 +22,7 @@ from bfmkit.interfaces import Appearance, Environment, EnvironmentSpec, Plane, S
 from bfmkit.registry import register
 from bfmkit.registry.messages import one_of, suggestion
 from bfmkit.rewards.expression import STEP
-from bfmkit.utils.checks import PositiveInt
+from bfmkit.utils.checks import PositiveFloat, PositiveInt
 from bfmkit.utils.threads import spread
 
 _INTEGRATION = int(mujoco.mjtState.mjSTATE_INTEGRATION)
@@ -62,7 +62,7 @@ class DMControlEnvironment(Environment):
         task: str | list[str] | None = None,
         episode_steps: PositiveInt | None = None,
         reward: str | None = None,
-        control_timestep: float | None = None,
+        control_timestep: PositiveFloat | None = None,
         observe: list[str] | None = None,
     ) -> None:
         body = make_domain(domain)

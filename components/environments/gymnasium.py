@@ -63,7 +63,9 @@ class GymnasiumMaker:
 
     def limit(self) -> int:
         """The environment's own limit on steps."""
-        return getattr(self().spec, "max_episode_steps", None) or EPISODE_STEPS
+        made = self()
+        made.close()
+        return getattr(made.spec, "max_episode_steps", None) or EPISODE_STEPS
 
     def __call__(self) -> Any:
         """A new one.

@@ -25,6 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
         options = FigureOptions(tuple(arguments.formats), arguments.width, arguments.panel_height)
     except ValueError as error:
         raise CommandError(str(error)) from error
+    if out.suffix in (".md", ".tex"):
+        raise CommandError(f"--out {out}: names the page, *.html; tables are written beside it as .md and .tex")
     runs = chosen(read_runs(arguments.run_dirs), arguments.recipes, arguments.tasks, _labels(arguments.labels))
     try:
         _require_writable(out)

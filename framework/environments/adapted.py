@@ -182,7 +182,12 @@ def body_of(environment: Any, keys: Sequence[str] | None, domain: str) -> Body:
     raise ValueError(f"{domain} is neither a TorchRL environment nor a gymnasium.Env: {type(environment).__name__}")
 
 
-def adapt(source: Any, task: str = OWN_REWARD) -> Environment:
+def adapt(
+    source: Any,
+    task: str = OWN_REWARD,
+    episode_steps: int | None = None,
+    observation_keys: Sequence[str] | None = None,
+) -> Environment:
     """Environment of another library, adapted; further rows of ``with_tasks`` are made alike.
 
     Args:
@@ -190,6 +195,8 @@ def adapt(source: Any, task: str = OWN_REWARD) -> Environment:
             makes one; of a ``SerialEnv`` or ``ParallelEnv``, each of its environments is made anew as a row, a
             ``ParallelEnv``'s in a process of its own.
         task: ``own_reward``, or a typed reward.
+        episode_steps: after which an episode is truncated; the environment's own limit if not given.
+        observation_keys: as of :class:`AdaptedEnvironment`.
 
     Raises:
         ValueError: if it is none of these, or cannot be adapted or copied.
@@ -199,14 +206,23 @@ def adapt(source: Any, task: str = OWN_REWARD) -> Environment:
             raise ValueError(
                 f"{type(source).__name__} of different environments: rows are made alike, give one of them"
             )
-        rows = adapt(source.create_env_fn[0], task).with_tasks([task] * source.num_workers)
+        rows = adapt(source.create_env_fn[0], task, episode_steps, observation_keys).with_tasks(
+            [task] * source.num_workers
+        )
         return lookup(Environment, "parallel")(rows) if isinstance(source, ParallelEnv) else rows
-    is_environment = isinstance(source, EnvBase) or hasattr(source, "observation_space")
+    if not isinstance(source, EnvBase | type) and hasattr(source, "single_observation_space"):
+        raise ValueError(
+            f"{type(source).__name__} is a batch of environments: give one of them, or a function that makes one"
+        )
+    is_environment = isinstance(source, EnvBase) or (
+        hasattr(source, "observation_space") and not isinstance(source, type)
+    )
     make = source if callable(source) and not is_environment else partial(_copy, source)
     environment = source if is_environment else make()
     spec = getattr(environment, "spec", None)
     domain = getattr(spec, "id", None) or type(environment).__name__
-    return AdaptedEnvironment(make, domain, task, getattr(spec, "max_episode_steps", None) or EPISODE_STEPS)
+    steps = episode_steps or getattr(spec, "max_episode_steps", None) or EPISODE_STEPS
+    return AdaptedEnvironment(make, domain, task, steps, observation_keys)
 
 
 def _copy(environment: Any) -> Any:

@@ -88,6 +88,14 @@ class EnvironmentSpec:
         """
         self.typed_reward(task)
 
+    def has_task(self, task: str) -> bool:
+        """Whether a text is a task of the spec or a reward that can be typed."""
+        try:
+            self.require_task(task)
+        except ValueError:
+            return False
+        return True
+
     def require_named_task(self, task: str) -> None:
         """Raise unless this is the name of a task.
 

@@ -104,7 +104,8 @@ class ExportJob(Job):
         if self.environment is None:
             return None
         physics, action = transitions["next", "physics"], transitions["action"]
-        return self.environment.relabel(physics, action, self.environment.tasks[0])
+        steps = torch.arange(1, len(transitions) + 1)
+        return self.environment.relabel(physics, action, self.environment.tasks[0], steps)
 
     def _episodes(self) -> Iterator[torch.Tensor]:
         """The rows of each episode; the last one may have no end."""

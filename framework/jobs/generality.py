@@ -127,7 +127,8 @@ class GeneralityJob(Job):
     def _search(self, bfm: BFM, environment: Environment, formulas: list[str]) -> Tensor:  # (rewards, d)
         """The z of the highest return among random ones, for each reward."""
         weights = normal_noise([self.seed], "random latents", [0], (self.random_latents, bfm.dim))[0]
-        latents = bfm.policy_latent(weights.float())
+        device = next((tensor.device for tensor in (*bfm.parameters(), *bfm.buffers())), torch.device("cpu"))
+        latents = bfm.policy_latent(weights.float().to(device)).cpu()
         returns = []
         for first in range(0, self.random_latents, self.batch_size):
             z = latents[first : first + self.batch_size]

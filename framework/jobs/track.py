@@ -82,8 +82,8 @@ class TrackJob(Job):
         """Follow the demonstration; does nothing on a finished run directory."""
         self.bfm.to(device)
         if not (out / METRICS).is_file():
-            for who in WHO:
-                append_metrics(out, self._follow(who))
+            # Both at once, so that an interrupted run begins anew.
+            append_metrics(out, [row for who in WHO for row in self._follow(who)])
         rows = read_metrics(out)
         curves = {who: np.array([row["distance"] for row in rows if row["agent"] == who]) for who in WHO}
         draw_tracking(out / "figures" / "tracking.png", curves, self.environment.spec.control_timestep)

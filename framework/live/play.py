@@ -61,6 +61,8 @@ def play(record: Record, episodes: int = 1, seed: int = 0) -> Playback:
     require_same_model(record, bfm)
     made: Environment = build_node(Environment, record.facts["environment"], source="record")
     task = record.facts.get("task")
+    if task is not None and not made.spec.has_task(task):
+        task = None  # a name that people gave it, and no reward
     environment = fitted_environment(made, bfm).with_tasks([task or made.tasks[0]] * episodes)
     environment.seed(range(seed, seed + episodes))
     with torch.no_grad():

@@ -136,6 +136,7 @@ class Player:
         if not self.has_belief:
             return float("nan")
         agent: Any = self.agent
-        parts = (part.to(agent.device, agent.dtype) for part in (observation, action, following))
+        acting = getattr(agent, "base", agent)  # of an agent that fine-tunes, what infers
+        parts = (part.to(acting.device, acting.dtype) for part in (observation, action, following))
         features = self.bfm.features(*parts)
         return float(agent.posterior.predictive_mean(agent.state["belief"], features))

@@ -224,7 +224,7 @@ class LiveSession:
         if self.compares or not self._can_label():
             return False
         for player in self.players:
-            if player.has_belief:
+            if player.has_belief and not getattr(getattr(player.agent, "posterior", None), "compares", False):
                 teacher = getattr(player.agent, "teacher", None)
                 player.agent.label(value, seconds=CREDIT if teacher is None else teacher.credit)
         self._pressed, self.presses = value, self.presses + 1
@@ -263,6 +263,8 @@ class LiveSession:
         agent: Any = chosen.agent
         if not chosen.has_belief or "agent" not in chosen.origin:
             raise ValueError(f"{chosen.name} has no rules to change")
+        if hasattr(agent, "base"):
+            raise ValueError(f"{chosen.name} fine-tunes what it infers; rules are changed in its recipe")
         node = dict(self._new_rules[player][0] if player in self._new_rules else chosen.origin["agent"])
         if acquisition is not None:
             node["acquisition"] = self._acquisition_node(node.get("acquisition", {}), acquisition)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -230,6 +229,6 @@ def cut_torn_line(path: Path) -> int:
         return 0
     with path.open("rb+") as file:
         data = file.read()
-        whole = len(re.sub(rb"[^\n]*\Z", b"", data))
+        whole = data.rfind(b"\n") + 1
         file.truncate(whole)
     return len(data) - whole

@@ -8,6 +8,8 @@ import torch
 from torchrl.envs.utils import step_mdp
 
 from bfmkit.components.environments.dm_control import DMControlEnvironment
+from bfmkit.interfaces import Environment
+from bfmkit.recipe import RecipeError, build_node
 from bfmkit.testing.environment import EnvironmentContract
 
 
@@ -243,3 +245,10 @@ def test_a_simulation_that_diverges_reads_nan_and_leaves_the_others_alone() -> N
     observation, _ = together.reset_batch()
     assert observation.isfinite().all(), "the next episode starts afresh"
     assert together.step_batch(action).reward.isfinite().all()
+
+
+def test_a_timestep_that_is_no_number_is_refused() -> None:
+    with pytest.raises(RecipeError, match="control_timestep"):
+        build_node(
+            Environment, {"type": "dm_control", "domain": "walker", "control_timestep": float("inf")}, source="x"
+        )

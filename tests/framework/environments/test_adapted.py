@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
+from gymnasium.envs.classic_control import PendulumEnv
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import Bounded, Categorical, Composite, OneHot, Unbounded
 from torchrl.envs import EnvBase
 
-from bfmkit.environments.adapted import AdaptedEnvironment
+import bfmkit
+from bfmkit.environments.adapted import AdaptedEnvironment, adapt
 from bfmkit.testing.environment import EnvironmentContract
 
 
@@ -143,3 +146,22 @@ def test_each_environment_of_a_batched_one_becomes_a_row() -> None:
     different = SerialEnv(2, [PendulumEnv, lambda: PendulumEnv()])
     with pytest.raises(ValueError, match="SerialEnv of different environments"):
         bfmkit.make_env(different)
+
+
+def test_what_is_asked_of_one_that_is_handed_over_holds() -> None:
+    pendulum = gymnasium.make("Pendulum-v1")
+    made = adapt(pendulum, episode_steps=50, observation_keys=["observation"])
+    assert made.spec.episode_steps == 50
+    with pytest.raises(ValueError, match="nonsense"):
+        adapt(pendulum, observation_keys=["nonsense"])
+    with pytest.raises(TypeError, match="foo"):
+        bfmkit.make_env(pendulum, foo=3)
+
+
+def test_a_class_makes_environments_and_a_batch_of_them_is_refused() -> None:
+    class Fixed(PendulumEnv):
+        observation_space = gymnasium.spaces.Box(-9.0, 9.0, (3,))
+
+    assert adapt(Fixed).spec.observation_size == 3
+    with pytest.raises(ValueError, match="batch of environments"):
+        adapt(gymnasium.make_vec("Pendulum-v1", num_envs=2))

@@ -85,6 +85,13 @@ def test_a_file_is_what_others_expect(data: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(stored["physics"][1:], rows["next", "physics"])
 
 
+def test_a_reward_that_changes_with_time_is_told_the_step(data: Path, tmp_path: Path) -> None:
+    body = DMControlEnvironment("walker", reward="step > 2", episode_steps=6)
+    ExportJob(MemoryMapDataset(data), environment=body).run(tmp_path, CPU)
+    with np.load(tmp_path / "walker" / "collected" / "buffer" / "episode_000001_6.npz") as stored:
+        assert stored["reward"][1:, 0].tolist() == [0, 0, 1, 1, 1, 1]
+
+
 def test_goes_on_with_the_episodes_that_are_missing(data: Path, tmp_path: Path) -> None:
     ExportJob(MemoryMapDataset(data)).run(tmp_path, CPU)
     buffer = tmp_path / "walker" / "collected" / "buffer"

@@ -49,6 +49,24 @@ def test_says_how_near_it_is_to_each_of_a_list_of_goals(tmp_path: Path) -> None:
     assert len(by_seed) == 3 and np.mean(by_seed) == pytest.approx(summary["distance"]["tracking"])
 
 
+def test_stopped_after_its_first_agent_it_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = TrackJob(LinearBFM(labelled=4000), BallEnvironment(), shown(tmp_path), lookahead=1, seeds=2)
+    out = tmp_path / "run"
+    out.mkdir()
+    follow = job._follow
+
+    def stopped(who: str) -> list:
+        if who == "random":
+            raise KeyboardInterrupt
+        return follow(who)
+
+    monkeypatch.setattr(job, "_follow", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        job.run(out, CPU)
+    monkeypatch.undo()
+    assert set(job.run(out, CPU)["distance"]) == {"tracking", "random"}
+
+
 def test_refuses_what_does_not_fit(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", observation=np.zeros((3, 7)))
     with pytest.raises(ValueError, match=r"observations must be \(3, 4\)"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ def test_the_mean_s_policy_acts_from_different_starts(record: Record) -> None:
     assert played.task == "stand" and len(played.returns) == 2 and played.returns[0] != played.returns[1]
     again = play(record, episodes=1, seed=6)
     assert again.returns[0] == pytest.approx(played.returns[1], rel=1e-3)
+
+
+def test_a_record_whose_task_is_only_a_name_is_played(record: Record) -> None:
+    named = replace(record, facts={**record.facts, "task": "standing still"})
+    assert play(named, episodes=1).task is None
 
 
 @pytest.mark.parametrize("ending", ["html", "gif"])

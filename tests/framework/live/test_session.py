@@ -209,3 +209,23 @@ def test_says_what_is_believed(tmp_path: Path) -> None:
     assert live.explanation() == "No label yet, so nothing is believed."
     run(live, 9)
     assert "9 rewards in 9 steps of acting" in live.explanation()
+
+
+def test_an_agent_that_fine_tunes_is_watched_and_its_rules_stay(tmp_path: Path) -> None:
+    node = {"type": "fine_tuning", "base": NODE, "improver": {"type": "gpi"}}
+    live = session(tmp_path, oracle=False, node=node)
+    run(live, 5)
+    assert live.steps == 5 and live.labels == [5]
+    with pytest.raises(ValueError, match="fine-tunes"):
+        live.set_rules(acquisition="greedy")
+
+
+def test_a_press_is_not_for_who_compares_beside(tmp_path: Path) -> None:
+    comparing = {**NODE, "posterior": {"type": "preference"}}
+    environment = BallEnvironment(tasks=["task_1"])
+    live = LiveSession([player(environment), player(BallEnvironment(tasks=["task_1"]), "second", comparing)], tmp_path)
+    live.set_task(OWN, keep_belief=False)
+    run(live, 5)
+    assert live.press(1.0)
+    run(live, 3)
+    assert live.labels[0] > 0 == live.labels[1]

@@ -32,6 +32,12 @@ def known() -> Explanation:
     return explain(record(), LinearBFM(), BallEnvironment())
 
 
+def test_a_task_that_is_only_a_name_says_nothing_of_the_true_reward() -> None:
+    named = record()
+    named = replace(named, facts={**named.facts, "task": "standing still"})
+    assert explain(named, LinearBFM(), BallEnvironment()).true is None
+
+
 def test_the_reward_it_makes_and_what_goes_with_it(known: Explanation) -> None:
     after = LinearBFM().inference_set()["next", "physics"]
     assert known.believed is not None and known.true is not None and known.deviations is not None
