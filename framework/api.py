@@ -97,7 +97,8 @@ def make_env(
         task: its name, or a typed reward; of another library's environment its own reward if not given.
         num_envs: B, the number of rows; of a ``SerialEnv`` or ``ParallelEnv`` its own if not given, else one.
         type: the component that has the domain.
-        arguments: further arguments of that component.
+        arguments: further arguments of that component; for another library's environment ``episode_steps`` and
+            ``observation_keys``.
 
     Raises:
         RecipeError: if there is no such domain or task, or an argument is wrong.

@@ -9,6 +9,7 @@ from torch import Tensor
 from bfmkit.interfaces import BFM
 from bfmkit.registry import register
 from bfmkit.utils.linalg import second_moment
+from bfmkit.utils.placement import placement
 
 
 @register(BFM, "intercept")
@@ -58,7 +59,7 @@ class Intercept(BFM):
         data = self.inference_set()
         if data is None:
             return None
-        device = next((tensor.device for tensor in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        device, _ = placement(self)
         keys = ("observation", "action", ("next", "observation"))
         return second_moment(self.features(*(data.get(key).to(device) for key in keys)))
 

@@ -11,6 +11,7 @@ from bfmkit.interfaces import BFM, AcquisitionContext, CandidateSampler
 from bfmkit.registry import register
 from bfmkit.utils.checks import PositiveInt
 from bfmkit.utils.linalg import RELATIVE_RIDGE, ridged_inverse, second_moment
+from bfmkit.utils.placement import placement
 
 # A model's directions take a pass over its inference set, and every choice asks for them.
 _directions: WeakKeyDictionary[BFM, Tensor] = WeakKeyDictionary()
@@ -54,10 +55,8 @@ def _directions_of(bfm: BFM) -> Tensor:  # (n, d) float64
         transitions = bfm.inference_set()
         if transitions is None or len(transitions) == 0:
             raise ValueError('candidates "dataset": this model brings no inference set to take states from')
-        tensors = (*bfm.parameters(), *bfm.buffers())
-        example = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
         keys = ("observation", "action", ("next", "observation"))
-        features = bfm.features(*(transitions.get(key).to(example) for key in keys)).double()
+        features = bfm.features(*(transitions.get(key).to(*placement(bfm)) for key in keys)).double()
         goals = features @ ridged_inverse(second_moment(features), RELATIVE_RIDGE)
         norm = torch.linalg.vector_norm(goals, dim=-1, keepdim=True)
         known = norm.squeeze(-1) > 0

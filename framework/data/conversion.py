@@ -10,7 +10,6 @@ It is made under another name and renamed when it is whole, so a conversion that
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -61,7 +60,7 @@ def converted(
         spec: of the data.
         pieces: episodes, in order.
         skip_corrupt: leave out episodes that cannot be used, and count them; otherwise the first one is an error.
-        settings: what else the numbers depend on; with others the conversion is done anew.
+        settings: what else the numbers depend on, as JSON has it; with others the conversion is done anew.
 
     Returns:
         What ``source.json`` says: ``files``, ``skipped``, ``transitions``, ``checksum``, ``settings``.
@@ -69,11 +68,11 @@ def converted(
     Raises:
         DataError: naming the file that is wrong, how much room is missing, or a folder of something else.
     """
-    chosen: dict[str, Any] = json.loads(to_json(dict(settings or {})))  # as they are read back
+    settings = settings or {}
     with _alone(folder):
-        known = _known(folder, spec, pieces, chosen)
+        known = _known(folder, spec, pieces, settings)
         if known is None:
-            known = _convert(folder, spec, pieces, skip_corrupt, chosen)
+            known = _convert(folder, spec, pieces, skip_corrupt, settings)
     if known["skipped"] and not skip_corrupt:
         raise DataError(f"{known['skipped'][0]['why']} (skip_corrupt: true leaves such episodes out)")
     line = skipped_line(folder, known)
@@ -84,7 +83,7 @@ def converted(
 
 
 def _known(
-    folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], settings: dict[str, Any]
+    folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], settings: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Record of an earlier conversion of the same files; None if there is none, or the source has changed."""
     known = read_record(folder)
@@ -99,8 +98,8 @@ def _known(
     if listed != {(piece.name, piece.size, piece.steps) for piece in pieces}:
         return None
     touched = [piece for piece in pieces if rows[piece.name].get("mtime_ns") != piece.mtime_ns]
-    if not touched and pieces and all(piece.mtime_ns == 0 for piece in pieces):
-        return known if _are_the_same([pieces[0], pieces[-1]], rows) else None
+    if not touched and all(piece.mtime_ns == 0 for piece in pieces):
+        return known if _are_the_same([*pieces[:1], *pieces[1:][-1:]], rows) else None
     if touched:
         if not _are_the_same(touched, rows):
             return None
@@ -126,7 +125,7 @@ def _are_the_same(touched: Sequence[Piece], rows: dict[str, dict[str, Any]]) -> 
 
 
 def _convert(
-    folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_corrupt: bool, settings: dict[str, Any]
+    folder: Path, spec: EnvironmentSpec, pieces: Sequence[Piece], skip_corrupt: bool, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     if folder.exists() and not (folder / SOURCE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: holds something else, which is not written over (cache: names another place)")
@@ -158,7 +157,7 @@ def _convert(
             raise DataError(f"none of {len(pieces)} episodes can be used; the first: {skipped[0]['why']}")
         digest = hashlib.sha256("\n".join(f"{row['name']} {row['sha256']}" for row in files).encode()).hexdigest()
         source = {"transitions": writer.count, "checksum": digest, "files": files, "skipped": skipped}
-        source |= {"settings": settings} if settings else {}
+        source |= {"settings": dict(settings)} if settings else {}
         del writer
         write_atomically(partial / SOURCE, to_json(source))
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from tensordict import TensorDict, TensorDictBase
-from torch import Tensor, nn
+from torch import Tensor
 
 from bfmkit.interfaces import BFM, Agent, RunStoppedError, Schedule, ScheduleState
 from bfmkit.utils.checks import one_per_row
+from bfmkit.utils.placement import placement
 from bfmkit.utils.rng import normal_noise
 
 
@@ -91,7 +92,7 @@ class BatchedAgent(Agent):
             raise ValueError(f"{type(self).__name__} needs labelled transitions to start from")
         self.bfm = bfm
         self.seeds = tuple(int(seed) for seed in seeds)
-        self.device, self.dtype = _place(bfm)
+        self.device, self.dtype = placement(bfm)
         self.failures = {}
         rows, dim = len(self.seeds), bfm.dim
         # What every step needs; nobody changes them. That a mask is this very `everyone` saves looking into it.
@@ -354,11 +355,3 @@ def _not_finite(value: Tensor) -> Tensor | None:  # (B, ...) -> (B,) bool, or No
         return None
     bad = ~value.isfinite().reshape(len(value), -1).all(dim=-1)
     return bad if bad.any() else None
-
-
-def _place(bfm: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Where a model computes, and in which precision; the CPU in float32 for one without tensors."""
-    for tensor in (*bfm.parameters(), *bfm.buffers()):
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    return torch.device("cpu"), torch.float32

@@ -177,7 +177,6 @@ class NormalPosterior(Posterior):
         return _along(belief["mean"], features)
 
     def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
-        # As the interface has it, and here so that a step is read in one file less.
         return self.std(belief, features)
 
     def ucb(

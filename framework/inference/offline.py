@@ -16,6 +16,7 @@ from torch import Tensor
 from bfmkit.interfaces import BFM, Posterior
 from bfmkit.utils.checks import one_per_row
 from bfmkit.utils.linalg import second_moment
+from bfmkit.utils.placement import placement
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,6 @@ def _features(
     bfm: BFM, observation: Tensor, action: Tensor | None = None, previous: Tensor | None = None
 ) -> Tensor:  # (n, d)
     spec = bfm.environment_spec
-    tensors = (*bfm.parameters(), *bfm.buffers())
-    example = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
     previous = observation if previous is None else previous
     action = observation.new_zeros(len(observation), spec.action_size) if action is None else action
     for name, value, size in (
@@ -152,7 +151,7 @@ def _features(
             raise ValueError(f"{name} must be ({len(observation)}, {size}), got {tuple(value.shape)}")
         if not value.isfinite().all():
             raise ValueError(f"{name} hold a number that is not finite")
-    return bfm.features(*(value.to(example) for value in (previous, action, observation)))
+    return bfm.features(*(value.to(*placement(bfm)) for value in (previous, action, observation)))
 
 
 def _demonstrated(bfm: BFM, observation: Tensor, action: Tensor | None = None) -> Tensor:  # (n, d)

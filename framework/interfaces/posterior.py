@@ -145,9 +145,9 @@ class Posterior(TensorDictModuleBase, ABC):
         mean = self.mean(belief)
         return torch.zeros_like(mean[:, 0]), torch.ones_like(mean[:, 0])
 
+    @abstractmethod
     def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)
         """Predictive standard deviation of the reward: :meth:`std`, and the noise if the posterior models it."""
-        return self.std(belief, features)
 
     @abstractmethod
     def information_gain(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # batch (B,), (B, *k, d) -> (B, *k)

@@ -26,6 +26,7 @@ from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.metric_log import MetricLog
 from bfmkit.runs.run_directory import append_metrics, read_metrics, rewrite_metrics, write_summary
 from bfmkit.utils.checks import PositiveInt
+from bfmkit.utils.placement import placement
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import generator
 
@@ -184,9 +185,7 @@ class DataEfficiencyJob(Job):
 
     @torch.no_grad()
     def _features(self, *parts: Tensor) -> Tensor:
-        tensors = (*self.bfm.parameters(), *self.bfm.buffers())
-        example = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
-        return self.bfm.features(*(part.to(example) for part in parts)).cpu()
+        return self.bfm.features(*(part.to(*placement(self.bfm)) for part in parts)).cpu()
 
     def _weights(self, features: Tensor, rewards: Tensor) -> Tensor:  # (seeds, n, d), (seeds, n) -> (seeds, d)
         belief = self.posterior.prior_for(self.seeds, self.bfm.dim)

@@ -19,6 +19,7 @@ from bfmkit.registry import register
 from bfmkit.rewards.expression import STEP, task_title
 from bfmkit.runs.run_directory import append_metrics
 from bfmkit.utils.checks import PositiveInt
+from bfmkit.utils.placement import placement
 from bfmkit.utils.progress_bar import ProgressBar
 from bfmkit.utils.rng import normal_noise
 
@@ -127,8 +128,7 @@ class GeneralityJob(Job):
     def _search(self, bfm: BFM, environment: Environment, formulas: list[str]) -> Tensor:  # (rewards, d)
         """The z of the highest return among random ones, for each reward."""
         weights = normal_noise([self.seed], "random latents", [0], (self.random_latents, bfm.dim))[0]
-        device = next((tensor.device for tensor in (*bfm.parameters(), *bfm.buffers())), torch.device("cpu"))
-        latents = bfm.policy_latent(weights.float().to(device)).cpu()
+        latents = bfm.policy_latent(weights.to(*placement(bfm))).cpu()
         returns = []
         for first in range(0, self.random_latents, self.batch_size):
             z = latents[first : first + self.batch_size]

@@ -15,6 +15,7 @@ from torch import Tensor
 from bfmkit.environments.labels import labelled_transitions
 from bfmkit.interfaces import BFM, Agent, Environment, RunStoppedError
 from bfmkit.runs.label_log import LabelLog
+from bfmkit.utils.placement import placement
 
 EPISODES_KEPT = 1000
 REACH_SECONDS = 20.0
@@ -63,6 +64,11 @@ class Player:
     def has_belief(self) -> bool:
         """Whether labels can teach the agent."""
         return hasattr(self.agent, "posterior")
+
+    @property
+    def compares(self) -> bool:
+        """Whether the agent learns from comparisons of two clips."""
+        return bool(getattr(getattr(self.agent, "posterior", None), "compares", False))
 
     def forget(self) -> None:
         """Restart the agent and drop its episodes; the body stays where it is."""
@@ -136,7 +142,6 @@ class Player:
         if not self.has_belief:
             return float("nan")
         agent: Any = self.agent
-        acting = getattr(agent, "base", agent)  # of an agent that fine-tunes, what infers
-        parts = (part.to(acting.device, acting.dtype) for part in (observation, action, following))
+        parts = (part.to(*placement(self.bfm)) for part in (observation, action, following))
         features = self.bfm.features(*parts)
         return float(agent.posterior.predictive_mean(agent.state["belief"], features))

@@ -108,7 +108,7 @@ class LiveSession:
     @property
     def compares(self) -> bool:
         """Whether the first agent learns from comparisons."""
-        return bool(getattr(getattr(self.players[0].agent, "posterior", None), "compares", False))
+        return self.players[0].compares
 
     @property
     def labels(self) -> list[int]:
@@ -224,7 +224,7 @@ class LiveSession:
         if self.compares or not self._can_label():
             return False
         for player in self.players:
-            if player.has_belief and not getattr(getattr(player.agent, "posterior", None), "compares", False):
+            if player.has_belief and not player.compares:
                 teacher = getattr(player.agent, "teacher", None)
                 player.agent.label(value, seconds=CREDIT if teacher is None else teacher.credit)
         self._pressed, self.presses = value, self.presses + 1
@@ -237,7 +237,7 @@ class LiveSession:
             return False
         value = 1.0 if later_is_better else -1.0
         for player in self.players:
-            if getattr(getattr(player.agent, "posterior", None), "compares", False):
+            if player.compares:
                 player.agent.label(value, (0, length), than=(length, 2 * length))
         self._pressed, self.presses = value, self.presses + 1
         return True

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bfmkit.interfaces import BFM
 from bfmkit.utils.linalg import second_moment
+from bfmkit.utils.placement import placement
 
 
 @torch.no_grad()
@@ -24,6 +25,6 @@ def feature_moment(bfm: BFM) -> Tensor:  # (d, d) float64
         raise ValueError(
             f"{type(bfm).__name__} knows no second moment of its features, and has no data to take it from"
         )
-    device = next((tensor.device for tensor in (*bfm.parameters(), *bfm.buffers())), torch.device("cpu"))
+    device, _ = placement(bfm)
     keys = ("observation", "action", ("next", "observation"))
     return second_moment(bfm.features(*(data.get(key).to(device) for key in keys)))

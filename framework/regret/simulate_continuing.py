@@ -77,15 +77,14 @@ def simulate_continuing(
         uniform = np.stack([draw.random(BLOCK) for draw in draws])
         noise = np.stack([draw.standard_normal(BLOCK) for draw in draws])
         direction = np.stack([draw.standard_normal((BLOCK, bound.dim)) for draw in draws])
-        part = slice(first, min(total, first + BLOCK))
-        stride = 1 if rule.each_step else BLOCK
-        for at in range(part.start, part.stop, stride):
-            now = slice(at - first, min(part.stop, at + stride) - first)
+        end, stride = min(total, first + BLOCK), 1 if rule.each_step else BLOCK
+        for at in range(first, end, stride):
+            here = slice(at, min(end, at + stride))
+            now = slice(here.start - first, here.stop - first)
             sums = sums[..., -1:] + table.play(at, uniform[:, now], noise[:, now], direction[:, now]).cumsum(-1)
-            here = slice(first + now.start, first + now.stop)
             np.maximum(closest, (sums[0] / bounds[here]).max(1), out=closest)
             curves.append(sums[..., kept[here]])
-        on_block(part.stop - part.start)
+        on_block(end - first)
     regret, losses = np.concatenate(curves, -1)
     return ContinuingRuns(regret, losses, closest, table.inside, table.choices)
 

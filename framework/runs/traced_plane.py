@@ -16,6 +16,7 @@ from bfmkit.interfaces import BFM, Environment, Plane
 from bfmkit.runs.trace import TRACE, TracedRun
 from bfmkit.runs.trace_writer import MILESTONES
 from bfmkit.utils.files import write_atomically
+from bfmkit.utils.placement import placement
 
 FILE = "plane.safetensors"
 
@@ -53,7 +54,7 @@ def write_plane(out: Path, environment: Environment, bfm: BFM, tasks: Sequence[s
     if plane is None:
         return False
     still = torch.zeros(len(plane.physics), environment.spec.action_size)
-    device = next((tensor.device for tensor in (*bfm.parameters(), *bfm.buffers())), torch.device("cpu"))
+    device, _ = placement(bfm)
     observation = plane.observation.to(device)
     # Copies: safetensors takes no two tensors that share memory.
     tensors = {

@@ -46,6 +46,10 @@ class KnownPosterior(Posterior):
         rows = noise.double().reshape(len(noise), -1, noise.shape[-1])
         return (belief["mean"].unsqueeze(-2) + rows @ belief["root"].mT).reshape(noise.shape)
 
+    def predictive_std(self, belief: TensorDictBase, features: Tensor) -> Tensor:  # (B, *k, d) -> (B, *k)
+        """As it is known, without noise."""
+        return self.std(belief, features)
+
     def std(self, belief: TensorDictBase, x: Tensor) -> Tensor:
         rows = x.double().reshape(len(x), -1, x.shape[-1])
         return (rows @ belief["root"]).norm(dim=-1).reshape(x.shape[:-1])

@@ -40,6 +40,7 @@ def test_bad_input_is_refused_in_a_line(bfmkit: Callable, study: Path, tmp_path:
         ([study, "--out", tmp_path], "is a folder"),
         ([study, "--out", tmp_path / "file" / "x.html"], "cannot be written"),
         ([study, "--out", tmp_path / f"{'x' * 300}.html"], "cannot be written"),
+        ([study, "--out", tmp_path / "report.md"], "names the page"),
         ([study, "--videos", "-1"], "negative"),
         ([study, "--labels", "opti_bfm"], "NAME=LABEL"),
         ([study, "--formats", "jpg"], "pdf and svg"),

@@ -97,11 +97,11 @@ def test_a_folder_of_something_else_is_not_written_over(tmp_path: Path) -> None:
 
 def test_other_settings_are_another_conversion(tmp_path: Path) -> None:
     source, folder = Source(), tmp_path / "map"
-    converted(folder, SPEC, source.pieces(), settings={"bounds": (-1.0, 1.0)})
+    converted(folder, SPEC, source.pieces(), settings={"bounds": [-1.0, 1.0]})
     source.reads = 0
-    assert converted(folder, SPEC, source.pieces(), settings={"bounds": (-1.0, 1.0)})["settings"]
+    assert converted(folder, SPEC, source.pieces(), settings={"bounds": [-1.0, 1.0]})["settings"]
     assert source.reads == 0
-    converted(folder, SPEC, source.pieces(), settings={"bounds": (-0.5, 0.5)})
+    converted(folder, SPEC, source.pieces(), settings={"bounds": [-0.5, 0.5]})
     assert source.reads == 3
 
 
