@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 def explain(arguments: argparse.Namespace) -> int:
     """Print the paragraph and the tables, and draw the picture."""
     from bfmkit.report.plots.explanation import draw_explanation
+    from bfmkit.report.plots.style import FigureOptions, figure_options
     from bfmkit.runs.explanation import explain
     from bfmkit.runs.record import Record
 
     path: Path = arguments.record
     picture: Path = arguments.picture or path.with_suffix(".png")
+    try:
+        options = FigureOptions(tuple({picture.suffix[1:]} - {"png"}))
+    except ValueError as error:
+        raise CommandError(f"--picture {picture}: {error}") from error
     explanation = explain(Record.load(path))
-    draw_explanation(picture, explanation)
+    with figure_options(options):
+        draw_explanation(picture, explanation)
     paragraph = textwrap.fill(explanation.paragraph(), 100)
     sys.stdout.write("\n".join([paragraph, "", *explanation.tables(), "", str(picture)]) + "\n")
     return 0

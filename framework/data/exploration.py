@@ -41,6 +41,9 @@ def explore(environment: Environment, actor: Actor, episodes: TensorDictBase) ->
         outcome = environment.step_batch(action)
         if not (outcome.observation.sum() + outcome.physics.sum()).isfinite():
             return False
+        if step == last:
+            # What a block cuts short is truncated, for the next block begins with a reset.
+            outcome = outcome._replace(truncated=~outcome.terminated)
         actor.observe(observation, action, outcome)
         columns["observation"][:, step] = observation
         columns["action"][:, step] = action
@@ -50,6 +53,4 @@ def explore(environment: Environment, actor: Actor, episodes: TensorDictBase) ->
         columns["next", "truncated"][:, step] = outcome.truncated
         over = outcome.terminated | outcome.truncated
         observation = environment.reset_batch(over)[0] if step < last and over.any() else outcome.observation
-    # What a block cuts short is truncated.
-    columns["next", "truncated"][:, last] = ~columns["next", "terminated"][:, last]
     return True

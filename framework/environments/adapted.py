@@ -124,6 +124,12 @@ class AdaptedEnvironment(Environment):
         terminated, truncated = torch.tensor(self.clock.terminated), self.clock.truncated()
         return StepResult(self._observed.float(), rewards, terminated, truncated, physics)
 
+    def close(self, *, raise_if_closed: bool = True) -> None:
+        """Close every copy."""
+        super().close(raise_if_closed=raise_if_closed)
+        for body in self._bodies:
+            body.environment.close()
+
     def frame(self, row: int) -> np.ndarray | None:  # (height, width, 3) uint8
         """Frame rendered by a Gymnasium environment made with ``render_mode: rgb_array``; None otherwise."""
         environment = self._bodies[row].environment

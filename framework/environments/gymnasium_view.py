@@ -72,6 +72,10 @@ class GymnasiumView(gymnasium.Env):
             return None
         return self.environment.render(*self._size)[0]
 
+    def close(self) -> None:
+        """Close the row."""
+        self.environment.close(raise_if_closed=False)
+
     def _info(self) -> dict[str, Any]:
         return {"physics": self._physics[0].numpy()}
 

@@ -34,6 +34,11 @@ class SingleEnvironment(EnvBase):
         """Picture of the present state; errors as in :meth:`bfmkit.interfaces.Environment.render`."""
         return self._row.render(height, width)[0]
 
+    def close(self, *, raise_if_closed: bool = True) -> None:
+        """Close the row."""
+        super().close(raise_if_closed=raise_if_closed)
+        self._row.close(raise_if_closed=False)
+
     def _reset(
         self, tensordict: TensorDictBase | None = None, seed: int | None = None, episode: int = 0, **_: Any
     ) -> TensorDictBase:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -188,17 +188,17 @@ def run_episodes(
     agent.start(bfm, seeds, labelled)
     if state is not None:
         agent.load_state_dict(state)
-    rows = environment.with_tasks(tasks)
-    rows.seed(seeds, first)
-    for episode in range(first, episodes):
-        result: Episode | None = None
-        left = None if on_window is None else partial(on_window, episode)
-        with watching(episode) as on_step, suppress(RunStoppedError):
-            result = run_episode(agent, rows, on_step, snapshot=snapshot, on_window=left)
-        snapshot = None
-        yield result
-        if result is None:
-            return
+    with closing(environment.with_tasks(tasks)) as rows:
+        rows.seed(seeds, first)
+        for episode in range(first, episodes):
+            result: Episode | None = None
+            left = None if on_window is None else partial(on_window, episode)
+            with watching(episode) as on_step, suppress(RunStoppedError):
+                result = run_episode(agent, rows, on_step, snapshot=snapshot, on_window=left)
+            snapshot = None
+            yield result
+            if result is None:
+                return
 
 
 def stats_numbers(stats: EpisodeStats, row: int) -> dict[str, Any]:

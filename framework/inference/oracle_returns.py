@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from tensordict import TensorDictBase
 from torch import Tensor
@@ -26,7 +27,7 @@ def oracle_returns(
     agent = lookup(Agent, "oracle")() if agent is None else agent
     labelled = label(transitions, environment, rows) if agent.labelled_transitions > 0 else None
     agent.start(bfm, list(seeds) * len(tasks), labelled)
-    bodies = environment.with_tasks(rows)
-    bodies.seed(list(seeds) * len(tasks))
-    returns = run_episode(agent, bodies).returns
+    with closing(environment.with_tasks(rows)) as bodies:
+        bodies.seed(list(seeds) * len(tasks))
+        returns = run_episode(agent, bodies).returns
     return dict(zip(tasks, returns.split(len(seeds)), strict=True))

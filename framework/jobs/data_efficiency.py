@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -193,14 +193,14 @@ class DataEfficiencyJob(Job):
 
     def _tried(self, agent: Agent, task: str, seeds: list[int], bar: ProgressBar) -> list[float]:
         """Mean return of each row over the episodes."""
-        environment = self.environment.with_tasks([task] * len(seeds))
-        environment.seed(seeds, LATER)
         labelled = None
         if agent.labelled_transitions > 0:
             known = self.bfm.inference_set()
             labelled = None if known is None else label(known, self.environment, [task] * len(seeds))
         agent.start(self.bfm, seeds, labelled)
-        returns = [run_episode(agent, environment, lambda _: bar.advance()).returns for _ in range(self.episodes)]
+        with closing(self.environment.with_tasks([task] * len(seeds))) as rows:
+            rows.seed(seeds, LATER)
+            returns = [run_episode(agent, rows, lambda _: bar.advance()).returns for _ in range(self.episodes)]
         if agent.failures:
             raise JobError("; ".join(agent.failures.values()))
         return torch.stack(returns).mean(0).tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,9 +133,9 @@ class GeneralityJob(Job):
         returns = []
         for first in range(0, self.random_latents, self.batch_size):
             z = latents[first : first + self.batch_size]
-            rows = environment.with_tasks([formulas[0]] * len(z))
-            rows.seed([SEARCH_SEED + first + row for row in range(len(z))])
-            returns.append(self._relabelled(rows, rollout(bfm, rows, z), formulas))
+            with closing(environment.with_tasks([formulas[0]] * len(z))) as rows:
+                rows.seed([SEARCH_SEED + first + row for row in range(len(z))])
+                returns.append(self._relabelled(rows, rollout(bfm, rows, z), formulas))
         return latents[torch.cat(returns, dim=1).argmax(1)]
 
     def _relabelled(self, rows: Environment, episodes: Any, formulas: list[str]) -> Tensor:  # (rewards, B) float64
@@ -147,9 +148,9 @@ class GeneralityJob(Job):
     def _returns(
         self, bfm: BFM, environment: Environment, formulas: list[str], z: Tensor, seeds: range
     ) -> tuple[Tensor, ...]:  # for each reward (episodes,)
-        rows = environment.with_tasks([formula for formula in formulas for _ in seeds])
-        rows.seed(list(seeds) * len(formulas))
-        episodes = rollout(bfm, rows, z.repeat_interleave(len(seeds), 0))
+        with closing(environment.with_tasks([formula for formula in formulas for _ in seeds])) as rows:
+            rows.seed(list(seeds) * len(formulas))
+            episodes = rollout(bfm, rows, z.repeat_interleave(len(seeds), 0))
         return episodes.reward.sum(0).split(len(seeds))
 
 

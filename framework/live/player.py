@@ -97,7 +97,8 @@ class Player:
     def take_task(self, task: str) -> None:
         """Change the reward from the next step on; the body continues if its environment can."""
         state = self.environment.snapshot()
-        self.environment = self.environment.with_tasks([task])
+        before, self.environment = self.environment, self.environment.with_tasks([task])
+        before.close()
         self.environment.seed([self.seed], self.episode)
         self.task = task
         if state is None:

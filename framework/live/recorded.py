@@ -25,6 +25,8 @@ from bfmkit.utils.errors import RefusedError
 
 COLORS = ("#5682be", "#d67a3c", "#60a06e")
 FRAME_SECONDS = 1 / 20
+PLOTTED = {"return": "Return so far", "believed_reward": "Reward believed in"}
+"""What of a trace has a plot, and its title."""
 
 
 class NoRecordingError(RefusedError, ValueError):
@@ -111,13 +113,14 @@ class RecordedPage:
         appearance = recording.environment.appearance()
         if appearance is None:
             raise NoRecordingError(f"{recording.environment.spec.domain} has no meshes to draw")
-        names = [f"episode {number}" for number in recording.numbers]
-        self.scene = Scene(server, appearance, names)
+        self._appearance = appearance
+        self._names: tuple[str, ...] = ()
+        self._plots: tuple[Any, ...] = ()
         self._wanted: Run | None = None
-        self._build(names)
+        self._build()
         self._take(recording.chosen)
 
-    def _build(self, names: list[str]) -> None:
+    def _build(self) -> None:
         gui = self.server.gui
         self._words = gui.add_markdown("")
         labels = [_label(run) for run in self.recording.runs]
@@ -125,15 +128,25 @@ class RecordedPage:
         chosen.on_update(lambda _: self._ask(self.recording.runs[labels.index(chosen.value)]))
         self._playing = gui.add_checkbox("Play", True)
         self._second: Any = gui.add_slider("Second", 0.0, 1.0, 0.05, 0.0)
-        plain = {"x": uplot.Scale(time=False)}
+
+    def _show_names(self, names: tuple[str, ...]) -> None:
+        """Scene and plots for episodes of these names, instead of those of the last run."""
+        if names == self._names:
+            return
+        self._names = names
+        self.server.scene.reset()
+        self.scene = Scene(self.server, self._appearance, list(names))
+        for plot in self._plots:
+            plot.remove()
         line = np.zeros(1)
         series = (
             uplot.Series(label="s"),
             *(uplot.Series(label=name, stroke=color, width=2) for name, color in zip(names, COLORS, strict=False)),
         )
-        shape: Any = {"scales": plain, "aspect": 1.7}
-        self._returns = gui.add_uplot((line,) * len(series), series, title="Return so far", **shape)
-        self._believed = gui.add_uplot((line,) * len(series), series, title="Reward believed in", **shape)
+        shape: Any = {"scales": {"x": uplot.Scale(time=False)}, "aspect": 1.7}
+        self._plots = tuple(
+            self.server.gui.add_uplot((line,) * len(series), series, title=title, **shape) for title in PLOTTED.values()
+        )
 
     def _ask(self, run: Run) -> None:
         self._wanted = run
@@ -142,12 +155,13 @@ class RecordedPage:
         if run != self.recording.chosen:
             self.recording.choose(run)
         episodes = self.recording.episodes()
+        self._show_names(tuple(f"episode {number}" for number in self.recording.numbers))
         self._poses, step = self.recording.poses(), self.recording.environment.spec.control_timestep
         self._times = [each["step"] * step for each in episodes]
         self._second.max = float(max(times[-1] for times in self._times))
         self._second.value = 0.0
         grid = self._times[int(np.argmax([len(times) for times in self._times]))]
-        for plot, name in ((self._returns, "return"), (self._believed, "believed_reward")):
+        for plot, name in zip(self._plots, PLOTTED, strict=True):
             if all(name in each for each in episodes):
                 rows = [np.interp(grid, times, each[name]) for times, each in zip(self._times, episodes, strict=True)]
                 plot.data = (np.asarray(grid, float), *(np.asarray(row, float) for row in rows))

@@ -79,6 +79,7 @@ class LiveSession:
         self.message = ""
         self.held = 0.0
         self.steps = 0
+        self._forgotten = 0  # the steps that no agent remembers
         self.presses = 0
         length = round(SHOWN_SECONDS / self.control_timestep)
         self.tracks: deque[list[Tensor]] = deque(maxlen=EPISODES_FILMED)
@@ -204,6 +205,7 @@ class LiveSession:
                 player.take_task(task)
             if not keep_belief:
                 player.forget()
+                self._forgotten = self.steps
             player.returns.clear()
             player.agent.begin_episode()
         if self.oracle is not None:
@@ -220,7 +222,7 @@ class LiveSession:
     # A person's rewards.
 
     def press(self, value: float) -> bool:
-        """Reward of the last moments, from −1 to 1, given to every player; returns False if nothing has been seen."""
+        """Reward of the last moments, from −1 to 1, given to every player; returns False if none is remembered."""
         if self.compares or not self._can_label():
             return False
         for player in self.players:
@@ -233,7 +235,7 @@ class LiveSession:
     def compare(self, later_is_better: bool) -> bool:
         """Say which of the last two clips was the better; False where there are no two yet."""
         length = round(CLIP_SECONDS / self.control_timestep)
-        if not self.compares or self.steps < 2 * length:
+        if not self.compares or self.steps - self._forgotten < 2 * length:
             return False
         value = 1.0 if later_is_better else -1.0
         for player in self.players:
@@ -247,7 +249,7 @@ class LiveSession:
         self.held = value
 
     def _can_label(self) -> bool:
-        return self.steps > 0 and any(player.has_belief for player in self.players)
+        return self.steps > self._forgotten and any(player.has_belief for player in self.players)
 
     # The rules at hand.
 

@@ -83,8 +83,7 @@ def draw_regret(
     The height of a panel is that of what is there after the burn-in.
     """
     columns = min(3, len(curves))
-    figure, axes = new_figure(-(-len(curves) // columns), columns)
-    figure.set_size_inches(3.0 * columns, 2.8 * -(-len(curves) // columns) + 0.2)
+    figure, axes = new_figure(-(-len(curves) // columns), columns, panel=(3.0, 2.8))
     table: list[dict[str, Any]] = []
     for axis, (dim, rules) in zip(axes.flat, curves.items(), strict=False):
         axis.axvspan(grid[0], burn_in, color=GREY, alpha=0.08, linewidth=0)
@@ -128,8 +127,7 @@ def draw_continuing(path: Path, studies: Sequence[Mapping[str, Any]]) -> None:
     """
     panels = sorted({(study["dim"], study["misspecification"]) for study in studies})
     columns = len({error for _, error in panels})
-    figure, axes = new_figure(-(-len(panels) // columns), columns)
-    figure.set_size_inches(3.2 * columns, 2.6 * -(-len(panels) // columns) + 0.3)
+    figure, axes = new_figure(-(-len(panels) // columns), columns, panel=(3.2, 2.7))
     table: list[dict[str, Any]] = []
     for axis, (dim, error) in zip(axes.flat, panels, strict=True):
         for study in (study for study in studies if (study["dim"], study["misspecification"]) == (dim, error)):

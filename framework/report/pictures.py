@@ -132,10 +132,11 @@ def moving_pictures(
     for run in runs:
         if run.trace.is_empty():
             continue
+        traced_as = {label: name for name, label in run.labels.items()}
         for task in run.trace["task"].unique(maintain_order=True).to_list()[:most]:
             seed = min(run.trace.filter(pl.col("task") == task)["seed"].to_list())
             say(f"moving picture of {run.name}, {task}")
-            animation, numbers, remark = _animation(run, Run(task, seed))
+            animation, numbers, remark = _animation(run, Run(traced_as.get(task, task), seed), task)
             if remark:
                 remarks.append(f"{run.name}: {remark}")
             if animation is not None:
@@ -146,7 +147,7 @@ def moving_pictures(
     return pictures, list(dict.fromkeys(remarks))
 
 
-def _animation(run: ReportedRun, which: Run) -> tuple[tuple[bytes, bytes] | None, list[int], str | None]:
+def _animation(run: ReportedRun, which: Run, task: str) -> tuple[tuple[bytes, bytes] | None, list[int], str | None]:
     traced, plane, remark = read_run(run.path, which), read_plane(run.path), None
     if traced is None:
         return None, [], f"nothing was traced of {which.task}, seed {which.seed}"
@@ -167,10 +168,10 @@ def _animation(run: ReportedRun, which: Run) -> tuple[tuple[bytes, bytes] | None
         bodies, missing = _bodies(run, entries)
         remark = missing and f"the body could not be drawn ({missing}); the moving picture shows numbers alone"
     scenes = [
-        Scene(number, each, None if bodies is None else bodies[index], _oracle(run, which, number))
+        Scene(number, each, None if bodies is None else bodies[index], _oracle(run, Run(task, which.seed), number))
         for index, (number, each) in enumerate(zip(numbers, entries, strict=True))
     ]
-    return animate(scenes, f"{run.name}: {which.task}, seed {which.seed}", plane), numbers, remark
+    return animate(scenes, f"{run.name}: {task}, seed {which.seed}", plane), numbers, remark
 
 
 def _bodies(

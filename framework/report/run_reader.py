@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class ReportedRun:
     results: pl.DataFrame | None  # a row an episode; None for a job without episodes
     failures: pl.DataFrame  # what went wrong, a row a cell
     trace: pl.DataFrame  # what was believed on the way; without rows where nothing was traced
+    labels: Mapping[str, str] = field(default_factory=dict)  # recipe or task -> what the report calls it
 
     @property
     def job(self) -> str:
@@ -136,7 +137,7 @@ def chosen(
         results = None if run.results is None else taken(run.results)
         if results is None or not results.is_empty():
             failures, trace = taken(run.failures), taken(run.trace)
-            found.append(replace(run, recipes=trees, results=results, failures=failures, trace=trace))
+            found.append(replace(run, recipes=trees, results=results, failures=failures, trace=trace, labels=calls))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -68,10 +69,10 @@ def evaluate_policies(
         real_rewards: whether to compare with the environment's rewards, or with the model's own φᵀw.
         on_step: called after each step.
     """
-    bodies = environment.with_tasks(tasks)
-    bodies.seed(seeds)
     z = bfm.policy_latent(weights)
-    rollouts = rollout(bfm, bodies, z, on_step)
+    with closing(environment.with_tasks(tasks)) as bodies:
+        bodies.seed(seeds)
+        rollouts = rollout(bfm, bodies, z, on_step)
     features = rollouts.features(bfm)
     rewards = rollouts.reward if real_rewards else (features * weights.cpu()).sum(-1)
     steps, rows = comparable(rollouts, bfm.discount).nonzero(as_tuple=True)

@@ -41,8 +41,7 @@ def draw_belief(
         return False
     order = list(dict.fromkeys([*names, *kept]))
     tasks = in_order(task for trace in kept.values() for task in trace["task"].unique(maintain_order=True))[:MOST_TASKS]
-    figure, axes = new_figure(len(shown), len(tasks))
-    figure.set_size_inches(max(3.4, 2.2 * len(tasks)), 1.45 * len(shown) + 0.5)
+    figure, axes = new_figure(len(shown), len(tasks), panel=(2.2, 1.6))
     rows: list[dict[str, Any]] = []
     for column, task in enumerate(tasks):
         for row, quantity in enumerate(shown):

@@ -108,7 +108,7 @@ class FigureOptions:
     Args:
         formats: to write besides PNG, of :data:`FORMATS`.
         width: of each figure, inches; None takes as much as its panels want.
-        panel_height: of each row of panels, inches; None takes :data:`PANEL_HEIGHT`.
+        panel_height: of each row of panels, inches; None takes what the figure wants, mostly :data:`PANEL_HEIGHT`.
 
     Raises:
         ValueError: for another format, or a size that is not positive.
@@ -151,14 +151,22 @@ def styled() -> Iterator[None]:
 
 
 @styled()
-def new_figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    """Empty figure and its axes (rows, columns); no display and no global state of matplotlib is used."""
+def new_figure(
+    rows: int, columns: int, panel: tuple[float, float] = (PANEL_WIDTH, PANEL_HEIGHT)
+) -> tuple[Figure, np.ndarray]:
+    """Empty figure and its axes (rows, columns); no display and no global state of matplotlib is used.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        panel: width and height of one, inches, where :class:`FigureOptions` say nothing else.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     options = _options.get()
-    width = options.width or (COLUMN if columns == 1 else PANEL_WIDTH * columns)
-    figure = Figure(figsize=(width, (options.panel_height or PANEL_HEIGHT) * rows), layout="constrained")
+    width = options.width or (COLUMN if columns == 1 else panel[0] * columns)
+    figure = Figure(figsize=(width, (options.panel_height or panel[1]) * rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
 

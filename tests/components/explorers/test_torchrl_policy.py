@@ -83,6 +83,20 @@ def test_a_memory_is_kept_from_step_to_step() -> None:
     assert not torch.equal(explorer.act(observation), first)
 
 
+def test_episodes_begin_where_a_block_was_cut_short() -> None:
+    begun: list[torch.Tensor] = []
+
+    def act(observation: torch.Tensor, is_init: torch.Tensor) -> torch.Tensor:
+        begun.append(is_init.squeeze(-1))
+        return observation[:, :4].tanh()
+
+    environment = BallEnvironment(tasks=["task_0"] * 2, lengths=(5, 3))
+    explorer = TorchRLPolicyExplorer(environment.spec, TensorDictModule(act, ["observation", "is_init"], ["action"]))
+    for _ in range(2):
+        assert explore(environment, explorer, empty_transitions(environment.spec, 8).reshape(2, 4))
+    assert torch.stack(begun).tolist() == [[True, True], [False, False], [False, False], [False, True]] * 2
+
+
 def test_a_recipe_names_the_function_that_makes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     (tmp_path / "my_policies.py").write_text(
         "import torch\nfrom tensordict.nn import TensorDictModule\n"

@@ -54,6 +54,10 @@ def test_a_record_for_every_task_and_seed_replays_and_explains(bfmkit, run: Path
     assert outcome.code == 0, outcome.err
     assert '"feature_0 - feature_1", seed 0' in " ".join(outcome.out.split())
     assert "least known" in outcome.out and (here / "it.png").is_file() and (here / "it.csv").is_file()
+    assert bfmkit("explain", run / "records" / names[0], "--picture", here / "it.pdf").code == 0
+    assert (here / "it.pdf").read_bytes().startswith(b"%PDF")
+    refused = bfmkit("explain", run / "records" / names[0], "--picture", here / "it.jpg")
+    assert refused.code == 2 and 'not as "jpg"' in refused.err and not (here / "it.jpg").exists()
     assert bfmkit("explain", run / "records" / names[1]).code == 0
     assert (run / "records" / names[1]).with_suffix(".png").is_file()
 

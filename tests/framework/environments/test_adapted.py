@@ -165,3 +165,15 @@ def test_a_class_makes_environments_and_a_batch_of_them_is_refused() -> None:
     assert adapt(Fixed).spec.observation_size == 3
     with pytest.raises(ValueError, match="batch of environments"):
         adapt(gymnasium.make_vec("Pendulum-v1", num_envs=2))
+
+
+def test_every_copy_is_closed() -> None:
+    closed: list[int] = []
+
+    class Door(PendulumEnv):
+        def close(self) -> None:
+            closed.append(1)
+
+    rows = adapt(Door).with_tasks(["own_reward"] * 3)
+    rows.close()
+    assert len(closed) == 3

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from bfmkit.components.agents.oracle import OracleAgent
 from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.environments.dm_control import DMControlEnvironment
-from bfmkit.inference.experiment import Experiment, Run, chosen_seeds, chosen_tasks, fitted_environment
+from bfmkit.inference.experiment import (
+    Experiment,
+    Run,
+    chosen_seeds,
+    chosen_tasks,
+    fitted_environment,
+    run_episodes,
+)
 from bfmkit.testing.models import BallEnvironment, LinearBFM
 
 
@@ -48,6 +57,18 @@ def test_seeds_are_counted_or_listed() -> None:
     assert chosen_seeds(3, [7, 1]) == (7, 1)
     with pytest.raises(ValueError, match="twice"):
         chosen_seeds(0, [1, 1])
+
+
+def test_rows_are_closed_when_their_episodes_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr(BallEnvironment, "close", lambda self, **_: closed.append(len(self.tasks)))
+    runs = [Run("task_0", 0), Run("task_1", 0)]
+    episodes = run_episodes(
+        RandomAgent(), LinearBFM(), BallEnvironment(), runs, 2, lambda _: nullcontext(lambda step: None)
+    )
+    next(episodes)
+    assert closed == []
+    assert len(list(episodes)) == 1 and closed == [2]
 
 
 def test_another_body_is_refused_with_models_of_its_own() -> None:

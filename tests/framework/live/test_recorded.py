@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from bfmkit.cli import main
 from bfmkit.inference.experiment import Run
 from bfmkit.live.recorded import NoRecordingError, RecordedPage, Recording
 from bfmkit.live.server import page_server
+from bfmkit.runs.trace import load_episode
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,30 @@ def test_a_traced_run_is_played_again(directory: Path) -> None:
         page.run(lambda: len(seen) >= 20, lambda seconds: seen.append(float(page._second.value)))
     assert recording.chosen == Run("walk", 0)
     assert seen[:3] == pytest.approx([0.05, 0.1, 0.15]) and min(seen[5:]) == 0.0  # over and over
-    assert all(data.shape == page._returns.data[0].shape for data in page._returns.data)
+    assert all(data.shape == page._plots[0].data[0].shape for data in page._plots[0].data)
+
+
+def test_runs_with_fewer_episodes_are_shown_too(directory: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one"
+    shutil.copytree(directory, out)
+    for path in (out / "trace").glob("agent-*.safetensors"):
+        traced = load_episode(path)
+        if traced.episode > 0:  # as if all but the first row had been stopped
+            tensors = {**traced.tensors, "alive": traced.tensors["alive"].clone()}
+            tensors["alive"][:, 1] = False
+            with safe_open(path, "pt") as file:
+                facts = file.metadata()
+            save_file(tensors, path, facts)
+    recording = Recording.load(out)
+    with page_server("127.0.0.1", 18790) as server:
+        page = RecordedPage(server, recording)
+        assert len(page.scene.bodies) == 3
+        for run, bodies in ((Run("walk", 0), 1), (Run("stand", 0), 3)):
+            page._ask(run)
+            seen: list[float] = []
+            page.run(lambda seen=seen: len(seen) >= 3, lambda seconds, seen=seen: seen.append(seconds))
+            assert len(page.scene.bodies) == bodies
+            assert [len(plot.data) for plot in page._plots] == [bodies + 1] * 2
 
 
 def test_a_traced_run_becomes_a_film(directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

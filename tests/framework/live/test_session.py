@@ -97,6 +97,16 @@ def test_what_a_person_presses_is_what_the_agent_is_labelled_with(tmp_path: Path
     torch.testing.assert_close(live.players[0].mean(), expected["mean"][0], rtol=1e-5, atol=1e-7)
 
 
+def test_what_is_forgotten_is_not_labelled(tmp_path: Path) -> None:
+    live = session(tmp_path, oracle=False)
+    live.set_task(OWN, keep_belief=True)
+    run(live, 4)
+    live.set_task(OWN, keep_belief=False)
+    assert not live.press(1.0) and live.presses == 0
+    run(live, 1)
+    assert live.press(1.0) and live.presses == 1
+
+
 def test_clips_are_compared(tmp_path: Path) -> None:
     node = {**NODE, "posterior": {"type": "preference"}}
     live = session(tmp_path, node=node)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bfmkit.report.page import Written, write_report
-from bfmkit.report.run_reader import read_runs
+from bfmkit.report.run_reader import chosen, read_runs
 from bfmkit.runs.run_directory import SUMMARY
 
 ERROR = "task task_0, seed 1, episode 2: <b>the reward</b> is not finite"
@@ -25,6 +25,15 @@ def written(finder: Path, guesser: Path, tmp_path_factory: pytest.TempPathFactor
     summary = json.loads((failed / SUMMARY).read_text())
     (failed / SUMMARY).write_text(json.dumps({**summary, "stopped": [ERROR]}))
     return write_report(read_runs([finder, failed]), folder / "report.html")
+
+
+def test_a_renamed_task_keeps_its_moving_picture(finder: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    runs = chosen(read_runs([finder]), labels={"task_0": "first"})
+    written = write_report(runs, tmp_path / "report.html", say=said.append)
+    text = written.page.read_text()
+    assert "of first, seed" in text and "data:image/webp" in text and "nothing was traced" not in text
+    assert f"moving picture of {runs[0].name}, first" in said
 
 
 @dataclass

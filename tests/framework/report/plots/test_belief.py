@@ -7,6 +7,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from bfmkit.report.plots.belief import draw_belief
+from bfmkit.report.plots.style import FigureOptions, figure_options
 
 
 def trace(offset: float = 0.0, tasks: tuple[str, ...] = ("walk", "run")) -> pl.DataFrame:
@@ -28,6 +29,12 @@ def test_curves_are_means_over_seeds_with_their_range(tmp_path: Path) -> None:
     cosines = [row for row in rows if row["quantity"] == "cosine"]
     assert {row["recipe"] for row in cosines} == {"a"}
     assert {row["steps"] for row in cosines} == {"5", "10"}
+
+
+def test_the_size_is_what_was_asked_for(tmp_path: Path, drawn: list[Figure]) -> None:
+    with figure_options(FigureOptions(width=5.0)):
+        assert draw_belief(tmp_path / "x.png", {"a": trace()})
+    assert drawn[0].get_figwidth() == 5.0
 
 
 def test_without_a_belief_there_is_no_figure(tmp_path: Path) -> None:
