@@ -28,7 +28,7 @@ class FourierFeatures(FeatureMap):
 
     Args:
         spec: sizes of the environment, and the names of its observation's entries.
-        entries: which entries, by name.
+        entries: which entries, by name; all if not given.
         dim: d.
         num_frequencies: how many random waves the directions are taken from.
         scale: standard deviation of a frequency, for standardised observations.
@@ -55,7 +55,7 @@ class FourierFeatures(FeatureMap):
     def __init__(
         self,
         spec: EnvironmentSpec,
-        entries: list[str],
+        entries: list[str] | None = None,
         dim: PositiveInt = 32,
         num_frequencies: PositiveInt = 255,
         scale: PositiveFloat = 0.8,
@@ -64,6 +64,7 @@ class FourierFeatures(FeatureMap):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        entries = list(spec.observation_names) if entries is None else entries
         if not entries:
             raise ValueError(f"fourier features need entries to read ({', '.join(spec.observation_names)})")
         if dim > num_frequencies + 1:

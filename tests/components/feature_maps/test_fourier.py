@@ -38,6 +38,12 @@ def test_entries_are_read_by_name_and_no_others() -> None:
     assert torch.equal(values(moved, x[:, [3, 0, 1, 2, 4]]), values(features, x))
 
 
+def test_without_names_all_entries_are_read() -> None:
+    named = FourierFeatures(NAMED, list(NAMED.observation_names), dim=7)
+    x = torch.randn(6, 5)
+    assert torch.equal(values(FourierFeatures(NAMED, dim=7), x), values(named, x))
+
+
 def test_each_wave_reads_as_many_entries_as_it_may() -> None:
     names = list(NAMED.observation_names)
     for count in (1, 2, 3):
