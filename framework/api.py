@@ -357,6 +357,7 @@ def evaluate(agent: Agent, env: Environment, episodes: int = 10) -> Tensor:  # (
         raise ValueError(f"the agent has {len(agent.seeds)} runs, and the environment {len(env.tasks)} rows")
     env = env.fitted_to(agent.bfm.environment_spec, "the model")
     env.seed(agent.seeds)
+    agent.control_timestep = env.spec.control_timestep
     returns = torch.full((episodes, len(agent.seeds)), torch.nan, dtype=torch.float64)
     with suppress(RunStoppedError):
         for row in returns:

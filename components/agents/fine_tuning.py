@@ -22,9 +22,10 @@ class FineTuningAgent(Agent):
     each step:  z ← base (infers the task);  a ← improver(s, z) in improved episodes, π_z(s) in the others;
                 base and improver learn from (s, a, s', r)
 
-    The base infers from every step, whoever acts, so its belief and records are those of a plain agent that took the
-    same steps: ``z``, ``weights`` and ``belief`` in :attr:`state` are the base's, and a record replays them. A record
-    does not hold what the improver learnt, which follows from all steps of the run; it is in the job's checkpoint.
+    The base infers from every step, whoever acts, and a query rule is its own: the improver and the fallback see every
+    observed reward. So its belief and records are those of a plain agent that took the same steps: ``z``, ``weights``
+    and ``belief`` in :attr:`state` are the base's, and a record replays them. A record does not hold what the improver
+    learnt, which follows from all steps of the run; it is in the job's checkpoint.
 
     An action of the improver that is not finite is replaced by the inferred one. Whether an episode ended because the
     body failed is not told to agents, so improvers look beyond every end; rewards of dm_control have no such ends.
@@ -34,6 +35,9 @@ class FineTuningAgent(Agent):
         improver: what changes the policy.
         fallback: when to return to the inferred policy; null: never, the improver acts from the first step.
 
+    Raises:
+        ValueError: if the base has a teacher, who alone would see the rewards.
+
     Reference:
         Sikchi et al., Fast Adaptation with Behavioral Foundation Models, 2025, which starts from labelled data.
 
@@ -42,6 +46,8 @@ class FineTuningAgent(Agent):
     """
 
     def __init__(self, base: Agent, improver: Improver, fallback: Fallback | None = Fallback()) -> None:  # noqa: B008
+        if getattr(base, "teacher", None) is not None:
+            raise ValueError("an improver learns from the rewards that a teacher alone sees: give a base without one")
         self.base, self.improver, self.fallback = base, improver, fallback
         self.labelled_transitions, self.label_every = base.labelled_transitions, base.label_every
         self.label_memory = base.label_memory
@@ -151,6 +157,20 @@ class FineTuningAgent(Agent):
 
     def diagnostics(self, observation: Tensor) -> dict[str, Tensor]:  # (B, o) -> (B, ...) each
         return self.base.diagnostics(observation)
+
+    @property
+    def control_timestep(self) -> float | None:  # type: ignore[override]
+        """The base's."""
+        return self.base.control_timestep
+
+    @control_timestep.setter
+    def control_timestep(self, seconds: float | None) -> None:
+        self.base.control_timestep = seconds
+
+    @property
+    def acts_by_steps(self) -> bool:  # type: ignore[override]
+        """Whether the base does."""
+        return self.base.acts_by_steps
 
     @property
     def acts_by_latent(self) -> bool:  # type: ignore[override]

@@ -68,6 +68,8 @@ class TaskInferenceAgent(BatchedAgent):
         teacher: Teacher | None = None,
     ) -> None:
         super().__init__(schedule)
+        if posterior.compares and labelled_transitions > 0:
+            raise ValueError(f"{type(posterior).__name__} learns from comparisons: it takes no labelled_transitions")
         if teacher is not None and label_memory == 0:
             raise ValueError("a teacher labels past steps: give label_memory, in steps")
         self.teacher = teacher
@@ -95,13 +97,13 @@ class TaskInferenceAgent(BatchedAgent):
         )  # fmt: skip
         entries = self._task.prior(self.device, self.dtype)
         if self.teacher is not None:
-            if not self.posterior.compares:
-                self.teacher.require_memory(self.label_memory, self.bfm.environment_spec.control_timestep)
+            self.teacher.require_memory(self.label_memory, self._timestep, self.posterior.compares)
             entries["teacher"] = self.teacher.blank(runs, self.label_memory)
         if self.labelled_transitions > 0 and labelled is not None:
             features, reward = self.labelled_features(labelled)
             entries["belief"] = self._task.condition_on(entries["belief"], features, reward)
             entries["labels"] = torch.full((runs,), len(labelled))
+            self._task.given = len(labelled)
         self._task.entries = self.entries
         return entries
 
@@ -156,7 +158,7 @@ class TaskInferenceAgent(BatchedAgent):
         super().observe(observation, action, next_observation, reward, arrived & ~rewards.isfinite(), runs)
         if self.teacher is None:
             return
-        entries, step = self.entries, self.bfm.environment_spec.control_timestep
+        entries, step = self.entries, self._timestep
         # A teacher who sees no reward does not press.
         moved = (entries["step"] > steps_before) & arrived & ~entries["stopped"]
         shown = torch.where(moved, rewards, 0.0)
@@ -208,9 +210,12 @@ class TaskInferenceAgent(BatchedAgent):
 
     def _steps_of(self, seconds: float | tuple[float, float]) -> Stretch:
         newest, oldest = (0.0, seconds) if isinstance(seconds, (int, float)) else seconds
-        step = self.bfm.environment_spec.control_timestep
-        first = round(newest / step)
-        return first, max(round(oldest / step), first + 1)
+        first = round(newest / self._timestep)
+        return first, max(round(oldest / self._timestep), first + 1)
+
+    @property
+    def _timestep(self) -> float:
+        return self.control_timestep or self.bfm.environment_spec.control_timestep
 
     @torch.no_grad()
     def diagnostics(self, observation: Tensor) -> dict[str, Tensor]:  # (B, o) -> (B, ...) each

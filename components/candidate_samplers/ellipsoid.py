@@ -62,7 +62,7 @@ class EllipsoidCandidates(CandidateSampler):
         if isinstance(scale, Tensor):  # (B,)
             scale = scale.reshape(-1, 1, 1)
         drawn = self.map(context, scale * points)
-        if isinstance(scale, float) and scale == 0.0:
+        if not isinstance(scale, Tensor) and scale == 0:
             return torch.where(drawn.any(dim=-1, keepdim=True), drawn, points.to(drawn.dtype))
         return drawn
 

@@ -17,7 +17,7 @@ class MixtureCandidates(CandidateSampler):
     """Candidates of several samplers, each with noise of its own.
 
     Before the first reward the posterior's mean and the previous choice are both zero, and so is the latent of such
-    weights, for which no policy was trained. So there is always a sampler beside them.
+    weights, for which no policy was trained: the first sampler's first candidate takes their place.
 
     Args:
         samplers: whose candidates to take, in this order, at least one.
@@ -55,8 +55,9 @@ class MixtureCandidates(CandidateSampler):
             own = noise[:, taken : taken + math.prod(shape)].reshape(len(noise), *shape)
             drawn.append(sampler.draw(replace(context, noise=own)))
             taken += math.prod(shape)
-        if self.include_mean:
-            drawn.append(context.posterior.mean(context.belief).unsqueeze(-2))
-        if self.include_previous:
-            drawn.append(context.weights.double().unsqueeze(-2))
+        further = [context.posterior.mean(context.belief)] if self.include_mean else []
+        further += [context.weights.double()] if self.include_previous else []
+        for weights in further:
+            candidate = weights.unsqueeze(-2)
+            drawn.append(torch.where(candidate.any(-1, keepdim=True), candidate, drawn[0][..., :1, :].to(candidate)))
         return torch.cat(drawn, dim=-2)

@@ -22,7 +22,8 @@ class SlidingWindowPosterior(NormalPosterior):
     sample(ε) = ŵ + R⁻¹ε
 
     A step whose reward is not observed takes its place in the window too, so such runs forget as the others do. What
-    :meth:`condition_on` learns belongs to the prior and stays. V and b are added up anew from the window in every step,
+    :meth:`condition_on` learns belongs to the prior and stays: labelled transitions, and labels given by hand or by a
+    teacher. V and b are added up anew from the window in every step,
     which costs W d² operations and leaves no rounding behind, as taking old pairs out again would.
 
     The belief holds, beside that of :class:`~bfmkit.inference.gaussian_posterior.NormalPosterior`, ``window_features``

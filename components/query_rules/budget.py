@@ -12,7 +12,7 @@ from bfmkit.utils.checks import NonNegativeInt, one_per_row
 
 @register(QueryRule, "budget")
 class BudgetQueryRule(QueryRule):
-    """Query rule that asks for the first rewards of each run.
+    """Query rule that asks for the first rewards of each run, beside transitions that were labelled before it.
 
     Args:
         num_labels: how many.

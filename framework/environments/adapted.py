@@ -85,6 +85,15 @@ class AdaptedEnvironment(Environment):
         self._observed = torch.zeros(len(rows), spec.observation_size, dtype=torch.float64)
         self._own_reward = torch.zeros(len(rows), dtype=torch.float64)
 
+    def __init_subclass__(cls, **words: Any) -> None:
+        """Refuse a subclass whose methods would be lost with its first copy."""
+        super().__init_subclass__(**words)
+        changed = sorted(name for name in vars(cls) if callable(getattr(Environment, name, None)) and name[0] != "_")
+        if changed and not {"with_tasks", "__reduce__"} <= vars(cls).keys():
+            raise TypeError(
+                f"{cls.__name__} changes {', '.join(changed)}: with_tasks and __reduce__ must make {cls.__name__} too"
+            )
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it was made from."""
         given = (self._make, self.spec.domain, list(self.tasks), self.spec.episode_steps, self._keys)

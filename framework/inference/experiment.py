@@ -185,6 +185,7 @@ def run_episodes(
     if agent.labelled_transitions > 0:
         count, every = agent.labelled_transitions, agent.label_every
         labelled = labelled_transitions(bfm, environment, tasks, count, every)
+    agent.control_timestep = environment.spec.control_timestep
     agent.start(bfm, seeds, labelled)
     if state is not None:
         agent.load_state_dict(state)

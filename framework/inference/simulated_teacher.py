@@ -56,14 +56,14 @@ class Teacher:
         if not 0 <= self.credit[0] < self.credit[1]:
             raise ValueError(f"credit must be a stretch of time, newest before oldest, got {list(self.credit)}")
 
-    def require_memory(self, memory: int, timestep: float) -> None:
+    def require_memory(self, memory: int, timestep: float, compares: bool) -> None:
         """Raise unless an agent remembers the steps that a press is about.
 
         Raises:
             ValueError: naming how many steps these are.
         """
         newest, oldest = (round(each / timestep) for each in self.credit)
-        reach = max(oldest, newest + 1)
+        reach = 2 * max(1, round(self.window / timestep)) if compares else max(oldest, newest + 1)
         if memory < reach:
             raise ValueError(f"a press is about up to {reach} steps: label_memory must be at least that, got {memory}")
 

@@ -89,6 +89,7 @@ class TaskBelief:
     ) -> None:
         self.posterior, self.bfm, self.seeds, self.stop, self.log = posterior, bfm, seeds, stop, log
         self.query_rule, self.update_every, self.label_memory = query_rule, update_every, label_memory
+        self.given = 0  # labels that no query rule was asked about
         self.counts_information = counts_information
         self._uncounted: list[tuple[Tensor, Predictions]] = []
         self._broken: dict[int, tuple[str, int]] = {}  # run -> why, and how many counted steps it did not learn from
@@ -213,7 +214,7 @@ class TaskBelief:
         features, seen = None, step.reward.new_full((len(runs), self.bfm.dim), math.nan)
         if rule.needs_features:
             features = seen = self._features(self._rows(step, runs))
-        labels = self.entries["labels"][runs].to(seen.device)
+        labels = (self.entries["labels"][runs] - self.given).to(seen.device)
         asked = rule.should_query(self.posterior, self._beliefs(runs), seen, labels).cpu()
         if runs.numel() < len(self.seeds):
             asked = torch.zeros_like(step.observed).index_copy_(0, runs, asked)

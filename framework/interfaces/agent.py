@@ -46,6 +46,10 @@ class Agent(ABC):
     label_memory: int = 0
     """How many steps back :meth:`label` reaches; 0: this agent takes no late labels. Set before :meth:`start`."""
 
+    control_timestep: float | None = None
+    """Seconds of one step of the environment it acts in, for labels about seconds; None: as long as the model's. Set
+    before :meth:`start`."""
+
     acts_by_latent: bool = True
     """Whether its actions are π_z(s) of the z that :meth:`choose` gives, so that others may act for it."""
 

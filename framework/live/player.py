@@ -55,6 +55,7 @@ class Player:
     def __post_init__(self) -> None:
         self.task = self.environment.tasks[0]
         self.environment.seed([self.seed])
+        self.agent.control_timestep = self.environment.spec.control_timestep
         if self.has_belief:
             reach = round(REACH_SECONDS / self.environment.spec.control_timestep)
             self.agent.label_memory = max(self.agent.label_memory, reach)

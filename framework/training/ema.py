@@ -18,5 +18,8 @@ def frozen_copy(module: M) -> M:
 
 @torch.no_grad()
 def move_towards(average: nn.Module, module: nn.Module, rate: float) -> None:
-    """average ← (1 − rate)·average + rate·module, for all parameters in one call."""
+    """average ← (1 − rate)·average + rate·module, for all parameters in one call; with a rate of 1 buffers too."""
+    if rate == 1.0:
+        average.load_state_dict(module.state_dict())
+        return
     torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), rate)

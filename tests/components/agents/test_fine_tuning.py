@@ -8,13 +8,16 @@ from torch import Tensor
 
 from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.agents.fine_tuning import FineTuningAgent
+from bfmkit.components.agents.oracle import OracleAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
 from bfmkit.components.improvers.latent_search import LatentSearchImprover
+from bfmkit.components.posteriors.logistic import LogisticPosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
 from bfmkit.components.posteriors.standardized import StandardizedPosterior
 from bfmkit.inference.episode import run_episode
 from bfmkit.inference.fallback import Fallback
 from bfmkit.inference.fixed_weights import FixedWeightsAgent
+from bfmkit.inference.simulated_teacher import Teacher
 from bfmkit.interfaces import Improver, InferredTask, ObservedStep
 from bfmkit.runs.label_log import LabelLog
 from bfmkit.runs.recording import record_of
@@ -187,3 +190,16 @@ def test_an_improver_is_told_rewards_in_the_units_of_the_weights() -> None:
     told = torch.cat([step.reward for step in improver.steps[-50:]])
     expected = places[-50:, 0].double() @ posterior.mean(agent.belief)[0]
     torch.testing.assert_close(told, expected, atol=0.1, rtol=0.1)
+
+
+def test_a_base_whose_teacher_alone_sees_rewards_is_refused() -> None:
+    base = TaskInferenceAgent(LogisticPosterior(), ThompsonAcquisition(), label_memory=40, teacher=Teacher())
+    with pytest.raises(ValueError, match="a base without one"):
+        FineTuningAgent(base, Constant([0.0] * 4))
+
+
+def test_what_the_base_depends_on_the_agent_depends_on() -> None:
+    agent = FineTuningAgent(OracleAgent(label_every=5), Constant([0.0] * 4))
+    assert agent.acts_by_steps and agent.base.acts_by_steps
+    agent.control_timestep = 0.04
+    assert agent.base.control_timestep == 0.04

@@ -8,7 +8,9 @@ from bfmkit.components.acquisitions.greedy import GreedyAcquisition
 from bfmkit.components.acquisitions.thompson import ThompsonAcquisition
 from bfmkit.components.agents.random import RandomAgent
 from bfmkit.components.agents.task_inference import TaskInferenceAgent
+from bfmkit.components.posteriors.preference import PreferencePosterior
 from bfmkit.components.posteriors.ridge import RidgePosterior
+from bfmkit.components.query_rules.budget import BudgetQueryRule
 from bfmkit.components.schedules.determinant import DeterminantSchedule
 from bfmkit.components.schedules.every import EverySchedule
 from bfmkit.testing.agent import AgentContract
@@ -157,3 +159,33 @@ def test_who_takes_no_labels_says_so() -> None:
         RandomAgent().label(1.0)
     with pytest.raises(ValueError, match="label_memory must not be negative"):
         TaskInferenceAgent(RidgePosterior(), GreedyAcquisition(), label_memory=-1)
+
+
+def test_seconds_are_those_of_the_environment() -> None:
+    agent, features = walked(6)
+    agent.control_timestep = 0.5  # the model's is 1
+    agent.label(1.0, seconds=(1.0, 2.0))
+    agent.flush()
+    expected = believed((features[0, 2:4].mean(0), 1.0, 1.0))
+    torch.testing.assert_close(agent.posterior.mean(agent.belief)[0], expected)
+
+
+def test_comparisons_take_no_labelled_transitions() -> None:
+    with pytest.raises(ValueError, match="learns from comparisons"):
+        TaskInferenceAgent(PreferencePosterior(), ThompsonAcquisition(), labelled_transitions=5)
+
+
+def test_a_budget_is_of_what_comes_after_labelled_transitions() -> None:
+    agent = TaskInferenceAgent(
+        RidgePosterior(), GreedyAcquisition(), query_rule=BudgetQueryRule(3), labelled_transitions=5
+    )
+    data = LinearBFM().inference_set()[:5]
+    data["next", "reward"] = torch.zeros(5, 1)
+    agent.start(LinearBFM(), [0], data)
+    agent.begin_episode()
+    here = torch.zeros(1, 4)
+    for _ in range(6):
+        agent.act(here)
+        agent.observe(here, here, here, 1.0)
+    agent.flush()
+    assert agent.state["labels"].tolist() == [5 + 3]

@@ -59,3 +59,12 @@ def test_a_recipe_lists_them() -> None:
     sampler = build_node(CandidateSampler, node)
     assert [type(each) for each in sampler.samplers] == [SphereCandidates, BallCandidates]
     assert sampler.noise_shape(4) == (3 * 4 + 128 * 6,)
+
+
+def test_weights_that_are_zero_are_no_candidates() -> None:
+    mixture = MixtureCandidates([SphereCandidates(count=2)], include_mean=True, include_previous=True)
+    given = TestMixtureCandidates().context(mixture)
+    given.weights[1] = 0.0
+    drawn = mixture.draw(given)
+    assert torch.equal(drawn[1, 3], drawn[1, 0])
+    assert torch.equal(drawn[0, 3], given.weights[0])

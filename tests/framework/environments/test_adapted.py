@@ -177,3 +177,11 @@ def test_every_copy_is_closed() -> None:
     rows = adapt(Door).with_tasks(["own_reward"] * 3)
     rows.close()
     assert len(closed) == 3
+
+
+def test_a_subclass_whose_methods_a_copy_would_lose_is_refused() -> None:
+    with pytest.raises(TypeError, match="Goal changes target: with_tasks and __reduce__"):
+
+        class Goal(AdaptedEnvironment):
+            def target(self, task: str) -> tuple[float, float, float]:
+                return (0.0, 0.0, 0.0)

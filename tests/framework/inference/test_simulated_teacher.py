@@ -114,3 +114,8 @@ def test_refuses_what_makes_no_sense() -> None:
     )
     with pytest.raises(ValueError, match="label_memory must be at least"):
         far.start(LinearBFM(), [0])
+    short = TaskInferenceAgent(
+        PreferencePosterior(), ThompsonAcquisition(), label_memory=8, teacher=Teacher(window=6.0)
+    )
+    with pytest.raises(ValueError, match="up to 12 steps"):
+        short.start(LinearBFM(), [0])
