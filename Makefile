@@ -25,7 +25,7 @@ help:
 
 demo: .venv/.installed
 	@run=$$($(BIN)/bfmkit run opti_bfm trace_every=2 $(DEMO)) && $(BIN)/bfmkit play "$$run" >/dev/null
-	@echo 'The address above shows its first, third and last episode. Reward it yourself: $(BIN)/bfmkit live taught'
+	@echo 'The address above shows its episodes 1, 3 and 10. Reward it yourself: $(BIN)/bfmkit live taught'
 
 # A worker a core, each of one thread: torch would take all cores in each.
 test: .venv/.installed-dev

@@ -162,7 +162,10 @@ def _run_job(job: Job, out: Path, device: torch.device, arguments: argparse.Name
         with stop_signals():
             return job.run(out, device)
     except KeyboardInterrupt:
-        words = ["bfmkit", "run", arguments.recipe, *arguments.overrides, "--out", str(out)]
+        # How many threads there were is in the run directory.
+        device = [] if arguments.device == "auto" else ["--device", arguments.device]
+        loggers = [word for name in arguments.logger or () for word in ("--logger", name)]
+        words = ["bfmkit", "run", arguments.recipe, *arguments.overrides, *device, *loggers, "--out", str(out)]
         sys.stderr.write(f"\nstopped; to go on: {shlex.join(words)}\n")
         raise
     except (JobError, RecipeError):

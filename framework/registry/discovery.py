@@ -50,7 +50,7 @@ def _installed_packages(_path: tuple[str, ...]) -> tuple[str, ...]:
 def add_project(folder: Path) -> None:
     """Add the modules of ``folder``, and the plugin in it, installed or not.
 
-    Modules are found after all that are installed, so an environment of one's own is ``env_name: my_module:Name-v0``.
+    Modules are found after all that are installed, so an environment of one's own is ``id: my_module:Name-v0``.
     A plugin counts if ``folder/pyproject.toml`` declares the entry-point group; its packages then win over nothing and
     are found beside the installed ones.
     """

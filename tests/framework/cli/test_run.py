@@ -115,8 +115,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
 
     with monkeypatch.context() as patch:
         patch.setattr(toys.Job, "run", interrupted)
-        outcome = bfmkit("run", "mine", "name=a b", "--out", "run")
-    assert "to go on: bfmkit run mine 'name=a b' --out run" in outcome.err
+        outcome = bfmkit("run", "mine", "name=a b", "--device", "cpu", "--out", "run")
+    assert "to go on: bfmkit run mine 'name=a b' --device cpu --out run" in outcome.err
     again = bfmkit("run", "mine", "name=a b", "--out", "run")
     assert again.code == 0
     assert "going on with run" in again.err
