@@ -163,9 +163,9 @@ def _run_job(job: Job, out: Path, device: torch.device, arguments: argparse.Name
             return job.run(out, device)
     except KeyboardInterrupt:
         # How many threads there were is in the run directory.
-        device = [] if arguments.device == "auto" else ["--device", arguments.device]
-        loggers = [word for name in arguments.logger or () for word in ("--logger", name)]
-        words = ["bfmkit", "run", arguments.recipe, *arguments.overrides, *device, *loggers, "--out", str(out)]
+        options = [] if arguments.device == "auto" else ["--device", arguments.device]
+        options += [word for name in arguments.logger for word in ("--logger", name)]
+        words = ["bfmkit", "run", arguments.recipe, *arguments.overrides, *options, "--out", str(out)]
         sys.stderr.write(f"\nstopped; to go on: {shlex.join(words)}\n")
         raise
     except (JobError, RecipeError):

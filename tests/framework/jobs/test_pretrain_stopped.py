@@ -60,7 +60,7 @@ def test_a_stopped_training_saves_its_state_and_says_how_to_go_on(data: Path, tm
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         ended, said = stopped(tmp_path, number)
         assert ended == code, said
-        assert "stopped; to go on: bfmkit run mine.yaml --out out" in said
+        assert "stopped; to go on: bfmkit run mine.yaml --device cpu --out out" in said
         state = torch.load(tmp_path / "out" / "checkpoints" / "last.ckpt", weights_only=True)
         assert state["update"] > reached
         reached = state["update"]
