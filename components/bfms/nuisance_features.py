@@ -12,6 +12,7 @@ from bfmkit.recipe.deferred import Deferred
 from bfmkit.registry import register
 from bfmkit.utils.linalg import least_squares_weights
 from bfmkit.utils.placement import placement
+from bfmkit.utils.threads import one_thread
 
 
 @register(BFM, "nuisance_features")
@@ -56,10 +57,11 @@ class NuisanceFeatures(BFM):
         device, dtype = placement(bfm)
         transitions = [data.get(key).to(device, dtype) for key in ("observation", "action", ("next", "observation"))]
         following = transitions[2]
-        self.register_buffer("mean", following.mean(0))
-        self.register_buffer("deviation", following.std(0).clamp(min=SMALLEST_DEVIATION))
-        self.further.to(device, dtype).prepare(self._standardised(following))
-        with torch.no_grad():
+        # The model's digest is of these numbers too.
+        with torch.no_grad(), one_thread():
+            self.register_buffer("mean", following.mean(0))
+            self.register_buffer("deviation", following.std(0).clamp(min=SMALLEST_DEVIATION))
+            self.further.to(device, dtype).prepare(self._standardised(following))
             weights = least_squares_weights(bfm.features(*transitions), self._further(*transitions))
         self.register_buffer("explained", weights.mT.to(dtype))
 
