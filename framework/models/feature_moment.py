@@ -8,11 +8,15 @@ from torch import Tensor
 from bfmkit.interfaces import BFM
 from bfmkit.utils.linalg import second_moment
 from bfmkit.utils.placement import placement
+from bfmkit.utils.threads import one_thread
 
 
 @torch.no_grad()
+@one_thread()
 def feature_moment(bfm: BFM) -> Tensor:  # (d, d) float64
     """E[φφᵀ], the model's own; where it knows none, that over its inference set.
+
+    On one thread, for models keep what they make of it, and their digest is to be the same with any number.
 
     Raises:
         ValueError: if the model neither knows it nor brings transitions.

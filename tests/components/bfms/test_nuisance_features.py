@@ -3,10 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bfmkit.components.bfms.checkpoint import checkpoint
 from bfmkit.components.bfms.nuisance_features import NuisanceFeatures
 from bfmkit.interfaces import FeatureMap
-from bfmkit.models.digest import model_digest
 from bfmkit.models.feature_moment import feature_moment
 from bfmkit.recipe import defer
 from bfmkit.testing.bfm import BFMContract
@@ -68,16 +66,3 @@ class TestNuisanceFeatures(BFMContract):
 def test_a_model_without_transitions_is_refused() -> None:
     with pytest.raises(ValueError, match="brings an inference set"):
         made(labelled=0)
-
-
-def test_the_digest_does_not_depend_on_threads() -> None:
-    further = defer(FeatureMap, {"type": "fourier", "entries": ["height", "torso_upright"], "dim": 20})
-    before, digests = torch.get_num_threads(), set()
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            digests.add(model_digest(NuisanceFeatures(checkpoint("zoo:walker"), further)))
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-    assert len(digests) == 1
